@@ -1,0 +1,1030 @@
+//! The façade: hash → shard, and pages across shards.
+
+use crate::arena::Arena;
+use crate::error::{KeyError, OpenError, StoreError};
+use crate::geometry::{Geometry, SHARD_COUNT, WORD_BYTES};
+use crate::hash::{Key, KeyHash};
+use crate::index::probe::{Probe, prefetch_bucket};
+use crate::item::header::flags_for;
+use crate::item::header::{extra, flag};
+use crate::item::layout::Layout;
+use crate::item::view::View;
+use crate::pinned::Pinned;
+use crate::plan::{Plan, page_count_min};
+use crate::rebalance::Tails;
+use crate::region::Region;
+use crate::reservation::Reservation;
+use crate::shard::arith::{CasWish, Change, Counted};
+use crate::shard::join::{Part, Side};
+use crate::shard::visit::{Discard, Visit, Visited, Want};
+use crate::shard::write::{Blueprint, Shortage};
+use crate::shard::{PageBag, Shard};
+use crate::slab::free_list::PagePool;
+use crate::slab::page::CLASS_SPECIAL;
+use crate::stats::{ClassStats, Stats};
+use crate::superblock::Superblock;
+use crate::tick::{Deadline, Tick};
+
+/// What a client attaches to an item.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// The client's number; 0 costs nothing.
+    pub client_flags: u32,
+    /// When the item expires; never costs nothing.
+    pub deadline: Deadline,
+}
+
+impl From<Deadline> for Attributes {
+    fn from(deadline: Deadline) -> Self {
+        Attributes {
+            client_flags: 0,
+            deadline,
+        }
+    }
+}
+
+/// What is known of an item beside its value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ItemMeta {
+    /// The value's length in bytes.
+    pub value_len: usize,
+    /// The client's number.
+    pub client_flags: u32,
+    /// When it expires.
+    pub deadline: Deadline,
+    /// Its CAS number, if somebody has asked for it: see [`Cache::cas`].
+    pub cas: Option<u64>,
+    /// The value is out of date: see [`Cache::discard`].
+    pub stale: bool,
+    /// Somebody was told to bring a new one: see [`Cache::visit`].
+    pub won: bool,
+}
+
+/// What [`Cache::get`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// No such item, or it has expired.
+    Miss,
+    /// The value is at the front of the buffer.
+    Hit(ItemMeta),
+    /// The value is longer than the buffer; nothing was copied.
+    TooSmall(ItemMeta),
+}
+
+/// What [`Cache::visit`] found.
+pub enum Seen<'c> {
+    /// No such item, or it has expired.
+    Missing,
+    /// So many bytes are at the front of the buffer: the head, and the value if it was wanted.
+    Copied(usize),
+    /// The value, to be read in pieces; so many bytes of head are at the front of the buffer.
+    Pinned(Pinned<'c>, usize),
+    /// The buffer is too small, and nothing was done: come again with a larger one or with
+    /// [`Want::ValueOrPin`].
+    TooSmall,
+}
+
+/// When a store is carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Always.
+    Always,
+    /// Only if there is no such item.
+    Absent,
+    /// Only if there is one.
+    Present,
+    /// Only if it has this CAS number.
+    Cas(u64),
+    /// If it has this CAS number; or a higher one, and then as a stale value, with the deadline
+    /// of the one that it replaces.
+    Since(u64),
+}
+
+/// What became of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was carried out.
+    Stored,
+    /// The condition `Absent` or `Present` did not hold.
+    NotStored,
+    /// The item has another CAS number.
+    Exists,
+    /// There is no item to compare with.
+    NotFound,
+}
+
+/// What became of a store, and of the item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Whether it was carried out.
+    pub outcome: Outcome,
+    /// The item's CAS number; 0: it has none.
+    pub cas: u64,
+    /// The whole value's length.
+    pub value_len: usize,
+}
+
+impl Stored {
+    pub(crate) fn not(outcome: Outcome) -> Self {
+        Stored {
+            outcome,
+            cas: 0,
+            value_len: 0,
+        }
+    }
+}
+
+/// What [`Cache::maintain`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Maintained {
+    /// Expired items that were reclaimed.
+    pub reclaimed: usize,
+    /// Whether there is more to do right now.
+    pub more: bool,
+}
+
+/// What [`Cache::audit`] counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Audit {
+    /// Linked items.
+    pub items: usize,
+    /// Further pieces of linked or reserved items.
+    pub pieces: usize,
+    /// First pieces of items that are being filled, or that only a pin still holds.
+    pub reserved_chunks: usize,
+    /// Those among them that only a pin still holds.
+    pub orphans: usize,
+    /// Chunks that are free within the pages of a class.
+    pub free_chunks: usize,
+    /// Bytes of those, and of chunks that were never handed out, in pages with items.
+    pub free_bytes: usize,
+    /// Bytes of headers, fields, keys and values: what chunks hold, less what they round up.
+    pub used_bytes: usize,
+    /// Pages with items.
+    pub item_pages: usize,
+    /// Pages of the index.
+    pub index_pages: usize,
+    /// Pages in the pool.
+    pub free_pages: usize,
+    /// Pages whose memory was given back.
+    pub retired_pages: usize,
+}
+
+/// A cache whose memory is one budget.
+///
+/// Shared by reference between any number of threads. See the crate's documentation for
+/// an example.
+pub struct Cache {
+    plan: Plan,
+    region: Region,
+    shards: Box<[Shard]>,
+}
+
+/// Heap bytes of everything that is not in the arena.
+pub(crate) fn control_bytes(geometry: &Geometry) -> usize {
+    // The geometry's tables stand in the plan and in the region.
+    size_of::<Cache>()
+        + 2 * geometry.classes.heap_bytes()
+        + SHARD_COUNT * Shard::heap_bytes(geometry.classes.count())
+}
+
+impl Cache {
+    /// Reserves the arena and everything beside it. What happens afterwards asks the global
+    /// allocator for nothing.
+    ///
+    /// A file is opened empty, whatever it held.
+    ///
+    /// # Errors
+    /// When the memory or the file cannot be had.
+    pub fn open(plan: Plan) -> Result<Cache, OpenError> {
+        let geometry = plan.geometry().clone();
+        let options = plan.options();
+        let arena = Arena::open(
+            geometry.arena_words,
+            &options.backing,
+            options.prefault,
+            options.huge_pages,
+        )?;
+        arena.clear_words(0, geometry.directory_word);
+        Superblock::new(&geometry, options.hash_seed, options.item_bytes_max).write(&arena);
+        let region = Region {
+            arena,
+            pool: PagePool::new(geometry.page_count),
+            hash_seed: options.hash_seed,
+            eviction: options.eviction,
+            tails: Tails::default(),
+            geometry,
+        };
+        let shards = (0..SHARD_COUNT)
+            .map(|shard_no| Shard::new(&region, shard_no, options.cas_first))
+            .collect();
+        Ok(Cache {
+            plan,
+            region,
+            shards,
+        })
+    }
+
+    /// The plan that the cache was opened with.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Checks and hashes a key, once for whatever is done with it.
+    ///
+    /// # Errors
+    /// When it is empty or longer than [`KEY_BYTES_MAX`](crate::KEY_BYTES_MAX).
+    #[inline]
+    pub fn key<'k>(&self, bytes: &'k [u8]) -> Result<Key<'k>, KeyError> {
+        Key::new(bytes, self.region.hash_seed)
+    }
+
+    #[inline(always)]
+    fn shard(&self, hash: KeyHash) -> &Shard {
+        &self.shards[hash.shard_no()]
+    }
+
+    /// Hints that `key` will be looked up soon: its bucket's cache line is asked for.
+    #[inline]
+    pub fn prefetch(&self, key: Key<'_>) {
+        prefetch_bucket(&self.region.arena, &self.region.geometry, key.hash());
+    }
+
+    /// Hints that `key`'s item will be read soon. Worth it when [`Cache::prefetch`] has had
+    /// time to bring the bucket.
+    #[inline]
+    pub fn prefetch_item(&self, key: Key<'_>) {
+        let (arena, geometry) = (&self.region.arena, &self.region.geometry);
+        if let Some(probe) = Probe::begin(arena, geometry, key.hash()) {
+            probe.prefetch(arena, geometry, key.hash());
+        }
+    }
+
+    /// Copies the value to the front of `out`. Takes no lock; stores nothing to shared
+    /// memory once the item is hot: hit three times since eviction last looked at it.
+    #[inline]
+    pub fn get(&self, key: Key<'_>, now: Tick, out: &mut [u8]) -> Lookup {
+        self.shard(key.hash())
+            .get(&self.region, key, now, out, |_, _| Some(0))
+    }
+
+    /// As [`Cache::get`], with something in front of the value that depends on the item:
+    /// `head` writes it to the front of `out` and says how long it is, and the value follows
+    /// it. One lookup and one validated read, so head and value belong together. `head` may
+    /// run more than once, and on nonsense if a writer interferes; what it wrote last counts.
+    /// If it gives `None`, that is [`Lookup::TooSmall`].
+    #[inline]
+    pub fn get_headed(
+        &self,
+        key: Key<'_>,
+        now: Tick,
+        out: &mut [u8],
+        head: impl FnMut(&ItemMeta, &mut [u8]) -> Option<usize>,
+    ) -> Lookup {
+        self.shard(key.hash())
+            .get(&self.region, key, now, out, head)
+    }
+
+    /// What is known of the item, without its value, and without counting as a hit.
+    #[must_use]
+    pub fn meta(&self, key: Key<'_>, now: Tick) -> Option<ItemMeta> {
+        self.shard(key.hash()).meta(&self.region, key, now)
+    }
+
+    /// Runs `part` over the value's bytes, in order, in one or more parts.
+    ///
+    /// A value of up to 1 KiB is copied to the stack first and comes in one part. A longer
+    /// one is pinned, so that all parts are of the same value.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSpace`] when too many large values are being read at once.
+    pub fn get_with(
+        &self,
+        key: Key<'_>,
+        now: Tick,
+        mut part: impl FnMut(&[u8]),
+    ) -> Result<Option<ItemMeta>, StoreError> {
+        let mut window = [0u8; 1024];
+        match self.get(key, now, &mut window) {
+            Lookup::Miss => return Ok(None),
+            Lookup::Hit(meta) => {
+                part(&window[..meta.value_len]);
+                return Ok(Some(meta));
+            }
+            Lookup::TooSmall(_) => {}
+        }
+        let Some(mut pinned) = self.pin(key, now)? else {
+            return Ok(None);
+        };
+        loop {
+            let len = pinned.read(&mut window);
+            if len == 0 {
+                return Ok(Some(pinned.meta()));
+            }
+            part(&window[..len]);
+        }
+    }
+
+    /// Holds the item's bytes still, so that a large value can be streamed out of the arena.
+    /// The item itself may be replaced, deleted or evicted meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSpace`] when too many items are pinned already.
+    pub fn pin(&self, key: Key<'_>, now: Tick) -> Result<Option<Pinned<'_>>, StoreError> {
+        let shard = self.shard(key.hash());
+        let mut state = shard.state.lock();
+        let Some(place) = state.find_live(&self.region, key, now) else {
+            return Ok(None);
+        };
+        if !state.pin(&self.region, place.chunk) {
+            return Err(StoreError::NoSpace);
+        }
+        state.mark_place(&self.region, place);
+        Ok(Some(Pinned::new(&self.region, shard, place.chunk)))
+    }
+
+    /// Stores a value, evicting what is oldest if there is no room.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`], or [`StoreError::NoSpace`] while transfers hold the memory.
+    /// Then nothing has changed.
+    pub fn put(
+        &self,
+        key: Key<'_>,
+        value: &[u8],
+        attributes: Attributes,
+        now: Tick,
+    ) -> Result<(), StoreError> {
+        self.store(key, value, attributes, Condition::Always, now)?;
+        Ok(())
+    }
+
+    /// Stores a value if the key has none.
+    ///
+    /// # Errors
+    /// As [`Cache::put`].
+    pub fn add(
+        &self,
+        key: Key<'_>,
+        value: &[u8],
+        attributes: Attributes,
+        now: Tick,
+    ) -> Result<Outcome, StoreError> {
+        self.store(key, value, attributes, Condition::Absent, now)
+    }
+
+    /// Stores a value if the key has one.
+    ///
+    /// # Errors
+    /// As [`Cache::put`].
+    pub fn replace(
+        &self,
+        key: Key<'_>,
+        value: &[u8],
+        attributes: Attributes,
+        now: Tick,
+    ) -> Result<Outcome, StoreError> {
+        self.store(key, value, attributes, Condition::Present, now)
+    }
+
+    /// Stores a value if the item still has the CAS number that [`Cache::cas`] gave.
+    ///
+    /// # Errors
+    /// As [`Cache::put`].
+    pub fn compare_and_swap(
+        &self,
+        key: Key<'_>,
+        value: &[u8],
+        attributes: Attributes,
+        expected: u64,
+        now: Tick,
+    ) -> Result<Outcome, StoreError> {
+        self.store(key, value, attributes, Condition::Cas(expected), now)
+    }
+
+    /// Stores a value if `condition` holds.
+    ///
+    /// # Errors
+    /// As [`Cache::put`].
+    pub fn store(
+        &self,
+        key: Key<'_>,
+        value: &[u8],
+        attributes: Attributes,
+        condition: Condition,
+        now: Tick,
+    ) -> Result<Outcome, StoreError> {
+        self.store_as(key, value, attributes, condition, CasWish::IfKept, now)
+            .map(|stored| stored.outcome)
+    }
+
+    /// As [`Cache::store`], with a CAS number.
+    ///
+    /// # Errors
+    /// As [`Cache::put`].
+    pub fn store_as(
+        &self,
+        key: Key<'_>,
+        value: &[u8],
+        attributes: Attributes,
+        condition: Condition,
+        wish: CasWish,
+        now: Tick,
+    ) -> Result<Stored, StoreError> {
+        if value.len() > self.plan.item_bytes_max() {
+            return Err(StoreError::TooLarge);
+        }
+        let region = &self.region;
+        if value.len() >= region.geometry.page_bytes {
+            // Long enough that the lock should not be held while it is copied. Nothing is
+            // evicted for a store that will not be carried out.
+            let state = self.shard(key.hash()).state.lock();
+            let outcome = state.check(region, state.find(region, key), condition, now);
+            drop(state);
+            if outcome != Outcome::Stored {
+                return Ok(Stored::not(outcome));
+            }
+            let mut reservation = self.reserve_as(key, value.len(), attributes, wish, now)?;
+            reservation.write(value, now)?;
+            return reservation.commit_as(condition, now);
+        }
+        let mut bag = PageBag::default();
+        let outcome = self.with_pages(&mut bag, now, |bag| {
+            let mut state = self.shard(key.hash()).state.lock();
+            let place = state.find(region, key);
+            let outcome = state.check(region, place, condition, now);
+            if outcome != Outcome::Stored {
+                return Ok(Stored::not(outcome));
+            }
+            let (mut attributes, mut marks) = (attributes, 0);
+            if let (Condition::Since(cas), Some(place)) = (condition, place) {
+                let old = View::known(region, place.chunk);
+                if old.cas() != Some(cas) {
+                    attributes.deadline = old.deadline();
+                    marks = extra::STALE | old.extra() & extra::WON;
+                }
+            }
+            let blueprint = Blueprint::new(key, attributes)
+                .with_cas(wish)
+                .with_marks(marks);
+            Ok(Stored {
+                outcome,
+                cas: state.put_value(region, place, blueprint, value, bag, now)?,
+                value_len: value.len(),
+            })
+        });
+        bag.empty(region);
+        outcome
+    }
+
+    /// Sets aside the memory for a value of `value_len` bytes that is still to arrive.
+    ///
+    /// # Errors
+    /// As [`Cache::put`].
+    pub fn reserve<'c>(
+        &'c self,
+        key: Key<'_>,
+        value_len: usize,
+        attributes: Attributes,
+        now: Tick,
+    ) -> Result<Reservation<'c>, StoreError> {
+        self.reserve_as(key, value_len, attributes, CasWish::IfKept, now)
+    }
+
+    /// As [`Cache::reserve`], with a CAS number.
+    ///
+    /// # Errors
+    /// As [`Cache::put`].
+    pub fn reserve_as<'c>(
+        &'c self,
+        key: Key<'_>,
+        value_len: usize,
+        attributes: Attributes,
+        cas: CasWish,
+        now: Tick,
+    ) -> Result<Reservation<'c>, StoreError> {
+        if value_len > self.plan.item_bytes_max() {
+            return Err(StoreError::TooLarge);
+        }
+        let blueprint = Blueprint::new(key, attributes).with_cas(cas);
+        let layout = Layout::of(&self.region.geometry.classes, blueprint.lead(), value_len);
+        let head = self.reserve_layout(blueprint, layout, value_len, now)?;
+        Ok(Reservation::new(self, key, head, Some(value_len), cas))
+    }
+
+    /// Sets memory aside for a value whose length is not known yet: it grows by a page as
+    /// bytes are written, up to the plan's `item_bytes_max`, and is trimmed at the commit.
+    ///
+    /// # Errors
+    /// As [`Cache::put`].
+    pub fn reserve_growing<'c>(
+        &'c self,
+        key: Key<'_>,
+        attributes: Attributes,
+        now: Tick,
+    ) -> Result<Reservation<'c>, StoreError> {
+        let mut blueprint = Blueprint::new(key, attributes);
+        blueprint.flags |= flag::CHAINED;
+        let layout = Layout {
+            pages: 1,
+            small: [None; 3],
+        };
+        let head = self.reserve_layout(blueprint, layout, 0, now)?;
+        Ok(Reservation::new(self, key, head, None, CasWish::IfKept))
+    }
+
+    pub(crate) fn reserve_layout(
+        &self,
+        blueprint: Blueprint<'_>,
+        layout: Layout,
+        value_len: usize,
+        now: Tick,
+    ) -> Result<crate::chunk_ref::ChunkRef, StoreError> {
+        let mut bag = PageBag::default();
+        let head = self.with_pages(&mut bag, now, |bag| {
+            self.shard(blueprint.key.hash()).state.lock().reserve(
+                &self.region,
+                blueprint,
+                layout,
+                value_len,
+                bag,
+                now,
+            )
+        });
+        bag.empty(&self.region);
+        head
+    }
+
+    /// Runs `attempt` until it has the pages that it needs; each shortage is made good by
+    /// all shards together, without holding any lock in between.
+    pub(crate) fn with_pages<T>(
+        &self,
+        bag: &mut PageBag,
+        now: Tick,
+        mut attempt: impl FnMut(&mut PageBag) -> Result<T, Shortage>,
+    ) -> Result<T, StoreError> {
+        loop {
+            match attempt(bag) {
+                Ok(done) => return Ok(done),
+                Err(Shortage(pages)) => {
+                    let want = bag.count() + pages;
+                    if !self.gather(bag, want, now) {
+                        return Err(StoreError::NoSpace);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Fills `bag` up to `want` pages, from the pool or from the shards in turn.
+    fn gather(&self, bag: &mut PageBag, want: usize, now: Tick) -> bool {
+        let region = &self.region;
+        let mut exhausted = 0u32;
+        while bag.count() < want {
+            if let Some(page_no) = region.pool.pop(region.pages()) {
+                bag.push(region, page_no);
+                continue;
+            }
+            // The shard whose items are oldest gives first.
+            let Some((shard_no, _)) = region.tails.oldest(exhausted) else {
+                return false;
+            };
+            let mut state = self.shards[shard_no].state.lock();
+            if !state.release_any(region, now) {
+                exhausted |= 1 << shard_no;
+            }
+            // It is younger now; the next page may be another's.
+            state.publish_age(region);
+        }
+        true
+    }
+
+    /// The item's CAS number: it changes with every store, and only rises. An item gets one
+    /// (8 bytes) when it is first asked for, so that those nobody asks about cost nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSpace`] while transfers hold the memory.
+    pub fn cas(&self, key: Key<'_>, now: Tick) -> Result<Option<u64>, StoreError> {
+        loop {
+            match self.meta(key, now) {
+                None => return Ok(None),
+                Some(ItemMeta { cas: Some(cas), .. }) => return Ok(Some(cas)),
+                Some(meta) => {
+                    let attributes = Attributes {
+                        client_flags: meta.client_flags,
+                        deadline: meta.deadline,
+                    };
+                    self.rewrite(key, flag::CAS, attributes, now)?;
+                }
+            }
+        }
+    }
+
+    /// Gives the item new fields by copying it.
+    fn rewrite(
+        &self,
+        key: Key<'_>,
+        more_flags: u8,
+        attributes: Attributes,
+        now: Tick,
+    ) -> Result<bool, StoreError> {
+        let mut bag = PageBag::default();
+        let rewritten = self.with_pages(&mut bag, now, |bag| {
+            let mut state = self.shard(key.hash()).state.lock();
+            let Some(place) = state.find_live(&self.region, key, now) else {
+                return Ok(false);
+            };
+            let view = View::known(&self.region, place.chunk);
+            let kept = view.header.flags() & (flag::CAS | flag::EXTRA);
+            let attributes = Attributes {
+                client_flags: view.client_flags(),
+                deadline: if more_flags & flag::CAS != 0 {
+                    view.deadline()
+                } else {
+                    attributes.deadline
+                },
+            };
+            let flags = flags_for(attributes.client_flags, attributes.deadline) | kept | more_flags;
+            state.rewrite(&self.region, key, flags, attributes, bag, now)
+        });
+        bag.empty(&self.region);
+        rewritten
+    }
+
+    /// Adds to the number that the item's value is, or takes away from it: 64 bits, wrapping
+    /// upwards, stopping at 0 downwards. The value keeps its length when the digits fit, with
+    /// spaces behind them.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSpace`] while transfers hold the memory.
+    pub fn count(&self, key: Key<'_>, change: &Change, now: Tick) -> Result<Counted, StoreError> {
+        let region = &self.region;
+        let mut bag = PageBag::default();
+        let counted = self.with_pages(&mut bag, now, |bag| {
+            let mut state = self.shard(key.hash()).state.lock();
+            state.count(region, key, change, bag, now)
+        });
+        bag.empty(region);
+        counted
+    }
+
+    /// Lengthens the item's value, and changes nothing else about it.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`], or [`StoreError::NoSpace`] while transfers hold the memory.
+    pub fn join(
+        &self,
+        key: Key<'_>,
+        part: &[u8],
+        side: Side,
+        compare: Option<u64>,
+        wish: CasWish,
+        now: Tick,
+    ) -> Result<Stored, StoreError> {
+        self.join_part(key, (Part::Bytes(part), side, wish), compare, now)
+    }
+
+    pub(crate) fn join_part(
+        &self,
+        key: Key<'_>,
+        (part, side, wish): (Part<'_>, Side, CasWish),
+        compare: Option<u64>,
+        now: Tick,
+    ) -> Result<Stored, StoreError> {
+        let region = &self.region;
+        let item_bytes_max = self.plan.item_bytes_max();
+        let mut bag = PageBag::default();
+        let joined = self.with_pages(&mut bag, now, |bag| {
+            let mut state = self.shard(key.hash()).state.lock();
+            let Some(place) = state.find_live(region, key, now) else {
+                return Ok(Ok(Stored::not(Outcome::NotStored)));
+            };
+            let condition = compare.map_or(Condition::Always, Condition::Cas);
+            let outcome = state.check(region, Some(place), condition, now);
+            let long = View::known(region, place.chunk).value_len() + part.len(region);
+            if outcome != Outcome::Stored {
+                Ok(Ok(Stored::not(outcome)))
+            } else if long > item_bytes_max {
+                Ok(Err(StoreError::TooLarge))
+            } else {
+                state
+                    .join(region, key, place, (part, side, wish), bag, now)
+                    .map(Ok)
+            }
+        });
+        bag.empty(region);
+        joined?
+    }
+
+    /// Reads the item with consequences: see [`Visit`]. `head` writes what stands before the
+    /// value to the front of `out`, from what was found; it needs at most `head_bytes_max`.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSpace`] while transfers hold the memory, or too many items are pinned.
+    /// Then the visit has not taken place.
+    pub fn visit(
+        &self,
+        key: Key<'_>,
+        visit: &Visit,
+        now: Tick,
+        out: &mut [u8],
+        head_bytes_max: usize,
+        mut head: impl FnMut(&Visited, &mut [u8]) -> Option<usize>,
+    ) -> Result<Seen<'_>, StoreError> {
+        let region = &self.region;
+        let shard = self.shard(key.hash());
+        let mut bag = PageBag::default();
+        let seen = self.with_pages(&mut bag, now, |bag| {
+            let mut state = shard.state.lock();
+            // Whether there is room for it is known before anything is done.
+            let mut pins = false;
+            if let Some(place) = state.find_live(region, key, now) {
+                let view = View::known(region, place.chunk);
+                let value_len = match visit.want {
+                    Want::Nothing => 0,
+                    _ => view.value_len(),
+                };
+                if out.len() < head_bytes_max + value_len {
+                    if visit.want != Want::ValueOrPin {
+                        return Ok(Ok(Seen::TooSmall));
+                    }
+                    pins = true;
+                }
+            }
+            let Some((place, visited)) = state.visit(region, key, visit, bag, now)? else {
+                return Ok(Ok(Seen::Missing));
+            };
+            let head_len = head(&visited, out).expect("a head is as short as was said");
+            if visit.want == Want::Nothing || visited.is_known {
+                return Ok(Ok(Seen::Copied(head_len)));
+            }
+            if pins {
+                if !state.pin(region, place.chunk) {
+                    return Ok(Err(StoreError::NoSpace));
+                }
+                let pinned = Pinned::new(region, shard, place.chunk);
+                return Ok(Ok(Seen::Pinned(pinned, head_len)));
+            }
+            let len = head_len + visited.meta.value_len;
+            let whole = View::known(region, place.chunk).copy_value(&mut out[head_len..len]);
+            assert!(whole, "under the lock a linked item is whole");
+            Ok(Ok(Seen::Copied(len)))
+        });
+        bag.empty(region);
+        seen?
+    }
+
+    /// What is known of the item, with what is noted of its reads, and without being one.
+    #[must_use]
+    pub fn examine(&self, key: Key<'_>, now: Tick) -> Option<Visited> {
+        let state = self.shard(key.hash()).state.lock();
+        let place = state.find_live(&self.region, key, now)?;
+        Some(state.examine(&self.region, place, now))
+    }
+
+    /// Removes the item, or keeps it as a shadow of itself: see [`Discard`]. The outcomes are
+    /// those of a store: `Stored` if it was carried out.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSpace`] while transfers hold the memory.
+    pub fn discard(
+        &self,
+        key: Key<'_>,
+        discard: &Discard,
+        now: Tick,
+    ) -> Result<Outcome, StoreError> {
+        let mut bag = PageBag::default();
+        let outcome = self.with_pages(&mut bag, now, |bag| {
+            let mut state = self.shard(key.hash()).state.lock();
+            state.discard(&self.region, key, discard, bag, now)
+        });
+        bag.empty(&self.region);
+        outcome
+    }
+
+    /// Removes the item. Whether there was one.
+    pub fn delete(&self, key: Key<'_>, now: Tick) -> bool {
+        let mut state = self.shard(key.hash()).state.lock();
+        let Some(place) = state.find(&self.region, key) else {
+            return false;
+        };
+        let live = !View::known(&self.region, place.chunk).is_expired(now);
+        state.unlink(&self.region, place);
+        if live {
+            state.counters.deletes += 1;
+        } else {
+            state.counters.expired += 1;
+        }
+        live
+    }
+
+    /// Changes the item's deadline and nothing else. Whether there was one.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSpace`] if the item had no deadline before, so that it has to be
+    /// copied, while transfers hold the memory.
+    pub fn touch(&self, key: Key<'_>, deadline: Deadline, now: Tick) -> Result<bool, StoreError> {
+        {
+            let mut state = self.shard(key.hash()).state.lock();
+            let Some(place) = state.find_live(&self.region, key, now) else {
+                return Ok(false);
+            };
+            state.counters.touches += 1;
+            state.mark_place(&self.region, place);
+            if state.touch_in_place(&self.region, place, deadline) {
+                return Ok(true);
+            }
+        }
+        self.rewrite(key, 0, deadline.into(), now)
+    }
+
+    /// Removes all items.
+    pub fn flush(&self, now: Tick) {
+        let _ = now;
+        for shard in &self.shards {
+            shard.state.lock().flush(&self.region);
+        }
+    }
+
+    /// The night shift: reclaims what has expired, about `work_max` items at most, and lets
+    /// the index shrink. Call it about every tenth of a second, again at once while there is
+    /// `more`.
+    pub fn maintain(&self, now: Tick, work_max: usize) -> Maintained {
+        let mut done = Maintained::default();
+        for shard in &self.shards {
+            let mut state = shard.state.lock();
+            state.tidy(&self.region, now, 16);
+            if !state.sweep_due(now) {
+                continue;
+            }
+            let left = work_max.saturating_sub(done.reclaimed);
+            if left == 0 {
+                done.more = true;
+                break;
+            }
+            // In slices, so that no request waits for the whole of it.
+            done.reclaimed += state.sweep(&self.region, now, left.min(256));
+            done.more |= state.sweep_due(now);
+        }
+        done
+    }
+
+    /// Pages that may be used now: the plan's, less those that [`Cache::resize`] retired.
+    #[must_use]
+    pub fn pages_usable(&self) -> usize {
+        self.region.geometry.page_count - self.region.pool.retired()
+    }
+
+    /// The fewest pages that [`Cache::resize`] leaves.
+    #[must_use]
+    pub fn pages_usable_min(&self) -> usize {
+        page_count_min(self.plan.page_bytes(), self.plan.item_bytes_max())
+    }
+
+    /// Shrinks or grows the cache, while it is in use, towards `pages` of the plan's.
+    ///
+    /// To shrink, what is oldest is evicted and the pages' memory is given back to the OS
+    /// (that of an arena on the heap stays where it is). To grow, retired pages become
+    /// available again; they cost memory as they are used. At most `pages_max` pages change
+    /// hands in a call, so that the caller decides how long it takes. Returns
+    /// [`Cache::pages_usable`] afterwards.
+    ///
+    /// # Errors
+    /// When the OS does not take the memory back; the page stays in use.
+    pub fn resize(&self, pages: usize, pages_max: usize, now: Tick) -> std::io::Result<usize> {
+        let (region, geometry) = (&self.region, &self.region.geometry);
+        let pages = pages.clamp(self.pages_usable_min(), geometry.page_count);
+        let usable = self.pages_usable();
+        if pages >= usable {
+            region
+                .pool
+                .restore(region.pages(), (pages - usable).min(pages_max));
+            return Ok(self.pages_usable());
+        }
+        let mut left = (usable - pages).min(pages_max);
+        left -= region.pool.retire_fresh(left);
+        let mut bag = PageBag::default();
+        while left > 0 {
+            if bag.count() == 0 && !self.gather(&mut bag, 1, now) {
+                break;
+            }
+            let Some(page_no) = bag.pop(region) else {
+                break;
+            };
+            let words = geometry.page_bytes / WORD_BYTES;
+            if let Err(error) = region.arena.discard(geometry.page_word(page_no), words) {
+                region.pool.push(region.pages(), page_no);
+                return Err(error);
+            }
+            region.pool.retire(region.pages(), page_no);
+            left -= 1;
+        }
+        Ok(self.pages_usable())
+    }
+
+    /// A snapshot of the counters.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats {
+            page_bytes: self.region.geometry.page_bytes as u64,
+            pages_free: self.region.pool.count() as u64,
+            pages_retired: self.region.pool.retired() as u64,
+            ..Stats::default()
+        };
+        for shard in &self.shards {
+            let state = shard.state.lock();
+            stats.add(&state.counters);
+            stats.pages_items += state.slab.item_pages() as u64;
+            stats.pages_index += state.index_pages(&self.region.geometry) as u64;
+            stats.index_buckets += state.index.buckets() as u64;
+            stats.pinned += state.pins.used() as u64;
+            stats.inserted_bytes += state.epoch_bytes();
+        }
+        stats.inserted_bytes += self.region.tails.clock();
+        stats
+    }
+
+    /// Hands out what each size class holds, smallest chunks first. Takes one lock after the
+    /// other and looks at each page once; allocates nothing.
+    pub fn classes(&self, mut each: impl FnMut(ClassStats)) {
+        let classes = &self.region.geometry.classes;
+        let mut used = [0_u32; CLASS_SPECIAL as usize];
+        for page_no in 0..self.region.geometry.page_count {
+            let meta = self.region.pages().get(page_no);
+            if let Some(used) = used.get_mut(usize::from(meta.class)) {
+                *used += u32::from(meta.live);
+            }
+        }
+        for (class, used) in (0..classes.count()).zip(used) {
+            let mut stats = ClassStats {
+                class,
+                chunk_bytes: classes.chunk_bytes(class) as u64,
+                chunks_per_page: classes.chunks_per_page(class) as u64,
+                chunks_used: u64::from(used),
+                ..ClassStats::default()
+            };
+            for shard in &self.shards {
+                shard.state.lock().add_class_stats(class, &mut stats);
+            }
+            stats.chunks = stats.pages * stats.chunks_per_page;
+            each(stats);
+        }
+    }
+
+    /// Checks every invariant, the slow way; for tests and soaks. Allocates.
+    ///
+    /// Between two calls that change the cache, every chunk is exactly one of free,
+    /// reserved, linked, or a piece; index and lists agree; and the pages sum to the plan.
+    ///
+    /// # Errors
+    /// What does not hold, in words.
+    pub fn audit(&self) -> Result<Audit, String> {
+        let mut audit = Audit::default();
+        // All locks at once, in the order of the shards: nobody else takes two.
+        let mut states: Vec<_> = self.shards.iter().map(|shard| shard.state.lock()).collect();
+        for state in &mut states {
+            state.audit(&self.region, &mut audit)?;
+        }
+        audit.free_pages = self.region.pool.count();
+        audit.retired_pages = self.region.pool.retired();
+        let pages = audit.item_pages + audit.index_pages + audit.free_pages + audit.retired_pages;
+        if pages != self.region.geometry.page_count {
+            return Err(format!(
+                "{audit:?}: {pages} pages, the plan has {}",
+                self.region.geometry.page_count
+            ));
+        }
+        let lines: usize = self.plan.lines().map(|line| line.bytes).sum();
+        if lines != self.plan.budget_bytes() {
+            return Err(format!(
+                "the plan's lines sum to {lines}, not to its budget"
+            ));
+        }
+        Ok(audit)
+    }
+
+    /// Runs `work` while every store to the arena is a fault: the proof that what `work` does
+    /// writes no shared memory. Not for an arena on the heap.
+    ///
+    /// # Errors
+    /// When the memory cannot be protected.
+    #[doc(hidden)]
+    pub fn read_only_while<R>(&self, work: impl FnOnce() -> R) -> std::io::Result<R> {
+        self.region.arena.read_only_while(work)
+    }
+
+    /// Bytes of the arena.
+    #[must_use]
+    pub fn arena_bytes(&self) -> usize {
+        self.region.geometry.arena_words * WORD_BYTES
+    }
+
+    pub(crate) fn region(&self) -> &Region {
+        &self.region
+    }
+
+    pub(crate) fn shard_of(&self, shard_no: usize) -> &Shard {
+        &self.shards[shard_no]
+    }
+}

@@ -1,0 +1,209 @@
+//! Every constant of the engine's memory, and how they hang together.
+//!
+//! ```text
+//! arena ┌───────────┬───────────────┬────────────┬───────────┬──────┬────────┬────────┬───
+//!       │superblock │ shard headers │ page table │ directory │ pad  │ page 0 │ page 1 │ …
+//!       └───────────┴───────────────┴────────────┴───────────┴──────┴────────┴────────┴───
+//!        4 KiB       16 × 128 B      24 B a page  4 B a page         page_bytes each
+//! ```
+//!
+//! All positions are word numbers (a word is 8 bytes) from the arena's start, so
+//! that they mean the same wherever the arena is mapped. Knows no item and no lock.
+
+use static_assertions::const_assert;
+
+use crate::chunk_ref::{CHUNK_REF_BITS, ChunkRef};
+use crate::slab::size_class::SizeClasses;
+
+/// Bytes in a word, the only unit in which the arena is read and written.
+pub(crate) const WORD_BYTES: usize = 8;
+/// Shards of the cache: the top four hash bits pick one.
+pub(crate) const SHARD_COUNT: usize = 16;
+/// The longest key, in bytes.
+pub const KEY_BYTES_MAX: usize = 250;
+
+/// The first bytes of every arena.
+pub(crate) const SUPERBLOCK_BYTES: usize = 4096;
+/// Two cache lines, because the adjacent-line prefetcher pairs them.
+pub(crate) const SHARD_HEADER_BYTES: usize = 128;
+pub(crate) const SHARD_HEADER_WORDS: usize = SHARD_HEADER_BYTES / WORD_BYTES;
+/// Three words of bookkeeping a page: see `slab::page`.
+pub(crate) const PAGE_META_WORDS: usize = 3;
+/// A directory entry names one page of index buckets.
+pub(crate) const DIRECTORY_ENTRY_BYTES: usize = 4;
+/// One cache line a bucket.
+pub(crate) const BUCKET_WORDS: usize = 8;
+pub(crate) const BUCKET_BYTES: usize = BUCKET_WORDS * WORD_BYTES;
+
+/// The smallest chunk: a header, a short key, a short value.
+pub(crate) const CHUNK_BYTES_MIN: usize = 24;
+
+const_assert!(SHARD_COUNT.is_power_of_two());
+const_assert!(SHARD_HEADER_BYTES.is_multiple_of(WORD_BYTES));
+const_assert!(SUPERBLOCK_BYTES.is_multiple_of(SHARD_HEADER_BYTES));
+const_assert!(CHUNK_BYTES_MIN.is_multiple_of(WORD_BYTES));
+// A free chunk keeps its link in word 0 and its kind in word 1.
+const_assert!(CHUNK_BYTES_MIN >= 2 * WORD_BYTES);
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+const GIB: usize = 1 << 30;
+
+/// Small pages in small budgets: 16 shards times 50 classes, each with a page half empty,
+/// cost 1.6 MB at 4 KiB, and would cost 400 MB at memcached's 1 MiB. Larger ones as soon as
+/// they are affordable: their divisors are closer together, which is what decides how well a
+/// size class fits above 250 bytes.
+pub(crate) const fn page_bytes_for(budget_bytes: usize) -> usize {
+    if budget_bytes <= 24 * MIB {
+        4 * KIB
+    } else if budget_bytes <= 256 * MIB {
+        8 * KIB
+    } else if budget_bytes <= 2 * GIB {
+        16 * KIB
+    } else {
+        64 * KIB
+    }
+}
+
+/// A `ChunkRef` counts granules. They are words up to 8 GiB, and double from there.
+pub(crate) const fn granule_shift_for(budget_bytes: usize) -> u32 {
+    let mut shift = 3;
+    while budget_bytes > 1 << (CHUNK_REF_BITS + shift) {
+        shift += 1;
+    }
+    shift
+}
+
+/// Past this the granule would pass the bucket's 64 bytes.
+pub(crate) const BUDGET_BYTES_MAX: usize = 1 << (CHUNK_REF_BITS + 6);
+
+/// Where everything is. Immutable after the cache is opened.
+#[derive(Clone, Debug)]
+pub(crate) struct Geometry {
+    /// All of the arena, in words.
+    pub arena_words: usize,
+    pub headers_word: usize,
+    pub page_table_word: usize,
+    pub directory_word: usize,
+    /// Directory entries of one shard (even, so that shards never share a word).
+    pub directory_entries: usize,
+    pub first_page_word: usize,
+    pub page_count: usize,
+    pub page_bytes: usize,
+    pub page_shift: u32,
+    /// log2 of the granule in bytes.
+    pub granule_shift: u32,
+    pub classes: SizeClasses,
+}
+
+impl Geometry {
+    /// Lays out `page_count` pages; the caller has checked that they fit its budget.
+    pub fn new(budget_bytes: usize, page_count: usize) -> Self {
+        let page_bytes = page_bytes_for(budget_bytes);
+        let granule_shift = granule_shift_for(budget_bytes);
+        let headers_word = SUPERBLOCK_BYTES / WORD_BYTES;
+        let page_table_word = headers_word + SHARD_COUNT * SHARD_HEADER_WORDS;
+        let directory_word = page_table_word + page_count * PAGE_META_WORDS;
+        let directory_entries = directory_entries_for(page_count);
+        let directory_words = SHARD_COUNT * directory_entries * DIRECTORY_ENTRY_BYTES / WORD_BYTES;
+        let page_words = page_bytes / WORD_BYTES;
+        let first_page_word = (directory_word + directory_words).next_multiple_of(page_words);
+        Geometry {
+            arena_words: first_page_word + page_count * page_words,
+            headers_word,
+            page_table_word,
+            directory_word,
+            directory_entries,
+            first_page_word,
+            page_count,
+            page_bytes,
+            page_shift: page_bytes.trailing_zeros(),
+            granule_shift,
+            classes: SizeClasses::new(page_bytes, 1 << granule_shift),
+        }
+    }
+
+    /// The first word that `chunk` names.
+    #[inline(always)]
+    pub fn word_of(&self, chunk: ChunkRef) -> usize {
+        (chunk.granule() as usize) << (self.granule_shift - 3)
+    }
+
+    /// The name of the chunk that starts at `word`.
+    #[inline(always)]
+    pub fn chunk_at(&self, word: usize) -> ChunkRef {
+        ChunkRef::from_granule((word >> (self.granule_shift - 3)) as u32)
+    }
+
+    /// The page that holds `word`; only meaningful for words past `first_page_word`.
+    #[inline(always)]
+    pub fn page_of_word(&self, word: usize) -> usize {
+        (word - self.first_page_word) >> (self.page_shift - 3)
+    }
+
+    /// The page that holds `chunk`.
+    #[inline(always)]
+    pub fn page_of(&self, chunk: ChunkRef) -> usize {
+        self.page_of_word(self.word_of(chunk))
+    }
+
+    /// The first word of page `page_no`.
+    #[inline(always)]
+    pub fn page_word(&self, page_no: usize) -> usize {
+        self.first_page_word + (page_no << (self.page_shift - 3))
+    }
+
+    /// Whether `len` bytes at byte `at` of the arena lie within its pages. Every length that
+    /// was read without a lock passes through here before it is used.
+    #[inline(always)]
+    pub fn in_pages(&self, at: usize, len: usize) -> bool {
+        let end = self.arena_words * WORD_BYTES;
+        at >= self.first_page_word * WORD_BYTES && at <= end && len <= end - at
+    }
+
+    /// The word of `shard_no`'s header: what readers load before they probe.
+    #[inline(always)]
+    pub fn header_word(&self, shard_no: usize) -> usize {
+        self.headers_word + shard_no * SHARD_HEADER_WORDS
+    }
+
+    /// Index buckets in a page.
+    #[inline(always)]
+    pub fn buckets_per_page_shift(&self) -> u32 {
+        self.page_shift - BUCKET_BYTES.trailing_zeros()
+    }
+
+    /// A number that two arenas share only if each could read the other.
+    pub fn layout_hash(&self) -> u64 {
+        let mut seed = 0xF1A6_5704u64;
+        let mut mix = |value: usize| {
+            seed = (seed ^ value as u64)
+                .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+                .rotate_left(23);
+        };
+        for value in [
+            self.arena_words,
+            self.page_table_word,
+            self.directory_word,
+            self.directory_entries,
+            self.first_page_word,
+            self.page_count,
+            self.page_bytes,
+            self.granule_shift as usize,
+            SHARD_COUNT,
+            PAGE_META_WORDS,
+            BUCKET_WORDS,
+        ] {
+            mix(value);
+        }
+        for class in 0..self.classes.count() {
+            mix(self.classes.chunk_bytes(class));
+        }
+        seed
+    }
+}
+
+/// A shard's index may take every sixteenth page, which is four times what 50-byte items need.
+pub(crate) const fn directory_entries_for(page_count: usize) -> usize {
+    (page_count.div_ceil(SHARD_COUNT) + 1).next_multiple_of(2)
+}

@@ -1,0 +1,270 @@
+//! The first twelve bytes of a chunk, and the fields that only some items have.
+//!
+//! ```text
+//! byte 0        4        8                              12
+//!      ┌────────┬────────┬────────┬──────┬──────────────┬ ─ ─ ─ ─ ┬─────┬───────
+//!      │ next   │ prev   │ kind 2 │ key  │ value length │ fields  │ key │ value
+//!      │        │        │ flag 6 │ len 8│ here      16 │         │     │
+//!      └────────┴────────┴────────┴──────┴──────────────┴ ─ ─ ─ ─ ┴─────┴───────
+//!        word 0            word 1, low half               4 bytes each, in this order:
+//!                                          deadline │ extra │ client flags │ CAS (8) │ chain (8)
+//! ```
+//!
+//! Word 0 links the item into its LRU list (in a continuation: to the next and the
+//! previous piece of its chain). It belongs to the shard's lock and readers do not look
+//! at it. A field that an item does not need is not there: an item without deadline,
+//! client flags and CAS costs 12 bytes.
+
+use crate::tick::Deadline;
+
+/// Bytes before the fields.
+pub(crate) const HEADER_BYTES: usize = 12;
+
+/// What a chunk holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// Nothing: it is in its page's free list.
+    Free = 0,
+    /// An item (or its first piece) that nobody can find yet, or any more.
+    Reserved = 1,
+    /// An item that the index names.
+    Linked = 2,
+    /// A further piece of an item.
+    Continuation = 3,
+}
+
+/// Bits 2 to 7 of the header's first byte.
+pub(crate) mod flag {
+    /// 4 bytes: the deadline's second.
+    pub const DEADLINE: u8 = 1 << 2;
+    /// 4 bytes: the deadline's milliseconds and the marks of [`extra`](super::extra).
+    pub const EXTRA: u8 = 1 << 3;
+    /// 4 bytes: the client's number.
+    pub const CLIENT_FLAGS: u8 = 1 << 4;
+    /// 8 bytes: a CAS number that somebody has asked for.
+    pub const CAS: u8 = 1 << 5;
+    /// 8 bytes: the whole value's length and the second piece.
+    pub const CHAINED: u8 = 1 << 6;
+    /// In the main list rather than in probation. Not a field.
+    pub const MAIN: u8 = 1 << 7;
+}
+
+/// What else stands in the field `EXTRA`.
+///
+/// ```text
+/// ┌ 31 ……………… 14 ┬ 13 ───┬ 12 ───┬ 11 ──┬ 10 ──┬ 9 ………… 0 ┐
+/// │ last access │ was   │ is    │ is   │ is   │ milli-   │
+/// │ in 8 s      │ read  │ noted │ won  │ stale│ seconds  │
+/// └─────────────┴───────┴───────┴──────┴──────┴──────────┘
+/// ```
+///
+/// Most items have none of it. Whether an item was read, and when, is noted only from the
+/// first time that somebody asks: a store for every read would be everybody's cost.
+pub(crate) mod extra {
+    use crate::tick::Tick;
+
+    pub const MILLIS: u32 = 0x3FF;
+    /// The value is out of date, and may be served until a new one comes.
+    pub const STALE: u32 = 1 << 10;
+    /// Somebody was told to bring the new value.
+    pub const WON: u32 = 1 << 11;
+    /// Reads are noted.
+    pub const NOTED: u32 = 1 << 12;
+    /// It was read since it was stored.
+    pub const READ: u32 = 1 << 13;
+    const ACCESS_SHIFT: u32 = 14;
+    const ACCESS_MASK: u32 = u32::MAX >> ACCESS_SHIFT;
+    /// Time is noted in steps of so many seconds, and comes round after 24 days.
+    const STEP_SECONDS: u64 = 8;
+
+    fn steps(now: Tick) -> u32 {
+        (now.as_millis() / 1000 / STEP_SECONDS) as u32 & ACCESS_MASK
+    }
+
+    /// `bits` of an item whose reads are noted from now on.
+    pub fn noted(bits: u32, now: Tick) -> u32 {
+        bits & (STALE | WON | READ) | NOTED | steps(now) << ACCESS_SHIFT
+    }
+
+    /// Seconds since the last access, if it is noted.
+    pub fn idle_seconds(bits: u32, now: Tick) -> Option<u64> {
+        let steps_ago = steps(now).wrapping_sub(bits >> ACCESS_SHIFT) & ACCESS_MASK;
+        (bits & NOTED != 0).then_some(u64::from(steps_ago) * STEP_SECONDS)
+    }
+
+    /// Whether a read now has to be noted.
+    #[inline]
+    pub fn wants_note(bits: u32, now: Tick) -> bool {
+        bits & NOTED != 0 && (bits & READ == 0 || bits >> ACCESS_SHIFT != steps(now))
+    }
+}
+
+const KIND_MASK: u8 = 0b11;
+
+/// Word 1's low half.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Header {
+    /// Kind and flags.
+    bits: u8,
+    /// Key bytes; 0 in a continuation.
+    pub key_len: u8,
+    /// Value bytes in this chunk.
+    pub value_len: u16,
+}
+
+impl Header {
+    pub fn new(kind: Kind, flags: u8, key_len: usize, value_len: usize) -> Self {
+        debug_assert!(flags & KIND_MASK == 0);
+        debug_assert!(key_len <= u8::MAX as usize && value_len <= u16::MAX as usize);
+        Header {
+            bits: kind as u8 | flags,
+            key_len: key_len as u8,
+            value_len: value_len as u16,
+        }
+    }
+
+    #[inline(always)]
+    pub fn unpack(word: u64) -> Self {
+        Header {
+            bits: word as u8,
+            key_len: (word >> 8) as u8,
+            value_len: (word >> 16) as u16,
+        }
+    }
+
+    /// `word` with its low half replaced.
+    #[inline(always)]
+    pub fn pack_into(self, word: u64) -> u64 {
+        word & !0xFFFF_FFFF
+            | u64::from(self.bits)
+            | u64::from(self.key_len) << 8
+            | u64::from(self.value_len) << 16
+    }
+
+    #[inline(always)]
+    pub fn kind(self) -> Kind {
+        match self.bits & KIND_MASK {
+            0 => Kind::Free,
+            1 => Kind::Reserved,
+            2 => Kind::Linked,
+            _ => Kind::Continuation,
+        }
+    }
+
+    #[inline(always)]
+    pub fn has(self, flag: u8) -> bool {
+        self.bits & flag != 0
+    }
+
+    #[inline(always)]
+    pub fn flags(self) -> u8 {
+        self.bits & !KIND_MASK
+    }
+
+    #[inline(always)]
+    pub fn with_kind(self, kind: Kind) -> Self {
+        Header {
+            bits: self.flags() | kind as u8,
+            ..self
+        }
+    }
+
+    #[inline(always)]
+    pub fn with_flags(self, flags: u8) -> Self {
+        Header {
+            bits: self.bits & KIND_MASK | flags,
+            ..self
+        }
+    }
+
+    #[inline(always)]
+    pub fn with_value_len(self, value_len: usize) -> Self {
+        debug_assert!(u16::try_from(value_len).is_ok());
+        Header {
+            value_len: value_len as u16,
+            ..self
+        }
+    }
+
+    /// Where the key begins, from the chunk's start.
+    #[inline(always)]
+    pub fn key_at(self) -> usize {
+        HEADER_BYTES + fields_bytes(self.bits)
+    }
+
+    /// Where the value begins.
+    #[inline(always)]
+    pub fn value_at(self) -> usize {
+        self.key_at() + usize::from(self.key_len)
+    }
+}
+
+/// Bytes of the fields that `flags` name.
+#[inline(always)]
+pub(crate) const fn fields_bytes(flags: u8) -> usize {
+    let short = (flags & (flag::DEADLINE | flag::EXTRA | flag::CLIENT_FLAGS)).count_ones();
+    let long = (flags & (flag::CAS | flag::CHAINED)).count_ones();
+    short as usize * 4 + long as usize * 8
+}
+
+/// Where `field` begins in an item with `flags`, from the chunk's start.
+#[inline(always)]
+pub(crate) const fn field_at(flags: u8, field: u8) -> usize {
+    // The order of the fields is the order of their bits.
+    HEADER_BYTES + fields_bytes(flags & (field - 1))
+}
+
+/// The flags that an item with these attributes needs.
+pub(crate) fn flags_for(client_flags: u32, deadline: Deadline) -> u8 {
+    let mut flags = 0;
+    if !deadline.is_never() {
+        flags |= flag::DEADLINE;
+        if deadline.millis() != 0 {
+            flags |= flag::EXTRA;
+        }
+    }
+    if client_flags != 0 {
+        flags |= flag::CLIENT_FLAGS;
+    }
+    flags
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_follow_one_another_in_the_order_of_their_bits() {
+        let all = flag::DEADLINE | flag::EXTRA | flag::CLIENT_FLAGS | flag::CAS | flag::CHAINED;
+        for (flags, field, at) in [
+            (flag::DEADLINE, flag::DEADLINE, 12),
+            (flag::CAS, flag::CAS, 12),
+            (flag::DEADLINE | flag::CAS, flag::CAS, 16),
+            (all, flag::DEADLINE, 12),
+            (all, flag::EXTRA, 16),
+            (all, flag::CLIENT_FLAGS, 20),
+            (all, flag::CAS, 24),
+            (all, flag::CHAINED, 32),
+            (all | flag::MAIN, flag::CHAINED, 32),
+        ] {
+            assert_eq!(
+                field_at(flags, field),
+                at,
+                "flags {flags:#b} field {field:#b}"
+            );
+        }
+        assert_eq!(fields_bytes(all), 28);
+        assert_eq!(fields_bytes(flag::MAIN), 0);
+    }
+
+    #[test]
+    fn a_header_survives_its_word() {
+        let header = Header::new(Kind::Linked, flag::CAS | flag::MAIN, 250, 65_000);
+        let word = header.pack_into(0xDEAD_BEEF_0000_0000);
+        assert_eq!(word >> 32, 0xDEAD_BEEF);
+        assert_eq!(Header::unpack(word), header);
+        assert_eq!(header.with_kind(Kind::Free).kind(), Kind::Free);
+        assert_eq!(header.value_at(), 12 + 8 + 250);
+    }
+}

@@ -1,0 +1,372 @@
+//! Reading and writing an item's parts, by the word at which its chunk begins.
+//!
+//! What a reader without a lock calls never trusts a length: whatever a header says, the
+//! bytes lie inside the pages or the answer is "no". Whether the answer meant anything
+//! is for the stamp to say. Functions that write are for the holder of the shard's lock,
+//! or for the owner of a reservation.
+
+use super::header::{HEADER_BYTES, Header, Kind, extra, field_at, flag};
+use crate::cache::ItemMeta;
+use crate::chunk_ref::ChunkRef;
+use crate::geometry::KEY_BYTES_MAX;
+use crate::geometry::WORD_BYTES;
+use crate::hash::KeyHash;
+use crate::region::Region;
+use crate::tick::{Deadline, Tick};
+
+/// A chunk's words, with its header read once.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    region: &'a Region,
+    pub word: usize,
+    pub header: Header,
+}
+
+impl<'a> View<'a> {
+    /// `None` if `chunk` or what its header says reaches outside the pages.
+    #[inline(always)]
+    pub fn new(region: &'a Region, chunk: ChunkRef) -> Option<Self> {
+        let word = region.geometry.word_of(chunk);
+        let at = word * WORD_BYTES;
+        if !region.geometry.in_pages(at, 2 * WORD_BYTES) {
+            return None;
+        }
+        let header = Header::unpack(region.arena.load(word + 1));
+        let len = header.value_at() + usize::from(header.value_len);
+        region.geometry.in_pages(at, len).then_some(View {
+            region,
+            word,
+            header,
+        })
+    }
+
+    /// A chunk that the caller knows to be good: under the lock, or of its own reservation.
+    #[inline]
+    pub fn known(region: &'a Region, chunk: ChunkRef) -> Self {
+        View::new(region, chunk).expect("a chunk named under the lock lies in the pages")
+    }
+
+    #[inline(always)]
+    fn at(&self) -> usize {
+        self.word * WORD_BYTES
+    }
+
+    #[inline(always)]
+    pub fn key_is(&self, key: &[u8]) -> bool {
+        usize::from(self.header.key_len) == key.len()
+            && self.header.kind() == Kind::Linked
+            && self
+                .region
+                .arena
+                .equals(self.at() + self.header.key_at(), key)
+    }
+
+    /// The hash of the item's own key.
+    pub fn hash(&self) -> KeyHash {
+        let mut key = [0u8; KEY_BYTES_MAX + 5];
+        let key = &mut key[..usize::from(self.header.key_len)];
+        self.region
+            .arena
+            .copy_out(self.at() + self.header.key_at(), key);
+        KeyHash::of(key, self.region.hash_seed)
+    }
+
+    /// Copies the item's key to the front of `out` and returns its length.
+    pub fn copy_key(&self, out: &mut [u8; 256]) -> usize {
+        let len = usize::from(self.header.key_len);
+        self.region
+            .arena
+            .copy_out(self.at() + self.header.key_at(), &mut out[..len]);
+        len
+    }
+
+    #[inline(always)]
+    fn short(&self, field: u8) -> u32 {
+        let at = self.at() + field_at(self.header.flags(), field);
+        (self.region.arena.load(at / WORD_BYTES) >> (8 * (at % WORD_BYTES))) as u32
+    }
+
+    fn set_short(&self, field: u8, value: u32) {
+        let at = self.at() + field_at(self.header.flags(), field);
+        self.region.arena.copy_in(at, &value.to_le_bytes());
+    }
+
+    /// The field `field`'s 8 bytes, as two halves: they may straddle words.
+    fn long(&self, field: u8) -> (u32, u32) {
+        let mut bytes = [0u8; 8];
+        self.region
+            .arena
+            .copy_out(self.at() + field_at(self.header.flags(), field), &mut bytes);
+        let both = u64::from_le_bytes(bytes);
+        (both as u32, (both >> 32) as u32)
+    }
+
+    fn set_long(&self, field: u8, low: u32, high: u32) {
+        let at = self.at() + field_at(self.header.flags(), field);
+        let both = u64::from(low) | u64::from(high) << 32;
+        self.region.arena.copy_in(at, &both.to_le_bytes());
+    }
+
+    #[inline(always)]
+    pub fn deadline(&self) -> Deadline {
+        if !self.header.has(flag::DEADLINE) {
+            return Deadline::NEVER;
+        }
+        let millis = if self.header.has(flag::EXTRA) {
+            (self.short(flag::EXTRA) & 0x3FF) as u16
+        } else {
+            0
+        };
+        Deadline::from_parts(self.short(flag::DEADLINE), millis)
+    }
+
+    #[inline(always)]
+    pub fn is_expired(&self, now: Tick) -> bool {
+        self.header.has(flag::DEADLINE) && self.deadline().has_passed(now)
+    }
+
+    /// Sets the deadline in place, if the item has the fields for it.
+    pub fn set_deadline(&self, deadline: Deadline) -> bool {
+        let needs_extra = deadline.millis() != 0;
+        if !self.header.has(flag::DEADLINE) {
+            return deadline.is_never();
+        }
+        if needs_extra && !self.header.has(flag::EXTRA) {
+            return false;
+        }
+        if self.header.has(flag::EXTRA) {
+            let kept = self.short(flag::EXTRA) & !0x3FF;
+            self.set_short(flag::EXTRA, kept | u32::from(deadline.millis()));
+        }
+        self.set_short(flag::DEADLINE, deadline.secs());
+        true
+    }
+
+    /// The marks beside the deadline's milliseconds.
+    #[inline(always)]
+    pub fn extra(&self) -> u32 {
+        if self.header.has(flag::EXTRA) {
+            self.short(flag::EXTRA) & !extra::MILLIS
+        } else {
+            0
+        }
+    }
+
+    /// Sets them, if the item has the field for it.
+    pub fn set_extra(&self, bits: u32) {
+        if self.header.has(flag::EXTRA) {
+            let millis = self.short(flag::EXTRA) & extra::MILLIS;
+            self.set_short(flag::EXTRA, millis | bits);
+        }
+    }
+
+    /// Whether a read now has to be noted.
+    #[inline(always)]
+    pub fn wants_note(&self, now: Tick) -> bool {
+        self.header.has(flag::EXTRA) && extra::wants_note(self.short(flag::EXTRA), now)
+    }
+
+    pub fn client_flags(&self) -> u32 {
+        if self.header.has(flag::CLIENT_FLAGS) {
+            self.short(flag::CLIENT_FLAGS)
+        } else {
+            0
+        }
+    }
+
+    pub fn set_client_flags(&self, client_flags: u32) {
+        if self.header.has(flag::CLIENT_FLAGS) {
+            self.set_short(flag::CLIENT_FLAGS, client_flags);
+        }
+    }
+
+    pub fn cas(&self) -> Option<u64> {
+        self.header.has(flag::CAS).then(|| {
+            let (low, high) = self.long(flag::CAS);
+            u64::from(low) | u64::from(high) << 32
+        })
+    }
+
+    pub fn set_cas(&self, cas: u64) {
+        self.set_long(flag::CAS, cas as u32, (cas >> 32) as u32);
+    }
+
+    /// The second piece, if there is one.
+    pub fn next_piece(&self) -> ChunkRef {
+        let granule = match self.header.kind() {
+            Kind::Continuation => self.region.arena.load(self.word) as u32,
+            _ if self.header.has(flag::CHAINED) => self.long(flag::CHAINED).1,
+            _ => 0,
+        };
+        // Read without a lock this may be any number; the mask keeps it a name.
+        ChunkRef::from_granule(granule & ((1 << crate::chunk_ref::CHUNK_REF_BITS) - 1))
+    }
+
+    /// Points this piece at the one after it.
+    pub fn set_next_piece(&self, next: ChunkRef) {
+        if self.header.kind() == Kind::Continuation {
+            let prev = self.region.arena.load(self.word) & !0xFFFF_FFFF;
+            self.region
+                .arena
+                .store(self.word, prev | u64::from(next.granule()));
+        } else {
+            let (value_len, _) = self.long(flag::CHAINED);
+            self.set_long(flag::CHAINED, value_len, next.granule());
+        }
+    }
+
+    /// The piece before this continuation.
+    pub fn prev_piece(&self) -> ChunkRef {
+        ChunkRef::from_granule((self.region.arena.load(self.word) >> 32) as u32)
+    }
+
+    pub fn set_prev_piece(&self, prev: ChunkRef) {
+        let next = self.region.arena.load(self.word) & 0xFFFF_FFFF;
+        self.region
+            .arena
+            .store(self.word, next | u64::from(prev.granule()) << 32);
+    }
+
+    /// The value's length, over all pieces.
+    #[inline(always)]
+    pub fn value_len(&self) -> usize {
+        if self.header.has(flag::CHAINED) {
+            self.long(flag::CHAINED).0 as usize
+        } else {
+            usize::from(self.header.value_len)
+        }
+    }
+
+    pub fn set_value_len(&self, value_len: usize) {
+        debug_assert!(self.header.has(flag::CHAINED));
+        let (_, next) = self.long(flag::CHAINED);
+        self.set_long(flag::CHAINED, value_len as u32, next);
+    }
+
+    #[inline(always)]
+    pub fn meta(&self) -> ItemMeta {
+        let marks = self.extra();
+        ItemMeta {
+            stale: marks & extra::STALE != 0,
+            won: marks & extra::WON != 0,
+            value_len: self.value_len(),
+            client_flags: self.client_flags(),
+            deadline: self.deadline(),
+            cas: self.cas(),
+        }
+    }
+
+    /// Copies the whole value to `out`, which is as long. `false` if a piece was not what
+    /// it should be: then a writer was faster, or the stamp would not validate.
+    #[inline(always)]
+    pub fn copy_value(&self, out: &mut [u8]) -> bool {
+        let here = usize::from(self.header.value_len);
+        if !self.header.has(flag::CHAINED) {
+            if here != out.len() {
+                return false;
+            }
+            self.region
+                .arena
+                .copy_out(self.at() + self.header.value_at(), out);
+            return true;
+        }
+        self.copy_chain(out)
+    }
+
+    #[inline(never)]
+    fn copy_chain(&self, out: &mut [u8]) -> bool {
+        let mut rest = out;
+        let mut piece = *self;
+        loop {
+            let here = usize::from(piece.header.value_len);
+            let Some((part, after)) = rest.split_at_mut_checked(here) else {
+                return false;
+            };
+            piece.copy_piece(0, part);
+            rest = after;
+            if rest.is_empty() {
+                return true;
+            }
+            // Each piece has at least a byte, so that this ends.
+            match View::new(self.region, piece.next_piece()) {
+                Some(next)
+                    if next.header.kind() == Kind::Continuation && next.header.value_len > 0 =>
+                {
+                    piece = next;
+                }
+                _ => return false,
+            }
+        }
+    }
+
+    /// Copies from byte `from` of this piece's part of the value.
+    pub fn copy_piece(&self, from: usize, out: &mut [u8]) {
+        debug_assert!(from + out.len() <= usize::from(self.header.value_len));
+        self.region
+            .arena
+            .copy_out(self.at() + self.header.value_at() + from, out);
+    }
+
+    /// Writes to byte `from` of this piece's part of the value.
+    pub fn write_piece(&self, from: usize, bytes: &[u8]) {
+        self.region
+            .arena
+            .copy_in(self.at() + self.header.value_at() + from, bytes);
+    }
+
+    pub fn write_key(&self, key: &[u8]) {
+        self.region
+            .arena
+            .copy_in(self.at() + self.header.key_at(), key);
+    }
+
+    /// Replaces the header; fields, key and value stay where they are.
+    pub fn set_header(&mut self, header: Header) {
+        let word = self.region.arena.load(self.word + 1);
+        self.region
+            .arena
+            .store(self.word + 1, header.pack_into(word));
+        self.header = header;
+    }
+
+    /// A view of a chunk that has nothing in it yet, with `header` written.
+    pub fn fresh(region: &'a Region, chunk: ChunkRef, header: Header) -> Self {
+        let word = region.geometry.word_of(chunk);
+        region.arena.store(word, 0);
+        region.arena.store(word + 1, header.pack_into(0));
+        View {
+            region,
+            word,
+            header,
+        }
+    }
+
+    /// Fills in the deadline, client flags and marks that the header has fields for.
+    pub fn write_fields(&self, client_flags: u32, deadline: Deadline, marks: u32) {
+        let flags = self.header.flags();
+        if flags & flag::EXTRA != 0 {
+            self.set_short(flag::EXTRA, u32::from(deadline.millis()) | marks);
+        }
+        if flags & flag::DEADLINE != 0 {
+            self.set_short(flag::DEADLINE, deadline.secs());
+        }
+        self.set_client_flags(client_flags);
+        if flags & flag::CHAINED != 0 {
+            self.set_long(flag::CHAINED, 0, 0);
+        }
+    }
+
+    /// Bytes of value that fit a piece of `chunk_bytes` with this header.
+    pub fn room(&self, chunk_bytes: usize) -> usize {
+        chunk_bytes - self.header.value_at()
+    }
+}
+
+/// A continuation's header.
+pub(crate) fn continuation(value_len: usize) -> Header {
+    debug_assert_eq!(
+        Header::new(Kind::Continuation, 0, 0, 0).value_at(),
+        HEADER_BYTES
+    );
+    Header::new(Kind::Continuation, 0, 0, value_len)
+}

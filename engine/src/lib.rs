@@ -1,0 +1,43 @@
+#![doc = include_str!("../README.md")]
+
+// The one module that may; the workspace denies it everywhere else.
+#[allow(unsafe_code)]
+mod arena;
+mod cache;
+mod chunk_ref;
+mod error;
+mod geometry;
+mod hash;
+mod index;
+mod item;
+mod lru;
+mod pinned;
+mod plan;
+mod rebalance;
+mod region;
+mod reservation;
+mod shard;
+mod slab;
+#[doc(hidden)]
+pub mod stamp;
+mod stats;
+mod superblock;
+mod tick;
+mod walk;
+
+pub use cache::{
+    Attributes, Audit, Cache, Condition, ItemMeta, Lookup, Maintained, Outcome, Seen, Stored,
+};
+pub use error::{KeyError, OpenError, PlanError, StoreError};
+pub use geometry::KEY_BYTES_MAX;
+pub use hash::{Key, KeyHash};
+pub use lru::segments::Eviction;
+pub use pinned::Pinned;
+pub use plan::{Backing, ITEM_BYTES_LEAST, ITEM_BYTES_MOST, Options, Plan, PlanLine};
+pub use reservation::Reservation;
+pub use shard::arith::{CasWish, Change, Counted};
+pub use shard::join::Side;
+pub use shard::visit::{Discard, Visit, Visited, Want};
+pub use stats::{ClassStats, Stats};
+pub use tick::{Deadline, Tick};
+pub use walk::Walk;

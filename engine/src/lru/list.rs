@@ -1,0 +1,120 @@
+//! A list of items, linked by chunk names through word 0 of each item. Guarded by the
+//! shard's lock; readers never look at it.
+
+use crate::arena::Arena;
+use crate::chunk_ref::ChunkRef;
+use crate::geometry::Geometry;
+
+/// Newest at the head, oldest at the tail.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct List {
+    head: ChunkRef,
+    tail: ChunkRef,
+    len: u32,
+}
+
+#[inline(always)]
+fn links(arena: &Arena, geometry: &Geometry, chunk: ChunkRef) -> (ChunkRef, ChunkRef) {
+    let word = arena.load(geometry.word_of(chunk));
+    (
+        ChunkRef::from_granule(word as u32),
+        ChunkRef::from_granule((word >> 32) as u32),
+    )
+}
+
+#[inline(always)]
+fn set_links(arena: &Arena, geometry: &Geometry, chunk: ChunkRef, next: ChunkRef, prev: ChunkRef) {
+    let word = u64::from(next.granule()) | u64::from(prev.granule()) << 32;
+    arena.store(geometry.word_of(chunk), word);
+}
+
+impl List {
+    pub fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    pub fn tail(&self) -> Option<ChunkRef> {
+        self.tail.is_some().then_some(self.tail)
+    }
+
+    /// The item before `chunk`: newer by one.
+    pub fn newer(arena: &Arena, geometry: &Geometry, chunk: ChunkRef) -> Option<ChunkRef> {
+        let (_, prev) = links(arena, geometry, chunk);
+        prev.is_some().then_some(prev)
+    }
+
+    pub fn push_head(&mut self, arena: &Arena, geometry: &Geometry, chunk: ChunkRef) {
+        set_links(arena, geometry, chunk, self.head, ChunkRef::NONE);
+        if self.head.is_some() {
+            let (next, _) = links(arena, geometry, self.head);
+            set_links(arena, geometry, self.head, next, chunk);
+        } else {
+            self.tail = chunk;
+        }
+        self.head = chunk;
+        self.len += 1;
+    }
+
+    pub fn remove(&mut self, arena: &Arena, geometry: &Geometry, chunk: ChunkRef) {
+        let (next, prev) = links(arena, geometry, chunk);
+        self.join(arena, geometry, prev, next);
+        self.len -= 1;
+    }
+
+    /// Makes `prev` and `next` neighbours; either may be none.
+    fn join(&mut self, arena: &Arena, geometry: &Geometry, prev: ChunkRef, next: ChunkRef) {
+        if prev.is_some() {
+            let (_, before) = links(arena, geometry, prev);
+            set_links(arena, geometry, prev, next, before);
+        } else {
+            self.head = next;
+        }
+        if next.is_some() {
+            let (after, _) = links(arena, geometry, next);
+            set_links(arena, geometry, next, after, prev);
+        } else {
+            self.tail = prev;
+        }
+    }
+
+    /// `to` takes the place of `from`, whose links it has not copied yet.
+    pub fn replace(&mut self, arena: &Arena, geometry: &Geometry, from: ChunkRef, to: ChunkRef) {
+        let (next, prev) = links(arena, geometry, from);
+        set_links(arena, geometry, to, next, prev);
+        if prev.is_some() {
+            let (_, before) = links(arena, geometry, prev);
+            set_links(arena, geometry, prev, to, before);
+        } else {
+            self.head = to;
+        }
+        if next.is_some() {
+            let (after, _) = links(arena, geometry, next);
+            set_links(arena, geometry, next, after, to);
+        } else {
+            self.tail = to;
+        }
+    }
+
+    /// Every item from the tail on; `None` at the first broken link.
+    pub fn walk(
+        &self,
+        arena: &Arena,
+        geometry: &Geometry,
+        mut each: impl FnMut(ChunkRef),
+    ) -> Option<()> {
+        let mut newer = ChunkRef::NONE;
+        let mut chunk = self.head;
+        let mut seen = 0;
+        while chunk.is_some() {
+            let (next, prev) = links(arena, geometry, chunk);
+            if prev != newer || seen > self.len {
+                return None;
+            }
+            each(chunk);
+            seen += 1;
+            newer = chunk;
+            chunk = next;
+        }
+        (newer == self.tail && seen == self.len).then_some(())
+    }
+}

@@ -1,0 +1,63 @@
+//! A large value on its way out: held still, read a window at a time.
+
+use crate::cache::ItemMeta;
+use crate::chunk_ref::ChunkRef;
+use crate::item::view::View;
+use crate::region::Region;
+use crate::shard::Shard;
+
+/// An item whose bytes stay until this is dropped. See [`Cache::pin`](crate::Cache::pin).
+pub struct Pinned<'c> {
+    region: &'c Region,
+    shard: &'c Shard,
+    head: ChunkRef,
+    piece: ChunkRef,
+    /// Bytes of `piece` that were read.
+    at: usize,
+    meta: ItemMeta,
+}
+
+impl<'c> Pinned<'c> {
+    /// Of an item that was pinned under the lock just now.
+    pub(crate) fn new(region: &'c Region, shard: &'c Shard, head: ChunkRef) -> Self {
+        let meta = View::known(region, head).meta();
+        Pinned {
+            region,
+            shard,
+            head,
+            piece: head,
+            at: 0,
+            meta,
+        }
+    }
+
+    /// What was known of the item when it was pinned.
+    #[must_use]
+    pub fn meta(&self) -> ItemMeta {
+        self.meta
+    }
+
+    /// Copies the value's next bytes to the front of `out`; returns how many, 0 at its end.
+    pub fn read(&mut self, out: &mut [u8]) -> usize {
+        let mut done = 0;
+        while done < out.len() && self.piece.is_some() {
+            let view = View::known(self.region, self.piece);
+            let here = usize::from(view.header.value_len);
+            let len = (here - self.at).min(out.len() - done);
+            view.copy_piece(self.at, &mut out[done..done + len]);
+            self.at += len;
+            done += len;
+            if self.at == here {
+                self.piece = view.next_piece();
+                self.at = 0;
+            }
+        }
+        done
+    }
+}
+
+impl Drop for Pinned<'_> {
+    fn drop(&mut self) {
+        self.shard.state.lock().unpin(self.region, self.head);
+    }
+}

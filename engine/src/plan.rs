@@ -1,0 +1,319 @@
+//! Where each byte of the budget goes.
+//!
+//! `Options → Plan` turns one number into counts, one addend a line, and the addends sum
+//! to the budget exactly. `Cache::open` then reserves what the plan says, and nothing
+//! after that asks the global allocator for anything.
+
+use std::path::PathBuf;
+
+use crate::cache::control_bytes;
+use crate::error::PlanError;
+use crate::geometry::{
+    BUDGET_BYTES_MAX, DIRECTORY_ENTRY_BYTES, Geometry, PAGE_META_WORDS, SHARD_COUNT,
+    SHARD_HEADER_BYTES, SUPERBLOCK_BYTES, WORD_BYTES, directory_entries_for, page_bytes_for,
+};
+use crate::item::header::HEADER_BYTES;
+use crate::item::layout::Layout;
+use crate::lru::segments::Eviction;
+
+/// What the arena's memory is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Backing {
+    /// Boxed, from the global allocator, once.
+    Heap,
+    /// A private anonymous map.
+    #[default]
+    Mmap,
+    /// A shared map of a file, which is made, and whose blocks are allocated, at open.
+    File(PathBuf),
+}
+
+/// What a cache is asked to be.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// All the memory that the cache may use, in bytes, its own structures included.
+    pub budget_bytes: usize,
+    /// The longest value, in bytes.
+    pub item_bytes_max: usize,
+    /// What the arena's memory is.
+    pub backing: Backing,
+    /// Touch every OS page at open.
+    pub prefault: bool,
+    /// Ask for transparent huge pages (anonymous maps only).
+    pub huge_pages: bool,
+    /// Which items leave when room is needed.
+    pub eviction: Eviction,
+    /// Seeds the hash. Give each process its own, so that nobody can choose colliding keys.
+    pub hash_seed: u64,
+    /// CAS numbers begin above this. Give each process a higher one, so that a number from
+    /// before a restart fits no item that came after it.
+    pub cas_first: u64,
+}
+
+/// The shortest limit for values that can be set.
+pub const ITEM_BYTES_LEAST: usize = 1 << 10;
+/// The longest limit for values that can be set.
+pub const ITEM_BYTES_MOST: usize = 128 << 20;
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            budget_bytes: 256 << 20,
+            item_bytes_max: 1 << 20,
+            backing: Backing::default(),
+            prefault: false,
+            huge_pages: false,
+            eviction: Eviction::default(),
+            hash_seed: 0,
+            cas_first: 0,
+        }
+    }
+}
+
+/// One addend of the budget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanLine {
+    /// What the bytes are for.
+    pub name: &'static str,
+    /// How many.
+    pub bytes: usize,
+    /// How the number comes about.
+    pub note: String,
+}
+
+/// A budget turned into counts.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    options: Options,
+    geometry: Geometry,
+}
+
+impl Plan {
+    /// Plans the most pages that the budget holds.
+    ///
+    /// # Errors
+    /// When the budget or the largest item is out of range; the error names the range.
+    pub fn new(options: &Options) -> Result<Plan, PlanError> {
+        let item_bytes_max = options.item_bytes_max;
+        if !(ITEM_BYTES_LEAST..=ITEM_BYTES_MOST).contains(&item_bytes_max) {
+            return Err(PlanError::ItemBytesMax {
+                item_bytes_max,
+                least: ITEM_BYTES_LEAST,
+                most: ITEM_BYTES_MOST,
+            });
+        }
+        if options.budget_bytes > BUDGET_BYTES_MAX {
+            return Err(PlanError::BudgetTooLarge {
+                budget_bytes: options.budget_bytes,
+                budget_bytes_max: BUDGET_BYTES_MAX,
+            });
+        }
+        match fit(options.budget_bytes, item_bytes_max) {
+            Some(geometry) => Ok(Plan {
+                options: options.clone(),
+                geometry,
+            }),
+            None => Err(PlanError::BudgetTooSmall {
+                budget_bytes: options.budget_bytes,
+                budget_bytes_min: budget_bytes_min(item_bytes_max),
+            }),
+        }
+    }
+
+    /// The addends, in the order of the arena; they sum to [`Plan::budget_bytes`].
+    pub fn lines(&self) -> impl Iterator<Item = PlanLine> + use<> {
+        let geometry = &self.geometry;
+        let pages = geometry.page_count;
+        let headers = SHARD_COUNT * SHARD_HEADER_BYTES;
+        let table = pages * PAGE_META_WORDS * WORD_BYTES;
+        let directory = SHARD_COUNT * geometry.directory_entries * DIRECTORY_ENTRY_BYTES;
+        let page_bytes = pages * geometry.page_bytes;
+        let arena = geometry.arena_words * WORD_BYTES;
+        let alignment = arena - SUPERBLOCK_BYTES - headers - table - directory - page_bytes;
+        let control = control_bytes(geometry);
+        let rest = self.options.budget_bytes - arena - control;
+        [
+            (
+                "superblock",
+                SUPERBLOCK_BYTES,
+                "format and layout".to_owned(),
+            ),
+            (
+                "shard headers",
+                headers,
+                format!("{SHARD_COUNT} x {SHARD_HEADER_BYTES}"),
+            ),
+            (
+                "page table",
+                table,
+                format!("{pages} x {}", PAGE_META_WORDS * WORD_BYTES),
+            ),
+            (
+                "index directory",
+                directory,
+                format!(
+                    "{SHARD_COUNT} x {} x {DIRECTORY_ENTRY_BYTES}",
+                    geometry.directory_entries
+                ),
+            ),
+            ("alignment", alignment, "to the first page".to_owned()),
+            (
+                "pages",
+                page_bytes,
+                format!("{pages} x {}: items and index", geometry.page_bytes),
+            ),
+            ("control", control, "locks, lists, size classes".to_owned()),
+            ("unused", rest, "less than a page".to_owned()),
+        ]
+        .into_iter()
+        .map(|(name, bytes, note)| PlanLine { name, bytes, note })
+    }
+
+    /// What was asked; the sum of the lines.
+    #[must_use]
+    pub fn budget_bytes(&self) -> usize {
+        self.options.budget_bytes
+    }
+
+    /// The longest value, in bytes.
+    #[must_use]
+    pub fn item_bytes_max(&self) -> usize {
+        self.options.item_bytes_max
+    }
+
+    /// Bytes of a page.
+    #[must_use]
+    pub fn page_bytes(&self) -> usize {
+        self.geometry.page_bytes
+    }
+
+    /// Pages for items and index.
+    #[must_use]
+    pub fn page_count(&self) -> usize {
+        self.geometry.page_count
+    }
+
+    /// About how many items of `item_bytes` (key and value) the pages hold: chunk, and 8
+    /// bytes of index.
+    #[must_use]
+    pub fn items_expected(&self, item_bytes: usize) -> usize {
+        let key_len = item_bytes.min(20);
+        let classes = &self.geometry.classes;
+        let layout = Layout::of(classes, HEADER_BYTES + key_len, item_bytes - key_len);
+        let chunks: f64 = layout
+            .classes(classes.whole_page())
+            .map(|class| self.geometry.page_bytes as f64 / classes.chunks_per_page(class) as f64)
+            .sum();
+        let bytes = self.geometry.page_count * self.geometry.page_bytes;
+        (bytes as f64 / (chunks + 8.0)) as usize
+    }
+
+    pub(crate) fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+}
+
+/// The pages that must be there: each shard's first index page and two more, and the
+/// largest item twice, so that one can be replaced while another arrives.
+pub(crate) fn page_count_min(page_bytes: usize, item_bytes_max: usize) -> usize {
+    let item_pages = item_bytes_max.div_ceil(page_bytes - HEADER_BYTES) + 2;
+    3 * SHARD_COUNT + 2 * item_pages
+}
+
+/// The most pages for which everything fits the budget.
+fn fit(budget_bytes: usize, item_bytes_max: usize) -> Option<Geometry> {
+    let page_bytes = page_bytes_for(budget_bytes);
+    let fixed = SUPERBLOCK_BYTES + SHARD_COUNT * SHARD_HEADER_BYTES;
+    let per_page = page_bytes + PAGE_META_WORDS * WORD_BYTES + DIRECTORY_ENTRY_BYTES;
+    let mut page_count = budget_bytes.checked_sub(fixed)? / per_page;
+    let least = page_count_min(page_bytes, item_bytes_max);
+    loop {
+        if page_count < least {
+            return None;
+        }
+        debug_assert!(directory_entries_for(page_count).is_multiple_of(2));
+        let geometry = Geometry::new(budget_bytes, page_count);
+        let needed = geometry.arena_words * WORD_BYTES + control_bytes(&geometry);
+        if needed <= budget_bytes {
+            return Some(geometry);
+        }
+        page_count -= (needed - budget_bytes).div_ceil(per_page).max(1);
+    }
+}
+
+/// The smallest budget that holds `item_bytes_max`, to the KiB.
+fn budget_bytes_min(item_bytes_max: usize) -> usize {
+    let (mut low, mut high) = (0, BUDGET_BYTES_MAX >> 10);
+    while low + 1 < high {
+        let middle = low.midpoint(high);
+        if fit(middle << 10, item_bytes_max).is_some() {
+            high = middle;
+        } else {
+            low = middle;
+        }
+    }
+    high << 10
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_sum_to_the_budget() {
+        for budget_bytes in [
+            4 << 20,
+            (16 << 20) + 12_345,
+            64 << 20,
+            (64 << 20) + 1,
+            1 << 30,
+            3 << 30,
+        ] {
+            let plan = Plan::new(&Options {
+                budget_bytes,
+                ..Options::default()
+            })
+            .unwrap();
+            let sum: usize = plan.lines().map(|line| line.bytes).sum();
+            assert_eq!(sum, budget_bytes);
+            let rest = plan.lines().last().unwrap().bytes;
+            assert!(
+                rest < 2 * plan.page_bytes(),
+                "{budget_bytes}: {rest} unused"
+            );
+        }
+    }
+
+    #[test]
+    fn a_refused_budget_names_the_least_that_works() {
+        for item_bytes_max in [1 << 10, 1 << 20, 8 << 20] {
+            let ask = |budget_bytes| {
+                Plan::new(&Options {
+                    budget_bytes,
+                    item_bytes_max,
+                    ..Options::default()
+                })
+            };
+            let Err(PlanError::BudgetTooSmall {
+                budget_bytes_min, ..
+            }) = ask(10)
+            else {
+                panic!("ten bytes are not a cache");
+            };
+            assert!(ask(budget_bytes_min).is_ok());
+            assert!(ask(budget_bytes_min - 1024).is_err());
+        }
+        let too_long = Options {
+            item_bytes_max: 1 << 30,
+            ..Options::default()
+        };
+        assert!(matches!(
+            Plan::new(&too_long),
+            Err(PlanError::ItemBytesMax { .. })
+        ));
+    }
+}

@@ -1,0 +1,26 @@
+//! The arena and the numbers that give it meaning, together.
+
+use crate::arena::Arena;
+use crate::geometry::Geometry;
+use crate::lru::segments::Eviction;
+use crate::rebalance::Tails;
+use crate::slab::free_list::PagePool;
+use crate::slab::page::PageTable;
+
+/// What every part of a shard works on. Immutable but for the arena's words, the
+/// pool, and what the shards tell one another of their ages.
+pub(crate) struct Region {
+    pub arena: Arena,
+    pub geometry: Geometry,
+    pub pool: PagePool,
+    pub hash_seed: u64,
+    pub eviction: Eviction,
+    pub tails: Tails,
+}
+
+impl Region {
+    #[inline(always)]
+    pub fn pages(&self) -> PageTable<'_> {
+        PageTable::new(&self.arena, &self.geometry)
+    }
+}

@@ -1,0 +1,252 @@
+//! A value on its way in: its memory is set aside, it is written once, then linked.
+//!
+//! The shard's lock is held to reserve and to commit, never in between. Until the commit
+//! nobody finds the item, and what was stored under the key before is still there; if the
+//! reservation is dropped, nothing has happened.
+
+use crate::cache::Attributes;
+use crate::cache::{Cache, Condition, Outcome, Stored};
+use crate::chunk_ref::ChunkRef;
+use crate::error::StoreError;
+use crate::geometry::KEY_BYTES_MAX;
+use crate::hash::{Key, KeyHash};
+use crate::item::layout::Layout;
+use crate::item::view::View;
+use crate::shard::PageBag;
+use crate::shard::arith::CasWish;
+use crate::shard::join::{Part, Side};
+use crate::shard::write::{Blueprint, copy_value, set_value_here};
+use crate::tick::Tick;
+
+/// Memory for one item that is not linked yet. See [`Cache::reserve`].
+pub struct Reservation<'c> {
+    cache: &'c Cache,
+    hash: KeyHash,
+    head: ChunkRef,
+    /// The piece that is being filled.
+    piece: ChunkRef,
+    /// Bytes of `piece` that were written.
+    at: usize,
+    written: usize,
+    /// `None`: the value's length is not known yet.
+    value_len: Option<usize>,
+    /// `Next` or `Be`: the item has the field for it.
+    cas: CasWish,
+}
+
+impl<'c> Reservation<'c> {
+    pub(crate) fn new(
+        cache: &'c Cache,
+        key: Key<'_>,
+        head: ChunkRef,
+        value_len: Option<usize>,
+        cas: CasWish,
+    ) -> Self {
+        Reservation {
+            cache,
+            hash: key.hash(),
+            head,
+            piece: head,
+            at: 0,
+            written: 0,
+            value_len,
+            cas,
+        }
+    }
+
+    /// Bytes written so far.
+    #[must_use]
+    pub fn written(&self) -> usize {
+        self.written
+    }
+
+    /// Appends to the value.
+    ///
+    /// # Errors
+    /// [`StoreError::LengthMismatch`] when there are more bytes than were reserved for;
+    /// of a growing reservation [`StoreError::TooLarge`] when the value passes the plan's
+    /// `item_bytes_max`, and [`StoreError::NoSpace`] while transfers hold the memory. In
+    /// the last case a part may have been taken: see [`Reservation::written`].
+    pub fn write(&mut self, bytes: &[u8], now: Tick) -> Result<(), StoreError> {
+        let most = match self.value_len {
+            Some(value_len) => value_len,
+            None => self.cache.plan().item_bytes_max(),
+        };
+        if bytes.len() > most - self.written {
+            return Err(match self.value_len {
+                Some(_) => StoreError::LengthMismatch,
+                None => StoreError::TooLarge,
+            });
+        }
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let view = View::known(self.cache.region(), self.piece);
+            let room = self.room(view) - self.at;
+            if room == 0 {
+                self.piece = self.next_piece(view, now)?;
+                self.at = 0;
+                continue;
+            }
+            let (part, after) = rest.split_at(room.min(rest.len()));
+            view.write_piece(self.at, part);
+            self.at += part.len();
+            self.written += part.len();
+            rest = after;
+            if self.value_len.is_none() {
+                let mut view = view;
+                set_value_here(&mut view, self.at);
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of value that the piece holds.
+    fn room(&self, view: View<'_>) -> usize {
+        if self.value_len.is_some() {
+            usize::from(view.header.value_len)
+        } else {
+            view.room(self.cache.region().geometry.page_bytes)
+        }
+    }
+
+    fn next_piece(&self, view: View<'_>, now: Tick) -> Result<ChunkRef, StoreError> {
+        if self.value_len.is_some() {
+            return Ok(view.next_piece());
+        }
+        let cache = self.cache;
+        let mut bag = PageBag::default();
+        let piece = cache.with_pages(&mut bag, now, |bag| {
+            let mut state = cache.shard_of(self.hash.shard_no()).state.lock();
+            state.grow(cache.region(), self.piece, bag, now)
+        });
+        bag.empty(cache.region());
+        piece
+    }
+
+    /// Links the item, if `condition` holds, in place of what the key had before.
+    ///
+    /// # Errors
+    /// [`StoreError::LengthMismatch`] when fewer bytes were written than were reserved for.
+    pub fn commit(self, condition: Condition, now: Tick) -> Result<Outcome, StoreError> {
+        self.commit_as(condition, now).map(|stored| stored.outcome)
+    }
+
+    /// As [`Reservation::commit`]; says the CAS number too.
+    ///
+    /// # Errors
+    /// As [`Reservation::commit`].
+    pub fn commit_as(mut self, condition: Condition, now: Tick) -> Result<Stored, StoreError> {
+        // A stale value would need fields that nobody reserved: only the very item will do.
+        let condition = match condition {
+            Condition::Since(cas) => Condition::Cas(cas),
+            condition => condition,
+        };
+        let region = self.cache.region();
+        self.finish(now)?;
+        let mut key = [0u8; 256];
+        let len = View::known(region, self.head).copy_key(&mut key);
+        debug_assert!(len <= KEY_BYTES_MAX);
+        let key = Key::known(&key[..len], self.hash);
+        let head = std::mem::take(&mut self.head);
+        let mut state = self.cache.shard_of(self.hash.shard_no()).state.lock();
+        match self.cas {
+            CasWish::IfKept => {}
+            CasWish::Next => View::known(region, head).set_cas(state.next_cas()),
+            CasWish::Be(cas) => View::known(region, head).set_cas(cas),
+        }
+        let cas = View::known(region, head).cas().unwrap_or(0);
+        let outcome = state.commit(region, key, head, condition, now);
+        if outcome != Outcome::Stored {
+            return Ok(Stored::not(outcome));
+        }
+        Ok(Stored {
+            outcome,
+            cas,
+            value_len: self.written,
+        })
+    }
+
+    /// Lengthens the item that the key has by what was written, instead of replacing it. If it
+    /// has none, what was written becomes one, if `or_create`.
+    ///
+    /// # Errors
+    /// As [`Cache::join`], and as [`Reservation::commit`].
+    pub fn join(
+        mut self,
+        side: Side,
+        compare: Option<u64>,
+        or_create: bool,
+        now: Tick,
+    ) -> Result<Stored, StoreError> {
+        self.finish(now)?;
+        let mut key = [0u8; 256];
+        let len = View::known(self.cache.region(), self.head).copy_key(&mut key);
+        let key = Key::known(&key[..len], self.hash);
+        let part = (Part::Reserved(self.head), side, self.cas);
+        let joined = self.cache.join_part(key, part, compare, now)?;
+        if joined.outcome == Outcome::NotStored && or_create {
+            return self.commit_as(Condition::Absent, now);
+        }
+        Ok(joined)
+    }
+
+    /// The whole value is there.
+    fn finish(&mut self, now: Tick) -> Result<(), StoreError> {
+        match self.value_len {
+            Some(value_len) if value_len != self.written => Err(StoreError::LengthMismatch),
+            Some(_) => Ok(()),
+            None => {
+                View::known(self.cache.region(), self.head).set_value_len(self.written);
+                self.trim(now);
+                Ok(())
+            }
+        }
+    }
+
+    /// The last page of a growing reservation is full of room that the value did not need:
+    /// an item of one page moves to a chunk of its size, a longer one's end likewise.
+    /// Without memory for that the page stays, which wastes room but is right.
+    fn trim(&mut self, now: Tick) {
+        let cache = self.cache;
+        let region = cache.region();
+        let head = View::known(region, self.head);
+        let mut key = [0u8; 256];
+        let key_len = head.copy_key(&mut key);
+        let key = Key::known(&key[..key_len], self.hash);
+        let meta = head.meta();
+        let blueprint = Blueprint::new(
+            key,
+            Attributes {
+                client_flags: meta.client_flags,
+                deadline: meta.deadline,
+            },
+        );
+        let layout = Layout::of(&region.geometry.classes, blueprint.lead(), self.written);
+        if self.piece == self.head {
+            let Ok(small) = cache.reserve_layout(blueprint, layout, self.written, now) else {
+                return;
+            };
+            copy_value(region, self.head, small);
+            let big = std::mem::replace(&mut self.head, small);
+            self.piece = small;
+            let mut state = cache.shard_of(self.hash.shard_no()).state.lock();
+            state.abandon(region, big);
+        } else if layout.pages > 0 && layout.small[0].is_some() {
+            let mut bag = PageBag::default();
+            let mut state = cache.shard_of(self.hash.shard_no()).state.lock();
+            state.trim_tail(region, self.piece, layout.small, &mut bag, now);
+            drop(state);
+            bag.empty(region);
+        }
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        if self.head.is_some() {
+            let region = self.cache.region();
+            let mut state = self.cache.shard_of(self.hash.shard_no()).state.lock();
+            state.abandon(region, self.head);
+        }
+    }
+}

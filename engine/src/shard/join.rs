@@ -1,0 +1,113 @@
+//! Lengthening a value: the old and the new part become one item, under the lock.
+//!
+//! The new part is bytes that are at hand, or a reservation that was filled from a socket.
+//! Either way the result is a new item in the old one's place, with its attributes and its
+//! standing: a value that grows changes its shape anyway, so there is no way in place.
+
+use super::ShardState;
+use super::arith::CasWish;
+use super::storage::PageBag;
+use super::write::{Blueprint, Filler, Shortage};
+use crate::cache::{Attributes, Outcome, Stored};
+use crate::chunk_ref::ChunkRef;
+use crate::hash::Key;
+use crate::index::Place;
+use crate::item::header::{extra, flag};
+use crate::item::layout::Layout;
+use crate::item::view::View;
+use crate::region::Region;
+use crate::tick::Tick;
+
+/// Where the new part goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Before the value.
+    Before,
+    /// Behind it.
+    Behind,
+}
+
+/// The new part.
+#[derive(Clone, Copy)]
+pub(crate) enum Part<'a> {
+    Bytes(&'a [u8]),
+    /// The first piece of a reservation.
+    Reserved(ChunkRef),
+}
+
+impl Part<'_> {
+    pub fn len(self, region: &Region) -> usize {
+        match self {
+            Part::Bytes(bytes) => bytes.len(),
+            Part::Reserved(head) => View::known(region, head).value_len(),
+        }
+    }
+
+    fn add_to(self, region: &Region, filler: &mut Filler) {
+        match self {
+            Part::Bytes(bytes) => filler.write(region, bytes),
+            Part::Reserved(head) => filler.copy(region, head),
+        }
+    }
+}
+
+impl ShardState {
+    /// Puts `part` beside the value of the live item at `place`.
+    pub fn join(
+        &mut self,
+        region: &Region,
+        key: Key<'_>,
+        place: Place,
+        (part, side, wish): (Part<'_>, Side, CasWish),
+        bag: &mut PageBag,
+        now: Tick,
+    ) -> Result<Stored, Shortage> {
+        let view = View::known(region, place.chunk);
+        let mut blueprint = Blueprint::new(
+            key,
+            Attributes {
+                client_flags: view.client_flags(),
+                deadline: view.deadline(),
+            },
+        );
+        blueprint.flags |= view.header.flags() & flag::CAS;
+        if view.extra() & extra::NOTED != 0 {
+            blueprint = blueprint.with_marks(extra::noted(0, now));
+        }
+        blueprint = blueprint.with_cas(wish);
+        let value_len = view.value_len() + part.len(region);
+        let layout = Layout::of(&region.geometry.classes, blueprint.lead(), value_len);
+        self.protected = place.chunk;
+        let reserved = self.reserve(region, blueprint, layout, value_len, bag, now);
+        self.protected = ChunkRef::NONE;
+        let head = reserved?;
+        // Found again: it may have moved while room was made, but not gone.
+        let Some(place) = self.find(region, key) else {
+            self.abandon(region, head);
+            return Ok(Stored::not(Outcome::NotStored));
+        };
+        let mut filler = Filler::new(head);
+        if side == Side::Before {
+            part.add_to(region, &mut filler);
+        }
+        filler.copy(region, place.chunk);
+        if side == Side::Behind {
+            part.add_to(region, &mut filler);
+        }
+        let mut cas = 0;
+        if blueprint.flags & flag::CAS != 0 {
+            cas = blueprint.cas.unwrap_or_else(|| self.next_cas());
+            View::known(region, head).set_cas(cas);
+        }
+        self.for_each_piece(region, head, |state, piece| {
+            state.slab.unhold(region, piece)
+        });
+        self.supersede(region, place, head);
+        self.counters.sets += 1;
+        Ok(Stored {
+            outcome: Outcome::Stored,
+            cas,
+            value_len,
+        })
+    }
+}

@@ -1,0 +1,260 @@
+//! Reading without the lock.
+//!
+//! Note extent and stamp, probe, compare the key, copy, validate; after
+//! [`RETRIES_MAX`] failures under the lock, so that a reader always ends. A hit on an
+//! active item stores nothing anywhere. The first three hits on one that is not mark it, under
+//! `try_lock`: a mark is only a hint, so a busy lock means no mark. (A compare-exchange on
+//! the slot would be cheaper, but a late one could land in a page that has become
+//! something else.)
+
+use super::{Shard, ShardState};
+use crate::cache::{ItemMeta, Lookup};
+use crate::chunk_ref::ChunkRef;
+use crate::hash::Key;
+use crate::index::Place;
+use crate::index::probe::Probe;
+use crate::item::header::extra;
+use crate::item::view::View;
+use crate::lru::segments::MARKS_MAX;
+use crate::region::Region;
+use crate::tick::Tick;
+
+/// Torn reads in a row before the lock is taken.
+const RETRIES_MAX: usize = 8;
+
+/// What one optimistic look found.
+enum Look<T> {
+    /// A writer interfered.
+    Torn,
+    Miss,
+    Hit {
+        found: T,
+        active: bool,
+    },
+}
+
+impl Shard {
+    /// Copies the value to `out`, behind what `head` writes there.
+    #[inline]
+    pub fn get(
+        &self,
+        region: &Region,
+        key: Key<'_>,
+        now: Tick,
+        out: &mut [u8],
+        mut head: impl FnMut(&ItemMeta, &mut [u8]) -> Option<usize>,
+    ) -> Lookup {
+        for _ in 0..RETRIES_MAX {
+            let look = look(region, key, now, |view| {
+                let meta = view.meta();
+                match value_room(&meta, out, &mut head) {
+                    Some(room) => view.copy_value(room).then_some(Lookup::Hit(meta)),
+                    None => Some(Lookup::TooSmall(meta)),
+                }
+            });
+            match look {
+                Look::Torn => std::hint::spin_loop(),
+                Look::Miss => return Lookup::Miss,
+                Look::Hit { found, active } => {
+                    if !active {
+                        self.mark(region, key, now);
+                    }
+                    return found;
+                }
+            }
+        }
+        self.get_locked(region, key, now, out, head)
+    }
+
+    #[cold]
+    fn get_locked(
+        &self,
+        region: &Region,
+        key: Key<'_>,
+        now: Tick,
+        out: &mut [u8],
+        mut head: impl FnMut(&ItemMeta, &mut [u8]) -> Option<usize>,
+    ) -> Lookup {
+        let state = self.state.lock();
+        let Some(place) = state.find_live(region, key, now) else {
+            return Lookup::Miss;
+        };
+        let view = View::known(region, place.chunk);
+        let meta = view.meta();
+        match value_room(&meta, out, &mut head) {
+            Some(room) => {
+                assert!(
+                    view.copy_value(room),
+                    "under the lock a linked item is whole"
+                );
+                state.mark_place(region, place);
+                state.note_read(region, place, now);
+                Lookup::Hit(meta)
+            }
+            None => Lookup::TooSmall(meta),
+        }
+    }
+
+    /// What is known of the item, without its value and without marking it.
+    pub fn meta(&self, region: &Region, key: Key<'_>, now: Tick) -> Option<ItemMeta> {
+        for _ in 0..RETRIES_MAX {
+            match look(region, key, now, |view| Some(view.meta())) {
+                Look::Torn => std::hint::spin_loop(),
+                Look::Miss => return None,
+                Look::Hit { found, .. } => return Some(found),
+            }
+        }
+        let state = self.state.lock();
+        let place = state.find_live(region, key, now)?;
+        Some(View::known(region, place.chunk).meta())
+    }
+
+    #[cold]
+    fn mark(&self, region: &Region, key: Key<'_>, now: Tick) {
+        if let Some(state) = self.state.try_lock()
+            && let Some(place) = state.find(region, key)
+        {
+            state.mark_place(region, place);
+            state.note_read(region, place, now);
+        }
+    }
+}
+
+/// Where the value goes: behind its head, if both fit.
+#[inline(always)]
+fn value_room<'o>(
+    meta: &ItemMeta,
+    out: &'o mut [u8],
+    head: &mut impl FnMut(&ItemMeta, &mut [u8]) -> Option<usize>,
+) -> Option<&'o mut [u8]> {
+    let head_len = head(meta, out)?;
+    out.get_mut(head_len..)?.get_mut(..meta.value_len)
+}
+
+/// One look; `with` reads the item and gives `None` if what it saw cannot be.
+#[inline(always)]
+fn look<T>(
+    region: &Region,
+    key: Key<'_>,
+    now: Tick,
+    with: impl FnOnce(View<'_>) -> Option<T>,
+) -> Look<T> {
+    let (arena, geometry, hash) = (&region.arena, &region.geometry, key.hash());
+    let Some(probe) = Probe::begin(arena, geometry, hash) else {
+        return Look::Torn;
+    };
+    let mut seen = None;
+    let marks = probe.find(arena, geometry, hash, |chunk| {
+        match View::new(region, chunk) {
+            Some(view) if view.key_is(key.bytes()) => {
+                seen = Some(view);
+                true
+            }
+            _ => false,
+        }
+    });
+    let look = match (marks, seen) {
+        (Some(marks), Some(view)) if !view.is_expired(now) => match with(view) {
+            Some(found) => Look::Hit {
+                found,
+                active: marks >= MARKS_MAX && !view.wants_note(now),
+            },
+            None => Look::Torn,
+        },
+        _ => Look::Miss,
+    };
+    if probe.validate(arena) {
+        look
+    } else {
+        Look::Torn
+    }
+}
+
+impl ShardState {
+    /// The key's item, expired or not.
+    #[inline]
+    pub fn find(&self, region: &Region, key: Key<'_>) -> Option<Place> {
+        self.index
+            .find(&region.arena, &region.geometry, key.hash(), |chunk| {
+                View::new(region, chunk).is_some_and(|view| view.key_is(key.bytes()))
+            })
+    }
+
+    /// The key's item, if it has not expired.
+    #[inline]
+    pub fn find_live(&self, region: &Region, key: Key<'_>, now: Tick) -> Option<Place> {
+        self.find(region, key)
+            .filter(|place| !View::known(region, place.chunk).is_expired(now))
+    }
+
+    /// Where a linked chunk stands in the index.
+    pub fn linked_place(&self, region: &Region, chunk: ChunkRef) -> Place {
+        let hash = View::known(region, chunk).hash();
+        self.index
+            .find(&region.arena, &region.geometry, hash, |other| {
+                other == chunk
+            })
+            .expect("a linked item is in the index")
+    }
+
+    /// A hit, noted.
+    pub fn mark_place(&self, region: &Region, place: Place) {
+        if place.marks < MARKS_MAX {
+            self.index.set_marks(&region.arena, place, place.marks + 1);
+        }
+    }
+}
+
+impl ShardState {
+    /// A read, noted if reads of this item are. No stamp: readers copy these bits and nothing
+    /// depends on them.
+    pub fn note_read(&self, region: &Region, place: Place, now: Tick) {
+        let view = View::known(region, place.chunk);
+        if view.wants_note(now) {
+            view.set_extra(extra::noted(view.extra() | extra::READ, now));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MARKS_MAX;
+    use crate::{Attributes, Cache, Lookup, Options, Plan, Tick};
+
+    /// Every lock is held by this very thread: a reader that wanted one would never return.
+    #[test]
+    fn hot_hits_and_misses_want_no_lock() {
+        let options = Options {
+            budget_bytes: 8 << 20,
+            ..Options::default()
+        };
+        let cache = Cache::open(Plan::new(&options).unwrap()).unwrap();
+        let mut out = [0u8; 64];
+        let keys: Vec<[u8; 8]> = (0..1000u64).map(u64::to_le_bytes).collect();
+        for bytes in &keys {
+            let key = cache.key(bytes).unwrap();
+            cache
+                .put(key, bytes, Attributes::default(), Tick::ZERO)
+                .unwrap();
+            for _ in 0..MARKS_MAX {
+                cache.get(key, Tick::ZERO, &mut out);
+            }
+        }
+        let locks: Vec<_> = (0..16)
+            .map(|shard_no| cache.shard_of(shard_no).state.lock())
+            .collect();
+        for bytes in &keys {
+            let key = cache.key(bytes).unwrap();
+            assert!(matches!(
+                cache.get(key, Tick::ZERO, &mut out),
+                Lookup::Hit(_)
+            ));
+            assert_eq!(&out[..8], bytes);
+            assert!(cache.meta(key, Tick::ZERO).is_some());
+            let absent = [bytes.as_slice(), b"?"].concat();
+            let absent = cache.key(&absent).unwrap();
+            assert_eq!(cache.get(absent, Tick::ZERO, &mut out), Lookup::Miss);
+        }
+        drop(locks);
+    }
+}

@@ -1,0 +1,270 @@
+//! Reading with consequences, under the lock: what only some clients ask for.
+//!
+//! A visit may change the item's deadline, make an empty one where none is, tell the visitor
+//! that it is for him to bring a new value, and tell what is noted of the item's reads. All
+//! of it is one step for everybody else. Plain reads do not come here.
+
+use super::ShardState;
+use super::arith::CasWish;
+use super::storage::{PageBag, class_of};
+use super::write::{Blueprint, Shortage};
+use crate::cache::{Attributes, Condition, ItemMeta, Outcome};
+use crate::hash::Key;
+use crate::index::Place;
+use crate::item::header::{extra, flag, flags_for};
+use crate::item::view::View;
+use crate::region::Region;
+use crate::stamp::{self, StdFences};
+use crate::tick::{Deadline, Tick};
+
+/// What a visitor takes along.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Want {
+    /// Not the value.
+    #[default]
+    Nothing,
+    /// The value, if it fits.
+    Value,
+    /// The value; if it does not fit, held still to be read in pieces.
+    ValueOrPin,
+}
+
+/// What a visit is to do.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Visit {
+    /// What to take along.
+    pub want: Want,
+    /// But no value if the item has this CAS number.
+    pub unless_cas: Option<u64>,
+    /// A new deadline.
+    pub touch: Option<Deadline>,
+    /// If there is no item: an empty one with this deadline, whose value the visitor brings.
+    pub create: Option<Deadline>,
+    /// The visitor is to bring a new value if the item expires before this.
+    pub win_before: Option<Deadline>,
+    /// `Next`: its CAS number is asked for. `Be`: one that is made for this gets this number.
+    pub cas: CasWish,
+    /// The item's reads are asked for: from now on they are noted.
+    pub note: bool,
+    /// It does not count as a read.
+    pub unseen: bool,
+}
+
+/// What a visit found, as it was before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Visited {
+    /// What is known of the item. Of `won`: somebody else was told before.
+    pub meta: ItemMeta,
+    /// The item was made for this.
+    pub created: bool,
+    /// It has the CAS number that makes the value unwanted.
+    pub is_known: bool,
+    /// The visitor is to bring a new value, and nobody else is told so.
+    pub wins: bool,
+    /// It was read before. If reads are not noted: it was used lately.
+    pub read: bool,
+    /// Seconds since the last access; `None`: nobody noted it.
+    pub idle_seconds: Option<u64>,
+    /// Its size class.
+    pub class: usize,
+    /// Bytes of its first piece's chunk, or of all its pieces' contents if there are more.
+    pub item_bytes: usize,
+}
+
+/// How an item is to be discarded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Discard {
+    /// Only if it has this CAS number.
+    pub compare: Option<u64>,
+    /// The item stays, without its value.
+    pub empty: bool,
+    /// The item stays, as a stale one.
+    pub stale: bool,
+    /// With this deadline, if it stays.
+    pub touch: Option<Deadline>,
+    /// With this CAS number, if it stays.
+    pub cas: Option<u64>,
+}
+
+impl ShardState {
+    /// Visits the key's item; where it is then, and what it was.
+    pub fn visit(
+        &mut self,
+        region: &Region,
+        key: Key<'_>,
+        visit: &Visit,
+        bag: &mut PageBag,
+        now: Tick,
+    ) -> Result<Option<(Place, Visited)>, Shortage> {
+        let mut created = false;
+        let found = match self.find_live(region, key, now) {
+            Some(place) => Some(place),
+            None => match visit.create {
+                None => return Ok(None),
+                Some(deadline) => {
+                    let dead = self.find(region, key);
+                    let blueprint = Blueprint::new(key, deadline.into())
+                        .with_cas(visit.cas)
+                        .with_marks(extra::WON);
+                    self.put_value(region, dead, blueprint, b"", bag, now)?;
+                    created = true;
+                    self.find(region, key)
+                }
+            },
+        };
+        let Some(mut place) = found else {
+            return Ok(None);
+        };
+        let mut visited = self.examine(region, place, now);
+        visited.created = created;
+        visited.wins = created;
+        if created {
+            visited.meta.won = false;
+        } else {
+            let deadline = visit.touch.unwrap_or(visited.meta.deadline);
+            let runs_out = visit
+                .win_before
+                .is_some_and(|before| deadline.tick().is_some_and(|at| Some(at) < before.tick()));
+            visited.wins = !visited.meta.won && (visited.meta.stale || runs_out);
+            let marks = visited.wins || visit.note;
+            let attributes = Attributes {
+                client_flags: visited.meta.client_flags,
+                deadline,
+            };
+            let asks_cas = visit.cas == CasWish::Next;
+            place = self.with_fields(region, key, place, attributes, marks, asks_cas, bag, now)?;
+        }
+        visited.meta.cas = View::known(region, place.chunk).cas();
+        visited.is_known = visit.unless_cas.is_some() && visit.unless_cas == visited.meta.cas;
+        let view = View::known(region, place.chunk);
+        let mut bits = view.extra();
+        if visited.wins {
+            bits |= extra::WON;
+        }
+        if visit.note && bits & extra::NOTED == 0 {
+            bits = extra::noted(bits | if visited.read { extra::READ } else { 0 }, now);
+        }
+        view.set_extra(bits);
+        if let Some(deadline) = visit.touch.filter(|_| !created) {
+            self.touch_in_place(region, place, deadline);
+            self.counters.touches += 1;
+        }
+        if !visit.unseen {
+            self.mark_place(region, place);
+            self.note_read(region, place, now);
+        }
+        Ok(Some((place, visited)))
+    }
+
+    /// What is known of a linked item.
+    pub fn examine(&self, region: &Region, place: Place, now: Tick) -> Visited {
+        let view = View::known(region, place.chunk);
+        let bits = view.extra();
+        let class = class_of(region, place.chunk);
+        let meta = view.meta();
+        Visited {
+            meta,
+            created: false,
+            is_known: false,
+            wins: false,
+            read: if bits & extra::NOTED != 0 {
+                bits & extra::READ != 0
+            } else {
+                place.marks > 0 || view.header.has(flag::MAIN)
+            },
+            idle_seconds: extra::idle_seconds(bits, now),
+            class,
+            item_bytes: if view.header.has(flag::CHAINED) {
+                view.header.value_at() + meta.value_len
+            } else {
+                region.geometry.classes.chunk_bytes(class)
+            },
+        }
+    }
+
+    /// Sees to it that the item has the fields that are about to be written: a copy if need be.
+    #[allow(clippy::too_many_arguments)]
+    fn with_fields(
+        &mut self,
+        region: &Region,
+        key: Key<'_>,
+        place: Place,
+        attributes: Attributes,
+        marks: bool,
+        cas: bool,
+        bag: &mut PageBag,
+        now: Tick,
+    ) -> Result<Place, Shortage> {
+        let has = View::known(region, place.chunk).header.flags();
+        let mut needs = flags_for(attributes.client_flags, attributes.deadline);
+        if marks {
+            needs |= flag::EXTRA;
+        }
+        if cas {
+            needs |= flag::CAS;
+        }
+        if has & needs == needs {
+            return Ok(place);
+        }
+        let kept = has & (flag::CAS | flag::EXTRA | flag::DEADLINE);
+        self.rewrite(region, key, needs | kept, attributes, bag, now)?;
+        Ok(self.find(region, key).unwrap_or(place))
+    }
+
+    /// Discards the key's item.
+    pub fn discard(
+        &mut self,
+        region: &Region,
+        key: Key<'_>,
+        discard: &Discard,
+        bag: &mut PageBag,
+        now: Tick,
+    ) -> Result<Outcome, Shortage> {
+        let Some(mut place) = self.find_live(region, key, now) else {
+            return Ok(Outcome::NotFound);
+        };
+        let condition = discard.compare.map_or(Condition::Always, Condition::Cas);
+        if self.check(region, Some(place), condition, now) != Outcome::Stored {
+            return Ok(Outcome::Exists);
+        }
+        if !discard.empty && !discard.stale {
+            self.unlink(region, place);
+            self.counters.deletes += 1;
+            return Ok(Outcome::Stored);
+        }
+        let before = View::known(region, place.chunk).meta();
+        // A stale item needs a number that is higher than any that was given out for its value.
+        let cas = match (discard.cas, discard.stale) {
+            (Some(cas), _) => CasWish::Be(cas),
+            (None, true) => CasWish::Next,
+            (None, false) => before.cas.map_or(CasWish::IfKept, CasWish::Be),
+        };
+        if discard.empty {
+            let deadline = discard.touch.unwrap_or(Deadline::NEVER);
+            let marks = if discard.stale { extra::STALE } else { 0 };
+            let blueprint = Blueprint::new(key, deadline.into())
+                .with_cas(cas)
+                .with_marks(marks);
+            self.put_value(region, Some(place), blueprint, b"", bag, now)?;
+            return Ok(Outcome::Stored);
+        }
+        let attributes = Attributes {
+            client_flags: before.client_flags,
+            deadline: discard.touch.unwrap_or(before.deadline),
+        };
+        place = self.with_fields(region, key, place, attributes, true, true, bag, now)?;
+        let view = View::known(region, place.chunk);
+        view.set_extra(view.extra() & !extra::WON | extra::STALE);
+        let cas = match cas {
+            CasWish::Be(cas) => cas,
+            _ => self.next_cas(),
+        };
+        // Readers take number and value together.
+        let stamp_word = region.arena.word(place.primary.0);
+        stamp::open::<_, StdFences>(stamp_word);
+        view.set_cas(cas);
+        stamp::close(stamp_word);
+        self.touch_in_place(region, place, attributes.deadline);
+        Ok(Outcome::Stored)
+    }
+}

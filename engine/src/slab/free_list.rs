@@ -1,0 +1,167 @@
+//! Lists of pages, and the pool that all shards share.
+//!
+//! A page is in at most one list at a time: the pool's stack, or its class's list of
+//! pages with a free chunk. Both are linked through the page table, so that moving a
+//! page allocates nothing.
+
+use parking_lot::Mutex;
+
+use super::page::{NO_DEADLINE, PageMeta, PageTable};
+
+/// A doubly linked list of pages, newest first. The holder guards it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PageList {
+    /// First page, plus one.
+    head: u32,
+}
+
+impl PageList {
+    pub fn first(&self) -> Option<usize> {
+        self.head.checked_sub(1).map(|page| page as usize)
+    }
+
+    pub fn push(&mut self, table: PageTable<'_>, page_no: usize) {
+        let mut meta = table.get(page_no);
+        debug_assert!(meta.next == 0 && meta.prev == 0 && self.head != page_no as u32 + 1);
+        meta.next = self.head;
+        table.set(page_no, meta);
+        if let Some(second) = self.first() {
+            let mut meta = table.get(second);
+            meta.prev = page_no as u32 + 1;
+            table.set(second, meta);
+        }
+        self.head = page_no as u32 + 1;
+    }
+
+    pub fn remove(&mut self, table: PageTable<'_>, page_no: usize) {
+        let mut meta = table.get(page_no);
+        if meta.prev == 0 {
+            debug_assert_eq!(self.head, page_no as u32 + 1, "the page is in this list");
+            self.head = meta.next;
+        } else {
+            let before = meta.prev as usize - 1;
+            let mut other = table.get(before);
+            other.next = meta.next;
+            table.set(before, other);
+        }
+        if meta.next != 0 {
+            let after = meta.next as usize - 1;
+            let mut other = table.get(after);
+            other.prev = meta.prev;
+            table.set(after, other);
+        }
+        meta.next = 0;
+        meta.prev = 0;
+        table.set(page_no, meta);
+    }
+}
+
+/// The pages that belong to no class. Its lock is taken last: under a shard's, never
+/// around one.
+///
+/// A page may also be *retired*: its memory was given back to the OS, and nobody gets it
+/// until it is restored. That is how a cache shrinks and grows while it runs.
+pub(crate) struct PagePool {
+    free: Mutex<Free>,
+}
+
+struct Free {
+    list: PageList,
+    count: usize,
+    retired: PageList,
+    retired_count: usize,
+    /// Pages from here to `fresh_end` have never been used: they are not in the list, so
+    /// that opening a large arena touches nothing of it.
+    fresh: usize,
+    /// Pages from here on have never been used and are retired.
+    fresh_end: usize,
+    page_count: usize,
+}
+
+impl PagePool {
+    pub fn new(page_count: usize) -> Self {
+        PagePool {
+            free: Mutex::new(Free {
+                list: PageList::default(),
+                count: 0,
+                retired: PageList::default(),
+                retired_count: 0,
+                fresh: 0,
+                fresh_end: page_count,
+                page_count,
+            }),
+        }
+    }
+
+    /// Pages that can be taken right now.
+    pub fn count(&self) -> usize {
+        let free = self.free.lock();
+        free.count + (free.fresh_end - free.fresh)
+    }
+
+    /// Pages that are retired.
+    pub fn retired(&self) -> usize {
+        let free = self.free.lock();
+        free.retired_count + (free.page_count - free.fresh_end)
+    }
+
+    /// Takes a page. Its entry is [`PageMeta::EMPTY`].
+    pub fn pop(&self, table: PageTable<'_>) -> Option<usize> {
+        let mut free = self.free.lock();
+        if let Some(page_no) = free.list.first() {
+            free.list.remove(table, page_no);
+            free.count -= 1;
+            return Some(page_no);
+        }
+        if free.fresh < free.fresh_end {
+            let page_no = free.fresh;
+            free.fresh += 1;
+            table.set(page_no, PageMeta::EMPTY);
+            table.set_deadline(page_no, NO_DEADLINE);
+            return Some(page_no);
+        }
+        None
+    }
+
+    /// Gives a page back. It is in no list, and nothing in it is linked.
+    pub fn push(&self, table: PageTable<'_>, page_no: usize) {
+        let mut free = self.free.lock();
+        table.set(page_no, PageMeta::EMPTY);
+        table.set_deadline(page_no, NO_DEADLINE);
+        free.list.push(table, page_no);
+        free.count += 1;
+    }
+
+    /// Retires up to `count` pages that were never used; returns how many.
+    pub fn retire_fresh(&self, count: usize) -> usize {
+        let mut free = self.free.lock();
+        let retired = count.min(free.fresh_end - free.fresh);
+        free.fresh_end -= retired;
+        retired
+    }
+
+    /// Retires a page that was taken with [`PagePool::pop`] and whose memory is given back.
+    pub fn retire(&self, table: PageTable<'_>, page_no: usize) {
+        let mut free = self.free.lock();
+        free.retired.push(table, page_no);
+        free.retired_count += 1;
+    }
+
+    /// Makes up to `count` retired pages available again; returns how many.
+    pub fn restore(&self, table: PageTable<'_>, count: usize) -> usize {
+        let mut free = self.free.lock();
+        let mut restored = count.min(free.page_count - free.fresh_end);
+        free.fresh_end += restored;
+        while restored < count {
+            let Some(page_no) = free.retired.first() else {
+                break;
+            };
+            free.retired.remove(table, page_no);
+            free.retired_count -= 1;
+            free.list.push(table, page_no);
+            free.count += 1;
+            restored += 1;
+        }
+        restored
+    }
+}

@@ -1,0 +1,138 @@
+//! The stamp: how a reader without a lock knows that what it copied was one whole item.
+//!
+//! ```text
+//! reader                                writer (holds the shard's lock)
+//! 1. note the stamp     (Acquire)       a. stamp := odd        (Relaxed)
+//!    odd? try again                        fence(Release)
+//! 2. copy words         (Relaxed)       b. change bucket, items (Relaxed)
+//! 3. fence(Acquire)                     c. stamp := next even  (Release)
+//! 4. load the stamp     (Relaxed)
+//!    other? try again
+//! ```
+//!
+//! Why it holds: a reader that saw any word of b sees, by the two fences, the odd stamp
+//! of a or a later one in step 4. A reader that noted the even stamp of c saw, by
+//! release and acquire, all of b.
+//!
+//! An unlinked chunk is filled anew without the stamp of its old bucket. That is why
+//! [`before_reuse`] stands before the first store into any chunk: a reader that sees the
+//! new bytes must also see that the old bucket has moved on. A release *store* would not
+//! do, since it does not hold back the relaxed stores that follow it.
+//!
+//! Volatile reads of plain memory would be a data race; words of relaxed atomics are not
+//! (Boehm, "Can seqlocks get along with programming language memory models?", 2012).
+//!
+//! The word type and the fence are parameters so that `tests/loom_stamp.rs` drives this
+//! very code, and shows that it fails when a fence is taken out.
+
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+/// A 64-bit atomic: std's, or a model checker's.
+pub trait Word {
+    /// Atomic load.
+    fn load(&self, order: Ordering) -> u64;
+    /// Atomic store.
+    fn store(&self, value: u64, order: Ordering);
+}
+
+/// Where fences come from: std, a model checker, or a test that leaves one out.
+pub trait Fences {
+    /// Between copying and the second look at the stamp: `fence(Acquire)`.
+    fn reader();
+    /// Between the odd stamp and the changes: `fence(Release)`.
+    fn writer();
+    /// Between unlinking a chunk and filling it anew: `fence(Release)`.
+    fn reuse();
+}
+
+impl Word for AtomicU64 {
+    #[inline(always)]
+    fn load(&self, order: Ordering) -> u64 {
+        AtomicU64::load(self, order)
+    }
+    #[inline(always)]
+    fn store(&self, value: u64, order: Ordering) {
+        AtomicU64::store(self, value, order);
+    }
+}
+
+/// std's fences.
+pub struct StdFences;
+
+impl Fences for StdFences {
+    #[inline(always)]
+    fn reader() {
+        fence(Ordering::Acquire);
+    }
+    #[inline(always)]
+    fn writer() {
+        fence(Ordering::Release);
+    }
+    #[inline(always)]
+    fn reuse() {
+        fence(Ordering::Release);
+    }
+}
+
+/// The stamp is the word's low half; the high half belongs to the bucket.
+const STAMP_MASK: u64 = u32::MAX as u64;
+
+/// What a reader noted: the whole first word of the bucket.
+#[derive(Clone, Copy)]
+pub struct Noted(u64);
+
+impl Noted {
+    /// The word, whose high half a reader may use.
+    #[inline(always)]
+    #[must_use]
+    pub fn word(self) -> u64 {
+        self.0
+    }
+}
+
+/// Step 1. `None`: a writer is at work.
+#[inline(always)]
+pub fn note<W: Word>(word: &W) -> Option<Noted> {
+    let seen = word.load(Ordering::Acquire);
+    if seen & 1 == 1 {
+        None
+    } else {
+        Some(Noted(seen))
+    }
+}
+
+/// Steps 3 and 4: whether all that was read since [`note`] belongs together.
+#[inline(always)]
+pub fn validate<W: Word, F: Fences>(word: &W, noted: Noted) -> bool {
+    F::reader();
+    word.load(Ordering::Relaxed) & STAMP_MASK == noted.0 & STAMP_MASK
+}
+
+/// Step a. The caller is the only writer.
+#[inline(always)]
+pub fn open<W: Word, F: Fences>(word: &W) {
+    let seen = word.load(Ordering::Relaxed);
+    debug_assert!(seen & 1 == 0, "a stamp is opened once");
+    word.store(next(seen), Ordering::Relaxed);
+    F::writer();
+}
+
+/// Step c.
+#[inline(always)]
+pub fn close<W: Word>(word: &W) {
+    let seen = word.load(Ordering::Relaxed);
+    debug_assert!(seen & 1 == 1, "a stamp is closed after it was opened");
+    word.store(next(seen), Ordering::Release);
+}
+
+/// What a writer owes before the first store into a chunk that may have been linked before.
+#[inline(always)]
+pub fn before_reuse<F: Fences>() {
+    F::reuse();
+}
+
+/// The stamp alone counts on; at 2^32 it wraps without a carry into the tags.
+#[inline(always)]
+fn next(word: u64) -> u64 {
+    (word & !STAMP_MASK) | ((word + 1) & STAMP_MASK)
+}

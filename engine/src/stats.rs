@@ -1,0 +1,107 @@
+//! What the writers count. Hits and misses are the callers' to count, each in a place of
+//! its own: a counter here would make every read write shared memory.
+
+/// One shard's counters, under its lock.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counters {
+    pub items: u64,
+    pub item_bytes: u64,
+    pub sets: u64,
+    pub deletes: u64,
+    pub touches: u64,
+    pub evictions: u64,
+    pub expired: u64,
+    pub flushed: u64,
+    pub pages_moved: u64,
+    pub items_moved: u64,
+}
+
+/// A snapshot over all shards. Each shard is consistent in itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Items that are linked now; some may have expired and not been reclaimed yet.
+    pub items: u64,
+    /// Their keys and values, in bytes.
+    pub item_bytes: u64,
+    /// Stores that were carried out.
+    pub sets: u64,
+    /// Items that were deleted.
+    pub deletes: u64,
+    /// Deadlines that were changed.
+    pub touches: u64,
+    /// Live items that had to leave to make room.
+    pub evictions: u64,
+    /// Expired items that were reclaimed.
+    pub expired: u64,
+    /// Items that a flush removed.
+    pub flushed: u64,
+    /// Pages that were emptied so that another class or shard could have them.
+    pub pages_moved: u64,
+    /// Items that changed their place for that.
+    pub items_moved: u64,
+    /// Bytes of a page.
+    pub page_bytes: u64,
+    /// Pages that nobody uses.
+    pub pages_free: u64,
+    /// Pages whose memory was given back to the OS: see [`Cache::resize`](crate::Cache::resize).
+    pub pages_retired: u64,
+    /// Pages with items.
+    pub pages_items: u64,
+    /// Pages of the index.
+    pub pages_index: u64,
+    /// Buckets of the index, overflow buckets not counted.
+    pub index_buckets: u64,
+    /// Items that are being streamed out.
+    pub pinned: u64,
+    /// Chunk bytes that stores ever took: the clock of [`ClassStats::tail_age_bytes`].
+    pub inserted_bytes: u64,
+}
+
+/// One size class over all shards: see [`Cache::classes`](crate::Cache::classes).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClassStats {
+    /// Its number, from 0: the smallest chunks.
+    pub class: usize,
+    /// Bytes of each of its chunks.
+    pub chunk_bytes: u64,
+    /// Pages that it owns.
+    pub pages: u64,
+    /// Chunks of a page.
+    pub chunks_per_page: u64,
+    /// Chunks in those pages.
+    pub chunks: u64,
+    /// Those with an item or a piece of one in them, or reserved for one.
+    pub chunks_used: u64,
+    /// Items whose first piece lies here and that have yet to prove themselves.
+    pub items_probation: u64,
+    /// Items whose first piece lies here and that were asked for.
+    pub items_main: u64,
+    /// Live items of the class that had to leave to make room.
+    pub evictions: u64,
+    /// The age of its oldest items, in bytes inserted into the cache since they were: an
+    /// estimate, of the shard where it is greatest. 0 without items.
+    pub tail_age_bytes: u64,
+}
+
+impl ClassStats {
+    /// Items whose first piece lies here.
+    #[must_use]
+    pub fn items(&self) -> u64 {
+        self.items_probation + self.items_main
+    }
+}
+
+impl Stats {
+    pub(crate) fn add(&mut self, counters: &Counters) {
+        self.items += counters.items;
+        self.item_bytes += counters.item_bytes;
+        self.sets += counters.sets;
+        self.deletes += counters.deletes;
+        self.touches += counters.touches;
+        self.evictions += counters.evictions;
+        self.expired += counters.expired;
+        self.flushed += counters.flushed;
+        self.pages_moved += counters.pages_moved;
+        self.items_moved += counters.items_moved;
+    }
+}

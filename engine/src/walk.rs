@@ -1,0 +1,82 @@
+//! Going through all items, a few at a time.
+//!
+//! Page by page, chunk by chunk, under the lock of the page's shard for each few chunks. So a
+//! walk is bounded in memory and in time per step, however many items there are. What is not
+//! stored, moved or removed meanwhile is met exactly once; what is, may be met or not, and an
+//! item that moves to another page may be met twice.
+
+use crate::cache::Cache;
+use crate::geometry::WORD_BYTES;
+use crate::item::header::Kind;
+use crate::item::view::View;
+use crate::shard::visit::Visited;
+use crate::slab::page::CLASS_SPECIAL;
+use crate::tick::Tick;
+
+/// Where a walk is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Walk {
+    page_no: u32,
+    chunk_no: u16,
+}
+
+/// Chunks looked at under one lock.
+const CHUNKS_PER_LOCK: usize = 64;
+
+impl Cache {
+    /// Goes on with a walk and calls `each` with the items' keys, for about `chunks_max` chunks or
+    /// until `each` says no: then it is called with the same item again next time. True: there
+    /// is more.
+    pub fn walk(
+        &self,
+        walk: &mut Walk,
+        chunks_max: usize,
+        now: Tick,
+        mut each: impl FnMut(&[u8], &Visited) -> bool,
+    ) -> bool {
+        let region = self.region();
+        let geometry = &region.geometry;
+        let table = region.pages();
+        let mut left = chunks_max;
+        let mut key = [0u8; 256];
+        while (walk.page_no as usize) < geometry.page_count {
+            if left == 0 {
+                return true;
+            }
+            let page_no = walk.page_no as usize;
+            let (class, shard_no) = table.owner(page_no);
+            if class < CLASS_SPECIAL {
+                let state = self.shard_of(usize::from(shard_no)).state.lock();
+                let meta = table.get(page_no);
+                // It may have become another's in between; then it is looked at again.
+                if (meta.class, meta.shard) != (class, shard_no) {
+                    continue;
+                }
+                let chunk_bytes = geometry.classes.chunk_bytes(usize::from(class));
+                let until = usize::from(walk.chunk_no) + CHUNKS_PER_LOCK.min(left);
+                let until = until.min(usize::from(meta.carved));
+                for chunk_no in usize::from(walk.chunk_no)..until {
+                    let word = geometry.page_word(page_no) + chunk_no * chunk_bytes / WORD_BYTES;
+                    let view = View::known(region, geometry.chunk_at(word));
+                    if view.header.kind() == Kind::Linked && !view.is_expired(now) {
+                        let len = view.copy_key(&mut key);
+                        let place = state.linked_place(region, geometry.chunk_at(word));
+                        if !each(&key[..len], &state.examine(region, place, now)) {
+                            return true;
+                        }
+                    }
+                    walk.chunk_no = chunk_no as u16 + 1;
+                    left -= 1;
+                }
+                if usize::from(walk.chunk_no) < usize::from(meta.carved) {
+                    continue;
+                }
+            }
+            walk.page_no += 1;
+            walk.chunk_no = 0;
+            // Looking at a page that holds no items is work, too.
+            left = left.saturating_sub(1);
+        }
+        false
+    }
+}

@@ -1,0 +1,292 @@
+//! Counting, joining, visiting and discarding, with a look at every invariant afterwards.
+//!
+//! Each step is checked against what a plain description of it says; small and chained values,
+//! items with and without the fields that a step needs, and a cache that is full all the while.
+
+use flagstone_engine::{
+    Attributes, Cache, CasWish, Change, Condition, Counted, Deadline, Discard, Lookup, Options,
+    Outcome, Plan, Seen, Side, Tick, Visit, Visited, Walk, Want,
+};
+
+const NOW: Tick = Tick::from_secs(1000);
+
+fn cache() -> Cache {
+    let options = Options {
+        budget_bytes: 8 << 20,
+        item_bytes_max: 1 << 20,
+        cas_first: 1 << 20,
+        ..Options::default()
+    };
+    Cache::open(Plan::new(&options).expect("a plan")).expect("memory")
+}
+
+fn value(cache: &Cache, key: &[u8]) -> Option<Vec<u8>> {
+    let mut out = vec![0; 1 << 20];
+    match cache.get(cache.key(key).expect("a key"), NOW, &mut out) {
+        Lookup::Hit(meta) => Some(out[..meta.value_len].to_vec()),
+        _ => None,
+    }
+}
+
+fn visit(cache: &Cache, key: &[u8], visit: Visit) -> Option<Visited> {
+    let mut seen = None;
+    let key = cache.key(key).expect("a key");
+    let found = cache.visit(key, &visit, NOW, &mut [0; 64], 8, |visited, _| {
+        seen = Some(*visited);
+        Some(0)
+    });
+    match found.expect("memory") {
+        Seen::Missing => None,
+        _ => seen,
+    }
+}
+
+/// More than the budget, so that there is no free page.
+fn fill(cache: &Cache, round: usize) {
+    for n in 0..6000 {
+        let key = format!("filler:{round}:{n}");
+        let key = cache.key(key.as_bytes()).expect("a key");
+        let filler = vec![b'f'; 100 + (n * 37) % 3000];
+        cache
+            .put(key, &filler, Attributes::default(), NOW)
+            .expect("memory");
+    }
+}
+
+#[test]
+fn values_grow_at_both_ends() {
+    let cache = cache();
+    let key = cache.key(b"k").expect("a key");
+    let join = |part: &[u8], side| {
+        let stored = cache.join(key, part, side, None, CasWish::IfKept, NOW);
+        stored.expect("memory").outcome
+    };
+    assert_eq!(join(b"x", Side::Behind), Outcome::NotStored);
+    let attributes = Attributes {
+        client_flags: 7,
+        deadline: Deadline::after_secs(NOW, 100),
+    };
+    cache.put(key, b"", attributes, NOW).expect("memory");
+    let mut expected = Vec::new();
+    for (round, len) in [0, 1, 10, 1000, 3000, 5000, 20_000, 100_000]
+        .into_iter()
+        .enumerate()
+    {
+        fill(&cache, round);
+        // The fillers may have pushed it out.
+        cache.put(key, &expected, attributes, NOW).expect("memory");
+        let part = vec![b'0' + round as u8; len];
+        assert_eq!(join(&part, Side::Behind), Outcome::Stored);
+        expected.extend_from_slice(&part);
+        assert_eq!(join(&part, Side::Before), Outcome::Stored);
+        expected.splice(0..0, part);
+        assert_eq!(value(&cache, b"k").as_ref(), Some(&expected), "{len}");
+        let meta = cache.meta(key, NOW).expect("is there");
+        assert_eq!((meta.client_flags, meta.deadline), (7, attributes.deadline));
+        // The same through a reservation.
+        let mut reservation = cache.reserve(key, len, attributes, NOW).expect("memory");
+        reservation.write(&vec![b'r'; len], NOW).expect("room");
+        let stored = reservation
+            .join(Side::Behind, None, false, NOW)
+            .expect("memory");
+        expected.extend(std::iter::repeat_n(b'r', len));
+        assert_eq!(
+            (stored.outcome, stored.value_len),
+            (Outcome::Stored, expected.len())
+        );
+        assert_eq!(value(&cache, b"k").as_ref(), Some(&expected), "{len}");
+        cache.audit().expect("sound");
+    }
+    let too_long = vec![b'x'; 1 << 20];
+    assert!(
+        cache
+            .join(key, &too_long, Side::Behind, None, CasWish::IfKept, NOW)
+            .is_err()
+    );
+    assert_eq!(value(&cache, b"k"), Some(expected));
+}
+
+#[test]
+fn numbers_change_in_place_or_not() {
+    let cache = cache();
+    fill(&cache, 0);
+    let key = cache.key(b"n").expect("a key");
+    let change = Change {
+        up: true,
+        by: 1,
+        compare: None,
+        cas: CasWish::IfKept,
+        touch: None,
+        create: None,
+    };
+    assert_eq!(cache.count(key, &change, NOW), Ok(Counted::Missing));
+    let create = Change {
+        create: Some((u64::MAX - 1, Deadline::NEVER)),
+        ..change
+    };
+    let mut expected = u64::MAX - 1;
+    for (round, step) in [create, change, change, change]
+        .iter()
+        .cycle()
+        .take(400)
+        .enumerate()
+    {
+        if round % 50 == 0 {
+            fill(&cache, round);
+        }
+        let touch = (round % 3 == 0).then(|| Deadline::after_secs(NOW, round as u64 + 1));
+        let cas = [CasWish::IfKept, CasWish::Next, CasWish::Be(round as u64)][round % 3];
+        let step = Change {
+            touch,
+            cas,
+            create: create.create,
+            ..*step
+        };
+        let Ok(Counted::Done {
+            number, created, ..
+        }) = cache.count(key, &step, NOW)
+        else {
+            panic!("a number");
+        };
+        // Evicted, it begins anew.
+        expected = if created {
+            u64::MAX - 1
+        } else {
+            expected.wrapping_add(1)
+        };
+        assert_eq!(number, expected);
+        let text = value(&cache, b"n").expect("is there");
+        assert_eq!(text.trim_ascii_end(), expected.to_string().as_bytes());
+    }
+    cache
+        .put(key, b"text", Attributes::default(), NOW)
+        .expect("memory");
+    assert_eq!(cache.count(key, &change, NOW), Ok(Counted::NotNumeric));
+    cache.audit().expect("sound");
+}
+
+#[test]
+fn visitors_change_what_they_ask_for_and_one_wins() {
+    let cache = cache();
+    fill(&cache, 0);
+    for (name, len) in [(&b"small"[..], 10), (b"split", 1500), (b"long", 50_000)] {
+        let key = cache.key(name).expect("a key");
+        let content = vec![b'v'; len];
+        cache
+            .put(key, &content, Attributes::default(), NOW)
+            .expect("memory");
+        // Fields that it did not have: a number, notes, a deadline.
+        let deadline = Deadline::after_secs(NOW, 50);
+        let seen = visit(
+            &cache,
+            name,
+            Visit {
+                cas: CasWish::Next,
+                note: true,
+                touch: Some(deadline),
+                ..Visit::default()
+            },
+        );
+        let seen = seen.expect("is there");
+        assert!(seen.meta.cas.is_some() && !seen.read && !seen.wins);
+        let again = visit(&cache, name, Visit::default()).expect("is there");
+        assert!(again.read && again.meta.cas == seen.meta.cas);
+        assert_eq!(
+            (again.meta.deadline, again.idle_seconds),
+            (deadline, Some(0))
+        );
+        // It runs out soon: one wins.
+        let soon = Visit {
+            win_before: Some(Deadline::after_secs(NOW, 60)),
+            ..Visit::default()
+        };
+        assert!(visit(&cache, name, soon).expect("is there").wins);
+        let second = visit(&cache, name, soon).expect("is there");
+        assert!(second.meta.won && !second.wins);
+        // It is stale: the next one wins, and its value is still there.
+        let discard = Discard {
+            stale: true,
+            ..Discard::default()
+        };
+        assert_eq!(cache.discard(key, &discard, NOW), Ok(Outcome::Stored));
+        let stale = visit(&cache, name, Visit::default()).expect("is there");
+        assert!(stale.meta.stale && stale.wins && stale.meta.cas > seen.meta.cas);
+        assert_eq!(value(&cache, name), Some(content));
+        // An older value takes its place and stays stale; the right one ends that.
+        let older = seen.meta.cas.expect("a number");
+        let stored = cache.store(
+            key,
+            b"older",
+            Attributes::default(),
+            Condition::Since(older),
+            NOW,
+        );
+        assert_eq!(stored, Ok(Outcome::Stored));
+        let meta = cache.meta(key, NOW).expect("is there");
+        assert!(meta.stale && meta.won && meta.deadline == deadline);
+        let right = Condition::Since(meta.cas.expect("a number"));
+        assert_eq!(
+            cache.store(key, b"new", Attributes::default(), right, NOW),
+            Ok(Outcome::Stored)
+        );
+        let meta = cache.meta(key, NOW).expect("is there");
+        assert!(!meta.stale && !meta.won && meta.deadline.is_never());
+        let empty = Discard {
+            empty: true,
+            ..Discard::default()
+        };
+        assert_eq!(cache.discard(key, &empty, NOW), Ok(Outcome::Stored));
+        assert_eq!(value(&cache, name), Some(Vec::new()));
+        assert_eq!(
+            cache.discard(key, &Discard::default(), NOW),
+            Ok(Outcome::Stored)
+        );
+        assert_eq!(cache.discard(key, &empty, NOW), Ok(Outcome::NotFound));
+        cache.audit().expect("sound");
+    }
+    let created = visit(
+        &cache,
+        b"none",
+        Visit {
+            create: Some(Deadline::NEVER),
+            cas: CasWish::Be(77),
+            want: Want::Value,
+            ..Visit::default()
+        },
+    );
+    let created = created.expect("made");
+    assert!(created.created && created.wins && created.meta.cas == Some(77));
+    assert_eq!(value(&cache, b"none"), Some(Vec::new()));
+    cache.audit().expect("sound");
+}
+
+#[test]
+fn a_walk_meets_every_item_once() {
+    let cache = cache();
+    for n in 0..5000u32 {
+        let bytes = n.to_le_bytes();
+        let key = cache.key(&bytes).expect("a key");
+        let content = vec![b'v'; n as usize % 700];
+        cache
+            .put(key, &content, Attributes::default(), NOW)
+            .expect("memory");
+    }
+    let mut met = vec![0u32; 5000];
+    let (mut walk, mut calls) = (Walk::default(), 0);
+    let mut refuse = false;
+    while cache.walk(&mut walk, 50, NOW, |key, visited| {
+        // Who has no room is asked again with the same item.
+        refuse = !refuse;
+        if refuse {
+            return false;
+        }
+        let n = u32::from_le_bytes(key.try_into().expect("4 bytes"));
+        assert_eq!(visited.meta.value_len, n as usize % 700);
+        met[n as usize] += 1;
+        true
+    }) {
+        calls += 1;
+    }
+    assert!(met.iter().all(|&times| times == 1));
+    assert!(calls > 5000);
+}

@@ -1,0 +1,92 @@
+//! What holds for a decoder, whatever the bytes.
+//!
+//! - It says what stands at the front, or that more is needed; it never takes nothing, nor more
+//!   than there is.
+//! - Bytes that arrive in pieces are the same requests as the same bytes at a stroke.
+//! - A request that ends in a newline needs nothing behind it: a client would wait for ever.
+//! - Bytes that fill the inbox are never answered with "more".
+
+use flagstone_server::proto::{
+    Codec, Command, Decoded, LongHead, Refusal, Reply, Rest, Tongue, Voice, WHOLE_BYTES_MAX,
+};
+
+pub fn check(tongue: Tongue, bytes: &[u8]) {
+    // How many bytes arrive at a time.
+    let Some((&piece, bytes)) = bytes.split_first() else {
+        return;
+    };
+    let whole = requests(tongue, bytes, bytes.len().max(1));
+    let pieces = requests(tongue, bytes, 1 + usize::from(piece) % 40);
+    assert_eq!(whole, pieces, "{}", bytes.escape_ascii());
+}
+
+/// What a connection makes of the bytes.
+fn requests(tongue: Tongue, bytes: &[u8], piece: usize) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut codec = Codec::new(tongue);
+    let (mut at, mut arrived) = (0, 0);
+    loop {
+        // A connection never holds more.
+        let held = &bytes[at..arrived.min(at + WHOLE_BYTES_MAX)];
+        let head = match codec.decode(held) {
+            Decoded::Request(request) => {
+                assert!(0 < request.taken && request.taken <= held.len());
+                let whole = &held[..request.taken];
+                if whole.ends_with(b"\n") {
+                    assert_eq!(codec.decode(whole), Decoded::Request(request));
+                }
+                for reply in [Reply::Missing, Reply::Refused(Refusal::Malformed)] {
+                    let mut room = [0; 512];
+                    let written = request.voice.encode(reply, &mut room);
+                    assert!(written.is_some_and(|len| len <= room.len()));
+                }
+                // Spaces between keys may be taken alone; nothing is said or done then.
+                let silent = matches!(request.voice, Voice::Words { quiet: true });
+                if !(silent && matches!(request.command, Command::Say(_))) {
+                    found.push(format!("{:?} {:?}", request.command, request.voice));
+                }
+                codec.go_on(request.inside);
+                at += request.taken;
+                continue;
+            }
+            Decoded::HangUp(words) => {
+                found.push(format!("hangs up: {}", words.escape_ascii()));
+                return found;
+            }
+            Decoded::More if held.len() < WHOLE_BYTES_MAX => {
+                if arrived >= bytes.len() {
+                    return found;
+                }
+                arrived = (arrived + piece).min(bytes.len());
+                continue;
+            }
+            Decoded::More => codec.decode_long(held),
+            Decoded::Long(head) => head,
+        };
+        codec.go_on(codec.after(&head));
+        found.push(format!("{head:?}"));
+        at += behind(&head, &bytes[at..]);
+        arrived = arrived.max(at);
+    }
+}
+
+/// How far a request reaches that is not held whole.
+fn behind(head: &LongHead<'_>, bytes: &[u8]) -> usize {
+    match *head {
+        LongHead::Skip { rest, taken, .. } => {
+            assert!(taken <= bytes.len());
+            let (skipped, left) = rest.within(&bytes[taken..]);
+            assert!(left.is_none() || taken + skipped == bytes.len());
+            taken + skipped
+        }
+        LongHead::Store {
+            value_len,
+            taken,
+            ..
+        } => {
+            assert!(0 < taken && taken <= bytes.len());
+            let rest = value_len.map_or(Rest::Line, |len| Rest::bytes(len.saturating_add(2)));
+            taken + rest.within(&bytes[taken..]).0
+        }
+    }
+}

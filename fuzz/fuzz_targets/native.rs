@@ -1,0 +1,9 @@
+//! The native codec, on any bytes.
+#![no_main]
+
+#[path = "../codec.rs"]
+mod codec;
+
+use flagstone_server::proto::Tongue;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| codec::check(Tongue::Native, bytes));

@@ -1,0 +1,188 @@
+//! The command line → [`Settings`].
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+use crate::settings::{
+    Distribution, Length, Mix, Settings, Sizes, parse_count, parse_rate, parse_time,
+};
+use crate::wire::{PROTOCOLS, Protocol};
+
+/// Puts load on a cache server and measures how it bears it.
+///
+/// Values are made so that whoever reads one can tell whose it is and whether a byte is wrong;
+/// every value that is read is checked. A wrong value, or a request that the server refuses,
+/// makes the exit code 1. Misses are counted and are no error: that is what caches do.
+#[derive(Debug, Parser)]
+#[command(
+    name = "flagstone-bench",
+    version,
+    after_help = "Examples:
+  flagstone-bench                                      Flagstone on its default port, 9 reads to 1 write
+  flagstone-bench 127.0.0.1:11211 -p memcache -P 32    memcached, 32 requests at a time
+  flagstone-bench 127.0.0.1:6379 -p resp --mix 1:0     redis or valkey, reads only
+  flagstone-bench --rate 40k --html report.html        latency at a fixed rate, with plots
+
+Latency: without --rate, a request's time counts from the moment its batch is sent, and a slow
+server is asked less often. With --rate it counts from the moment the request was due, sent or
+not, so a stall is charged to every request that had to wait for it. Compare latencies of
+servers at the same --rate, and throughput without it."
+)]
+pub struct Flags {
+    /// The server's address and port
+    #[arg(value_name = "ADDR:PORT", default_value = "127.0.0.1:7171")]
+    address: String,
+    /// The protocol to speak: native is Flagstone's own, memcache is get and set, meta is mg and
+    /// ms, resp is GET and SET of redis and valkey
+    #[arg(short, long, value_enum, default_value = "native")]
+    protocol: ProtocolName,
+    /// Connections, all open from the start to the end
+    #[arg(short, long, value_name = "N", value_parser = parse_count, default_value = "50")]
+    connections: u64,
+    /// Threads of the generator; the connections are shared out among them
+    #[arg(short, long, value_name = "N", value_parser = parse_count, default_value = "1")]
+    threads: u64,
+    /// Requests that a connection sends at once; the next ones follow when all are answered.
+    /// With --rate: requests that a connection may have under way
+    #[arg(short = 'P', long, value_name = "N", value_parser = parse_count, default_value = "1")]
+    pipeline: u64,
+    /// How many different keys there are; k and m are thousands and millions
+    #[arg(short, long, value_name = "N", value_parser = parse_count, default_value = "100k")]
+    keys: u64,
+    /// Bytes in a key, or a range of them
+    #[arg(long, value_name = "SIZE[-SIZE]", default_value = "20")]
+    key_size: Sizes,
+    /// Bytes in a value, or a range of them, all sizes alike; k and m are powers of 1024
+    #[arg(short = 's', long, value_name = "SIZE[-SIZE]", default_value = "32")]
+    value_size: Sizes,
+    /// Which keys are asked for more often: uniform, zipf, or zipf:EXPONENT (zipf is zipf:0.99)
+    #[arg(short, long, value_name = "NAME", default_value = "uniform")]
+    distribution: Distribution,
+    /// Shares of reads and writes, or reads, writes and deletes
+    #[arg(short, long, value_name = "R:W[:D]", default_value = "9:1")]
+    mix: Mix,
+    /// Measure for so long
+    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "10s", conflicts_with = "requests")]
+    duration: Duration,
+    /// Measure so many requests, however long it takes
+    #[arg(short = 'n', long, value_name = "N", value_parser = parse_count)]
+    requests: Option<u64>,
+    /// Send so many requests a second at fixed times, whatever the server does
+    #[arg(short, long, value_name = "N", value_parser = parse_rate)]
+    rate: Option<f64>,
+    /// The same load for so long before anything is measured
+    #[arg(short, long, value_name = "TIME", value_parser = parse_time, default_value = "1s")]
+    warmup: Duration,
+    /// Do not write every key once at the start
+    #[arg(long)]
+    no_preload: bool,
+    /// Do not check the values that are read
+    #[arg(long)]
+    no_verify: bool,
+    /// Give up when the server has been silent for so long
+    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "10s")]
+    timeout: Duration,
+    /// The same seed plays the same requests
+    #[arg(long, value_name = "N", default_value = "1")]
+    seed: u64,
+    /// The server's process, if it runs on this machine: its CPU time for one request is
+    /// reported
+    #[arg(long, value_name = "PID")]
+    pid: Option<u32>,
+    /// Write the report as JSON, too
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write the report as a page with plots, too; it needs nothing else
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+}
+
+/// [`Protocol`], by name.
+#[derive(Clone, Copy, Debug)]
+struct ProtocolName(Protocol);
+
+impl ValueEnum for ProtocolName {
+    fn value_variants<'a>() -> &'a [Self] {
+        const {
+            &[
+                ProtocolName(PROTOCOLS[0].1),
+                ProtocolName(PROTOCOLS[1].1),
+                ProtocolName(PROTOCOLS[2].1),
+                ProtocolName(PROTOCOLS[3].1),
+            ]
+        }
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        Some(clap::builder::PossibleValue::new(self.0.name()))
+    }
+}
+
+impl Flags {
+    /// The settings that these flags mean.
+    ///
+    /// # Errors
+    /// With the flag, its value and what works.
+    pub fn settings(&self) -> Result<Settings, String> {
+        let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        let settings = Settings {
+            address: resolve(&self.address)?,
+            protocol: self.protocol.0,
+            connections: size(self.connections),
+            threads: size(self.threads),
+            pipeline: size(self.pipeline),
+            keys: u32::try_from(self.keys)
+                .map_err(|_| format!("--keys {} is more than {}", self.keys, u32::MAX))?,
+            key_bytes: self.key_size,
+            value_bytes: self.value_size,
+            distribution: self.distribution,
+            mix: self.mix,
+            preload: !self.no_preload,
+            warmup: self.warmup,
+            length: match self.requests {
+                Some(requests) => Length::Requests(requests),
+                None => Length::Time(self.duration),
+            },
+            rate: self.rate,
+            verify: !self.no_verify,
+            seed: self.seed,
+            timeout: self.timeout,
+            pid: self.pid,
+        };
+        settings.validate()?;
+        Ok(settings)
+    }
+}
+
+fn resolve(text: &str) -> Result<SocketAddr, String> {
+    let mut addresses = text
+        .to_socket_addrs()
+        .map_err(|error| format!("{text:?} is no address: 127.0.0.1:7171 works ({error})"))?;
+    addresses
+        .next()
+        .ok_or_else(|| format!("{text:?} has no address"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn flags_are_consistent() {
+        Flags::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_library() {
+        let flags = Flags::try_parse_from(["flagstone-bench"]).expect("no flag is needed");
+        let settings = flags.settings().expect("valid");
+        assert_eq!(
+            format!("{settings:?}"),
+            format!("{:?}", Settings::default())
+        );
+    }
+}

@@ -1,0 +1,207 @@
+//! One connection: what it has asked and not been told, and bytes on their way.
+//!
+//! A connection owns no buffer as long as its requests leave in one write and its replies
+//! arrive whole; both happen in buffers of the thread's. What does not fit is kept here, in
+//! buffers that grow once and stay.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use crate::failure::{Failure, shown};
+use crate::keys::KeyNames;
+use crate::wire::{Asked, Found, Protocol, Reply};
+
+/// A request that waits for its reply.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pending {
+    /// When it was sent, or should have been, on the run's clock.
+    pub since_ns: u64,
+    pub key: u32,
+    pub asked: Asked,
+}
+
+/// A connection and its bookkeeping.
+#[derive(Debug)]
+pub(crate) struct Conn {
+    pub stream: TcpStream,
+    pub pending: VecDeque<Pending>,
+    /// Requests of its timetable that it has sent (fixed rate only).
+    pub issued: u64,
+    /// What no line end was found in; see [`Protocol::read_reply`].
+    pub scanned: usize,
+    unsent: Vec<u8>,
+    held: Vec<u8>,
+    held_len: usize,
+}
+
+/// The first question on a connection: nobody stores this key (numbers end one below it).
+const NOBODYS_KEY: u32 = u32::MAX;
+/// A server that always answers with a value may have a long one.
+const FIRST_REPLY_BYTES_MAX: usize = 2 << 20;
+
+impl Conn {
+    /// Connects and asks one question, so that the server has really taken the connection: a
+    /// kernel accepts on behalf of servers that will hang up.
+    pub fn open(
+        address: SocketAddr,
+        (protocol, names, timeout, verify): (Protocol, KeyNames, Duration, bool),
+        (number, of): (usize, usize),
+        pending_max: usize,
+    ) -> Result<Self, Failure> {
+        let mut stream =
+            TcpStream::connect_timeout(&address, timeout).map_err(|error| Failure::Connect {
+                address,
+                before: number - 1,
+                error,
+            })?;
+        let system = |error| Failure::System("a socket's settings", error);
+        stream.set_nodelay(true).map_err(system)?;
+        stream.set_read_timeout(Some(timeout)).map_err(system)?;
+        let turned = |why| Failure::Turned { number, of, why };
+        let mut question = Vec::new();
+        protocol.write_read(&mut question, names, NOBODYS_KEY);
+        stream
+            .write_all(&question)
+            .map_err(|error| turned(error.to_string()))?;
+        let (mut bytes, mut len, mut scanned) = (vec![0; 4096], 0, 0);
+        loop {
+            if len == bytes.len() {
+                bytes.resize(2 * len, 0);
+            }
+            let count = match stream.read(&mut bytes[len..]) {
+                Ok(count) => count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    return Err(turned(format!(
+                        "no reply in {} s (--timeout)",
+                        timeout.as_secs_f64()
+                    )));
+                }
+                Err(error) => return Err(turned(error.to_string())),
+            };
+            len += count;
+            match protocol.read_reply(Asked::Read, &bytes[..len], &mut scanned) {
+                Found::Whole(Reply::Refused(words), _) => {
+                    return Err(turned(format!("the server says {}", shown(words))));
+                }
+                Found::Whole(reply, used)
+                    if used == len && (reply == Reply::Missing || !verify) =>
+                {
+                    break;
+                }
+                Found::Part if count > 0 && len < FIRST_REPLY_BYTES_MAX => {}
+                Found::Part if len == 0 => {
+                    return Err(turned("the server hung up without a word".to_owned()));
+                }
+                // Also a value for the key that nobody stores: in the native protocol every
+                // line is a value, and another protocol's words are lines.
+                _ => {
+                    return Err(Failure::Foreign {
+                        address,
+                        protocol,
+                        reply: shown(&bytes[..len]),
+                    });
+                }
+            }
+        }
+        stream.set_nonblocking(true).map_err(system)?;
+        Ok(Conn {
+            stream,
+            pending: VecDeque::with_capacity(pending_max),
+            issued: 0,
+            scanned: 0,
+            unsent: Vec::new(),
+            held: Vec::new(),
+            held_len: 0,
+        })
+    }
+
+    /// Sends `bytes` behind what is unsent. True if something remains unsent.
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<bool> {
+        if !self.unsent.is_empty() {
+            self.unsent.extend_from_slice(bytes);
+            return self.send_rest();
+        }
+        let sent = write_some(&self.stream, bytes)?;
+        self.unsent.extend_from_slice(&bytes[sent..]);
+        Ok(sent < bytes.len())
+    }
+
+    /// Sends what is unsent. True if something remains.
+    pub fn send_rest(&mut self) -> io::Result<bool> {
+        let sent = write_some(&self.stream, &self.unsent)?;
+        self.unsent.drain(..sent);
+        Ok(!self.unsent.is_empty())
+    }
+
+    /// Reads once and hands over everything that is not consumed yet; `consume` says how much
+    /// of it is. How many bytes were read: 0 is the end, `None` that there was nothing.
+    #[inline]
+    pub fn receive(
+        &mut self,
+        buffer: &mut [u8],
+        mut consume: impl FnMut(&mut Self, &[u8]) -> Result<usize, Failure>,
+    ) -> Result<Option<usize>, Failure> {
+        if self.held_len == 0 {
+            let Some(count) = self.read_into(buffer)? else {
+                return Ok(None);
+            };
+            let used = consume(self, &buffer[..count])?;
+            let rest = &buffer[used..count];
+            if !rest.is_empty() {
+                if self.held.len() < rest.len() {
+                    self.held.resize(rest.len() * 2, 0);
+                }
+                self.held[..rest.len()].copy_from_slice(rest);
+                self.held_len = rest.len();
+            }
+            return Ok(Some(count));
+        }
+        // The rest of a reply: it lands behind its beginning.
+        let mut held = std::mem::take(&mut self.held);
+        if held.len() - self.held_len < buffer.len().min(held.len()) {
+            held.resize(held.len() * 2, 0);
+        }
+        let received = self.read_into(&mut held[self.held_len..]);
+        if let Ok(Some(count)) = received {
+            let len = self.held_len + count;
+            let used = consume(self, &held[..len])?;
+            held.copy_within(used..len, 0);
+            self.held_len = len - used;
+        }
+        self.held = held;
+        received
+    }
+
+    #[inline]
+    fn read_into(&self, room: &mut [u8]) -> Result<Option<usize>, Failure> {
+        match (&self.stream).read(room) {
+            Ok(count) => Ok(Some(count)),
+            Err(error) => match error.kind() {
+                ErrorKind::WouldBlock | ErrorKind::Interrupted => Ok(None),
+                _ => Err(self.closed(Some(error))),
+            },
+        }
+    }
+
+    /// The sentence for a connection that the server has ended.
+    pub fn closed(&self, error: Option<io::Error>) -> Failure {
+        Failure::Closed {
+            owed: self.pending.len(),
+            error,
+        }
+    }
+}
+
+/// Writes as much as goes; a full socket takes nothing, which is no error.
+#[inline]
+fn write_some(mut stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    match stream.write(bytes) {
+        Ok(count) => Ok(count),
+        Err(error) => match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::Interrupted => Ok(0),
+            _ => Err(error),
+        },
+    }
+}

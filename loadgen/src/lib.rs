@@ -1,0 +1,37 @@
+//! A load generator for cache servers.
+//!
+//! ```text
+//!   cli ─► settings ─► run ─► worker (one a thread) ─► conn ─► wire
+//!                       │        └─ keys, value, tally
+//!                       └─► report: table, JSON, HTML
+//! ```
+//!
+//! It speaks Flagstone's native protocol, memcached's two text protocols and RESP, and checks
+//! every value it reads: values certify themselves ([`value`]). Each thread has an epoll of
+//! its own and shares nothing with the others while it runs; requests are built and replies
+//! judged without allocating, several million a second on one core.
+//!
+//! What it deliberately does not do: resolve hot names again, reconnect, retry. A server that
+//! hangs up ends the run, with a sentence.
+
+pub mod chart;
+pub mod cli;
+mod conn;
+pub mod failure;
+mod hex;
+pub mod keys;
+pub mod process;
+pub mod random;
+pub mod report;
+mod requests;
+mod run;
+pub mod settings;
+pub mod tally;
+pub mod value;
+pub mod wire;
+mod worker;
+
+pub use failure::Failure;
+pub use report::Report;
+pub use run::run;
+pub use settings::Settings;

@@ -1,0 +1,367 @@
+//! What came out of a run: one record, shown as a table, as JSON or as a page.
+
+mod html;
+mod table;
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+use crate::settings::{Length, Settings};
+use crate::tally::{SLOT_NS, Tally};
+
+/// Facts about the measured part that no thread knows.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// From the start to the last reply.
+    pub elapsed_ns: u64,
+    /// What the server's threads had in that time.
+    pub server_cpu_ns: Option<u64>,
+    /// Its memory at the end.
+    pub server_resident_bytes: Option<u64>,
+    /// Writes of the preload that were refused.
+    pub preload_refused: u64,
+    /// The first of them.
+    pub preload_first_refusal: Option<String>,
+}
+
+/// The record. Latencies are in microseconds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Report {
+    /// What was asked for.
+    pub settings: Setup,
+    /// From the start to the last reply.
+    pub seconds: f64,
+    /// Replies.
+    pub requests: u64,
+    /// Replies in a second.
+    pub requests_per_second: f64,
+    /// Reads that found a value.
+    pub hits: u64,
+    /// Reads that did not.
+    pub misses: u64,
+    /// Replies that said no, in the measured part.
+    pub refused: u64,
+    /// Refused writes of the preload.
+    pub preload_refused: u64,
+    /// Values that were not what was asked for.
+    pub wrong: u64,
+    /// Requests that were due and never answered (fixed rate only). The time that they had
+    /// waited when they were given up is among the latencies.
+    pub unanswered: u64,
+    /// The first refusal, in words.
+    pub first_refusal: Option<String>,
+    /// The first wrong value, in words.
+    pub first_wrong: Option<String>,
+    /// Bytes sent.
+    pub sent_bytes: u64,
+    /// Bytes received.
+    pub received_bytes: u64,
+    /// The server's CPU time for one request, if its process was named.
+    pub server_cpu_us_per_request: Option<f64>,
+    /// The server's resident memory at the end, likewise.
+    pub server_resident_bytes: Option<u64>,
+    /// Latency of all requests.
+    pub all: Latency,
+    /// Latency of reads, if there were any.
+    pub reads: Option<Latency>,
+    /// Latency of writes.
+    pub writes: Option<Latency>,
+    /// Latency of deletes.
+    pub deletes: Option<Latency>,
+    /// Replies in each slot of time.
+    pub throughput: Throughput,
+}
+
+/// The settings, in words and numbers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Setup {
+    /// The generator's version.
+    pub version: String,
+    /// The server.
+    pub address: String,
+    /// The protocol's name.
+    pub protocol: String,
+    /// Connections.
+    pub connections: usize,
+    /// Threads.
+    pub threads: usize,
+    /// Pipeline depth.
+    pub pipeline: usize,
+    /// Keys.
+    pub keys: u32,
+    /// Their size.
+    pub key_bytes: String,
+    /// Values' size.
+    pub value_bytes: String,
+    /// How keys are drawn.
+    pub distribution: String,
+    /// reads:writes:deletes.
+    pub mix: String,
+    /// Requests asked for, if that was the end.
+    pub requests: Option<u64>,
+    /// Seconds asked for, if that was the end.
+    pub seconds: Option<f64>,
+    /// Requests a second asked for.
+    pub rate: Option<f64>,
+    /// Whether values were checked.
+    pub verify: bool,
+    /// The seed.
+    pub seed: u64,
+}
+
+/// Latencies of one kind of request, in microseconds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Latency {
+    /// How many.
+    pub count: u64,
+    /// The mean.
+    pub mean: f64,
+    /// The shortest.
+    pub min: f64,
+    /// The median.
+    pub p50: f64,
+    /// 90 in 100 are no longer.
+    pub p90: f64,
+    /// 99 in 100.
+    pub p99: f64,
+    /// 999 in 1000.
+    pub p999: f64,
+    /// 9999 in 10,000.
+    pub p9999: f64,
+    /// The longest.
+    pub max: f64,
+    /// Points of the curve: percentile and latency.
+    pub curve: Vec<(f64, f64)>,
+}
+
+/// Throughput over time.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Throughput {
+    /// How long a slot is.
+    pub slot_seconds: f64,
+    /// Replies in each.
+    pub replies: Vec<u64>,
+}
+
+impl Report {
+    /// Puts it together.
+    #[must_use]
+    pub fn new(settings: &Settings, measured: &Measured, mut tally: Tally) -> Self {
+        tally.settle();
+        let mut all = tally.latency[0].clone();
+        for other in &tally.latency[1..] {
+            all.add(other).expect("the bounds are the same");
+        }
+        // What was given up has a latency, but was not answered.
+        let requests = all.len() - tally.unanswered;
+        let seconds = measured.elapsed_ns as f64 / 1e9;
+        let kind = |at: usize| {
+            let histogram: &Histogram<u64> = &tally.latency[at];
+            (!histogram.is_empty()).then(|| Latency::of(histogram))
+        };
+        Report {
+            settings: Setup::of(settings),
+            seconds,
+            requests,
+            requests_per_second: requests as f64 / seconds,
+            hits: tally.hits,
+            misses: tally.misses,
+            refused: tally.refused,
+            preload_refused: measured.preload_refused,
+            wrong: tally.wrong,
+            unanswered: tally.unanswered,
+            first_refusal: tally
+                .first_refusal
+                .clone()
+                .or_else(|| measured.preload_first_refusal.clone()),
+            first_wrong: tally.first_wrong.clone(),
+            sent_bytes: tally.sent_bytes,
+            received_bytes: tally.received_bytes,
+            server_cpu_us_per_request: measured
+                .server_cpu_ns
+                .map(|ns| ns as f64 / 1e3 / requests.max(1) as f64),
+            server_resident_bytes: measured.server_resident_bytes,
+            all: Latency::of(&all),
+            reads: kind(0),
+            writes: kind(1),
+            deletes: kind(2),
+            throughput: Throughput {
+                slot_seconds: SLOT_NS as f64 / 1e9,
+                replies: tally.slots.clone(),
+            },
+        }
+    }
+
+    /// Whether the server did what was asked of it. Misses are no faults.
+    #[must_use]
+    pub fn is_faultless(&self) -> bool {
+        self.wrong == 0 && self.refused == 0 && self.preload_refused == 0 && self.unanswered == 0
+    }
+
+    /// What is wrong, a sentence each.
+    #[must_use]
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let example = |first: &Option<String>| match first {
+            Some(first) => format!("; the first: {first}"),
+            None => String::new(),
+        };
+        if self.wrong > 0 {
+            let first = example(&self.first_wrong);
+            faults.push(format!("{} values were wrong{first}", self.wrong));
+        }
+        if self.refused + self.preload_refused > 0 {
+            let (refused, preload) = (self.refused, self.preload_refused);
+            let first = example(&self.first_refusal);
+            faults.push(format!(
+                "{refused} requests were refused, and {preload} of the preload{first}"
+            ));
+        }
+        if self.unanswered > 0 {
+            let unanswered = self.unanswered;
+            faults.push(format!(
+                "{unanswered} requests were due and had no reply at the end: the server cannot keep the rate"
+            ));
+        }
+        faults
+    }
+
+    /// The record as JSON.
+    #[must_use]
+    pub fn json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).expect("plain numbers and words");
+        text.push('\n');
+        text
+    }
+
+    /// The record as a page that needs nothing else.
+    #[must_use]
+    pub fn html(&self) -> String {
+        html::page(self)
+    }
+
+    /// The record as a table for a terminal.
+    #[must_use]
+    pub fn table(&self) -> String {
+        table::table(self)
+    }
+}
+
+impl Setup {
+    fn of(settings: &Settings) -> Self {
+        let (requests, seconds) = match settings.length {
+            Length::Requests(requests) => (Some(requests), None),
+            Length::Time(time) => (None, Some(time.as_secs_f64())),
+        };
+        Setup {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            address: settings.address.to_string(),
+            protocol: settings.protocol.name().to_owned(),
+            connections: settings.connections,
+            threads: settings.threads,
+            pipeline: settings.pipeline,
+            keys: settings.keys,
+            key_bytes: settings.key_bytes.to_string(),
+            value_bytes: settings.value_bytes.to_string(),
+            distribution: settings.distribution.to_string(),
+            mix: settings.mix.to_string(),
+            requests,
+            seconds,
+            rate: settings.rate,
+            verify: settings.verify,
+            seed: settings.seed,
+        }
+    }
+
+    /// One line.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let plural = |count: usize, word: &str| {
+            let s = if count == 1 { "" } else { "s" };
+            format!("{} {word}{s}", grouped(count as u64))
+        };
+        let rate = match self.rate {
+            Some(rate) => format!("{} requests a second", grouped(rate as u64)),
+            None => "closed loop".to_owned(),
+        };
+        format!(
+            "{}, {}, {}, {}, pipeline {}, {rate}; {} keys of {} B, values of {} B, {}, reads:writes:deletes {}{}",
+            self.address,
+            self.protocol,
+            plural(self.connections, "connection"),
+            plural(self.threads, "thread"),
+            self.pipeline,
+            grouped(u64::from(self.keys)),
+            self.key_bytes,
+            self.value_bytes,
+            self.distribution,
+            self.mix,
+            if self.verify {
+                ""
+            } else {
+                ", values not checked"
+            },
+        )
+    }
+}
+
+impl Latency {
+    fn of(histogram: &Histogram<u64>) -> Self {
+        let us = |ns: u64| ns as f64 / 1e3;
+        let at = |percent| us(histogram.value_at_percentile(percent).min(histogram.max()));
+        Latency {
+            count: histogram.len(),
+            mean: histogram.mean() / 1e3,
+            min: us(histogram.min()),
+            p50: at(50.0),
+            p90: at(90.0),
+            p99: at(99.0),
+            p999: at(99.9),
+            p9999: at(99.99),
+            max: us(histogram.max()),
+            curve: curve_percents(histogram.len())
+                .into_iter()
+                .map(|percent| (percent, at(percent)))
+                .collect(),
+        }
+    }
+}
+
+/// Percentiles, closer together towards 100, as far as so many samples tell them apart.
+fn curve_percents(count: u64) -> Vec<f64> {
+    let mut percents = vec![0.0];
+    let mut rest = 1.0; // of all requests, those above
+    while rest * count as f64 >= 1.0 && percents.len() < 200 {
+        rest *= 0.8;
+        percents.push(100.0 * (1.0 - rest));
+    }
+    percents
+}
+
+/// `1234567` as `1,234,567`.
+#[must_use]
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Microseconds with a unit that fits.
+#[must_use]
+pub fn time_text(us: f64) -> String {
+    match us {
+        ..1000.0 => format!("{us:.1} µs"),
+        ..1_000_000.0 => format!("{:.2} ms", us / 1e3),
+        _ => format!("{:.2} s", us / 1e6),
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,153 @@
+//! Whole runs against real servers, with every value checked: Flagstone in this process, and
+//! memcached and redis where they are installed.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Process, short, skip};
+use flagstone_bench::settings::{Length, Sizes};
+use flagstone_bench::wire::Protocol::{Memcache, Meta, Native, Resp};
+use flagstone_bench::{Report, Settings, run};
+use flagstone_server::{Config, Running, Server};
+
+fn flagstone() -> Running {
+    let config = Config {
+        listen: vec![std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()],
+        memory_bytes: 48 << 20,
+        workers: 1,
+        connections_max: 200,
+        ..Config::default()
+    };
+    Server::start(config).expect("the server starts")
+}
+
+fn check(settings: &Settings) -> Report {
+    let report = run(settings, false).unwrap_or_else(|failure| panic!("{failure}"));
+    assert!(report.is_faultless(), "{:?}", report.faults());
+    assert!(report.requests > 100, "{}", report.table());
+    let kinds = [&report.reads, &report.writes, &report.deletes];
+    let sum: u64 = kinds.into_iter().flatten().map(|kind| kind.count).sum();
+    assert_eq!(sum, report.requests, "every request is of one kind");
+    assert_eq!(report.all.count, report.requests);
+    let reads = report.reads.as_ref().map_or(0, |reads| reads.count);
+    assert_eq!(report.hits + report.misses, reads);
+    assert_eq!(
+        report.throughput.replies.iter().sum::<u64>(),
+        report.requests
+    );
+    report
+}
+
+#[test]
+fn flagstone_is_found_faultless() {
+    let server = flagstone();
+    let report = check(&short(server.local_addr(), Native));
+    // One in ten requests deletes a key, and as many write one.
+    assert!(report.hits > report.misses / 2 && report.misses > 0);
+    server.shutdown().expect("drains");
+}
+
+#[test]
+fn a_number_of_requests_is_kept_exactly() {
+    let server = flagstone();
+    let settings = Settings {
+        length: Length::Requests(10_007),
+        mix: "1:0".parse().expect("a mix"),
+        pid: Some(std::process::id()),
+        ..short(server.local_addr(), Native)
+    };
+    let report = check(&settings);
+    assert_eq!((report.requests, report.hits), (10_007, 10_007));
+    assert!(report.server_cpu_us_per_request.expect("asked for") > 0.0);
+    server.shutdown().expect("drains");
+}
+
+#[test]
+fn long_values_arrive_whole() {
+    let server = flagstone();
+    let settings = Settings {
+        keys: 20,
+        value_bytes: Sizes {
+            min: 24,
+            max: 1 << 20,
+        },
+        connections: 6,
+        mix: "3:1".parse().expect("a mix"),
+        length: Length::Requests(600),
+        ..short(server.local_addr(), Native)
+    };
+    let report = check(&settings);
+    assert!(report.received_bytes > 100 << 20, "{}", report.table());
+    server.shutdown().expect("drains");
+}
+
+#[test]
+fn a_rate_is_kept() {
+    let server = flagstone();
+    let settings = Settings {
+        rate: Some(2000.0),
+        length: Length::Time(Duration::from_secs(1)),
+        ..short(server.local_addr(), Native)
+    };
+    let report = check(&settings);
+    assert_eq!(report.requests, 2000);
+    assert!(report.seconds > 0.95, "{} s", report.seconds);
+    server.shutdown().expect("drains");
+}
+
+#[test]
+fn memcached_is_found_faultless_in_both_protocols() {
+    let arguments = |port: u16| {
+        let words = [
+            "-l",
+            "127.0.0.1",
+            "-U",
+            "0",
+            "-t",
+            "1",
+            "-u",
+            "nobody",
+            "-p",
+        ];
+        let words = words.iter().map(|&word| word.to_owned());
+        words.chain([port.to_string()]).collect()
+    };
+    let Some(server) = Process::start("memcached", arguments) else {
+        return skip("memcached");
+    };
+    for protocol in [Memcache, Meta] {
+        for pipeline in [1, 32] {
+            check(&Settings {
+                pipeline,
+                distribution: "zipf".parse().expect("a distribution"),
+                value_bytes: Sizes { min: 24, max: 5000 },
+                ..short(server.address, protocol)
+            });
+        }
+    }
+}
+
+#[test]
+fn redis_is_found_faultless() {
+    let arguments = |port: u16| {
+        let words = [
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--port",
+        ];
+        let words = words.iter().map(|&word| word.to_owned());
+        words.chain([port.to_string()]).collect()
+    };
+    let Some(server) = Process::start("redis-server", arguments) else {
+        return skip("redis-server");
+    };
+    check(&Settings {
+        value_bytes: Sizes { min: 24, max: 5000 },
+        ..short(server.address, Resp)
+    });
+}

@@ -1,0 +1,190 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_flagstone_global_optspecs
+    string join \n config= check-config print-config log-format= log-level= slow-request= listen= unix-mode= tls-cert= tls-key= tls-max-connections= admin= memory= memory-max= max-item= workers= max-connections= socket-buffer= arena= eviction= prefault= huge-pages= drain-delay= drain-timeout= stall-timeout= flush= enable-shutdown= idle-timeout= auth-file= auth-token-file= test-hooks= cgroup-root= h/help V/version
+end
+
+function __fish_flagstone_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_flagstone_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_flagstone_using_subcommand
+    set -l cmd (__fish_flagstone_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c flagstone -n "__fish_flagstone_needs_command" -l config -d 'A file of settings in TOML: a key for each flag, named as it is, without the dashes' -r -F
+complete -c flagstone -n "__fish_flagstone_needs_command" -l log-format -d 'Messages on stderr: plain for people, json for collectors, one a line' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l log-level -d 'The least important messages to print: error, warn, info or debug' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l slow-request -d 'Tell of requests that took so long or longer, once a second at most; none for never' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l listen -d 'Where to accept connections: ADDR:PORT, tls:ADDR:PORT or unix:PATH, for every protocol, or with native: or memcached: before it for one alone; may be repeated, or separated by commas' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l unix-mode -d 'The permissions of Unix sockets\' files, in octal' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l tls-cert -d 'The certificate for places with tls: before them, and those above it, in PEM; read again on SIGHUP' -r -F
+complete -c flagstone -n "__fish_flagstone_needs_command" -l tls-key -d 'The key of that certificate, in PEM; read again on SIGHUP' -r -F
+complete -c flagstone -n "__fish_flagstone_needs_command" -l tls-max-connections -d 'Connections with TLS at a time; each is planned with 48 KiB [default: 1000, or as many as take an eighth of the memory]' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l admin -d 'Address and port for health checks, metrics and a page to look at (/livez, /readyz, /metrics, /); none for nowhere' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l memory -d 'The whole process\'s memory: bytes, or with k, m, g (powers of 1024); auto takes the container\'s limit, or 256MiB where there is none' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l memory-max -d 'What the memory may grow to when the container\'s limit is raised while it runs [default: the memory]' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l max-item -d 'The longest value' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l workers -d 'Threads that serve connections [default: the CPUs that the process may use]' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l max-connections -d 'Connections served at a time; the next one gets ERROR and is closed [default: 10000, or as many as leave the cache an eighth of the memory]' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l socket-buffer -d 'Each of a connection\'s two socket buffers: larger carries long values faster over long ways, smaller bounds what peers that do not read can cost' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l eviction -d 'Which items leave when room is needed: s3fifo (new ones prove themselves first) or lru (who was used longest ago)' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l prefault -d 'Touch all of the cache\'s memory before the first connection' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l huge-pages -d 'Ask the kernel for huge pages' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l drain-delay -d 'After a first SIGTERM, how long to go on serving while /readyz says no, so that whoever sends requests here finds out before the door closes' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l drain-timeout -d 'How long a shutdown may take: seconds, or with ms, s, m, h' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l stall-timeout -d 'How long a connection may hold a buffer (half a request, an unread reply) without getting on' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l flush -d 'Let clients remove everything at once (FLUSH, flush_all)' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l enable-shutdown -d 'Let clients shut the server down (memcached\'s shutdown)' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l idle-timeout -d 'Close connections on which nothing was asked for so long: seconds, or with ms, s, m, h; 0 is never' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l auth-file -d 'A file with a line user:password for each who may log in, as memcached\'s clients do with a set; if it is given, everybody has to' -r -F
+complete -c flagstone -n "__fish_flagstone_needs_command" -l auth-token-file -d 'A file of tokens, a line each: clients must begin with AUTH and one of them, or in memcached\'s protocol with a set whose value is any name, a space, and the token' -r -F
+complete -c flagstone -n "__fish_flagstone_needs_command" -l test-hooks -d 'Let clients move the clock, for tests' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l cgroup-root -d 'Where proc and sys are, for tests' -r -F
+complete -c flagstone -n "__fish_flagstone_needs_command" -l check-config -d 'Check the settings, and exit: code 0 if they work, else 2'
+complete -c flagstone -n "__fish_flagstone_needs_command" -l print-config -d 'Print the settings and where each comes from, as a file of settings, and exit'
+complete -c flagstone -n "__fish_flagstone_needs_command" -s h -l help -d 'Print help'
+complete -c flagstone -n "__fish_flagstone_needs_command" -s V -l version -d 'Print version'
+complete -c flagstone -n "__fish_flagstone_needs_command" -f -a "plan" -d 'Print where each byte of the memory would go, and exit'
+complete -c flagstone -n "__fish_flagstone_needs_command" -f -a "stats" -d 'Print the counters of a running server'
+complete -c flagstone -n "__fish_flagstone_needs_command" -f -a "top" -d 'Watch a running server: rates, percentiles, memory, size classes'
+complete -c flagstone -n "__fish_flagstone_needs_command" -f -a "healthcheck" -d 'Ask a running server whether it answers: exit code 0 if it does, else 1'
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l config -d 'A file of settings in TOML: a key for each flag, named as it is, without the dashes' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l log-format -d 'Messages on stderr: plain for people, json for collectors, one a line' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l log-level -d 'The least important messages to print: error, warn, info or debug' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l slow-request -d 'Tell of requests that took so long or longer, once a second at most; none for never' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l listen -d 'Where to accept connections: ADDR:PORT, tls:ADDR:PORT or unix:PATH, for every protocol, or with native: or memcached: before it for one alone; may be repeated, or separated by commas' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l unix-mode -d 'The permissions of Unix sockets\' files, in octal' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l tls-cert -d 'The certificate for places with tls: before them, and those above it, in PEM; read again on SIGHUP' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l tls-key -d 'The key of that certificate, in PEM; read again on SIGHUP' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l tls-max-connections -d 'Connections with TLS at a time; each is planned with 48 KiB [default: 1000, or as many as take an eighth of the memory]' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l admin -d 'Address and port for health checks, metrics and a page to look at (/livez, /readyz, /metrics, /); none for nowhere' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l memory -d 'The whole process\'s memory: bytes, or with k, m, g (powers of 1024); auto takes the container\'s limit, or 256MiB where there is none' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l memory-max -d 'What the memory may grow to when the container\'s limit is raised while it runs [default: the memory]' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l max-item -d 'The longest value' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l workers -d 'Threads that serve connections [default: the CPUs that the process may use]' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l max-connections -d 'Connections served at a time; the next one gets ERROR and is closed [default: 10000, or as many as leave the cache an eighth of the memory]' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l socket-buffer -d 'Each of a connection\'s two socket buffers: larger carries long values faster over long ways, smaller bounds what peers that do not read can cost' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l eviction -d 'Which items leave when room is needed: s3fifo (new ones prove themselves first) or lru (who was used longest ago)' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l prefault -d 'Touch all of the cache\'s memory before the first connection' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l huge-pages -d 'Ask the kernel for huge pages' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l drain-delay -d 'After a first SIGTERM, how long to go on serving while /readyz says no, so that whoever sends requests here finds out before the door closes' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l drain-timeout -d 'How long a shutdown may take: seconds, or with ms, s, m, h' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l stall-timeout -d 'How long a connection may hold a buffer (half a request, an unread reply) without getting on' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l flush -d 'Let clients remove everything at once (FLUSH, flush_all)' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l enable-shutdown -d 'Let clients shut the server down (memcached\'s shutdown)' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l idle-timeout -d 'Close connections on which nothing was asked for so long: seconds, or with ms, s, m, h; 0 is never' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l auth-file -d 'A file with a line user:password for each who may log in, as memcached\'s clients do with a set; if it is given, everybody has to' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l auth-token-file -d 'A file of tokens, a line each: clients must begin with AUTH and one of them, or in memcached\'s protocol with a set whose value is any name, a space, and the token' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l test-hooks -d 'Let clients move the clock, for tests' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l cgroup-root -d 'Where proc and sys are, for tests' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -s h -l help -d 'Print help'
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l config -d 'A file of settings in TOML: a key for each flag, named as it is, without the dashes' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l log-format -d 'Messages on stderr: plain for people, json for collectors, one a line' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l log-level -d 'The least important messages to print: error, warn, info or debug' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l slow-request -d 'Tell of requests that took so long or longer, once a second at most; none for never' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l listen -d 'Where to accept connections: ADDR:PORT, tls:ADDR:PORT or unix:PATH, for every protocol, or with native: or memcached: before it for one alone; may be repeated, or separated by commas' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l unix-mode -d 'The permissions of Unix sockets\' files, in octal' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l tls-cert -d 'The certificate for places with tls: before them, and those above it, in PEM; read again on SIGHUP' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l tls-key -d 'The key of that certificate, in PEM; read again on SIGHUP' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l tls-max-connections -d 'Connections with TLS at a time; each is planned with 48 KiB [default: 1000, or as many as take an eighth of the memory]' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l admin -d 'Address and port for health checks, metrics and a page to look at (/livez, /readyz, /metrics, /); none for nowhere' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l memory -d 'The whole process\'s memory: bytes, or with k, m, g (powers of 1024); auto takes the container\'s limit, or 256MiB where there is none' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l memory-max -d 'What the memory may grow to when the container\'s limit is raised while it runs [default: the memory]' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l max-item -d 'The longest value' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l workers -d 'Threads that serve connections [default: the CPUs that the process may use]' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l max-connections -d 'Connections served at a time; the next one gets ERROR and is closed [default: 10000, or as many as leave the cache an eighth of the memory]' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l socket-buffer -d 'Each of a connection\'s two socket buffers: larger carries long values faster over long ways, smaller bounds what peers that do not read can cost' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l eviction -d 'Which items leave when room is needed: s3fifo (new ones prove themselves first) or lru (who was used longest ago)' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l prefault -d 'Touch all of the cache\'s memory before the first connection' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l huge-pages -d 'Ask the kernel for huge pages' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l drain-delay -d 'After a first SIGTERM, how long to go on serving while /readyz says no, so that whoever sends requests here finds out before the door closes' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l drain-timeout -d 'How long a shutdown may take: seconds, or with ms, s, m, h' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l stall-timeout -d 'How long a connection may hold a buffer (half a request, an unread reply) without getting on' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l flush -d 'Let clients remove everything at once (FLUSH, flush_all)' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l enable-shutdown -d 'Let clients shut the server down (memcached\'s shutdown)' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l idle-timeout -d 'Close connections on which nothing was asked for so long: seconds, or with ms, s, m, h; 0 is never' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l auth-file -d 'A file with a line user:password for each who may log in, as memcached\'s clients do with a set; if it is given, everybody has to' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l auth-token-file -d 'A file of tokens, a line each: clients must begin with AUTH and one of them, or in memcached\'s protocol with a set whose value is any name, a space, and the token' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l test-hooks -d 'Let clients move the clock, for tests' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l cgroup-root -d 'Where proc and sys are, for tests' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -s h -l help -d 'Print help'
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l config -d 'A file of settings in TOML: a key for each flag, named as it is, without the dashes' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l log-format -d 'Messages on stderr: plain for people, json for collectors, one a line' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l log-level -d 'The least important messages to print: error, warn, info or debug' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l slow-request -d 'Tell of requests that took so long or longer, once a second at most; none for never' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l listen -d 'Where to accept connections: ADDR:PORT, tls:ADDR:PORT or unix:PATH, for every protocol, or with native: or memcached: before it for one alone; may be repeated, or separated by commas' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l unix-mode -d 'The permissions of Unix sockets\' files, in octal' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l tls-cert -d 'The certificate for places with tls: before them, and those above it, in PEM; read again on SIGHUP' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l tls-key -d 'The key of that certificate, in PEM; read again on SIGHUP' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l tls-max-connections -d 'Connections with TLS at a time; each is planned with 48 KiB [default: 1000, or as many as take an eighth of the memory]' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l admin -d 'Address and port for health checks, metrics and a page to look at (/livez, /readyz, /metrics, /); none for nowhere' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l memory -d 'The whole process\'s memory: bytes, or with k, m, g (powers of 1024); auto takes the container\'s limit, or 256MiB where there is none' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l memory-max -d 'What the memory may grow to when the container\'s limit is raised while it runs [default: the memory]' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l max-item -d 'The longest value' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l workers -d 'Threads that serve connections [default: the CPUs that the process may use]' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l max-connections -d 'Connections served at a time; the next one gets ERROR and is closed [default: 10000, or as many as leave the cache an eighth of the memory]' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l socket-buffer -d 'Each of a connection\'s two socket buffers: larger carries long values faster over long ways, smaller bounds what peers that do not read can cost' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l eviction -d 'Which items leave when room is needed: s3fifo (new ones prove themselves first) or lru (who was used longest ago)' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l prefault -d 'Touch all of the cache\'s memory before the first connection' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l huge-pages -d 'Ask the kernel for huge pages' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l drain-delay -d 'After a first SIGTERM, how long to go on serving while /readyz says no, so that whoever sends requests here finds out before the door closes' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l drain-timeout -d 'How long a shutdown may take: seconds, or with ms, s, m, h' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l stall-timeout -d 'How long a connection may hold a buffer (half a request, an unread reply) without getting on' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l flush -d 'Let clients remove everything at once (FLUSH, flush_all)' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l enable-shutdown -d 'Let clients shut the server down (memcached\'s shutdown)' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l idle-timeout -d 'Close connections on which nothing was asked for so long: seconds, or with ms, s, m, h; 0 is never' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l auth-file -d 'A file with a line user:password for each who may log in, as memcached\'s clients do with a set; if it is given, everybody has to' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l auth-token-file -d 'A file of tokens, a line each: clients must begin with AUTH and one of them, or in memcached\'s protocol with a set whose value is any name, a space, and the token' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l test-hooks -d 'Let clients move the clock, for tests' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l cgroup-root -d 'Where proc and sys are, for tests' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l once -d 'Print one view and exit, as it also does when the output is no terminal'
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -s h -l help -d 'Print help'
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l address -d 'Where to ask [default: the first place of --listen; 127.0.0.1 for 0.0.0.0]' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l config -d 'A file of settings in TOML: a key for each flag, named as it is, without the dashes' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l log-format -d 'Messages on stderr: plain for people, json for collectors, one a line' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l log-level -d 'The least important messages to print: error, warn, info or debug' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l slow-request -d 'Tell of requests that took so long or longer, once a second at most; none for never' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l listen -d 'Where to accept connections: ADDR:PORT, tls:ADDR:PORT or unix:PATH, for every protocol, or with native: or memcached: before it for one alone; may be repeated, or separated by commas' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l unix-mode -d 'The permissions of Unix sockets\' files, in octal' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l tls-cert -d 'The certificate for places with tls: before them, and those above it, in PEM; read again on SIGHUP' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l tls-key -d 'The key of that certificate, in PEM; read again on SIGHUP' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l tls-max-connections -d 'Connections with TLS at a time; each is planned with 48 KiB [default: 1000, or as many as take an eighth of the memory]' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l admin -d 'Address and port for health checks, metrics and a page to look at (/livez, /readyz, /metrics, /); none for nowhere' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l memory -d 'The whole process\'s memory: bytes, or with k, m, g (powers of 1024); auto takes the container\'s limit, or 256MiB where there is none' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l memory-max -d 'What the memory may grow to when the container\'s limit is raised while it runs [default: the memory]' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l max-item -d 'The longest value' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l workers -d 'Threads that serve connections [default: the CPUs that the process may use]' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l max-connections -d 'Connections served at a time; the next one gets ERROR and is closed [default: 10000, or as many as leave the cache an eighth of the memory]' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l socket-buffer -d 'Each of a connection\'s two socket buffers: larger carries long values faster over long ways, smaller bounds what peers that do not read can cost' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l eviction -d 'Which items leave when room is needed: s3fifo (new ones prove themselves first) or lru (who was used longest ago)' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l prefault -d 'Touch all of the cache\'s memory before the first connection' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l huge-pages -d 'Ask the kernel for huge pages' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l drain-delay -d 'After a first SIGTERM, how long to go on serving while /readyz says no, so that whoever sends requests here finds out before the door closes' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l drain-timeout -d 'How long a shutdown may take: seconds, or with ms, s, m, h' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l stall-timeout -d 'How long a connection may hold a buffer (half a request, an unread reply) without getting on' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l flush -d 'Let clients remove everything at once (FLUSH, flush_all)' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l enable-shutdown -d 'Let clients shut the server down (memcached\'s shutdown)' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l idle-timeout -d 'Close connections on which nothing was asked for so long: seconds, or with ms, s, m, h; 0 is never' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l auth-file -d 'A file with a line user:password for each who may log in, as memcached\'s clients do with a set; if it is given, everybody has to' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l auth-token-file -d 'A file of tokens, a line each: clients must begin with AUTH and one of them, or in memcached\'s protocol with a set whose value is any name, a space, and the token' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l test-hooks -d 'Let clients move the clock, for tests' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l cgroup-root -d 'Where proc and sys are, for tests' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -s h -l help -d 'Print help'

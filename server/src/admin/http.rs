@@ -1,0 +1,227 @@
+//! Which path is which page, and how a page is written while it is sent.
+
+use std::convert::Infallible;
+use std::fmt::{self, Write};
+use std::future::{Ready, ready};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use hyper::service::Service;
+use hyper::{Method, Request, Response, StatusCode};
+
+use super::{json, prometheus};
+use crate::house::Stage;
+use crate::snapshot::{Photographer, Snapshot};
+
+/// The page to look at: markup, style and script in one file, and nothing from elsewhere.
+const PAGE: &str = include_str!("page.html");
+
+/// A thread that has shown no sign of life for so long is stuck. Each shows one every second
+/// at least.
+const SILENT_FOR_MAX: Duration = Duration::from_secs(10);
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
+const JSON: &str = "application/json";
+/// What a scraper recognises the format by.
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The page may run its own script, ask its own server, and nothing else.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
+                      connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
+
+/// Everything that can be asked.
+pub struct Pages<'p> {
+    /// `None` while the server is starting.
+    pub photographer: Option<&'p Photographer<'p>>,
+}
+
+impl Service<Request<Incoming>> for &Pages<'_> {
+    type Response = Response<Page>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        ready(Ok(self.answer(request.method(), request.uri().path())))
+    }
+}
+
+impl Pages<'_> {
+    fn answer(&self, method: &Method, path: &str) -> Response<Page> {
+        if method != Method::GET && method != Method::HEAD {
+            let mut response = words(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD work\n");
+            let allow = HeaderValue::from_static("GET, HEAD");
+            response.headers_mut().insert(ALLOW, allow);
+            return response;
+        }
+        let Some(photographer) = self.photographer else {
+            return match path {
+                // It lives; killing it would make it start again.
+                "/livez" => words(StatusCode::OK, "starting\n"),
+                _ => words(StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+            };
+        };
+        match path {
+            "/" => page(StatusCode::OK, HTML, Page::whole(PAGE)),
+            "/livez" => livez(photographer),
+            "/readyz" => readyz(photographer),
+            "/metrics" => {
+                let sections = Sections::Prometheus(photographer.take());
+                page(StatusCode::OK, PROMETHEUS, Page::Sections(sections, 0))
+            }
+            "/stats" => {
+                let sections = Sections::Json(photographer.take());
+                page(StatusCode::OK, JSON, Page::Sections(sections, 0))
+            }
+            _ => words(
+                StatusCode::NOT_FOUND,
+                "there are /, /metrics, /stats, /livez and /readyz\n",
+            ),
+        }
+    }
+}
+
+/// False only when restarting would help: a thread is stuck.
+fn livez(photographer: &Photographer<'_>) -> Response<Page> {
+    let (_, silent_for) = photographer.health();
+    if silent_for > SILENT_FOR_MAX {
+        return words(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "a thread has not moved for more than 10 seconds\n",
+        );
+    }
+    words(StatusCode::OK, "ok\n")
+}
+
+fn readyz(photographer: &Photographer<'_>) -> Response<Page> {
+    match photographer.health() {
+        (Stage::Starting, _) => words(StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+        (Stage::Leaving, _) => words(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        (Stage::Ready, silent_for) if silent_for > SILENT_FOR_MAX => {
+            words(StatusCode::SERVICE_UNAVAILABLE, "stuck\n")
+        }
+        (Stage::Ready, _) => words(StatusCode::OK, "ready\n"),
+    }
+}
+
+fn words(status: StatusCode, words: &'static str) -> Response<Page> {
+    page(status, TEXT, Page::whole(words))
+}
+
+fn page(status: StatusCode, content_type: &'static str, page: Page) -> Response<Page> {
+    let mut response = Response::new(page);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    let set: [(HeaderName, &'static str); 5] = [
+        (CONTENT_TYPE, content_type),
+        (CACHE_CONTROL, "no-store"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (CONTENT_SECURITY_POLICY, POLICY),
+    ];
+    for (name, value) in set {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// The body of an answer.
+pub enum Page {
+    /// Text of the binary, not copied; `None` when it is sent.
+    Whole(Option<&'static str>),
+    /// Written while it is sent; the number is that of the next section.
+    Sections(Sections, usize),
+}
+
+/// A page that is written section by section, so that no more than one is in memory. Each is
+/// a few kilobytes at most.
+pub enum Sections {
+    /// For a scraper.
+    Prometheus(Rc<Snapshot>),
+    /// For the page.
+    Json(Rc<Snapshot>),
+}
+
+/// Short sections are sent together until there is so much.
+const CHUNK_BYTES: usize = 2 << 10;
+
+impl Page {
+    fn whole(text: &'static str) -> Self {
+        Page::Whole(Some(text))
+    }
+}
+
+impl Sections {
+    /// Writes one section; false if there is none of that number.
+    fn write(&self, section: usize, out: &mut String) -> Result<bool, fmt::Error> {
+        match self {
+            Sections::Prometheus(snapshot) => prometheus::write(snapshot, section, out),
+            Sections::Json(snapshot) => json::write(snapshot, section, out),
+        }
+    }
+}
+
+impl Body for Page {
+    type Data = Bytes;
+    type Error = fmt::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, fmt::Error>>> {
+        let bytes = match &mut *self {
+            Page::Whole(text) => match text.take() {
+                Some(text) => Bytes::from_static(text.as_bytes()),
+                None => return Poll::Ready(None),
+            },
+            Page::Sections(sections, next) => {
+                let mut chunk = String::with_capacity(2 * CHUNK_BYTES);
+                while chunk.len() < CHUNK_BYTES && sections.write(*next, &mut chunk)? {
+                    *next += 1;
+                }
+                if chunk.is_empty() {
+                    return Poll::Ready(None);
+                }
+                Bytes::from(chunk)
+            }
+        };
+        Poll::Ready(Some(Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Page::Whole(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Page::Whole(text) => SizeHint::with_exact(text.map_or(0, |text| text.len() as u64)),
+            Page::Sections(..) => SizeHint::default(),
+        }
+    }
+}
+
+/// Text between quotes, for JSON and for labels: both escape these the same way.
+pub fn quoted(out: &mut String, text: &str) -> fmt::Result {
+    out.push('"');
+    for char in text.chars() {
+        match char {
+            '"' | '\\' => {
+                out.push('\\');
+                out.push(char);
+            }
+            '\n' => out.push_str("\\n"),
+            char if char.is_control() => write!(out, " ")?,
+            char => out.push(char),
+        }
+    }
+    out.push('"');
+    Ok(())
+}

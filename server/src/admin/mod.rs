@@ -1,0 +1,215 @@
+//! The admin pages: what an operator, a prober and a scraper ask, answered on an address and
+//! a thread of their own.
+//!
+//! ```text
+//!   /          a page to look at           /livez    does it live?
+//!   /metrics   for Prometheus              /readyz   shall it be sent requests?
+//!   /stats     what the page polls (JSON)
+//! ```
+//!
+//! Its own thread, because neither may wait for the other: a busy data path does not delay a
+//! probe, and a scrape does not delay a request. It sees snapshots, never
+//! the cache, and changes nothing.
+//!
+//! It stays small whoever calls. There are [`CONNECTIONS`] connections at a time, and a
+//! newcomer displaces the oldest: so a thousand silent connections keep nobody out. Each has
+//! a fixed buffer for its request's head, `HEAD_TIMEOUT` to send it, and `LIFETIME` for
+//! everything. The pages are written piece by piece as they are sent.
+
+mod http;
+mod json;
+mod prometheus;
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+
+use self::http::Pages;
+use crate::snapshot::Photographer;
+
+/// Connections at a time. A scraper has one, a page two, a prober one for a moment.
+pub const CONNECTIONS: usize = 8;
+/// A connection's buffer for what it is sent; a head that does not fit is refused. It is the
+/// least that hyper takes.
+const BUFFER_BYTES: usize = 8 << 10;
+/// How long a request's head may take to arrive, and a connection may be idle.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection ends after this long, when it is between two requests …
+const LIFETIME: Duration = Duration::from_secs(60);
+/// … or so much later wherever it is.
+const LIFETIME_GRACE: Duration = Duration::from_secs(5);
+/// The kernel's buffers of a connection, each; it doubles them.
+const SOCKET_BUFFER_BYTES: usize = 8 << 10;
+/// Newcomers that the kernel keeps for us.
+const BACKLOG: i32 = 64;
+/// Accepted before those there have their turn.
+const ACCEPTS_PER_TURN: usize = 16;
+/// How long accepting pauses when descriptors have run out.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// The thread's stack as far as it is touched, its runtime, its part of the allocator.
+pub const THREAD_BYTES: usize = 128 << 10;
+/// A buffer in, as much out, a snapshot, a socket with the kernel's buffers.
+pub const CONNECTION_BYTES: usize = 64 << 10;
+/// The memory of all this, a line of the plan.
+pub const PLAN_BYTES: usize = THREAD_BYTES + CONNECTIONS * CONNECTION_BYTES;
+
+/// Opens the listening socket.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES)?;
+    socket.set_send_buffer_size(SOCKET_BUFFER_BYTES)?;
+    socket.bind(&SockAddr::from(address))?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Answers until `stop` is told. While the server is starting there is no `photographer`, and
+/// all there is to say is that.
+pub fn run(
+    listener: &TcpListener,
+    photographer: Option<&Photographer<'_>>,
+    stop: &Notify,
+) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
+        let pages = Pages { photographer };
+        let mut desk = Desk::new(listener, &pages);
+        let mut stopped = pin!(stop.notified());
+        poll_fn(|cx| {
+            desk.poll(cx);
+            stopped.as_mut().poll(cx)
+        })
+        .await;
+        Ok(())
+    })
+}
+
+/// A connection, and when it came. They are polled side by side, not as tasks of the runtime:
+/// so they may borrow.
+struct Visit<'d> {
+    connection: Pin<Box<dyn Connection + 'd>>,
+    since: Instant,
+    is_leaving: bool,
+}
+
+/// Hyper's connection, without its type's name.
+trait Connection {
+    /// Ready when it is over, for whatever reason.
+    fn poll_over(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
+    /// The request under way is its last.
+    fn leave(self: Pin<&mut Self>);
+}
+
+impl<'d> Connection for http1::Connection<TokioIo<TcpStream>, &'d Pages<'d>> {
+    fn poll_over(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll(cx).map(drop)
+    }
+
+    fn leave(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+struct Desk<'d> {
+    listener: tokio::net::TcpListener,
+    pages: &'d Pages<'d>,
+    http: http1::Builder,
+    /// Oldest first.
+    visits: Vec<Visit<'d>>,
+    clock: Interval,
+    paused_until: Option<Instant>,
+}
+
+impl<'d> Desk<'d> {
+    fn new(listener: tokio::net::TcpListener, pages: &'d Pages<'d>) -> Self {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(BUFFER_BYTES)
+            .max_headers(64);
+        let mut clock = interval(EXHAUSTED_PAUSE);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Desk {
+            listener,
+            pages,
+            http,
+            visits: Vec::with_capacity(CONNECTIONS),
+            clock,
+            paused_until: None,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) {
+        // Those there first: a newcomer must not displace one who has its answer already.
+        self.poll_visits(cx);
+        while self.clock.poll_tick(cx).is_ready() {
+            self.close_late();
+            self.paused_until = None;
+        }
+        if self.paused_until.is_some() {
+            return;
+        }
+        for _ in 0..ACCEPTS_PER_TURN {
+            match self.listener.poll_accept(cx) {
+                Poll::Pending => return,
+                Poll::Ready(Ok((stream, _))) => {
+                    self.receive(stream);
+                    // It has usually asked already.
+                    self.poll_visits(cx);
+                }
+                // It left before it came in, or descriptors have run out: soon again.
+                Poll::Ready(Err(_)) => {
+                    self.paused_until = Some(Instant::now() + EXHAUSTED_PAUSE);
+                    return;
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+    }
+
+    fn poll_visits(&mut self, cx: &mut Context<'_>) {
+        self.visits
+            .retain_mut(|visit| visit.connection.as_mut().poll_over(cx).is_pending());
+    }
+
+    fn receive(&mut self, stream: TcpStream) {
+        if self.visits.len() == CONNECTIONS {
+            self.visits.remove(0);
+        }
+        let connection = self.http.serve_connection(TokioIo::new(stream), self.pages);
+        self.visits.push(Visit {
+            connection: Box::pin(connection),
+            since: Instant::now(),
+            is_leaving: false,
+        });
+    }
+
+    fn close_late(&mut self) {
+        self.visits
+            .retain(|visit| visit.since.elapsed() < LIFETIME + LIFETIME_GRACE);
+        for visit in &mut self.visits {
+            if visit.since.elapsed() >= LIFETIME && !visit.is_leaving {
+                visit.is_leaving = true;
+                visit.connection.as_mut().leave();
+            }
+        }
+    }
+}

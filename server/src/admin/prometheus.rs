@@ -1,0 +1,667 @@
+//! `/metrics`: Prometheus' text format, version 0.0.4.
+//!
+//! A family a metric: one line of help, one of type, then its samples together, as the format
+//! demands. Names follow Prometheus' conventions: base units, `_total` for what only grows.
+//! What a label can be is known beforehand, so the page cannot grow: size classes and
+//! protocols are few.
+
+use std::fmt::{self, Write};
+
+use super::http::quoted;
+use crate::house::Stage;
+use crate::latency::{Distribution, bucket_end_micros};
+use crate::snapshot::{Class, Snapshot};
+
+/// Writes one section; false if there is none of that number.
+pub fn write(snapshot: &Snapshot, section: usize, out: &mut String) -> Result<bool, fmt::Error> {
+    if let Some(section) = SECTIONS.get(section) {
+        section(snapshot, out)?;
+        return Ok(true);
+    }
+    let latency_no = section - SECTIONS.len();
+    match snapshot.latencies.get(latency_no) {
+        None => Ok(false),
+        Some(latency) => {
+            if latency_no == 0 {
+                head(
+                    out,
+                    "flagstone_request_duration_seconds",
+                    "histogram",
+                    "Time from when a worker saw a request until its reply was sent.",
+                )?;
+            }
+            histogram(latency, out)?;
+            Ok(true)
+        }
+    }
+}
+
+type Section = fn(&Snapshot, &mut String) -> fmt::Result;
+
+/// In the order of the page. Each is a few kilobytes at most.
+const SECTIONS: [Section; 8] = [
+    server,
+    requests,
+    connections,
+    items,
+    memory,
+    plan,
+    pages,
+    classes,
+];
+
+const COUNTER: &str = "counter";
+const GAUGE: &str = "gauge";
+
+fn head(out: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
+    writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}")
+}
+
+/// A family of one sample.
+fn one(
+    out: &mut String,
+    name: &str,
+    kind: &str,
+    help: &str,
+    value: impl fmt::Display,
+) -> fmt::Result {
+    head(out, name, kind, help)?;
+    writeln!(out, "{name} {value}")
+}
+
+/// A family with one label.
+fn many<'n>(
+    out: &mut String,
+    (name, kind, help): (&str, &str, &str),
+    label: &str,
+    samples: impl IntoIterator<Item = (&'n str, u64)>,
+) -> fmt::Result {
+    head(out, name, kind, help)?;
+    for (of, value) in samples {
+        write!(out, "{name}{{{label}=")?;
+        quoted(out, of)?;
+        writeln!(out, "}} {value}")?;
+    }
+    Ok(())
+}
+
+/// Thousandths as a decimal fraction.
+struct Thousandths(u64);
+
+impl fmt::Display for Thousandths {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:03}", self.0 / 1000, self.0 % 1000)
+    }
+}
+
+fn server(of: &Snapshot, out: &mut String) -> fmt::Result {
+    let version = [(env!("CARGO_PKG_VERSION"), 1)];
+    let info = (
+        "flagstone_build_info",
+        GAUGE,
+        "The server's version, as a label.",
+    );
+    many(out, info, "version", version)?;
+    let stages = [
+        ("starting", Stage::Starting),
+        ("ready", Stage::Ready),
+        ("draining", Stage::Leaving),
+    ];
+    many(
+        out,
+        (
+            "flagstone_stage",
+            GAUGE,
+            "Where the server is in its life: 1 for where it is.",
+        ),
+        "stage",
+        stages.map(|(name, stage)| (name, u64::from(stage == of.stage))),
+    )?;
+    let process = &of.process;
+    one(
+        out,
+        "flagstone_uptime_seconds",
+        GAUGE,
+        "Time since the server started.",
+        Thousandths(of.uptime_millis),
+    )?;
+    one(
+        out,
+        "flagstone_workers",
+        GAUGE,
+        "Threads that serve connections.",
+        of.workers,
+    )?;
+    one(
+        out,
+        "flagstone_longest_silence_seconds",
+        GAUGE,
+        "Time since the last sign of life of the thread that has shown none for longest.",
+        Thousandths(u64::try_from(of.silent_for.as_millis()).unwrap_or(u64::MAX)),
+    )?;
+    many(
+        out,
+        (
+            "flagstone_allocations_total",
+            COUNTER,
+            "Blocks asked of the global allocator; while serving requests there are none.",
+        ),
+        "during",
+        of.allocations,
+    )?;
+    one(
+        out,
+        "process_cpu_seconds_total",
+        COUNTER,
+        "CPU time of the process.",
+        Thousandths(process.cpu_millis),
+    )?;
+    one(
+        out,
+        "process_resident_memory_bytes",
+        GAUGE,
+        "Resident memory of the process.",
+        process.resident_bytes,
+    )?;
+    one(
+        out,
+        "process_start_time_seconds",
+        GAUGE,
+        "When the process started, since 1970.",
+        of.started_unix,
+    )?;
+    if process.open_files > 0 {
+        one(
+            out,
+            "process_open_fds",
+            GAUGE,
+            "Open files.",
+            process.open_files,
+        )?;
+    }
+    one(
+        out,
+        "process_max_fds",
+        GAUGE,
+        "Open files that are allowed.",
+        process.open_files_max,
+    )
+}
+
+fn requests(of: &Snapshot, out: &mut String) -> fmt::Result {
+    let totals = &of.totals;
+    many(
+        out,
+        ("flagstone_gets_total", COUNTER, "Values asked for."),
+        "result",
+        [("hit", totals.hits), ("miss", totals.misses)],
+    )?;
+    one(
+        out,
+        "flagstone_sets_total",
+        COUNTER,
+        "Values stored.",
+        totals.puts,
+    )?;
+    for (name, help, hits, misses) in [
+        (
+            "flagstone_deletes_total",
+            "Deletions asked for.",
+            totals.delete_hits,
+            totals.deletes - totals.delete_hits.min(totals.deletes),
+        ),
+        (
+            "flagstone_touches_total",
+            "Lifetimes changed, with or without sending the value.",
+            totals.touch_hits,
+            totals.touch_misses,
+        ),
+        (
+            "flagstone_increments_total",
+            "Numbers counted up.",
+            totals.incr_hits,
+            totals.incr_misses,
+        ),
+        (
+            "flagstone_decrements_total",
+            "Numbers counted down.",
+            totals.decr_hits,
+            totals.decr_misses,
+        ),
+    ] {
+        let samples = [("hit", hits), ("miss", misses)];
+        many(out, (name, COUNTER, help), "result", samples)?;
+    }
+    many(
+        out,
+        (
+            "flagstone_cas_total",
+            COUNTER,
+            "Values to be stored over the very item that was read.",
+        ),
+        "result",
+        [
+            ("hit", totals.cas_hits),
+            ("miss", totals.cas_misses),
+            ("changed", totals.cas_badval),
+        ],
+    )?;
+    one(
+        out,
+        "flagstone_flushes_total",
+        COUNTER,
+        "Wishes to remove everything.",
+        totals.flushes,
+    )?;
+    one(
+        out,
+        "flagstone_too_large_total",
+        COUNTER,
+        "Values refused because of their length.",
+        totals.too_large,
+    )?;
+    one(
+        out,
+        "flagstone_other_commands_total",
+        COUNTER,
+        "Commands of other kinds.",
+        totals.others,
+    )?;
+    one(
+        out,
+        "flagstone_refused_total",
+        COUNTER,
+        "Requests answered with an error.",
+        totals.refusals,
+    )?;
+    one(
+        out,
+        "flagstone_received_bytes_total",
+        COUNTER,
+        "Bytes that clients sent.",
+        totals.read_bytes,
+    )?;
+    one(
+        out,
+        "flagstone_sent_bytes_total",
+        COUNTER,
+        "Bytes that clients were sent.",
+        totals.written_bytes,
+    )?;
+    one(
+        out,
+        "flagstone_buffer_waits_total",
+        COUNTER,
+        "Times a connection had to wait for a buffer or a large transfer's turn.",
+        totals.waits,
+    )
+}
+
+fn connections(of: &Snapshot, out: &mut String) -> fmt::Result {
+    let totals = &of.totals;
+    one(
+        out,
+        "flagstone_connections",
+        GAUGE,
+        "Connections being served.",
+        of.connections,
+    )?;
+    one(
+        out,
+        "flagstone_connections_max",
+        GAUGE,
+        "Connections that may be served at a time.",
+        of.connections_max,
+    )?;
+    one(
+        out,
+        "flagstone_connections_allowed",
+        GAUGE,
+        "Connections that the memory of the moment allows.",
+        of.connections_allowed,
+    )?;
+    one(
+        out,
+        "flagstone_connections_total",
+        COUNTER,
+        "Connections served so far.",
+        totals.connections,
+    )?;
+    if let Some(tls) = of.tls_connections {
+        one(
+            out,
+            "flagstone_tls_connections",
+            GAUGE,
+            "Of the connections, those with TLS.",
+            tls,
+        )?;
+    }
+    many(
+        out,
+        (
+            "flagstone_connections_cut_total",
+            COUNTER,
+            "Connections that the server ended: turned away at the limit, stalled while holding \
+             a buffer, of a protocol that strayed here, failed by a bug.",
+        ),
+        "reason",
+        [
+            ("turned_away", of.turned_away),
+            ("stalled", totals.stalls),
+            ("stray", totals.hangups),
+            ("panic", totals.panics),
+        ],
+    )
+}
+
+fn items(of: &Snapshot, out: &mut String) -> fmt::Result {
+    let engine = &of.engine;
+    one(
+        out,
+        "flagstone_items",
+        GAUGE,
+        "Items in the cache.",
+        engine.items,
+    )?;
+    one(
+        out,
+        "flagstone_item_bytes",
+        GAUGE,
+        "Bytes of their keys and values.",
+        engine.item_bytes,
+    )?;
+    one(
+        out,
+        "flagstone_inserted_bytes_total",
+        COUNTER,
+        "Chunk bytes that stores ever took.",
+        engine.inserted_bytes,
+    )?;
+    one(
+        out,
+        "flagstone_evictions_total",
+        COUNTER,
+        "Live items that had to make room.",
+        engine.evictions,
+    )?;
+    if let Some(millis) = of.eviction_age_millis() {
+        one(
+            out,
+            "flagstone_eviction_age_seconds",
+            GAUGE,
+            "Age of the items being evicted, in the class where it is least. An estimate.",
+            Thousandths(millis),
+        )?;
+    }
+    many(
+        out,
+        (
+            "flagstone_expirations_total",
+            COUNTER,
+            "Items whose time was over: their own deadline, or a flush of everything.",
+        ),
+        "reason",
+        [("deadline", engine.expired), ("flush", engine.flushed)],
+    )?;
+    one(
+        out,
+        "flagstone_items_deleted_total",
+        COUNTER,
+        "Items that clients deleted.",
+        engine.deletes,
+    )?;
+    one(
+        out,
+        "flagstone_items_moved_total",
+        COUNTER,
+        "Items moved so that their page could be used elsewhere.",
+        engine.items_moved,
+    )?;
+    one(
+        out,
+        "flagstone_pages_moved_total",
+        COUNTER,
+        "Pages that went to another class or shard.",
+        engine.pages_moved,
+    )
+}
+
+fn memory(of: &Snapshot, out: &mut String) -> fmt::Result {
+    let memory = &of.memory;
+    one(
+        out,
+        "flagstone_memory_bytes",
+        GAUGE,
+        "Memory that the server plans with at the moment.",
+        memory.memory_bytes,
+    )?;
+    one(
+        out,
+        "flagstone_memory_max_bytes",
+        GAUGE,
+        "What that may grow to.",
+        of.memory_bytes_max,
+    )?;
+    one(
+        out,
+        "flagstone_connection_memory_bytes",
+        GAUGE,
+        "Of it, what connections take.",
+        memory.connection_bytes,
+    )?;
+    one(
+        out,
+        "flagstone_socket_memory_max_bytes",
+        GAUGE,
+        "Of it, what the kernel's socket buffers may take.",
+        of.socket_bytes_max,
+    )?;
+    if let Some(headroom_bytes) = of.headroom_bytes() {
+        one(
+            out,
+            "flagstone_cgroup_limit_bytes",
+            GAUGE,
+            "The container's memory limit.",
+            memory.limit_bytes,
+        )?;
+        one(
+            out,
+            "flagstone_cgroup_headroom_bytes",
+            GAUGE,
+            "What is left under that limit.",
+            headroom_bytes,
+        )?;
+    }
+    if memory.usage_bytes > 0 {
+        one(
+            out,
+            "flagstone_cgroup_usage_bytes",
+            GAUGE,
+            "Memory charged to the container.",
+            memory.usage_bytes,
+        )?;
+        one(
+            out,
+            "flagstone_cgroup_socket_bytes",
+            GAUGE,
+            "Of it, socket buffers, where the kernel tells.",
+            memory.socket_bytes,
+        )?;
+        one(
+            out,
+            "flagstone_cgroup_at_limit_total",
+            COUNTER,
+            "Times the limit stopped a charge.",
+            memory.at_limit_count,
+        )?;
+        one(
+            out,
+            "flagstone_cgroup_oom_kills_total",
+            COUNTER,
+            "Processes of the container killed for memory.",
+            memory.kill_count,
+        )?;
+        one(
+            out,
+            "flagstone_cgroup_memory_pressure_ratio",
+            GAUGE,
+            "Part of the last ten seconds in which some thread waited for memory.",
+            // Hundredths of a percent.
+            format_args!(
+                "{}.{:04}",
+                memory.pressure_hundredths / 10_000,
+                memory.pressure_hundredths % 10_000
+            ),
+        )?;
+    }
+    Ok(())
+}
+
+fn plan(of: &Snapshot, out: &mut String) -> fmt::Result {
+    many(
+        out,
+        (
+            "flagstone_memory_plan_bytes",
+            GAUGE,
+            "The memory plan made at the start: its lines sum to the memory.",
+        ),
+        "line",
+        of.plan.iter().map(|(name, bytes)| (name.as_str(), *bytes)),
+    )
+}
+
+fn pages(of: &Snapshot, out: &mut String) -> fmt::Result {
+    let engine = &of.engine;
+    one(
+        out,
+        "flagstone_page_bytes",
+        GAUGE,
+        "Bytes of a page.",
+        engine.page_bytes,
+    )?;
+    many(
+        out,
+        ("flagstone_pages", GAUGE, "Pages by what they are used for."),
+        "state",
+        [
+            ("items", engine.pages_items),
+            ("index", engine.pages_index),
+            ("free", engine.pages_free),
+            ("retired", engine.pages_retired),
+        ],
+    )?;
+    one(
+        out,
+        "flagstone_index_buckets",
+        GAUGE,
+        "Buckets of the index.",
+        engine.index_buckets,
+    )?;
+    one(
+        out,
+        "flagstone_pinned_items",
+        GAUGE,
+        "Items that are being sent in pieces.",
+        engine.pinned,
+    )
+}
+
+/// A family for each figure, a sample for each class that has pages: at most a few dozen.
+fn classes(of: &Snapshot, out: &mut String) -> fmt::Result {
+    let mut family = |name: &str, kind: &str, help: &str, figure: fn(&Class) -> u64| {
+        head(out, name, kind, help)?;
+        for class in &*of.classes {
+            let chunk_bytes = class.stats.chunk_bytes;
+            writeln!(
+                out,
+                "{name}{{chunk_bytes=\"{chunk_bytes}\"}} {}",
+                figure(class)
+            )?;
+        }
+        Ok(())
+    };
+    family(
+        "flagstone_class_pages",
+        GAUGE,
+        "Pages of a size class.",
+        |class| class.stats.pages,
+    )?;
+    family(
+        "flagstone_class_chunks",
+        GAUGE,
+        "Chunks in them.",
+        |class| class.stats.chunks,
+    )?;
+    family(
+        "flagstone_class_chunks_used",
+        GAUGE,
+        "Chunks with something in them.",
+        |class| class.stats.chunks_used,
+    )?;
+    family(
+        "flagstone_class_evictions_total",
+        COUNTER,
+        "Live items of the class that made room.",
+        |class| class.stats.evictions,
+    )?;
+    let name = "flagstone_class_items";
+    head(
+        out,
+        name,
+        GAUGE,
+        "Items by list: new ones on probation, proven ones in main.",
+    )?;
+    for class in &*of.classes {
+        let stats = &class.stats;
+        let chunk_bytes = stats.chunk_bytes;
+        for (list, items) in [
+            ("probation", stats.items_probation),
+            ("main", stats.items_main),
+        ] {
+            writeln!(
+                out,
+                "{name}{{chunk_bytes=\"{chunk_bytes}\",list=\"{list}\"}} {items}"
+            )?;
+        }
+    }
+    let name = "flagstone_class_tail_age_seconds";
+    head(
+        out,
+        name,
+        GAUGE,
+        "Age of the oldest items of a class: who goes next. An estimate.",
+    )?;
+    for class in &*of.classes {
+        let chunk_bytes = class.stats.chunk_bytes;
+        let age = Thousandths(class.tail_age_millis);
+        writeln!(out, "{name}{{chunk_bytes=\"{chunk_bytes}\"}} {age}")?;
+    }
+    Ok(())
+}
+
+/// The powers of two of a microsecond; the finer buckets are for the page.
+fn histogram(latency: &Distribution, out: &mut String) -> fmt::Result {
+    let name = "flagstone_request_duration_seconds";
+    let labels = format!(
+        "protocol=\"{}\",command=\"{}\"",
+        latency.protocol, latency.command
+    );
+    let mut below = 0;
+    for (bucket, count) in latency.counts.iter().enumerate() {
+        below += count;
+        if let Some(micros) = bucket_end_micros(bucket).filter(|end| end.is_power_of_two()) {
+            let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
+            writeln!(
+                out,
+                "{name}_bucket{{{labels},le=\"{seconds}.{fraction:06}\"}} {below}"
+            )?;
+        }
+    }
+    writeln!(out, "{name}_bucket{{{labels},le=\"+Inf\"}} {below}")?;
+    let (seconds, nanos) = (
+        latency.sum_nanos / 1_000_000_000,
+        latency.sum_nanos % 1_000_000_000,
+    );
+    writeln!(out, "{name}_sum{{{labels}}} {seconds}.{nanos:09}")?;
+    writeln!(out, "{name}_count{{{labels}}} {below}")
+}

@@ -1,0 +1,487 @@
+//! A connection: a small state machine that gets a turn when something happened to it.
+//!
+//! ```text
+//!        readable │ writable │ a buffer became free │ it asked for another turn
+//!                             ▼
+//!   1. send what an earlier turn left over      not all taken? rest: a peer that
+//!                             │                 does not read is not read from
+//!   2. bring back unexecuted input              from its lease into the worker's inbox
+//!                             │
+//!   3. execute every whole request ◄────┐       replies collect in the worker's outbox
+//!                             │         │
+//!   4. one write for all the replies    │
+//!                             │         │
+//!   5. read ────────────────────────────┘       nothing there? put leftovers aside, rest
+//! ```
+//!
+//! Between turns it owns no buffer unless something was left over. An ordinary request costs
+//! one read and one write: tokio knows from a read that did not fill the inbox that nothing
+//! more is there, so the second visit to step 5 only registers for the next event.
+//!
+//! A turn is bounded in requests and in bytes, so that a client who pipelines without end
+//! does not starve its neighbours.
+//!
+//! Nothing in this module knows which protocol is spoken.
+
+mod batch;
+mod large;
+mod lease;
+mod outbox;
+mod serve;
+mod stream;
+mod tls_stream;
+mod workshop;
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use flagstone_engine::{Tick, Walk};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::ioctl_fionread;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use self::large::LargeNo;
+use self::lease::{Lease, Leases};
+use self::outbox::{Sent, send_some};
+pub use self::stream::Stream;
+pub use self::tls_stream::TlsStream;
+pub use self::workshop::Workshop;
+use crate::plan::{INBOX_BYTES, OUTBOX_BYTES};
+use crate::proto::{Codec, HEAD_BYTES_MAX, REPLY_BYTES_MAX, Refusal, Rest, Tone, WHOLE_BYTES_MAX};
+
+// A request that fills the inbox without an end is longer than any head, and one that is too
+// long is recognised by its head alone.
+static_assertions::const_assert!(INBOX_BYTES > HEAD_BYTES_MAX);
+// What has to be held whole can be, and a full inbox holds nothing else.
+static_assertions::const_assert_eq!(INBOX_BYTES, WHOLE_BYTES_MAX);
+// An empty outbox has room for any reply but a long value.
+static_assertions::const_assert!(OUTBOX_BYTES > 32 * REPLY_BYTES_MAX);
+
+/// A turn ends after so many requests …
+pub const REQUESTS_PER_TURN: u32 = 1024;
+/// … or so many bytes of replies.
+const REPLY_BYTES_PER_TURN: usize = 4 * OUTBOX_BYTES;
+/// A transfer that moves this much is not stalled.
+const PROGRESS_BYTES: u32 = 64 << 10;
+/// After our FIN, so much of what the peer still sends is read and forgotten, so that a reset
+/// does not overtake the last replies …
+const LINGER_BYTES: u32 = 1 << 20;
+/// … for so long.
+pub const LINGER_MILLIS: u32 = 1000;
+
+/// One client's connection.
+pub struct Conn {
+    stream: Stream,
+    /// Read, and not executed yet.
+    input: Option<Lease>,
+    /// Answered, and not sent yet.
+    output: Option<Lease>,
+    /// When it began to hold what it holds, or last got on, or had a turn while it held
+    /// nothing: milliseconds, wrapping.
+    held_since: u32,
+    /// What a transfer moved since then.
+    moved_bytes: u32,
+    phase: Phase,
+    codec: Codec,
+    /// The first bytes have been looked at.
+    sniffed: bool,
+    /// The peer will send no more.
+    ended: bool,
+    /// Close when everything is sent.
+    closing: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// One request after the other.
+    Requests,
+    /// The rest of a request that is too long goes nowhere; then it is refused.
+    Skipping {
+        refusal: Refusal,
+        tone: Tone,
+        rest: Rest,
+    },
+    /// A long value comes in.
+    Storing(LargeNo),
+    /// A long value goes out.
+    Sending(LargeNo),
+    /// All items go out.
+    Dumping(Walk),
+    /// Our FIN is sent; so many bytes are still read and forgotten.
+    Lingering { left: u32 },
+}
+
+/// What a connection wants after its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// To be woken by its socket.
+    Rest,
+    /// Another turn, after its neighbours'.
+    Again,
+    /// A turn when there are buffers for what it may leave over.
+    WaitLease,
+    /// A turn when a transfer ends, or memory becomes free.
+    WaitLarge,
+    /// To be closed.
+    Close,
+}
+
+/// Why step 3 ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Halt {
+    /// No whole request is left.
+    Hungry,
+    /// The peer does not take its replies.
+    Blocked,
+    /// The turn is over.
+    Tired,
+    /// A transfer cannot begin or go on.
+    WaitLarge,
+    /// The connection is to be closed.
+    Close,
+}
+
+/// What is left of a turn.
+struct Budget {
+    requests: u32,
+    reply_bytes: usize,
+}
+
+impl Budget {
+    fn spend(&mut self, requests: u32, reply_bytes: usize) {
+        self.requests = self.requests.saturating_sub(requests);
+        self.reply_bytes = self.reply_bytes.saturating_sub(reply_bytes);
+    }
+
+    fn is_spent(&self) -> bool {
+        self.requests == 0 || self.reply_bytes == 0
+    }
+}
+
+impl Conn {
+    pub fn new(stream: Stream, codec: Codec, now: Tick) -> Self {
+        Conn {
+            stream,
+            input: None,
+            output: None,
+            held_since: now.as_millis() as u32,
+            moved_bytes: 0,
+            phase: Phase::Requests,
+            codec,
+            sniffed: false,
+            ended: false,
+            closing: false,
+        }
+    }
+
+    /// Does what can be done now. Errors of the socket just end the connection: a peer that
+    /// resets is nobody's problem.
+    pub fn turn(&mut self, shop: &mut Workshop<'_>, cx: &mut Context<'_>) -> Turn {
+        let held = self.holds();
+        let turn = self.try_turn(shop, cx).unwrap_or(Turn::Close);
+        // An error may leave replies behind.
+        shop.outbox.clear();
+        let waits_for_us = match turn {
+            Turn::WaitLease => true,
+            // A transfer that has begun holds memory that others may be waiting for: it stays
+            // on the clock, so that no two wait for each other for ever.
+            Turn::WaitLarge => !matches!(self.phase, Phase::Storing(_)),
+            _ => false,
+        };
+        // Who held nothing and holds nothing had a turn all the same: it is alive.
+        if waits_for_us || !held || !self.holds() {
+            self.got_on(shop.now);
+        }
+        turn
+    }
+
+    fn try_turn(&mut self, shop: &mut Workshop<'_>, cx: &mut Context<'_>) -> io::Result<Turn> {
+        if let Phase::Lingering { .. } = self.phase {
+            return self.linger(shop, cx);
+        }
+        if !self.send_left_over(shop, cx)? {
+            return Ok(Turn::Rest);
+        }
+        if self.closing {
+            return self.say_goodbye(shop, cx);
+        }
+        if !self.may_begin(&shop.leases) {
+            return Ok(Turn::WaitLease);
+        }
+        let mut have = self.bring_back_input(shop);
+        let mut budget = Budget {
+            requests: REQUESTS_PER_TURN,
+            reply_bytes: REPLY_BYTES_PER_TURN,
+        };
+        let mut reads = 0;
+        let mut may_have_more = false;
+        loop {
+            let mut taken = 0;
+            let halt = self.serve(have, &mut taken, &mut budget, shop, cx)?;
+            if taken > 0 {
+                self.note_progress(taken, shop.now);
+                shop.inbox.copy_within(taken..have, 0);
+                have -= taken;
+            }
+            let sent = match halt {
+                Halt::Blocked => Sent::Blocked,
+                _ => shop.outbox.send(&mut self.stream, shop.counters, cx)?,
+            };
+            self.closing = halt == Halt::Close;
+            if sent == Sent::Blocked {
+                self.put_aside_output(shop)?;
+                if !self.closing {
+                    self.put_aside_input(have, shop)?;
+                }
+                return Ok(Turn::Rest);
+            }
+            match halt {
+                Halt::Close => return self.say_goodbye(shop, cx),
+                Halt::WaitLarge => {
+                    self.put_aside_input(have, shop)?;
+                    return Ok(Turn::WaitLarge);
+                }
+                Halt::Hungry if self.ended => return Ok(Turn::Close),
+                Halt::Hungry if !may_have_more && reads < 2 => {}
+                Halt::Hungry | Halt::Tired | Halt::Blocked => {
+                    self.put_aside_input(have, shop)?;
+                    return Ok(Turn::Again);
+                }
+            }
+            match self.read(&mut shop.inbox[have..], cx)? {
+                Poll::Ready(0) => self.ended = true,
+                Poll::Ready(n) => {
+                    shop.counters.read_bytes.add(n as u64);
+                    have += n;
+                    reads += 1;
+                    may_have_more = have == shop.inbox.len();
+                }
+                Poll::Pending if shop.finishing => return self.say_goodbye(shop, cx),
+                Poll::Pending => {
+                    self.put_aside_input(have, shop)?;
+                    return Ok(Turn::Rest);
+                }
+            }
+        }
+    }
+
+    /// Whether there is a place for whatever a turn reads or answers and cannot finish. Its own
+    /// input lease counts: it is given back when the turn begins.
+    pub fn may_begin(&self, leases: &Leases) -> bool {
+        let has_own = self.input.as_ref().is_some_and(Lease::is_input);
+        let in_transfer = self.has_transfer();
+        leases.has_output() && (has_own || leases.has_input(in_transfer))
+    }
+
+    fn read(&mut self, room: &mut [u8], cx: &mut Context<'_>) -> io::Result<Poll<usize>> {
+        debug_assert!(
+            !room.is_empty(),
+            "an empty room would look like the peer's end"
+        );
+        let mut buffer = ReadBuf::new(room);
+        match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+            Poll::Pending => Ok(Poll::Pending),
+            Poll::Ready(Ok(())) => Ok(Poll::Ready(buffer.filled().len())),
+            Poll::Ready(Err(error)) => Err(error),
+        }
+    }
+
+    /// Step 1. False: the peer has not taken all of it.
+    fn send_left_over(
+        &mut self,
+        shop: &mut Workshop<'_>,
+        cx: &mut Context<'_>,
+    ) -> io::Result<bool> {
+        let Some(lease) = &mut self.output else {
+            return Ok(true);
+        };
+        while !lease.is_empty() {
+            let unsent = shop.leases.bytes(lease);
+            match send_some(&mut self.stream, unsent, shop.counters, cx)? {
+                Poll::Ready(n) => lease.advance(n),
+                Poll::Pending => return Ok(false),
+            }
+        }
+        if let Some(lease) = self.output.take() {
+            shop.leases.give(lease);
+        }
+        self.got_on(shop.now);
+        Ok(true)
+    }
+
+    /// Step 2. Says how much is in the inbox now.
+    fn bring_back_input(&mut self, shop: &mut Workshop<'_>) -> usize {
+        let Some(lease) = self.input.take() else {
+            return 0;
+        };
+        let bytes = shop.leases.bytes(&lease);
+        let len = bytes.len();
+        shop.inbox[..len].copy_from_slice(bytes);
+        shop.leases.give(lease);
+        len
+    }
+
+    fn put_aside_input(&mut self, have: usize, shop: &mut Workshop<'_>) -> io::Result<()> {
+        if have > 0 {
+            self.input = shop.leases.put_input(&shop.inbox[..have]);
+            // The turn began only when there was one.
+            debug_assert!(self.input.is_some());
+            if self.input.is_none() {
+                return Err(io::ErrorKind::OutOfMemory.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn put_aside_output(&mut self, shop: &mut Workshop<'_>) -> io::Result<()> {
+        self.output = shop.leases.put_output(shop.outbox.unsent());
+        debug_assert!(self.output.is_some());
+        if self.output.is_none() {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        Ok(())
+    }
+
+    /// Everything is answered and sent. Our FIN follows; the socket itself is closed when the
+    /// peer has seen it, because closing it with unread input would make the kernel send a
+    /// reset, which may overtake the replies.
+    fn say_goodbye(&mut self, shop: &mut Workshop<'_>, cx: &mut Context<'_>) -> io::Result<Turn> {
+        self.give_back(shop);
+        if self.ended {
+            return Ok(Turn::Close);
+        }
+        // For a TCP stream this is one system call and never pending.
+        let _ = Pin::new(&mut self.stream).poll_shutdown(cx)?;
+        self.phase = Phase::Lingering { left: LINGER_BYTES };
+        self.got_on(shop.now);
+        self.linger(shop, cx)
+    }
+
+    fn linger(&mut self, shop: &mut Workshop<'_>, cx: &mut Context<'_>) -> io::Result<Turn> {
+        let Phase::Lingering { left } = self.phase else {
+            return Ok(Turn::Close);
+        };
+        match self.read(&mut shop.inbox, cx)? {
+            Poll::Pending => Ok(Turn::Rest),
+            Poll::Ready(n) => {
+                let forgotten = u32::try_from(n).unwrap_or(u32::MAX);
+                self.phase = Phase::Lingering {
+                    left: left.saturating_sub(forgotten),
+                };
+                let is_over = n == 0 || left <= forgotten;
+                Ok(if is_over { Turn::Close } else { Turn::Again })
+            }
+        }
+    }
+
+    /// Gives back everything that is held. The connection must not get another turn, except
+    /// to linger.
+    pub fn give_back(&mut self, shop: &mut Workshop<'_>) {
+        for lease in [self.input.take(), self.output.take()]
+            .into_iter()
+            .flatten()
+        {
+            shop.leases.give(lease);
+        }
+        if let Phase::Storing(no) | Phase::Sending(no) = self.phase {
+            shop.larges.take(no);
+            self.phase = Phase::Requests;
+        }
+    }
+
+    /// Whether it holds anything that others may be waiting for.
+    fn holds(&self) -> bool {
+        self.input.is_some()
+            || self.output.is_some()
+            || !matches!(
+                self.phase,
+                Phase::Requests | Phase::Skipping { .. } | Phase::Dumping(_)
+            )
+    }
+
+    /// The number of the protocol that it speaks, among those that are counted apart.
+    pub fn protocol_no(&self) -> usize {
+        self.codec.name_no()
+    }
+
+    /// Whether it speaks TLS.
+    pub fn is_tls(&self) -> bool {
+        self.stream.is_tls()
+    }
+
+    /// Whether it is in a handshake that takes too long.
+    pub fn is_late(&self) -> bool {
+        self.stream.is_late()
+    }
+
+    /// Whether it keeps replies in a lease, which its peer does not take.
+    pub fn keeps_output(&self) -> bool {
+        self.output.is_some()
+    }
+
+    /// Whether it has a permit for a large transfer.
+    pub fn has_transfer(&self) -> bool {
+        matches!(self.phase, Phase::Storing(_) | Phase::Sending(_))
+    }
+
+    /// Whether its socket is only waiting for the peer's FIN.
+    pub fn is_lingering(&self) -> bool {
+        matches!(self.phase, Phase::Lingering { .. })
+    }
+
+    /// For how long it has held something without getting on, in milliseconds.
+    pub fn held_millis(&self, now: Tick) -> Option<u32> {
+        self.holds()
+            .then(|| (now.as_millis() as u32).wrapping_sub(self.held_since))
+    }
+
+    /// For how long it had no turn that got anywhere, in milliseconds.
+    pub fn quiet_millis(&self, now: Tick) -> u32 {
+        (now.as_millis() as u32).wrapping_sub(self.held_since)
+    }
+
+    /// Whether the kernel holds bytes that this peer has not taken, or that we have not taken
+    /// from it. A few system calls; asked only when the kernel holds too much.
+    pub fn keeps_kernel_memory(&self) -> bool {
+        if self.output.is_some() || ioctl_fionread(&self.stream).is_ok_and(|unread| unread > 0) {
+            return true;
+        }
+        // The kernel calls a socket writable while less than so much is unsent: with 1, only
+        // if nothing is.
+        let socket = SockRef::from(&self.stream);
+        let Ok(usual) = socket.tcp_notsent_lowat() else {
+            return false;
+        };
+        if socket.set_tcp_notsent_lowat(1).is_err() {
+            return false;
+        }
+        let mut polled = [PollFd::new(&self.stream, PollFlags::OUT)];
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let has_unsent = poll(&mut polled, Some(&now)).is_ok_and(|ready| ready == 0);
+        let _ = socket.set_tcp_notsent_lowat(usual);
+        has_unsent
+    }
+
+    fn note_progress(&mut self, bytes: usize, now: Tick) {
+        self.moved_bytes = self
+            .moved_bytes
+            .saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+        // A whole request is progress whatever its size; a piece of a value is when it is
+        // not a trickle.
+        if !matches!(self.phase, Phase::Storing(_)) || self.moved_bytes >= PROGRESS_BYTES {
+            self.got_on(now);
+        }
+    }
+
+    /// Begins to measure anew how long it holds what it holds.
+    pub fn got_on(&mut self, now: Tick) {
+        // Wraps after 49 days, which no timeout reaches.
+        self.held_since = now.as_millis() as u32;
+        self.moved_bytes = 0;
+    }
+}

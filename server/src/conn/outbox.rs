@@ -1,0 +1,115 @@
+//! Replies on their way out.
+//!
+//! One buffer a worker, shared by its connections, empty between their turns: what the peer
+//! does not take at once is put aside in a lease.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::AsyncWrite;
+
+use super::stream::Stream;
+use crate::metrics::Counters;
+use crate::plan::OUTBOX_BYTES;
+use crate::proto::{Reply, Voice};
+
+pub struct Outbox {
+    bytes: Box<[u8]>,
+    /// Sent up to here …
+    start: usize,
+    /// … and filled up to here.
+    end: usize,
+}
+
+/// Whether the peer took everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    All,
+    /// The connection is registered and will be woken when more can be sent.
+    Blocked,
+}
+
+impl Outbox {
+    pub fn new() -> Self {
+        Outbox {
+            bytes: vec![0xa5; OUTBOX_BYTES].into_boxed_slice(),
+            start: 0,
+            end: 0,
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Where the next reply goes.
+    #[inline]
+    pub fn room(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.end..]
+    }
+
+    /// The first `n` bytes of [`room`](Self::room) are a reply.
+    #[inline]
+    pub fn filled(&mut self, n: usize) {
+        self.end += n;
+        debug_assert!(self.end <= self.bytes.len());
+    }
+
+    /// Appends a reply; false if there is no room for it.
+    #[inline]
+    pub fn push(&mut self, voice: Voice<'_>, reply: Reply<'_>) -> bool {
+        match voice.encode(reply, self.room()) {
+            Some(len) => {
+                self.filled(len);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// What is not sent yet.
+    pub fn unsent(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    pub fn clear(&mut self) {
+        self.start = 0;
+        self.end = 0;
+    }
+
+    /// Sends as much as the peer takes.
+    pub fn send(
+        &mut self,
+        stream: &mut Stream,
+        counters: &Counters,
+        cx: &mut Context<'_>,
+    ) -> io::Result<Sent> {
+        while !self.is_empty() {
+            match send_some(stream, self.unsent(), counters, cx)? {
+                Poll::Ready(n) => self.start += n,
+                Poll::Pending => return Ok(Sent::Blocked),
+            }
+        }
+        self.clear();
+        Ok(Sent::All)
+    }
+}
+
+/// One write.
+pub fn send_some(
+    stream: &mut Stream,
+    bytes: &[u8],
+    counters: &Counters,
+    cx: &mut Context<'_>,
+) -> io::Result<Poll<usize>> {
+    match Pin::new(stream).poll_write(cx, bytes) {
+        Poll::Pending => Ok(Poll::Pending),
+        Poll::Ready(Ok(0)) => Err(io::ErrorKind::WriteZero.into()),
+        Poll::Ready(Ok(n)) => {
+            counters.written_bytes.add(n as u64);
+            Ok(Poll::Ready(n))
+        }
+        Poll::Ready(Err(error)) => Err(error),
+    }
+}

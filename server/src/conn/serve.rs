@@ -1,0 +1,583 @@
+//! Step 3 of a turn: executing what is in the inbox.
+//!
+//! Requests are decoded a batch at a time. Before the first of a batch is
+//! executed, the buckets of all their keys are prefetched, then their items, so that memory
+//! latency is paid once a batch. A request that comes alone skips all that.
+//!
+//! A request is executed only when there is room for its reply. So whenever this stops, all
+//! requests up to `at` are executed and answered exactly once, and none behind it was begun.
+
+use std::io;
+use std::slice;
+use std::task::Context;
+
+use flagstone_engine::{StoreError, Tick, Walk};
+
+use super::batch::Batch;
+use super::large::{Begun, Large, LargeNo, Larges};
+use super::outbox::{Outbox, Sent};
+use super::stream::Stream;
+use super::{Budget, Conn, Halt, Phase, Workshop};
+use crate::execute::{self, Done, Work};
+use crate::house::House;
+use crate::metrics::Counters;
+use crate::proto::{
+    Codec, Decoded, Fate, Inside, LongHead, REPLY_BYTES_MAX, Refusal, Reply, Rest, Sniffed,
+    Storing, Tone, Topic, ValueEnd, Voice, sniff,
+};
+use crate::stats;
+
+/// A decoded request.
+#[derive(Clone, Copy)]
+struct Planned<'a> {
+    work: Work<'a>,
+    voice: Voice<'a>,
+    /// Where in the inbox it ends.
+    end: usize,
+    /// Where the next one is then.
+    inside: Inside,
+}
+
+enum Next<'a> {
+    Planned(Planned<'a>),
+    Long(LongHead<'a>),
+    More,
+    HangUp(&'static [u8]),
+}
+
+/// The longest line of a dump: a key with each byte escaped, and numbers.
+const DUMP_LINE_BYTES_MAX: usize = 1024;
+/// Chunks looked at before the turn's budget is.
+const DUMP_CHUNKS: usize = 64;
+
+/// What is needed to execute a request, borrowed apart from the inbox that it borrows.
+struct Desk<'d, 'w, 'cx> {
+    codec: &'d mut Codec,
+    phase: &'d mut Phase,
+    stream: &'d mut Stream,
+    house: &'w House<'w>,
+    counters: &'w Counters,
+    outbox: &'d mut Outbox,
+    larges: &'d mut Larges<'w>,
+    budget: &'d mut Budget,
+    now: Tick,
+    cx: &'d mut Context<'cx>,
+}
+
+/// Splits a workshop into inbox and desk.
+macro_rules! desk {
+    ($conn:ident, $shop:ident, $budget:ident, $cx:ident) => {
+        (
+            &$shop.inbox,
+            Desk {
+                codec: &mut $conn.codec,
+                phase: &mut $conn.phase,
+                stream: &mut $conn.stream,
+                house: $shop.house,
+                counters: $shop.counters,
+                outbox: &mut $shop.outbox,
+                larges: &mut $shop.larges,
+                budget: $budget,
+                now: $shop.now,
+                cx: $cx,
+            },
+        )
+    };
+}
+
+impl Conn {
+    /// Executes what can be executed of `inbox[*at..have]`, and moves `at` on.
+    pub(super) fn serve(
+        &mut self,
+        have: usize,
+        at: &mut usize,
+        budget: &mut Budget,
+        shop: &mut Workshop<'_>,
+        cx: &mut Context<'_>,
+    ) -> io::Result<Halt> {
+        if !self.sniffed {
+            match sniff(&shop.inbox[*at..have]) {
+                Sniffed::Text => self.sniffed = true,
+                Sniffed::Undecided => return Ok(Halt::Hungry),
+                Sniffed::HangUp => {
+                    shop.counters.hangups.add(1);
+                    return Ok(Halt::Close);
+                }
+            }
+        }
+        let (inbox, mut desk) = desk!(self, shop, budget, cx);
+        let bytes = &inbox[..have];
+        loop {
+            let halt = match *desk.phase {
+                Phase::Requests => desk.requests(bytes, inbox.len(), at)?,
+                Phase::Skipping {
+                    refusal,
+                    tone,
+                    rest,
+                } => desk.skip(refusal, tone, rest, bytes, at)?,
+                Phase::Storing(no) => desk.store(no, bytes, at)?,
+                Phase::Sending(no) => desk.send_value(no)?,
+                Phase::Dumping(walk) => desk.dump(walk)?,
+                Phase::Lingering { .. } => Some(Halt::Close),
+            };
+            if let Some(halt) = halt {
+                return Ok(halt);
+            }
+        }
+    }
+}
+
+impl<'w> Desk<'_, 'w, '_> {
+    /// A batch of requests. `None`: there is more to do.
+    fn requests(
+        &mut self,
+        bytes: &[u8],
+        inbox_bytes: usize,
+        at: &mut usize,
+    ) -> io::Result<Option<Halt>> {
+        let mut codec = *self.codec;
+        let first = match self.next(codec, bytes, *at) {
+            Next::Planned(first) => first,
+            Next::HangUp(words) => return self.hang_up(words).map(Some),
+            Next::Long(head) => return Ok(self.begin_long(head, at)),
+            Next::More if *at == 0 && bytes.len() == inbox_bytes => {
+                let head = codec.decode_long(bytes);
+                return Ok(self.begin_long(head, at));
+            }
+            Next::More => return Ok(Some(Halt::Hungry)),
+        };
+        if first.end == bytes.len() {
+            return self.execute(slice::from_ref(&first), at);
+        }
+        codec.go_on(first.inside);
+        let mut batch = Batch::of(first);
+        // Behind a login nothing is known before it is executed.
+        while !batch.is_full() && !codec.is_locked() {
+            // What is not a request ends the batch, and is looked at again as the first.
+            let Next::Planned(planned) = self.next(codec, bytes, batch[batch.len() - 1].end) else {
+                break;
+            };
+            codec.go_on(planned.inside);
+            batch.push(planned);
+        }
+        if batch.len() > 1 {
+            let cache = self.house.cache;
+            let keys = || batch.iter().filter_map(|planned| planned.work.key());
+            keys().for_each(|key| cache.prefetch(key));
+            keys().for_each(|key| cache.prefetch_item(key));
+        }
+        self.execute(&batch, at)
+    }
+
+    #[inline]
+    fn next<'a>(&self, codec: Codec, bytes: &'a [u8], at: usize) -> Next<'a> {
+        match codec.decode(&bytes[at..]) {
+            Decoded::More => Next::More,
+            Decoded::Request(request) => Next::Planned(Planned {
+                work: Work::of(self.house.cache, request.command),
+                voice: request.voice,
+                end: at + request.taken,
+                inside: request.inside,
+            }),
+            Decoded::Long(head) => Next::Long(head),
+            Decoded::HangUp(words) => Next::HangUp(words),
+        }
+    }
+
+    /// Nothing behind the stray is looked at.
+    fn hang_up(&mut self, words: &[u8]) -> io::Result<Halt> {
+        if !self.has_room()? {
+            return Ok(Halt::Blocked);
+        }
+        self.outbox.room()[..words.len()].copy_from_slice(words);
+        self.outbox.filled(words.len());
+        self.counters.hangups.add(1);
+        Ok(Halt::Close)
+    }
+
+    /// Executes requests in order. `None`: all of them, or up to one whose value is being
+    /// streamed from now on.
+    fn execute(&mut self, batch: &[Planned<'_>], at: &mut usize) -> io::Result<Option<Halt>> {
+        for planned in batch {
+            if let Some(halt) = self.execute_one(planned, at)? {
+                return Ok(Some(halt));
+            }
+            self.take(planned, at);
+            if !matches!(self.phase, Phase::Requests) {
+                return Ok(None);
+            }
+            if self.budget.is_spent() {
+                self.counters.yields.add(1);
+                return Ok(Some(Halt::Tired));
+            }
+        }
+        Ok(None)
+    }
+
+    #[inline]
+    fn execute_one(&mut self, planned: &Planned<'_>, at: &mut usize) -> io::Result<Option<Halt>> {
+        loop {
+            if !self.has_room()? {
+                return Ok(Some(Halt::Blocked));
+            }
+            let voice = planned.voice;
+            let room = self.outbox.room();
+            let done = planned
+                .work
+                .run(self.house, self.now, voice, room, self.counters);
+            match done {
+                Done::Reply(reply) => {
+                    self.push(voice, reply);
+                    return Ok(None);
+                }
+                Done::TooLong if self.outbox.is_empty() => {
+                    let (house, now, counters) = (self.house, self.now, self.counters);
+                    let room = self.outbox.room();
+                    let begun = self.larges.send(voice.value_tail(), || {
+                        execute::pin(planned.work, house, now, voice, room, counters)
+                    });
+                    match begun {
+                        Begun::Yes(no, head_len) => {
+                            self.outbox.filled(head_len);
+                            *self.phase = Phase::Sending(no);
+                        }
+                        Begun::NotNow => return Ok(Some(Halt::WaitLarge)),
+                        // It was evicted or deleted since it was looked up.
+                        Begun::Missing => {
+                            self.counters.misses.add(1);
+                            self.push(voice, Reply::Missing);
+                        }
+                        Begun::Refused(refusal) => {
+                            self.counters.refusals.add(1);
+                            self.push(voice, Reply::Refused(refusal));
+                        }
+                    }
+                    return Ok(None);
+                }
+                // It may fit into the whole outbox.
+                Done::TooLong => {
+                    if self.send()? == Sent::Blocked {
+                        return Ok(Some(Halt::Blocked));
+                    }
+                }
+                Done::Stats(topic) => {
+                    if !self.push_stats(topic, voice)? {
+                        return Ok(Some(Halt::Blocked));
+                    }
+                    self.counters.others.add(1);
+                    self.budget.spend(1, 0);
+                    return Ok(None);
+                }
+                Done::LoggedIn => {
+                    self.codec.unlock();
+                    let stored = Reply::Store {
+                        fate: Fate::Done,
+                        cas: 0,
+                        value_len: 0,
+                    };
+                    self.push(voice, stored);
+                    return Ok(None);
+                }
+                Done::Dump => {
+                    self.counters.others.add(1);
+                    *self.phase = Phase::Dumping(Walk::default());
+                    return Ok(None);
+                }
+                Done::NotNow => return Ok(Some(Halt::WaitLarge)),
+                Done::Quit => {
+                    self.counters.others.add(1);
+                    self.take(planned, at);
+                    return Ok(Some(Halt::Close));
+                }
+            }
+        }
+    }
+
+    /// A request is done.
+    #[inline]
+    fn take(&mut self, planned: &Planned<'_>, at: &mut usize) {
+        *at = planned.end;
+        self.codec.go_on(planned.inside);
+    }
+
+    /// False: the peer does not take what is there.
+    fn push_stats(&mut self, topic: Topic, voice: Voice<'_>) -> io::Result<bool> {
+        while !self.tell_stats(topic, voice) {
+            if self.send()? == Sent::Blocked {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// All of them or none: what does not fit any more is tried again in an empty outbox, in
+    /// which it does.
+    fn tell_stats(&mut self, topic: Topic, voice: Voice<'_>) -> bool {
+        let mut at = 0;
+        let room = self.outbox.room();
+        let told = stats::tell(self.house, topic, self.now, &mut |reply| {
+            at += voice.encode(reply, &mut room[at..])?;
+            Some(())
+        });
+        if told.is_some() {
+            self.outbox.filled(at);
+        }
+        told.is_some()
+    }
+
+    /// A request that is not held whole.
+    fn begin_long(&mut self, head: LongHead<'_>, at: &mut usize) -> Option<Halt> {
+        self.codec.go_on(self.codec.after(&head));
+        let (phase, taken) = match head {
+            LongHead::Skip {
+                refusal,
+                tone,
+                rest,
+                taken,
+            } => (
+                Phase::Skipping {
+                    refusal,
+                    tone,
+                    rest,
+                },
+                taken,
+            ),
+            LongHead::Store {
+                storing,
+                value_len,
+                voice,
+                taken,
+            } => {
+                let refusal = match self.begin_store(storing, value_len, voice) {
+                    Begun::Yes(no, _) => {
+                        *self.phase = Phase::Storing(no);
+                        *at += taken;
+                        return None;
+                    }
+                    Begun::NotNow => return Some(Halt::WaitLarge),
+                    Begun::Refused(refusal) => refusal,
+                    Begun::Missing => Refusal::Malformed,
+                };
+                let phase = Phase::Skipping {
+                    refusal,
+                    tone: voice.tone(),
+                    // What ends a counted block is two bytes longer.
+                    rest: value_len.map_or(Rest::Line, |len| Rest::bytes(len + 2)),
+                };
+                (phase, taken)
+            }
+        };
+        *self.phase = phase;
+        *at += taken;
+        None
+    }
+
+    fn begin_store(
+        &mut self,
+        storing: Storing<'_>,
+        value_len: Option<usize>,
+        voice: Voice<'_>,
+    ) -> Begun {
+        let (house, now) = (self.house, self.now);
+        let begun = execute::with_order(house, storing, now, |key, order| {
+            let begun = self
+                .larges
+                .store(house.cache, key, order, value_len, voice, now);
+            if let Begun::Refused(refusal) = begun {
+                order.note_refused(house.cache, key, refusal, now, self.counters);
+            }
+            begun
+        });
+        begun.unwrap_or_else(Begun::Refused)
+    }
+
+    fn skip(
+        &mut self,
+        refusal: Refusal,
+        tone: Tone,
+        rest: Rest,
+        bytes: &[u8],
+        at: &mut usize,
+    ) -> io::Result<Option<Halt>> {
+        if !self.has_room()? {
+            return Ok(Some(Halt::Blocked));
+        }
+        let (taken, rest) = rest.within(&bytes[*at..]);
+        *at += taken;
+        if let Some(rest) = rest {
+            *self.phase = Phase::Skipping {
+                refusal,
+                tone,
+                rest,
+            };
+            return Ok(Some(Halt::Hungry));
+        }
+        *self.phase = Phase::Requests;
+        self.counters.refusals.add(1);
+        self.push(tone.voice(), Reply::Refused(refusal));
+        Ok(None)
+    }
+
+    /// A piece of a value comes in.
+    fn store(&mut self, no: LargeNo, bytes: &[u8], at: &mut usize) -> io::Result<Option<Halt>> {
+        if !self.has_room()? {
+            return Ok(Some(Halt::Blocked));
+        }
+        let Some(Large::Storing {
+            reservation,
+            scan,
+            voice,
+            ..
+        }) = self.larges.get_mut(no)
+        else {
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        let bytes = &bytes[*at..];
+        if bytes.is_empty() {
+            return Ok(Some(Halt::Hungry));
+        }
+        let tone = voice.voice().tone();
+        let part = scan.part(bytes);
+        let mut written = Ok(());
+        if part.cr_first {
+            written = reservation.write(b"\r", self.now);
+            if written.is_ok() {
+                scan.cr_taken();
+            }
+        }
+        let mut some = 0;
+        if written.is_ok() {
+            let before = reservation.written();
+            written = reservation.write(part.bytes, self.now);
+            // All of it, or as much as there was memory for.
+            some = reservation.written() - before;
+            *at += some;
+        }
+        match written {
+            Ok(()) => {
+                *at += part.tail;
+                scan.taken(part, bytes);
+            }
+            Err(StoreError::NoSpace) => {
+                scan.taken_some(some);
+                return Ok(Some(Halt::WaitLarge));
+            }
+            Err(error) => {
+                self.larges.take(no);
+                *self.phase = Phase::Skipping {
+                    refusal: execute::refusal(error),
+                    tone,
+                    rest: Rest::Line,
+                };
+                return Ok(None);
+            }
+        }
+        if part.end == ValueEnd::NotYet {
+            return Ok(Some(Halt::Hungry));
+        }
+        *self.phase = Phase::Requests;
+        let Some(Large::Storing {
+            reservation,
+            order,
+            voice,
+            ..
+        }) = self.larges.take(no)
+        else {
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        if part.end == ValueEnd::Broken {
+            self.counters.refusals.add(1);
+            self.push(voice.voice(), Reply::Refused(Refusal::BadChunk));
+        } else {
+            let reply = order.commit(reservation, self.now, self.counters);
+            self.push(voice.voice(), reply);
+        }
+        Ok(None)
+    }
+
+    /// Pieces of a value go out, until it ends, the peer blocks, or the turn is over.
+    fn send_value(&mut self, no: LargeNo) -> io::Result<Option<Halt>> {
+        loop {
+            if !self.has_room()? {
+                return Ok(Some(Halt::Blocked));
+            }
+            let Some(Large::Sending { pinned, left, tail }) = self.larges.get_mut(no) else {
+                return Err(io::ErrorKind::InvalidData.into());
+            };
+            let room = self.outbox.room();
+            if *left == 0 {
+                let tail = *tail;
+                room[..tail.len()].copy_from_slice(tail);
+                self.outbox.filled(tail.len());
+                self.larges.take(no);
+                *self.phase = Phase::Requests;
+                self.budget.spend(1, 0);
+                return Ok(self.budget.is_spent().then_some(Halt::Tired));
+            }
+            if self.budget.is_spent() {
+                return Ok(Some(Halt::Tired));
+            }
+            let most = room.len().min(*left);
+            let len = pinned.read(&mut room[..most]);
+            if len == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            *left -= len;
+            self.outbox.filled(len);
+            self.budget.spend(0, len);
+        }
+    }
+
+    /// Items go out, a line each, until there are no more, the peer blocks, or the turn is over.
+    fn dump(&mut self, mut walk: Walk) -> io::Result<Option<Halt>> {
+        let voice = Tone::Words.voice();
+        loop {
+            if self.outbox.room().len() < DUMP_LINE_BYTES_MAX && self.send()? == Sent::Blocked {
+                *self.phase = Phase::Dumping(walk);
+                return Ok(Some(Halt::Blocked));
+            }
+            if self.budget.is_spent() {
+                *self.phase = Phase::Dumping(walk);
+                return Ok(Some(Halt::Tired));
+            }
+            let (cache, clock, now) = (self.house.cache, &self.house.clock, self.now);
+            let before = self.outbox.unsent().len();
+            let outbox = &mut *self.outbox;
+            let more = cache.walk(&mut walk, DUMP_CHUNKS, now, |key, visited| {
+                let facts = execute::dump_facts(visited, now, clock);
+                outbox.push(voice, Reply::Item(key, facts))
+            });
+            self.budget
+                .spend(DUMP_CHUNKS as u32, self.outbox.unsent().len() - before);
+            if !more {
+                *self.phase = Phase::Requests;
+                // Room was made for a line, which is longer.
+                if self.has_room()? {
+                    self.push(voice, Reply::StatsEnd);
+                    return Ok(None);
+                }
+                *self.phase = Phase::Dumping(walk);
+                return Ok(Some(Halt::Blocked));
+            }
+        }
+    }
+
+    /// Makes room for any short reply. False: the peer does not take what is there.
+    #[inline]
+    fn has_room(&mut self) -> io::Result<bool> {
+        Ok(self.outbox.room().len() >= REPLY_BYTES_MAX || self.send()? == Sent::All)
+    }
+
+    /// Appends a reply for which there is room.
+    #[inline]
+    fn push(&mut self, voice: Voice<'_>, reply: Reply<'_>) {
+        let before = self.outbox.unsent().len();
+        let pushed = self.outbox.push(voice, reply);
+        debug_assert!(pushed, "room was made before the request was executed");
+        self.budget.spend(1, self.outbox.unsent().len() - before);
+    }
+
+    fn send(&mut self) -> io::Result<Sent> {
+        self.outbox.send(self.stream, self.counters, self.cx)
+    }
+}

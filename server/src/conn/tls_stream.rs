@@ -1,0 +1,156 @@
+//! A socket with TLS on it, as a connection sees it: bytes in, bytes out.
+//!
+//! ```text
+//!   poll_write ─► writer ─► session ─► write_tls ─► socket
+//!   poll_read  ◄─ reader ◄─ session ◄─ read_tls  ◄─ socket
+//! ```
+//!
+//! The handshake happens by itself while the connection reads. Cipher text that the socket
+//! did not take waits in the session, a record at most: as long as it is there, no more is
+//! taken, and each turn begins by sending it on.
+
+use std::io::{self, Read, Write};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use rustls::{ServerConfig, ServerConnection};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::tls::{HANDSHAKE_TIMEOUT, Seat};
+
+/// The longest record of TLS: so much plain text is taken at a time.
+const RECORD_BYTES: usize = 16 << 10;
+
+pub struct TlsStream {
+    pub socket: TcpStream,
+    session: ServerConnection,
+    since: Instant,
+    /// We have said goodbye; the socket is closed when that is sent.
+    is_closing: bool,
+    is_closed: bool,
+    _seat: Seat,
+}
+
+impl TlsStream {
+    pub fn new(socket: TcpStream, config: Arc<ServerConfig>, seat: Seat) -> io::Result<Self> {
+        let mut session = ServerConnection::new(config).map_err(io::Error::other)?;
+        session.set_buffer_limit(Some(RECORD_BYTES));
+        Ok(TlsStream {
+            socket,
+            session,
+            since: Instant::now(),
+            is_closing: false,
+            is_closed: false,
+            _seat: seat,
+        })
+    }
+
+    /// Whether its handshake takes too long.
+    pub fn is_late(&self) -> bool {
+        self.session.is_handshaking() && self.since.elapsed() > HANDSHAKE_TIMEOUT
+    }
+
+    /// Sends what the session has. Pending: the socket does not take all of it.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.session.wants_write() {
+            let mut socket = Socket(&mut self.socket, cx);
+            match self.session.write_tls(&mut socket) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        if self.is_closing && !self.is_closed {
+            self.is_closed = true;
+            return Pin::new(&mut self.socket).poll_shutdown(cx);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    pub fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            if let Poll::Ready(Err(error)) = self.poll_send(cx) {
+                return Poll::Ready(Err(error));
+            }
+            match self.session.reader().read(buffer.initialize_unfilled()) {
+                Ok(n) => {
+                    buffer.advance(n);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // The peer hung up without a goodbye. A request that was cut is never
+                // executed, so this is an end like any other.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+            let mut socket = Socket(&mut self.socket, cx);
+            match self.session.read_tls(&mut socket) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+            if let Err(error) = self.session.process_new_packets() {
+                // The peer is told what was wrong, if it still listens.
+                let _ = self.poll_send(cx);
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error)));
+            }
+        }
+    }
+
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_send(cx))?;
+        let bytes = &bytes[..bytes.len().min(RECORD_BYTES)];
+        let n = self.session.writer().write(bytes)?;
+        // What the socket does not take now is sent when it is writable again, which wakes us.
+        if let Poll::Ready(Err(error)) = self.poll_send(cx) {
+            return Poll::Ready(Err(error));
+        }
+        Poll::Ready(Ok(n))
+    }
+
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.is_closing {
+            self.is_closing = true;
+            self.session.send_close_notify();
+        }
+        self.poll_send(cx)
+    }
+}
+
+/// The socket as the session wants it: a call that would have to wait says so, and the
+/// connection is woken when it need not any more.
+struct Socket<'s, 'cx, 'w>(&'s mut TcpStream, &'cx mut Context<'w>);
+
+impl Read for Socket<'_, '_, '_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let mut buffer = ReadBuf::new(bytes);
+        match Pin::new(&mut *self.0).poll_read(self.1, &mut buffer) {
+            Poll::Ready(Ok(())) => Ok(buffer.filled().len()),
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
+impl Write for Socket<'_, '_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match Pin::new(&mut *self.0).poll_write(self.1, bytes) {
+            Poll::Ready(sent) => sent,
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,324 @@
+//! What memcached's meta commands ask of the cache.
+//!
+//! A read that asks for nothing special goes the way of every read: no lock, one validated look
+//! for head and value. Flags that change something, or that ask for what is only noted on
+//! request, take the lock once.
+
+use flagstone_engine::{
+    CasWish, Change, Counted, Discard, Key, Outcome, Pinned, Seen, StoreError, Tick, Visit,
+    Visited, Want,
+};
+
+use super::{Done, Got, Order, deadline, get, refusal, seconds_begun};
+use crate::house::{Clock, House};
+use crate::metrics::Counters;
+use crate::proto::{
+    Facts, Fate, KEY_BYTES_MAX, Lifetime, Meta, Mode, Options, REPLY_BYTES_MAX, Refusal, Reply,
+    Verb, Voice,
+};
+
+/// The line's flags, and the key that it really means.
+pub fn with_key<T>(
+    house: &House<'_>,
+    hashed: Key<'_>,
+    meta: Meta<'_>,
+    then: impl FnOnce(Key<'_>, &Options) -> T,
+) -> Result<T, Refusal> {
+    let options = meta.options()?;
+    if !options.binary {
+        return Ok(then(hashed, &options));
+    }
+    let mut room = [0; KEY_BYTES_MAX];
+    let key = house
+        .cache
+        .key(meta.key_into(&options, &mut room))
+        .map_err(|_| Refusal::BadKey)?;
+    Ok(then(key, &options))
+}
+
+fn refused(refusal: Refusal, counters: &Counters) -> Done {
+    counters.refusals.add(1);
+    Done::Reply(Reply::Refused(refusal))
+}
+
+/// Stores.
+pub fn store(
+    house: &House<'_>,
+    hashed: Key<'_>,
+    meta: Meta<'_>,
+    value: &[u8],
+    now: Tick,
+    counters: &Counters,
+) -> Done {
+    with_key(house, hashed, meta, |key, options| {
+        Order::flagged(options, now, &house.clock).run(house.cache, key, value, now, counters)
+    })
+    .unwrap_or_else(|refusal| refused(refusal, counters))
+}
+
+/// Does everything else.
+pub fn run(
+    house: &House<'_>,
+    hashed: Key<'_>,
+    meta: Meta<'_>,
+    now: Tick,
+    voice: Voice<'_>,
+    room: &mut [u8],
+    counters: &Counters,
+) -> Done {
+    with_key(house, hashed, meta, |key, options| match meta.verb {
+        Verb::Get => read(house, key, options, now, voice, room, counters),
+        Verb::Delete => discard(house, key, options, now, counters),
+        Verb::Count => count(house, key, options, now, counters),
+        Verb::Tell => tell(house, key, now, counters),
+        Verb::Set => refused(Refusal::Malformed, counters),
+    })
+    .unwrap_or_else(|refusal| refused(refusal, counters))
+}
+
+fn read(
+    house: &House<'_>,
+    key: Key<'_>,
+    options: &Options,
+    now: Tick,
+    voice: Voice<'_>,
+    room: &mut [u8],
+    counters: &Counters,
+) -> Done {
+    if is_plain(options) {
+        match get(house.cache, key, now, voice, room) {
+            Got::Value { len } => {
+                counters.hits.add(1);
+                return Done::Reply(Reply::Value { len });
+            }
+            Got::Missing => {
+                counters.misses.add(1);
+                return Done::Reply(Reply::Missing);
+            }
+            Got::NotNow => return Done::NotNow,
+            // Or stale, and then somebody has to win.
+            Got::TooLong => {}
+        }
+    }
+    let visit = visit_of(options, now, &house.clock, Want::Value);
+    let tail_len = voice.value_tail().len();
+    let room = &mut room[..];
+    let fits = room.len().saturating_sub(tail_len);
+    let (room, head_bytes_max) = (&mut room[..fits], REPLY_BYTES_MAX - tail_len);
+    let mut bare = false;
+    let seen = house
+        .cache
+        .visit(key, &visit, now, room, head_bytes_max, |visited, room| {
+            let facts = facts_of(visited, options, &visit, now);
+            bare = facts.bare;
+            voice.value_head(key.bytes(), &facts, room)
+        });
+    match seen {
+        Ok(Seen::Copied(len)) => {
+            note(options, true, counters);
+            Done::Reply(if bare {
+                Reply::Whole { len }
+            } else {
+                Reply::Value { len }
+            })
+        }
+        Ok(Seen::Missing) => {
+            note(options, false, counters);
+            Done::Reply(Reply::Missing)
+        }
+        Ok(Seen::TooSmall | Seen::Pinned(..)) => Done::TooLong,
+        Err(StoreError::NoSpace) => Done::NotNow,
+        Err(error) => refused(refusal(error), counters),
+    }
+}
+
+/// Holds a long value still, after doing what else the flags ask for.
+pub fn pin<'h>(
+    house: &'h House<'h>,
+    hashed: Key<'_>,
+    meta: Meta<'_>,
+    now: Tick,
+    voice: Voice<'_>,
+    room: &mut [u8],
+    counters: &Counters,
+) -> Result<Option<(Pinned<'h>, usize)>, StoreError> {
+    let seen = with_key(house, hashed, meta, |key, options| {
+        let visit = visit_of(options, now, &house.clock, Want::ValueOrPin);
+        let cache = house.cache;
+        let room = &mut room[..REPLY_BYTES_MAX];
+        let seen = cache.visit(key, &visit, now, room, REPLY_BYTES_MAX, |visited, room| {
+            let facts = facts_of(visited, options, &visit, now);
+            voice.value_head(key.bytes(), &facts, room)
+        });
+        if let Ok(Seen::Pinned(..)) = seen {
+            note(options, true, counters);
+        }
+        seen
+    });
+    match seen {
+        Ok(Ok(Seen::Pinned(pinned, head_len))) => Ok(Some((pinned, head_len))),
+        Ok(Ok(Seen::Missing)) | Err(_) => Ok(None),
+        // It has changed since it was found to be long: the whole request is tried again.
+        Ok(Ok(Seen::Copied(_) | Seen::TooSmall)) => Err(StoreError::NoSpace),
+        Ok(Err(error)) => Err(error),
+    }
+}
+
+/// Whether a read asks for nothing but what every read finds.
+fn is_plain(options: &Options) -> bool {
+    options.value
+        && !options.reads
+        && !options.unseen
+        && options.compare.is_none()
+        && options.vivify.is_none()
+        && options.recache.is_none()
+        && options.touch.is_none()
+}
+
+fn visit_of(options: &Options, now: Tick, clock: &Clock, want: Want) -> Visit {
+    let until = |lifetime: Lifetime| deadline(lifetime, now, clock);
+    Visit {
+        want: if options.value { want } else { Want::Nothing },
+        unless_cas: options.compare,
+        touch: options.touch.map(until),
+        create: options.vivify.map(until),
+        win_before: options.recache.map(until),
+        // A number can be chosen for what is made, not for what is only read.
+        cas: match options.cas_wish() {
+            CasWish::Be(cas) if options.vivify.is_some() => CasWish::Be(cas),
+            _ if options.cas => CasWish::Next,
+            _ => CasWish::IfKept,
+        },
+        note: options.reads,
+        unseen: options.unseen,
+    }
+}
+
+fn facts_of(visited: &Visited, options: &Options, visit: &Visit, now: Tick) -> Facts {
+    let meta = &visited.meta;
+    let (before, then) = if visited.created {
+        (None, visit.create)
+    } else {
+        (seconds_begun(meta.deadline, now), visit.touch)
+    };
+    Facts {
+        bare: !options.value || visited.is_known,
+        seconds_left: before,
+        seconds_then: then.map_or(before, |deadline| seconds_begun(deadline, now)),
+        read: visited.read,
+        // Nobody noted it: it cannot be longer than the server has been there.
+        idle_seconds: visited
+            .idle_seconds
+            .unwrap_or_else(|| now.millis_since(Clock::EPOCH) / 1000),
+        created: visited.created,
+        wins: visited.wins,
+        class: visited.class as u64,
+        item_bytes: visited.item_bytes as u64,
+        ..super::facts(meta, now)
+    }
+}
+
+fn note(options: &Options, hit: bool, counters: &Counters) {
+    match (options.touch.is_some(), hit) {
+        (false, true) => counters.hits.add(1),
+        (false, false) => counters.misses.add(1),
+        (true, true) => counters.touch_hits.add(1),
+        (true, false) => counters.touch_misses.add(1),
+    }
+}
+
+fn discard(
+    house: &House<'_>,
+    key: Key<'_>,
+    options: &Options,
+    now: Tick,
+    counters: &Counters,
+) -> Done {
+    let discard = Discard {
+        compare: options.compare,
+        empty: options.empty,
+        stale: options.invalidate,
+        touch: options.touch.map(|to| deadline(to, now, &house.clock)),
+        cas: options.explicit,
+    };
+    let fate = match house.cache.discard(key, &discard, now) {
+        Ok(Outcome::Stored) => Fate::Done,
+        Ok(Outcome::Exists) => Fate::Exists,
+        Ok(Outcome::NotFound | Outcome::NotStored) => Fate::Missing,
+        Err(_) => return Done::NotNow,
+    };
+    counters.deletes.add(1);
+    if fate == Fate::Done {
+        counters.delete_hits.add(1);
+    }
+    Done::Reply(Reply::Fate(fate))
+}
+
+fn count(
+    house: &House<'_>,
+    key: Key<'_>,
+    options: &Options,
+    now: Tick,
+    counters: &Counters,
+) -> Done {
+    let until = |lifetime: Lifetime| deadline(lifetime, now, &house.clock);
+    let up = options.mode != Mode::Down;
+    let touch = options.touch.map(until);
+    let change = Change {
+        up,
+        by: options.delta,
+        // Comparing with 0 is not comparing.
+        compare: options.compare.filter(|&cas| cas != 0),
+        cas: options.cas_wish(),
+        touch,
+        create: options
+            .vivify
+            .map(|lifetime| (options.initial, touch.unwrap_or(until(lifetime)))),
+    };
+    let (hits, misses) = if up {
+        (&counters.incr_hits, &counters.incr_misses)
+    } else {
+        (&counters.decr_hits, &counters.decr_misses)
+    };
+    Done::Reply(match house.cache.count(key, &change, now) {
+        Ok(Counted::Done {
+            number,
+            meta,
+            created,
+        }) => {
+            hits.add(1);
+            let before = seconds_begun(meta.deadline, now);
+            let touched = touch.filter(|_| !created);
+            Reply::Number(
+                number,
+                Facts {
+                    cas: meta.cas,
+                    created,
+                    seconds_left: before.filter(|_| !created),
+                    seconds_then: touched.map_or(before, |to| seconds_begun(to, now)),
+                    ..Facts::default()
+                },
+            )
+        }
+        Ok(Counted::Missing) => {
+            misses.add(1);
+            Reply::Missing
+        }
+        Ok(Counted::NotNumeric) => return refused(Refusal::NotNumeric, counters),
+        Ok(Counted::Exists) => Reply::Fate(Fate::Exists),
+        Err(_) => return Done::NotNow,
+    })
+}
+
+fn tell(house: &House<'_>, key: Key<'_>, now: Tick, counters: &Counters) -> Done {
+    counters.metas.add(1);
+    Done::Reply(match house.cache.examine(key, now) {
+        None => Reply::Missing,
+        Some(visited) => Reply::Told(facts_of(
+            &visited,
+            &Options::default(),
+            &Visit::default(),
+            now,
+        )),
+    })
+}

@@ -1,0 +1,531 @@
+//! What the whole server shares: the cache, the clock, every worker's counters, the permits
+//! for large transfers.
+//!
+//! The house outlives every worker and every connection: they borrow it, so a reservation or
+//! a pinned value can live in a connection's state without a reference count.
+
+use std::sync::Arc;
+use std::sync::atomic::{
+    AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+};
+use std::time::Duration;
+
+use flagstone_engine::{Cache, Tick};
+use parking_lot::Mutex;
+use rustix::time::{ClockId, Timespec, clock_gettime};
+use tokio::sync::Notify;
+
+use crate::cgroup::Figures;
+use crate::endpoint::Place;
+use crate::execute::deadline;
+use crate::latency::Latencies;
+use crate::metrics::{Counters, Totals};
+use crate::pace::Pace;
+use crate::plan::ServerPlan;
+use crate::proto::Lifetime;
+use crate::slow::Slow;
+use crate::tls::Keeper;
+use crate::users::Users;
+
+/// What workers and connections borrow.
+pub struct House<'h> {
+    pub cache: &'h Cache,
+    pub plan: &'h ServerPlan,
+    pub clock: Clock,
+    pub permits: Permits,
+    /// What clients may do, and how long.
+    pub manners: Manners,
+    /// Where connections come in, in words.
+    pub listen: &'h Listen,
+    /// Who may log in. If there is anybody, everybody has to.
+    pub users: &'h Users,
+    /// A client has asked for it, who may.
+    pub shutdown: Notify,
+    /// What the governor knows.
+    pub memory: Board,
+    /// How fast the cache is written: noted by the maintainer.
+    pub pace: Mutex<Pace>,
+    /// Requests that took too long: noted by workers, told by the maintainer.
+    pub slow: Mutex<Slow>,
+    /// Who may sit at a TLS port, if there is one.
+    pub tls: Option<Arc<Keeper>>,
+    /// One a worker, each written by that worker alone.
+    counters: Vec<Counters>,
+    /// Likewise.
+    latencies: Vec<Latencies>,
+    /// When the acceptor's thread last made its round, in milliseconds of the clock.
+    seen_alive: AtomicU64,
+    stage: AtomicU8,
+    /// Connections being served: up in the acceptor, down in a worker.
+    open: AtomicUsize,
+    /// Connections that the memory of the moment allows: written by the governor.
+    allowed: AtomicUsize,
+    /// Newcomers told `ERROR`: written by the acceptor.
+    turned_away: AtomicU64,
+    draining: AtomicBool,
+    /// What was counted when the counters of memcached's clients were last set to 0.
+    pub reset: Mutex<(Totals, flagstone_engine::Stats)>,
+    /// The millisecond at which everything is to be removed; `u64::MAX`: never.
+    flush_due: AtomicU64,
+}
+
+/// Where connections come in, in the words in which it is told.
+#[derive(Clone, Debug, Default)]
+pub struct Listen {
+    /// The first TCP port; 0: none.
+    pub tcp_port: u16,
+    /// Its address.
+    pub tcp: String,
+    /// The first Unix socket.
+    pub unix: String,
+    /// Its file's permissions.
+    pub unix_mode: String,
+    /// All places.
+    pub places: Vec<String>,
+    /// The file with those who may log in.
+    pub auth_file: String,
+}
+
+impl Listen {
+    /// The words for `places`.
+    pub fn new(places: &[Place], unix_mode: u32) -> Self {
+        let nothing = || "NULL".to_owned();
+        let mut listen = Listen {
+            tcp_port: 0,
+            tcp: nothing(),
+            unix: nothing(),
+            unix_mode: format!("{unix_mode:o}"),
+            places: Vec::new(),
+            auth_file: "no".to_owned(),
+        };
+        for place in places {
+            match place {
+                Place::Tcp(address) => {
+                    if listen.tcp_port == 0 {
+                        listen.tcp_port = address.port();
+                        listen.tcp = address.ip().to_string();
+                    }
+                    listen.places.push(format!("tcp:{address}"));
+                }
+                Place::Unix(path) => {
+                    listen.unix = path.display().to_string();
+                    listen.places.push(place.to_string());
+                }
+            }
+        }
+        listen
+    }
+}
+
+/// What clients may do, and how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Manners {
+    /// Hold a buffer without getting on.
+    pub stall_timeout: Duration,
+    /// Go on while the server shuts down.
+    pub drain_timeout: Duration,
+    /// Remove everything.
+    pub flush: bool,
+    /// Move the clock.
+    pub test_hooks: bool,
+    /// Shut the server down.
+    pub shutdown: bool,
+    /// Ask nothing; `None`: for ever.
+    pub idle_timeout: Option<Duration>,
+    /// Take without being told of.
+    pub slow_request: Option<Duration>,
+}
+
+impl<'h> House<'h> {
+    pub fn new(
+        cache: &'h Cache,
+        plan: &'h ServerPlan,
+        manners: Manners,
+        listen: &'h Listen,
+        users: &'h Users,
+    ) -> Self {
+        House {
+            cache,
+            plan,
+            clock: Clock::start(),
+            permits: Permits::new(plan.transfers_max),
+            manners,
+            listen,
+            users,
+            shutdown: Notify::new(),
+            reset: Mutex::default(),
+            flush_due: AtomicU64::new(u64::MAX),
+            memory: Board::default(),
+            pace: Mutex::new(Pace::default()),
+            slow: Mutex::new(Slow::default()),
+            tls: None,
+            counters: (0..plan.worker_count)
+                .map(|_| Counters::default())
+                .collect(),
+            latencies: (0..plan.worker_count)
+                .map(|_| Latencies::default())
+                .collect(),
+            seen_alive: AtomicU64::new(Clock::EPOCH.as_millis()),
+            stage: AtomicU8::new(Stage::Starting as u8),
+            open: AtomicUsize::new(0),
+            allowed: AtomicUsize::new(plan.connections_max),
+            turned_away: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// The counters of one worker.
+    pub fn counters(&self, worker_no: usize) -> &Counters {
+        &self.counters[worker_no]
+    }
+
+    /// The durations of one worker.
+    pub fn latencies(&self, worker_no: usize) -> &Latencies {
+        &self.latencies[worker_no]
+    }
+
+    /// The durations of all workers.
+    pub fn all_latencies(&self) -> impl Iterator<Item = &Latencies> + Clone {
+        self.latencies.iter()
+    }
+
+    /// The counters of all workers, summed.
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for counters in &self.counters {
+            totals.add(counters);
+        }
+        totals
+    }
+
+    /// Newcomers that were told there is no place for them.
+    pub fn turned_away(&self) -> u64 {
+        self.turned_away.load(Relaxed)
+    }
+
+    /// The acceptor's thread has made its round.
+    pub fn note_round(&self, now: Tick) {
+        self.seen_alive.store(now.as_millis(), Relaxed);
+    }
+
+    /// For how long the thread has shown no sign of life that has shown none for longest.
+    pub fn silent_for(&self, now: Tick) -> Duration {
+        let workers = self.counters.iter().map(|counters| {
+            // Not warm yet is not silent.
+            counters.seen_alive.get().max(Clock::EPOCH.as_millis())
+        });
+        let acceptor = self.seen_alive.load(Relaxed);
+        let oldest = workers.chain([acceptor]).min().unwrap_or(acceptor);
+        Duration::from_millis(now.as_millis().saturating_sub(oldest))
+    }
+
+    /// Where the server is in its life.
+    pub fn stage(&self) -> Stage {
+        // Acquire: pairs with `set_stage`.
+        match self.stage.load(Acquire) {
+            0 => Stage::Starting,
+            1 => Stage::Ready,
+            _ => Stage::Leaving,
+        }
+    }
+
+    /// It goes on to `stage`.
+    pub fn set_stage(&self, stage: Stage) {
+        self.stage.store(stage as u8, Release);
+    }
+
+    /// Takes a place for one more connection, if there is one. Called by the acceptor alone.
+    pub fn admit(&self) -> bool {
+        let admitted = self.connections() < self.connections_allowed();
+        if admitted {
+            self.open.fetch_add(1, AcqRel);
+        } else {
+            self.turned_away.fetch_add(1, Relaxed);
+        }
+        admitted
+    }
+
+    /// Connections being served.
+    pub fn connections(&self) -> usize {
+        self.open.load(Acquire)
+    }
+
+    /// Connections that may be served at the moment.
+    pub fn connections_allowed(&self) -> usize {
+        self.allowed.load(Relaxed)
+    }
+
+    /// Sets that number. Called by the governor alone.
+    pub fn allow(&self, connections: usize) {
+        self.allowed.store(connections, Relaxed);
+    }
+
+    /// Gives the place back.
+    pub fn leave(&self) {
+        self.open.fetch_sub(1, AcqRel);
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Acquire)
+    }
+
+    pub fn drain(&self) {
+        self.draining.store(true, Release);
+    }
+
+    /// Removes everything, now or at a later moment. A new wish takes the place of an old one.
+    pub fn flush(&self, when: Lifetime, now: Tick) {
+        let due = deadline(when, now, &self.clock).tick().unwrap_or(now);
+        if due <= now {
+            self.flush_due.store(u64::MAX, Relaxed);
+            self.cache.flush(now);
+        } else {
+            self.flush_due.store(due.as_millis(), Relaxed);
+        }
+    }
+
+    /// Removes everything if its moment has come. One load if not: asked once a pass.
+    #[inline]
+    pub fn flush_if_due(&self, now: Tick) {
+        let due = self.flush_due.load(Relaxed);
+        if due <= now.as_millis()
+            // Who clears it does it.
+            && self
+                .flush_due
+                .compare_exchange(due, u64::MAX, Relaxed, Relaxed)
+                .is_ok()
+        {
+            self.cache.flush(now);
+        }
+    }
+}
+
+/// Where a server is in its life, for those who send it requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Stage {
+    /// Not serving yet.
+    Starting,
+    /// Serving.
+    Ready,
+    /// Serving still, but not for long.
+    Leaving,
+}
+
+/// What the governor knows, for those who ask: it alone writes. 0 stands for "not known" and
+/// "no limit".
+#[derive(Debug, Default)]
+pub struct Board {
+    pub limit_bytes: AtomicU64,
+    pub memory_bytes: AtomicU64,
+    pub connection_bytes: AtomicU64,
+    pub usage_bytes: AtomicU64,
+    pub socket_bytes: AtomicU64,
+    pub at_limit_count: AtomicU64,
+    pub kill_count: AtomicU64,
+    pub pressure_hundredths: AtomicU64,
+    sockets_over: AtomicBool,
+}
+
+impl Board {
+    /// The limit and what is made of it.
+    pub fn publish(&self, limit: Option<u64>, memory_bytes: usize, connection_bytes: usize) {
+        self.limit_bytes.store(limit.unwrap_or(0), Relaxed);
+        self.memory_bytes.store(memory_bytes as u64, Relaxed);
+        self.connection_bytes
+            .store(connection_bytes as u64, Relaxed);
+    }
+
+    /// What the kernel says.
+    pub fn note(&self, figures: &Figures) {
+        let usage_bytes = figures.usage_bytes.unwrap_or(0);
+        self.usage_bytes.store(usage_bytes, Relaxed);
+        let socket_bytes = figures.socket_bytes.unwrap_or(0);
+        self.socket_bytes.store(socket_bytes, Relaxed);
+        self.at_limit_count.store(figures.at_limit_count, Relaxed);
+        self.kill_count.store(figures.kill_count, Relaxed);
+        self.pressure_hundredths
+            .store(figures.pressure_hundredths, Relaxed);
+    }
+
+    /// All of it, for a snapshot.
+    pub fn figures(&self) -> BoardFigures {
+        BoardFigures {
+            limit_bytes: self.limit_bytes.load(Relaxed),
+            memory_bytes: self.memory_bytes.load(Relaxed),
+            connection_bytes: self.connection_bytes.load(Relaxed),
+            usage_bytes: self.usage_bytes.load(Relaxed),
+            socket_bytes: self.socket_bytes.load(Relaxed),
+            at_limit_count: self.at_limit_count.load(Relaxed),
+            kill_count: self.kill_count.load(Relaxed),
+            pressure_hundredths: self.pressure_hundredths.load(Relaxed),
+        }
+    }
+
+    /// Whether the kernel holds more for sockets than the plan has for them.
+    pub fn set_sockets_over(&self, over: bool) {
+        self.sockets_over.store(over, Relaxed);
+    }
+
+    /// What was set last.
+    pub fn are_sockets_over(&self) -> bool {
+        self.sockets_over.load(Relaxed)
+    }
+}
+
+/// What stood on the [`Board`] a moment ago.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs)] // The fields of `Board`.
+pub struct BoardFigures {
+    pub limit_bytes: u64,
+    pub memory_bytes: u64,
+    pub connection_bytes: u64,
+    pub usage_bytes: u64,
+    pub socket_bytes: u64,
+    pub at_limit_count: u64,
+    pub kill_count: u64,
+    pub pressure_hundredths: u64,
+}
+
+/// Coarse monotonic time since the server's start: a read of memory that the kernel maps
+/// into the process, a few milliseconds behind at most.
+///
+/// Its whole seconds are those of the calendar, so that a lifetime that ends at a second of
+/// the calendar ends exactly then.
+#[derive(Debug)]
+pub struct Clock {
+    start: Timespec,
+    /// What it said at the start: [`Clock::EPOCH`] and the begun second.
+    start_millis: u64,
+    /// The calendar's second (since 1970) at tick 0.
+    unix_zero: u64,
+    /// How far it was moved, in milliseconds: only for tests.
+    moved_millis: AtomicI64,
+}
+
+impl Clock {
+    /// What the clock says at the start, less than a second before. Not 0, so that something
+    /// can lie before it.
+    pub const EPOCH: Tick = Tick::from_secs(1);
+
+    /// A clock that starts now.
+    #[must_use]
+    pub fn start() -> Self {
+        let start = clock_gettime(ClockId::MonotonicCoarse);
+        let unix = clock_gettime(ClockId::RealtimeCoarse);
+        let begun_millis = u64::try_from(unix.tv_nsec / 1_000_000).unwrap_or(0);
+        Clock {
+            start,
+            start_millis: Self::EPOCH.as_millis() + begun_millis,
+            unix_zero: u64::try_from(unix.tv_sec).unwrap_or(0).saturating_sub(1),
+            moved_millis: AtomicI64::new(0),
+        }
+    }
+
+    /// What time it is.
+    #[inline]
+    #[must_use]
+    pub fn now(&self) -> Tick {
+        let now = clock_gettime(ClockId::MonotonicCoarse);
+        let millis = (now.tv_sec - self.start.tv_sec) * 1000
+            + (now.tv_nsec - self.start.tv_nsec) / 1_000_000
+            + self.moved_millis.load(Relaxed);
+        Tick::from_millis(self.start_millis).plus_millis(u64::try_from(millis).unwrap_or(0))
+    }
+
+    /// The second of the calendar at a moment.
+    #[must_use]
+    pub fn unix_of(&self, tick: Tick) -> u64 {
+        self.unix_zero + tick.as_millis() / 1000
+    }
+
+    /// The moment of a second of the calendar; [`Tick::ZERO`] if it was before the start.
+    #[must_use]
+    pub fn tick_of_unix(&self, unix: u32) -> Tick {
+        Tick::from_secs(u64::from(unix).saturating_sub(self.unix_zero))
+    }
+
+    /// Moves the clock: only for tests.
+    pub fn advance(&self, seconds: i64) {
+        self.moved_millis
+            .fetch_add(seconds.saturating_mul(1000), Relaxed);
+    }
+}
+
+/// Exact time, for measuring durations: read from memory as the coarse one is, at about three
+/// times its price.
+#[inline]
+pub fn exact_nanos() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    // Neither is negative, and 64 bits of nanoseconds are 584 years.
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// How many more values may be on their way in pieces. They hold memory that cannot be
+/// evicted meanwhile, so their number is bounded over all workers, by the plan.
+#[derive(Debug)]
+pub struct Permits {
+    left: AtomicUsize,
+    /// Somebody wanted one and there was none, since [`Permits::take_wanted`].
+    wanted: AtomicBool,
+}
+
+impl Permits {
+    fn new(count: usize) -> Self {
+        Permits {
+            left: AtomicUsize::new(count),
+            wanted: AtomicBool::new(false),
+        }
+    }
+
+    pub fn take(&self) -> bool {
+        // Nothing is published by a permit: the engine's own locks guard the memory.
+        let taken = self
+            .left
+            .fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1))
+            .is_ok();
+        if !taken {
+            self.wanted.store(true, Relaxed);
+        }
+        taken
+    }
+
+    /// Whether one was wanted in vain, by whichever worker, since this was asked. Who waits asks
+    /// again and again.
+    pub fn take_wanted(&self) -> bool {
+        self.wanted.load(Relaxed) && self.wanted.swap(false, Relaxed)
+    }
+
+    pub fn none_left(&self) -> bool {
+        self.left.load(Relaxed) == 0
+    }
+
+    pub fn give(&self) {
+        self.left.fetch_add(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permits_run_out_and_return() {
+        let permits = Permits::new(2);
+        assert!(permits.take());
+        assert!(permits.take());
+        assert!(!permits.take());
+        permits.give();
+        assert!(permits.take());
+    }
+
+    #[test]
+    fn the_clock_begins_at_its_epoch_and_goes_on() {
+        let clock = Clock::start();
+        let first = clock.now();
+        assert!(first >= Clock::EPOCH && first < Clock::EPOCH.plus_secs(5));
+        std::thread::sleep(Duration::from_millis(30));
+        assert!(clock.now() > first);
+    }
+}

@@ -1,0 +1,103 @@
+//! The binary `flagstone`: settings in, an exit code out.
+
+use std::process::ExitCode;
+
+use flagstone_server::cli::{self, Asked, Invocation, Refusal};
+use flagstone_server::endpoint::Place;
+use flagstone_server::plan::ServerPlan;
+use flagstone_server::{Server, StartError, healthcheck, logs, stats_command, tls, top, users};
+
+#[global_allocator]
+static ALLOCATOR: flagstone_server::allocations::Counting = flagstone_server::allocations::Counting;
+
+/// The settings cannot work.
+const EXIT_INVALID: u8 = 2;
+/// The settings could work, but something else is in the way.
+const EXIT_FAILED: u8 = 1;
+
+fn main() -> ExitCode {
+    let asked = match cli::read(std::env::args_os()) {
+        Ok(asked) => asked,
+        // Prints help and version to stdout with code 0, and mistakes to stderr with code 2.
+        Err(Refusal::Usage(error)) => error.exit(),
+        Err(Refusal::Invalid(invalid)) => return refuse(&invalid, EXIT_INVALID),
+    };
+    match asked {
+        Asked::Plan(invocation) => print_plan(&invocation),
+        Asked::Serve(invocation) => serve(&invocation),
+        Asked::CheckConfig(invocation) => check_config(&invocation),
+        Asked::PrintConfig(invocation) => {
+            print!("{}", invocation.print());
+            ExitCode::SUCCESS
+        }
+        Asked::Healthcheck(place) => check(&place),
+        Asked::Stats(place) => print_stats(&place),
+        Asked::Top { address, once } => match top::run(address, once) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => refuse(&error, EXIT_FAILED),
+        },
+    }
+}
+
+fn print_plan(invocation: &Invocation) -> ExitCode {
+    match ServerPlan::new(&invocation.config, 0) {
+        Ok(plan) => {
+            print!("{plan}");
+            ExitCode::SUCCESS
+        }
+        Err(invalid) => refuse(&invocation.blame(invalid), EXIT_INVALID),
+    }
+}
+
+fn check_config(invocation: &Invocation) -> ExitCode {
+    let checked = ServerPlan::new(&invocation.config, 0)
+        .and_then(|_| tls::Keeper::of(&invocation.config).map(drop))
+        .and_then(|()| users::Users::of(&invocation.config).map(drop));
+    match checked {
+        Ok(()) => {
+            println!("flagstone: the settings work");
+            ExitCode::SUCCESS
+        }
+        Err(invalid) => refuse(&invocation.blame(invalid), EXIT_INVALID),
+    }
+}
+
+fn print_stats(place: &Place) -> ExitCode {
+    match stats_command::ask(place) {
+        Ok(lines) => {
+            print!("{lines}");
+            ExitCode::SUCCESS
+        }
+        Err(unhealthy) => refuse(&unhealthy, EXIT_FAILED),
+    }
+}
+
+fn check(place: &Place) -> ExitCode {
+    match healthcheck::ask(place) {
+        Ok(place) => {
+            println!("flagstone: the server at {place} answers");
+            ExitCode::SUCCESS
+        }
+        Err(unhealthy) => refuse(&unhealthy, EXIT_FAILED),
+    }
+}
+
+fn serve(invocation: &Invocation) -> ExitCode {
+    logs::begin(invocation.log);
+    match Server::run_until_signal(&invocation.config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(StartError::Invalid(invalid)) => {
+            log::error!("{}", invocation.blame(invalid));
+            ExitCode::from(EXIT_INVALID)
+        }
+        Err(error) => {
+            log::error!("{error}");
+            ExitCode::from(EXIT_FAILED)
+        }
+    }
+}
+
+fn refuse(why: &dyn std::fmt::Display, code: u8) -> ExitCode {
+    eprintln!("flagstone: {why}");
+    ExitCode::from(code)
+}

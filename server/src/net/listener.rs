@@ -1,0 +1,180 @@
+//! The gate: accepting connections, and choosing who serves them.
+//!
+//! A newcomer goes to the worker with the fewest connections, ties in rotation, so no worker
+//! ever has more than its share of the slots. At the limit it is told so and shown out
+//! ([`refuse`](super::refuse)).
+//!
+//! Accepted sockets inherit TCP_NODELAY, keepalive and the sizes of their buffers from the
+//! listening one, which saves system calls on each of them.
+//!
+//! Before a newcomer is accepted, the governor has made room for it.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::task::{Context, Poll};
+
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, accept_with};
+
+use super::refuse::Refused;
+use super::socket::{Door, Guest, Listening};
+use super::worker::{Mailbox, Newcomer};
+use crate::governor::Governor;
+use crate::house::House;
+use crate::proto::Tongue;
+
+/// Accepted in one go before others have their turn.
+const ACCEPTS_PER_TURN: usize = 64;
+
+/// Why accepting paused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// Nobody is waiting; the listener will wake us.
+    NobodyWaits,
+    /// Others' turn; come back soon.
+    Yield,
+    /// The cache makes room for more connections; come back very soon.
+    Crowded,
+    /// No descriptor or no memory for another socket; come back after a while.
+    Exhausted(Errno),
+}
+
+/// One listening socket and where its connections go.
+pub struct Acceptor<'w> {
+    door: Door,
+    tongue: Tongue,
+    house: &'w House<'w>,
+    governor: &'w Governor<'w>,
+    mailboxes: &'w [Mailbox],
+}
+
+impl<'w> Acceptor<'w> {
+    /// Must be called within the runtime that polls it.
+    pub fn new(
+        listening: Listening,
+        house: &'w House<'w>,
+        governor: &'w Governor<'w>,
+        mailboxes: &'w [Mailbox],
+    ) -> io::Result<Self> {
+        Ok(Acceptor {
+            tongue: listening.tongue,
+            door: Door::new(listening)?,
+            house,
+            governor,
+            mailboxes,
+        })
+    }
+
+    /// Accepts until something is in the way. Newcomers over the limit go to `refused`.
+    pub fn poll(&self, refused: &mut Refused, cx: &mut Context<'_>) -> Pause {
+        for _ in 0..ACCEPTS_PER_TURN {
+            if !self.governor.may_accept() {
+                return Pause::Crowded;
+            }
+            let accepted = match self.door.poll_accept(cx) {
+                Poll::Pending => return Pause::NobodyWaits,
+                Poll::Ready(accepted) => accepted,
+            };
+            match accepted {
+                Ok(guest) => self.receive(guest, refused),
+                Err(error) => {
+                    if let Some(
+                        // The newcomer is still there.
+                        errno @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM),
+                    ) = Errno::from_io_error(&error)
+                    {
+                        return Pause::Exhausted(errno);
+                    }
+                    // The newcomer left before it came in, or the network told of an old
+                    // error.
+                }
+            }
+        }
+        Pause::Yield
+    }
+
+    /// Takes in, without waiting, who has arrived before we stop listening.
+    pub fn accept_rest(&self, refused: &mut Refused) {
+        for _ in 0..self.house.plan.connections_max {
+            match accept(&self.door) {
+                Ok(descriptor) => self.receive(self.door.guest(descriptor), refused),
+                Err(Errno::CONNABORTED | Errno::INTR) => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn receive(&self, guest: Guest, refused: &mut Refused) {
+        if !self.house.admit() {
+            // Words without TLS would be noise to who speaks it.
+            if guest.is_tls() {
+                return;
+            }
+            refused.show_out(guest.into_socket(), self.tongue);
+        } else if let Some(mailbox) = fewest(self.mailboxes) {
+            mailbox.post(Newcomer {
+                guest,
+                tongue: self.tongue,
+            });
+        }
+    }
+}
+
+fn accept(door: &Door) -> Result<OwnedFd, Errno> {
+    accept_with(door, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)
+}
+
+/// The mailbox whose worker has the fewest connections. A tie goes to the first: it has one
+/// more at once, so ties go round by themselves.
+fn fewest(mailboxes: &[Mailbox]) -> Option<&Mailbox> {
+    mailboxes.iter().min_by_key(|mailbox| mailbox.connections())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, TcpStream};
+
+    use socket2::Socket;
+
+    use super::super::socket::KEEPALIVE;
+    use super::*;
+    use crate::endpoint::{Endpoint, Place};
+
+    fn door(socket_buffer_bytes: usize) -> (tokio::runtime::Runtime, Door, SocketAddr) {
+        let endpoint = Endpoint::from(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let listening =
+            Listening::open(&endpoint, socket_buffer_bytes, 0o700, None).expect("listens");
+        let Ok(Place::Tcp(address)) = listening.place() else {
+            panic!("has an address");
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()
+            .expect("a runtime");
+        let _entered = runtime.enter();
+        let door = Door::new(listening).expect("registers");
+        (runtime, door, address)
+    }
+
+    #[test]
+    fn accepted_sockets_inherit_their_options() {
+        let (_runtime, door, address) = door(32 << 10);
+        let _client = TcpStream::connect(address).expect("connects");
+        let accepted = accept(&door).expect("somebody waits");
+        let accepted = Socket::from(accepted);
+        assert!(accepted.tcp_nodelay().expect("readable"));
+        assert!(accepted.keepalive().expect("readable"));
+        assert_eq!(accepted.tcp_keepalive_time().expect("readable"), KEEPALIVE);
+        assert!(accepted.nonblocking().expect("readable"));
+        assert_eq!(accepted.send_buffer_size().expect("readable"), 64 << 10);
+        assert_eq!(accepted.recv_buffer_size().expect("readable"), 64 << 10);
+        // No linger of 0, which would reset instead of finishing.
+        assert_eq!(accepted.linger().expect("readable"), None);
+    }
+
+    #[test]
+    fn nobody_waiting_is_not_an_error() {
+        let (_runtime, door, _) = door(32 << 10);
+        assert_eq!(accept(&door).unwrap_err(), Errno::WOULDBLOCK);
+    }
+}

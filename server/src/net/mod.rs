@@ -1,0 +1,8 @@
+//! Sockets and threads: accepting connections, sharing them out, serving them.
+
+pub mod gate;
+pub mod listener;
+pub mod ready;
+pub mod refuse;
+pub mod socket;
+pub mod worker;

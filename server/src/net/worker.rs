@@ -1,0 +1,557 @@
+//! A worker: one thread, one runtime, its share of the connections.
+//!
+//! ```text
+//!   slots     [conn] [    ] [conn] …  [mail] [clock]     two slots are not connections
+//!   ready        1      0      0   …     0      0
+//!                └──► turn ──► Rest │ Again │ WaitLease │ WaitLarge │ Close
+//! ```
+//!
+//! The runtime runs a single future, the worker, which gives a turn to each slot that is
+//! ready. There is no task per connection, for three reasons: a connection may borrow the
+//! cache, so that a reservation can be part of its state; a slot costs a fraction of a task;
+//! and all slots are made at the start, so that a connection brings only its registration
+//! with the runtime.
+//!
+//! A turn that panics costs its connection, not its neighbours.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::AcqRel, Ordering::Acquire};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use flagstone_engine::Tick;
+use parking_lot::Mutex;
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::ready::ReadySet;
+use super::socket::Guest;
+use crate::allocations::{self, During};
+use crate::conn::{Conn, LINGER_MILLIS, Turn, Workshop};
+use crate::house::{House, exact_nanos};
+use crate::latency::Latencies;
+use crate::metrics::Commands;
+use crate::proto::{Codec, Tongue};
+use crate::slow;
+
+/// How often stalled connections are looked for.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// How often waiting connections try again when nothing on this worker woke them: memory and
+/// permits may have been given back by another.
+const RETRY_INTERVAL: Duration = Duration::from_millis(10);
+/// Who has not moved for so long counts as stuck when the kernel's memory runs short.
+const STUCK_MILLIS: u32 = 1000;
+/// Of those who wait for buffers, so many are asked a pass whether they can go on.
+const ASKED_PER_PASS: usize = 64;
+/// While others wait for what it holds, a connection may hold it without getting on for only
+/// this part of the stall timeout (at the default of 30 s: a quarter of a second for unread
+/// replies, two seconds for a large transfer).
+const PRESSURE_ON_OUTPUT: u32 = 120;
+const PRESSURE_ON_TRANSFER: u32 = 15;
+
+/// A connection that was accepted.
+pub struct Newcomer {
+    pub guest: Guest,
+    /// Which protocols its port is for.
+    pub tongue: Tongue,
+}
+
+/// How the acceptor reaches a worker.
+pub struct Mailbox {
+    ready: Arc<ReadySet>,
+    mail_no: usize,
+    /// Accepted, not taken in yet. Has room for all the worker can hold.
+    sockets: Mutex<VecDeque<Newcomer>>,
+    /// Connections of this worker, those in `sockets` included.
+    connections: AtomicUsize,
+}
+
+impl Mailbox {
+    pub fn new(slot_count: usize) -> Self {
+        Mailbox {
+            ready: ReadySet::new(slot_count + 2),
+            mail_no: slot_count,
+            sockets: Mutex::new(VecDeque::with_capacity(slot_count)),
+            connections: AtomicUsize::new(0),
+        }
+    }
+
+    pub fn connections(&self) -> usize {
+        self.connections.load(Acquire)
+    }
+
+    /// Hands a socket over.
+    pub fn post(&self, newcomer: Newcomer) {
+        self.connections.fetch_add(1, AcqRel);
+        self.sockets.lock().push_back(newcomer);
+        self.wake();
+    }
+
+    /// Makes the worker look up: at its mail, and at whether the house is draining.
+    pub fn wake(&self) {
+        self.ready.wake(self.mail_no);
+    }
+}
+
+struct Slot {
+    conn: Option<Conn>,
+    /// Whether it stands in a queue.
+    queued: bool,
+    waker: Waker,
+}
+
+struct Worker<'w> {
+    shop: Workshop<'w>,
+    mailbox: &'w Mailbox,
+    /// Those that were ever used; there is room for all that are planned, so it never moves.
+    /// An OS page of it costs memory when the first of its slots is used.
+    slots: Vec<Slot>,
+    /// Empty slots; the last to become empty is the next to be used.
+    free: Vec<u32>,
+    /// Who waits for buffers, in order.
+    lease_queue: VecDeque<u32>,
+    /// Who waits for a transfer's turn, in order.
+    large_queue: VecDeque<u32>,
+    /// The runtime's timer, polled with the waker of the clock's slot.
+    clock: Pin<Box<Sleep>>,
+    clock_waker: Waker,
+    clock_is_hurried: bool,
+    swept: Tick,
+    latencies: &'w Latencies,
+    /// Turns that take so long are told of.
+    slow_nanos: u64,
+    worker_no: usize,
+    /// When the pass began.
+    pass_nanos: u64,
+    /// The commands carried out before the turn.
+    commands: Commands,
+    /// Set when draining begins.
+    drain: Option<Drain>,
+}
+
+struct Drain {
+    /// Everyone still there is closed.
+    deadline: Tick,
+    /// Passes until every event that the kernel has is surely known, and connections without
+    /// a request may be closed.
+    passes_left: usize,
+}
+
+/// Runs a worker until the house is drained. `started` is called when it is ready to serve.
+pub fn run(house: &House<'_>, mailbox: &Mailbox, worker_no: usize, started: impl FnOnce()) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .expect("the runtime of a worker could be made a moment ago for the acceptor");
+    park_once();
+    runtime.block_on(async {
+        let mut worker = Worker::new(house, mailbox, worker_no);
+        started();
+        // Unconstrained: tokio's budget is meant for one task of many, and would cut a pass
+        // short at an arbitrary connection. Passes and turns are bounded on their own.
+        tokio::task::coop::unconstrained(std::future::poll_fn(|cx| worker.pass(cx))).await;
+    });
+}
+
+/// `parking_lot` allocates when a thread parks for the first time. Now is the time.
+pub fn park_once() {
+    let mutex = parking_lot::Mutex::new(());
+    let mut guard = mutex.lock();
+    parking_lot::Condvar::new().wait_for(&mut guard, Duration::from_micros(1));
+}
+
+impl<'w> Worker<'w> {
+    fn new(house: &'w House<'w>, mailbox: &'w Mailbox, worker_no: usize) -> Self {
+        let slot_count = house.plan.worker.slot_count;
+        let ready = &mailbox.ready;
+        let shop = Workshop::new(house, worker_no);
+        let swept = shop.now;
+        let clock_no = slot_count + 1;
+        // The clock's first turn sets the timer going.
+        ready.wake(clock_no);
+        Worker {
+            shop,
+            mailbox,
+            slots: Vec::with_capacity(slot_count),
+            free: Vec::with_capacity(slot_count),
+            lease_queue: VecDeque::with_capacity(slot_count),
+            large_queue: VecDeque::with_capacity(slot_count),
+            clock: Box::pin(sleep(SWEEP_INTERVAL)),
+            clock_waker: ready.waker(clock_no),
+            clock_is_hurried: false,
+            swept,
+            latencies: house.latencies(worker_no),
+            slow_nanos: house.manners.slow_request.map_or(u64::MAX, |slow| {
+                u64::try_from(slow.as_nanos()).unwrap_or(u64::MAX)
+            }),
+            worker_no,
+            pass_nanos: exact_nanos(),
+            commands: Commands::default(),
+            drain: None,
+        }
+    }
+
+    /// One turn for each slot that is ready. Ends when the house is drained.
+    fn pass(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let ready = Arc::clone(&self.mailbox.ready);
+        ready.set_worker(cx.waker());
+        self.shop.now = self.shop.house.clock.now();
+        self.shop.house.flush_if_due(self.shop.now);
+        self.shop.counters.seen_alive.set(self.shop.now.as_millis());
+        self.pass_nanos = exact_nanos();
+        let mail_no = self.mailbox.mail_no;
+        ready.take(|slot_no| {
+            if slot_no < mail_no {
+                self.turn(slot_no);
+            } else if slot_no == mail_no {
+                self.take_mail();
+            } else {
+                self.tick();
+            }
+        });
+        self.wake_for_leases();
+        if self.drained() {
+            return Poll::Ready(());
+        }
+        if ready.any() {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    fn turn(&mut self, slot_no: usize) {
+        // A waker outlives its connection, never its slot.
+        let slot = &mut self.slots[slot_no];
+        let Some(conn) = &mut slot.conn else {
+            return;
+        };
+        let mut cx = Context::from_waker(&slot.waker);
+        let shop = &mut self.shop;
+        // Unwind safe: a connection that panicked is closed, and a turn begins by assuming
+        // nothing about the shop's inbox and outbox.
+        let during = match conn.is_tls() {
+            false => During::Requests,
+            true => During::Tls,
+        };
+        let turn = allocations::note(during, || {
+            catch_unwind(AssertUnwindSafe(|| conn.turn(shop, &mut cx)))
+        });
+        let turn = turn.unwrap_or_else(|_| {
+            shop.counters.panics.add(1);
+            shop.outbox.clear();
+            Turn::Close
+        });
+        let commands = shop.counters.commands();
+        if commands != self.commands {
+            let done = commands.since(&self.commands);
+            self.commands = commands;
+            let nanos = exact_nanos().saturating_sub(self.pass_nanos);
+            let protocol_no = conn.protocol_no();
+            self.latencies.record(protocol_no, &done, nanos);
+            if nanos >= self.slow_nanos {
+                shop.house.slow.lock().note(slow::Turn {
+                    nanos,
+                    worker_no: self.worker_no,
+                    protocol_no,
+                    done,
+                });
+            }
+        }
+        match turn {
+            Turn::Rest => {}
+            Turn::Again => self.mailbox.ready.wake(slot_no),
+            Turn::WaitLease => self.queue(slot_no, false),
+            Turn::WaitLarge => self.queue(slot_no, true),
+            Turn::Close => self.close(slot_no),
+        }
+    }
+
+    fn queue(&mut self, slot_no: usize, for_large: bool) {
+        let slot = &mut self.slots[slot_no];
+        if !slot.queued {
+            slot.queued = true;
+            self.shop.counters.waits.add(1);
+            if for_large {
+                self.large_queue.push_back(slot_no as u32);
+            } else {
+                self.lease_queue.push_back(slot_no as u32);
+            }
+        }
+        self.hurry_clock();
+    }
+
+    fn close(&mut self, slot_no: usize) {
+        let slot = &mut self.slots[slot_no];
+        if let Some(mut conn) = slot.conn.take() {
+            conn.give_back(&mut self.shop);
+            drop(conn);
+            if slot.queued {
+                slot.queued = false;
+                self.lease_queue
+                    .retain(|&queued| queued as usize != slot_no);
+                self.large_queue
+                    .retain(|&queued| queued as usize != slot_no);
+            }
+            self.free.push(slot_no as u32);
+            self.left();
+        }
+    }
+
+    /// A connection of this worker is gone.
+    fn left(&self) {
+        self.mailbox.connections.fetch_sub(1, AcqRel);
+        self.shop.house.leave();
+    }
+
+    fn take_mail(&mut self) {
+        loop {
+            // The lock is not held while a socket is registered: the acceptor needs it.
+            let Some(newcomer) = self.mailbox.sockets.lock().pop_front() else {
+                break;
+            };
+            let stream = newcomer.guest.register();
+            match (stream, self.empty_slot()) {
+                (Ok(stream), Some(slot_no)) => {
+                    let has_to_log_in = !self.shop.house.users.is_empty();
+                    let codec = Codec::new(newcomer.tongue).locked(has_to_log_in);
+                    self.shop.counters.connections.add(1);
+                    self.slots[slot_no].conn = Some(Conn::new(stream, codec, self.shop.now));
+                    self.mailbox.ready.wake(slot_no);
+                }
+                // No memory for the registration; the socket is closed.
+                (Err(_), empty) => {
+                    self.free.extend(empty.map(|slot_no| slot_no as u32));
+                    self.left();
+                }
+                (Ok(_), None) => {
+                    debug_assert!(false, "the acceptor counts, so there is a slot");
+                    self.left();
+                }
+            }
+        }
+        if self.drain.is_none() && self.shop.house.is_draining() {
+            self.begin_drain();
+        }
+    }
+
+    /// A slot that was used before, or else the first that never was.
+    fn empty_slot(&mut self) -> Option<usize> {
+        if let Some(slot_no) = self.free.pop() {
+            return Some(slot_no as usize);
+        }
+        let slot_no = self.slots.len();
+        if slot_no == self.shop.house.plan.worker.slot_count {
+            return None;
+        }
+        self.slots.push(Slot {
+            conn: None,
+            queued: false,
+            waker: self.mailbox.ready.waker(slot_no),
+        });
+        Some(slot_no)
+    }
+
+    /// Wakes who may begin a turn now, in the order in which they came. Each is asked, because
+    /// one may need only what another cannot use; those who cannot go to the back.
+    fn wake_for_leases(&mut self) {
+        for _ in 0..self.lease_queue.len().min(ASKED_PER_PASS) {
+            let Some(slot_no) = self.lease_queue.pop_front() else {
+                break;
+            };
+            let slot = &mut self.slots[slot_no as usize];
+            let leases = &self.shop.leases;
+            if slot
+                .conn
+                .as_ref()
+                .is_some_and(|conn| !conn.may_begin(leases))
+            {
+                self.lease_queue.push_back(slot_no);
+            } else {
+                slot.queued = false;
+                self.mailbox.ready.wake(slot_no as usize);
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        if self.clock_has_rung() {
+            // First, while those who wait still stand in their queues.
+            self.shed();
+            while let Some(slot_no) = self.large_queue.pop_front() {
+                self.slots[slot_no as usize].queued = false;
+                self.mailbox.ready.wake(slot_no as usize);
+            }
+            if self.shop.now.millis_since(self.swept) >= SWEEP_INTERVAL.as_millis() as u64 {
+                self.swept = self.shop.now;
+                self.sweep();
+            }
+            let waits = !(self.lease_queue.is_empty() && self.large_queue.is_empty());
+            self.set_clock(waits || self.drain.is_some());
+        }
+    }
+
+    /// The stall timeout, divided.
+    fn stall_millis(&self, pressure: u32) -> u32 {
+        let stall = self.shop.house.manners.stall_timeout.as_millis();
+        u32::try_from(stall).unwrap_or(u32::MAX) / pressure
+    }
+
+    /// While others wait, those who keep them waiting go: of the connections that have not got
+    /// on for long enough, the one that has not for longest. Once a tick, so a hundred a second.
+    fn shed(&mut self) {
+        let no_output = !self.lease_queue.is_empty() && !self.shop.leases.has_output();
+        // They may wait on another worker for what is held on this one.
+        let permits = &self.shop.house.permits;
+        let no_permit =
+            (permits.take_wanted() || !self.lease_queue.is_empty()) && permits.none_left();
+        if !(no_output || no_permit) {
+            return;
+        }
+        let (for_output, for_permit) = (
+            self.stall_millis(PRESSURE_ON_OUTPUT),
+            self.stall_millis(PRESSURE_ON_TRANSFER),
+        );
+        let now = self.shop.now;
+        let keeps_waiting = |slot: &Slot| {
+            let conn = slot.conn.as_ref()?;
+            let held = conn.held_millis(now)?;
+            let stalls = (no_output && conn.keeps_output() && held >= for_output)
+                || (no_permit && conn.has_transfer() && !slot.queued && held >= for_permit);
+            stalls.then_some(held)
+        };
+        let longest = (0..self.slots.len())
+            .filter_map(|slot_no| keeps_waiting(&self.slots[slot_no]).map(|held| (held, slot_no)))
+            .max();
+        if let Some((_, slot_no)) = longest {
+            self.shop.counters.stalls.add(1);
+            self.close(slot_no);
+        }
+    }
+
+    /// Closes who has held something for too long.
+    fn sweep(&mut self) {
+        let now = self.shop.now;
+        // Who waits for a buffer of ours is not the one who stalls.
+        for &slot_no in &self.lease_queue {
+            if let Some(conn) = &mut self.slots[slot_no as usize].conn {
+                conn.got_on(now);
+            }
+        }
+        let stall_millis = self.stall_millis(1);
+        let idle_timeout = self.shop.house.manners.idle_timeout;
+        let idle_millis = idle_timeout.map(|time| time.as_millis() as u64);
+        if self.shop.house.memory.are_sockets_over() {
+            self.relieve_kernel();
+        }
+        for slot_no in 0..self.slots.len() {
+            let Some(conn) = &self.slots[slot_no].conn else {
+                continue;
+            };
+            if conn.is_late() {
+                self.shop.counters.stalls.add(1);
+                self.close(slot_no);
+                continue;
+            }
+            let Some(held_millis) = conn.held_millis(now) else {
+                if idle_millis.is_some_and(|millis| u64::from(conn.quiet_millis(now)) >= millis) {
+                    self.shop.counters.idle_kicks.add(1);
+                    self.close(slot_no);
+                }
+                continue;
+            };
+            if conn.is_lingering() {
+                if held_millis >= LINGER_MILLIS {
+                    self.close(slot_no);
+                }
+            } else if held_millis >= stall_millis {
+                self.shop.counters.stalls.add(1);
+                self.close(slot_no);
+            }
+        }
+    }
+
+    /// The kernel holds too much for peers that do not read or are not read from: those that
+    /// have been stuck for longest are closed, about half of them; the next sweep looks again.
+    fn relieve_kernel(&mut self) {
+        let now = self.shop.now;
+        let stuck_for = |slot: &Slot| {
+            let conn = slot.conn.as_ref()?;
+            let millis = conn.quiet_millis(now);
+            (millis >= STUCK_MILLIS && conn.keeps_kernel_memory()).then_some(millis)
+        };
+        let Some(longest) = self.slots.iter().filter_map(stuck_for).max() else {
+            return;
+        };
+        for slot_no in 0..self.slots.len() {
+            let millis = stuck_for(&self.slots[slot_no]);
+            if millis.is_some_and(|millis| millis >= longest / 2) {
+                self.shop.counters.stalls.add(1);
+                self.close(slot_no);
+            }
+        }
+    }
+
+    fn clock_has_rung(&mut self) -> bool {
+        let mut cx = Context::from_waker(&self.clock_waker);
+        self.clock.as_mut().poll(&mut cx).is_ready()
+    }
+
+    fn set_clock(&mut self, hurried: bool) {
+        self.clock_is_hurried = hurried;
+        let interval = if hurried {
+            RETRY_INTERVAL
+        } else {
+            SWEEP_INTERVAL
+        };
+        self.clock.as_mut().reset(Instant::now() + interval);
+        // Polling registers the waker; it has not rung yet.
+        let _ = self.clock_has_rung();
+    }
+
+    fn hurry_clock(&mut self) {
+        if !self.clock_is_hurried {
+            self.set_clock(true);
+        }
+    }
+
+    fn begin_drain(&mut self) {
+        let house = self.shop.house;
+        let millis = u64::try_from(house.manners.drain_timeout.as_millis()).unwrap_or(u64::MAX);
+        self.drain = Some(Drain {
+            deadline: self.shop.now.plus_millis(millis),
+            // The runtime fetches up to 1,024 events before each pass.
+            passes_left: 2 + self.slots.len() / 1024,
+        });
+        self.hurry_clock();
+    }
+
+    /// While draining: says goodbye to whoever has no request waiting. True: nobody is left.
+    fn drained(&mut self) -> bool {
+        let Some(drain) = &mut self.drain else {
+            return false;
+        };
+        if drain.passes_left > 0 {
+            drain.passes_left -= 1;
+            // Another pass, after the runtime has looked for events.
+            self.mailbox.wake();
+            if drain.passes_left == 0 {
+                self.shop.finishing = true;
+                for slot_no in 0..self.slots.len() {
+                    if self.slots[slot_no].conn.is_some() {
+                        self.mailbox.ready.wake(slot_no);
+                    }
+                }
+            }
+            return false;
+        }
+        if self.shop.now >= drain.deadline {
+            for slot_no in 0..self.slots.len() {
+                self.close(slot_no);
+            }
+        }
+        self.free.len() == self.slots.len()
+    }
+}

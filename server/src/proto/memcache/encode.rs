@@ -1,0 +1,158 @@
+//! [`Reply`] → lines of memcached's protocol.
+
+use crate::proto::writer::{self, Writer};
+use crate::proto::{Facts, Fate, Refusal, Reply, Word};
+
+/// The version that clients are told, which they compare with memcached's: the one whose
+/// protocol this is, and who really speaks it.
+pub const VERSION: &str = concat!("1.6.45-flagstone-", env!("CARGO_PKG_VERSION"));
+
+/// `VALUE <key> <flags> <bytes>[ <cas>]\r\n`
+#[inline]
+pub fn value_head(key: &[u8], facts: &Facts, wants_cas: bool, room: &mut [u8]) -> Option<usize> {
+    let mut writer = Writer::new(room);
+    writer.put(b"VALUE ")?;
+    writer.put(key)?;
+    writer.put(b" ")?;
+    writer.number(u64::from(facts.client_flags))?;
+    writer.put(b" ")?;
+    writer.number(facts.value_len as u64)?;
+    if wants_cas {
+        writer.put(b" ")?;
+        writer.number(facts.cas?)?;
+    }
+    writer.put(b"\r\n")?;
+    Some(writer.len())
+}
+
+/// The answer to one key of a list.
+#[inline]
+pub fn values(reply: Reply<'_>, last: bool, room: &mut [u8]) -> Option<usize> {
+    match reply {
+        Reply::Missing if last => writer::words(b"END\r\n", room),
+        Reply::Missing => Some(0),
+        reply => words(reply, false, room),
+    }
+}
+
+/// The answer to anything else.
+#[inline]
+pub fn words(reply: Reply<'_>, quiet: bool, room: &mut [u8]) -> Option<usize> {
+    if quiet {
+        return Some(0);
+    }
+    let words: &[u8] = match reply {
+        Reply::Store { fate, .. } | Reply::Fate(fate) => match fate {
+            Fate::Done => b"STORED\r\n",
+            Fate::NotStored => b"NOT_STORED\r\n",
+            Fate::Exists => b"EXISTS\r\n",
+            Fate::Missing => b"NOT_FOUND\r\n",
+        },
+        Reply::Missing => b"NOT_FOUND\r\n",
+        Reply::Deleted => b"DELETED\r\n",
+        Reply::Touched => b"TOUCHED\r\n",
+        Reply::Flushed | Reply::Said(Word::Ok) => b"OK\r\n",
+        Reply::Said(Word::End) => b"END\r\n",
+        Reply::Said(Word::Noop) => b"MN\r\n",
+        Reply::Refused(refusal) => refused(refusal),
+        Reply::Said(Word::Version) => {
+            let mut writer = Writer::new(room);
+            writer.put(b"VERSION ")?;
+            writer.put(VERSION.as_bytes())?;
+            writer.put(b"\r\n")?;
+            return Some(writer.len());
+        }
+        Reply::Counted(number) => {
+            let mut writer = Writer::new(room);
+            writer.number(number)?;
+            writer.put(b"\r\n")?;
+            return Some(writer.len());
+        }
+        Reply::Stats(stats) => {
+            let mut writer = Writer::new(room);
+            for stat in stats {
+                writer.put(b"STAT ")?;
+                writer.stat(stat)?;
+                writer.put(b"\r\n")?;
+            }
+            return Some(writer.len());
+        }
+        Reply::Item(key, facts) => return item(key, &facts, room),
+        Reply::StatsEnd => b"END\r\n",
+        Reply::StatsReset => b"RESET\r\n",
+        // No command of this protocol is answered so.
+        Reply::Value { .. }
+        | Reply::Whole { .. }
+        | Reply::SecondsLeft(_)
+        | Reply::Number(..)
+        | Reply::Told(_) => b"ERROR\r\n",
+    };
+    writer::words(words, room)
+}
+
+/// One line of a dump. Keys may hold anything: what is not harmless in a URI is escaped.
+fn item(key: &[u8], facts: &Facts, room: &mut [u8]) -> Option<usize> {
+    let mut writer = Writer::new(room);
+    writer.put(b"key=")?;
+    for &byte in key {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            writer.put(&[byte])?;
+        } else {
+            let hex = |half: u8| b"0123456789ABCDEF"[usize::from(half)];
+            writer.put(&[b'%', hex(byte >> 4), hex(byte & 15)])?;
+        }
+    }
+    writer.put(b" exp=")?;
+    match facts.seconds_left {
+        None => writer.put(b"-1")?,
+        Some(unix) => writer.number(unix)?,
+    }
+    writer.put(b" la=")?;
+    writer.number(facts.idle_seconds)?;
+    writer.put(b" cas=")?;
+    writer.number(facts.cas.unwrap_or(0))?;
+    writer.put(if facts.read {
+        b" fetch=yes cls="
+    } else {
+        b" fetch=no cls="
+    })?;
+    writer.number(facts.class)?;
+    writer.put(b" size=")?;
+    writer.number(facts.item_bytes)?;
+    writer.put(b"\n")?;
+    Some(writer.len())
+}
+
+fn refused(refusal: Refusal) -> &'static [u8] {
+    match refusal {
+        Refusal::Malformed => b"ERROR\r\n",
+        Refusal::BadFormat => b"CLIENT_ERROR bad command line format\r\n",
+        Refusal::BadChunk => b"CLIENT_ERROR bad data chunk\r\n",
+        Refusal::BadLifetime => b"CLIENT_ERROR invalid exptime argument\r\n",
+        Refusal::BadDelta => b"CLIENT_ERROR invalid numeric delta argument\r\n",
+        Refusal::NotNumeric => b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n",
+        Refusal::TooLarge => b"SERVER_ERROR object too large for cache\r\n",
+        Refusal::NoSpace => b"SERVER_ERROR out of memory storing object\r\n",
+        Refusal::DuplicateFlag => b"CLIENT_ERROR duplicate flag\r\n",
+        Refusal::InvalidFlag => b"CLIENT_ERROR invalid flag\r\n",
+        Refusal::BadFlag => b"CLIENT_ERROR invalid or duplicate flag\r\n",
+        Refusal::BadToken => b"CLIENT_ERROR bad token in command line format\r\n",
+        Refusal::BadInitial => b"CLIENT_ERROR invalid numeric initial value\r\n",
+        Refusal::BadDeltaToken => b"CLIENT_ERROR invalid numeric delta value\r\n",
+        Refusal::TooManyFlags => b"CLIENT_ERROR options flags are too long\r\n",
+        Refusal::OpaqueTooLong => b"CLIENT_ERROR opaque token too long\r\n",
+        Refusal::BadKey => b"CLIENT_ERROR error decoding key\r\n",
+        Refusal::BadStoreMode => b"CLIENT_ERROR invalid mode for ms M token\r\n",
+        Refusal::BadCountMode => b"CLIENT_ERROR invalid mode for ma M token\r\n",
+        Refusal::Unauthenticated => b"CLIENT_ERROR unauthenticated\r\n",
+        Refusal::TokenTooLong => b"CLIENT_ERROR auth token too long\r\n",
+        Refusal::BadTermination => b"CLIENT_ERROR bad command line termination\r\n",
+        Refusal::BadLogin => b"CLIENT_ERROR bad authentication token format\r\n",
+        Refusal::LoginFailed => b"CLIENT_ERROR authentication failure\r\n",
+        Refusal::BadClass => b"BADCLASS invalid class id\r\n",
+        Refusal::BadShutdown => b"CLIENT_ERROR invalid shutdown mode\r\n",
+        Refusal::ShutdownNotEnabled => b"SERVER_ERROR: shutdown not enabled\r\n",
+        Refusal::NotKept => b"CLIENT_ERROR stats detail not allowed\r\n",
+        Refusal::FlushNotAllowed => b"CLIENT_ERROR flush_all not allowed\r\n",
+    }
+}

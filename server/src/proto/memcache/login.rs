@@ -1,0 +1,150 @@
+//! Logging in. For memcached's clients: a `set` of any key whose value is `user password`.
+//!
+//! ```text
+//!   set <anything> <anything> <anything> <bytes>\r\n
+//!   <user> <password>\r\n
+//! ```
+//!
+//! In the native protocol it is a line, `AUTH token`. Until one of them has succeeded, nothing
+//! else is understood.
+
+use super::decode::refuse;
+use super::words::Words;
+use crate::proto::scan::{is_http_line, newline, without_cr};
+use crate::proto::{
+    Command, Decoded, HEAD_BYTES_MAX, Inside, Refusal, Request, Tone, Tongue, Voice, number,
+};
+
+/// A longer token is nobody's.
+const TOKEN_BYTES_MAX: usize = 4096;
+/// A shorter line, its `\r` counted, is no `set`.
+const LINE_BYTES_MIN: usize = 6;
+
+/// Reads one request of a client who has not logged in.
+pub fn decode(bytes: &[u8], tongue: Tongue) -> Decoded<'_> {
+    let Some(end) = newline(bytes) else {
+        return if bytes.len() > HEAD_BYTES_MAX {
+            Decoded::HangUp(b"")
+        } else {
+            Decoded::More
+        };
+    };
+    let taken = end + 1;
+    let (line, _) = without_cr(&bytes[..end]);
+    if is_http_line(line) {
+        return Decoded::HangUp(b"");
+    }
+    let is_native = match tongue {
+        Tongue::Native => true,
+        Tongue::Auto => !bytes[0].is_ascii_lowercase(),
+        Tongue::Memcached => false,
+    };
+    if is_native {
+        let Some(token) = line
+            .strip_prefix(b"AUTH ")
+            .filter(|token| !token.is_empty())
+        else {
+            return refuse(Refusal::Unauthenticated, Tone::Native, taken);
+        };
+        return Decoded::Request(Request {
+            command: Command::Login {
+                user: b"",
+                password: token,
+            },
+            voice: Voice::Native,
+            taken,
+            inside: Inside::Line,
+        });
+    }
+    if end < LINE_BYTES_MIN {
+        return Decoded::HangUp(b"");
+    }
+    let mut words = Words::of(line);
+    let is_set = words.next() == Some(b"set");
+    let len = words.nth(3).and_then(number::parse_u32);
+    let (true, Some(len)) = (is_set, len) else {
+        return refuse(Refusal::Unauthenticated, Tone::Words, taken);
+    };
+    let len = len as usize;
+    if len > TOKEN_BYTES_MAX {
+        return refuse(Refusal::TokenTooLong, Tone::Words, taken);
+    }
+    let Some(block) = bytes.get(taken..taken + len + 2) else {
+        return Decoded::More;
+    };
+    let taken = taken + len + 2;
+    let (token, end) = block.split_at(len);
+    if end != b"\r\n" {
+        return refuse(Refusal::BadTermination, Tone::Words, taken);
+    }
+    let Some(at) = memchr::memchr(b' ', token) else {
+        return refuse(Refusal::BadLogin, Tone::Words, taken);
+    };
+    Decoded::Request(Request {
+        command: Command::Login {
+            user: &token[..at],
+            password: &token[at + 1..],
+        },
+        voice: Voice::Words { quiet: false },
+        taken,
+        inside: Inside::MemcachedLine,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(bytes: &[u8], expected: Command<'_>) {
+        match decode(bytes, Tongue::Auto) {
+            Decoded::Request(request) => {
+                assert_eq!((request.command, request.taken), (expected, bytes.len()));
+            }
+            other => panic!("{:?}: {other:?}", bytes.escape_ascii()),
+        }
+        for cut in 0..bytes.len() {
+            let begun = decode(&bytes[..cut], Tongue::Auto);
+            let refused = matches!(
+                begun,
+                Decoded::Request(Request {
+                    command: Command::Refuse(_),
+                    ..
+                })
+            );
+            assert!(begun == Decoded::More || refused, "cut at {cut}: {begun:?}");
+        }
+    }
+
+    #[test]
+    fn a_set_logs_in_and_nothing_else_does() {
+        let login = Command::Login {
+            user: b"me",
+            password: b"pass word",
+        };
+        check(b"set x 0 0 12\r\nme pass word\r\n", login);
+        let login = Command::Login {
+            user: b"",
+            password: b"s3cret",
+        };
+        check(b"AUTH s3cret\n", login);
+        check(b"AUTH s3cret\r\n", login);
+        for (line, refusal) in [
+            (&b"AUTH \n"[..], Refusal::Unauthenticated),
+            (b"AUTH\n", Refusal::Unauthenticated),
+            (&b"get foo\r\n"[..], Refusal::Unauthenticated),
+            (b"set x 0 0\r\n", Refusal::Unauthenticated),
+            (b"set x 0 0 -1\r\n", Refusal::Unauthenticated),
+            (b"set x 0 0 2147483646\r\n", Refusal::TokenTooLong),
+            (b"set x 0 0 2\r\nhi\r\n", Refusal::BadLogin),
+            (b"set x 0 0 2\r\nhiya", Refusal::BadTermination),
+            (b"GET foo\n", Refusal::Unauthenticated),
+            (b"FLUSH\n", Refusal::Unauthenticated),
+        ] {
+            check(line, Command::Refuse(refusal));
+        }
+        for stray in [&b"GET / HTTP/1.1\r\n"[..], b"a\r\n", &[b'x'; 3000]] {
+            assert_eq!(decode(stray, Tongue::Auto), Decoded::HangUp(b""));
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! memcached's text protocol, as version 1.6.45 speaks it.
+//!
+//! A command is a line that ends in `\n` (one `\r` before it is dropped), with words between
+//! spaces; stores have a block of data behind it, as long as the line says, and then `\r\n`.
+//! Replies end in `\r\n`.
+//!
+//! | file | what |
+//! |---|---|
+//! | `decode` | lines → commands; lists of keys, one key at a time |
+//! | `store` | lines with a block of data |
+//! | `encode` | replies → lines |
+//! | `login` | the one request of those who have not logged in |
+//! | `meta`, `meta_encode` | the same for the meta commands, which are made of flags |
+//! | `base64` | their keys that are not text |
+//!
+//! A list of keys is no command of its own: each key is, and [`Keys`] is what has to be
+//! remembered between two. So a list of any length is read, prefetched, executed and answered
+//! like a pipeline, in a buffer of fixed size.
+
+mod base64;
+pub mod decode;
+pub mod encode;
+pub mod login;
+pub mod meta;
+pub mod meta_encode;
+mod store;
+mod words;
+
+use super::Lifetime;
+
+/// What the line said before its keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// CAS numbers are wanted.
+    cas: bool,
+    /// Lifetimes are to be changed.
+    touch: Option<Lifetime>,
+}
+
+/// A relative lifetime is at most 30 days; what is longer counts from 1970.
+const RELATIVE_SECONDS_MAX: i32 = 60 * 60 * 24 * 30;
+
+/// What memcached's clients mean by a number for a lifetime.
+#[inline]
+fn lifetime(exptime: i32) -> Lifetime {
+    match exptime {
+        0 => Lifetime::Forever,
+        ..0 => Lifetime::Past,
+        1..=RELATIVE_SECONDS_MAX => Lifetime::Counted(exptime.unsigned_abs()),
+        _ => Lifetime::Until(exptime.unsigned_abs()),
+    }
+}

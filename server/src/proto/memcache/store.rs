@@ -1,0 +1,147 @@
+//! Lines with a block of data behind them.
+//!
+//! ```text
+//!   set <key> <flags> <exptime> <bytes> [noreply]\r\n
+//!   cas <key> <flags> <exptime> <bytes> <number> [noreply]\r\n
+//!   <bytes of data>\r\n
+//! ```
+//!
+//! The length is believed first: whatever else is wrong with the line, the block behind it is
+//! data and is skipped, so that nobody's values are executed as commands.
+
+use super::decode::refuse;
+use super::lifetime;
+use super::meta::{Meta, Verb};
+use super::words::Words;
+use crate::proto::{
+    Command, Decoded, How, Inside, KEY_BYTES_MAX, LongHead, Refusal, Request, Rest, Storing, Terms,
+    Tone, Voice, WHOLE_BYTES_MAX, number,
+};
+
+/// The longest block that can be announced, its end not counted.
+const BLOCK_BYTES_MAX: i64 = i32::MAX as i64 - 2;
+/// What ends a block.
+const END: &[u8; 2] = b"\r\n";
+
+/// What a verb stores over; `None` if it does not store.
+#[inline]
+pub fn verb(verb: &[u8]) -> Option<How> {
+    Some(match verb {
+        b"set" => How::Always,
+        b"add" => How::Absent,
+        b"replace" => How::Present,
+        b"append" => How::Behind,
+        b"prepend" => How::Before,
+        b"cas" => How::Same(0),
+        _ => return None,
+    })
+}
+
+/// Reads a line of `head` bytes at the front of `bytes`, and its block.
+#[inline]
+pub fn line<'a>(how: How, rest: &'a [u8], bytes: &'a [u8], head: usize) -> Decoded<'a> {
+    let mut words = Words::of(rest);
+    let [Some(key), Some(client_flags), Some(exptime), Some(len)] =
+        [words.next(), words.next(), words.next(), words.next()]
+    else {
+        return refuse(Refusal::BadFormat, Tone::Words, head);
+    };
+    let value_len = match number::parse_i64(len) {
+        Some(len @ 0..=BLOCK_BYTES_MAX) => len as usize,
+        _ => return refuse(Refusal::BadFormat, Tone::Words, head),
+    };
+    let quiet = words.end_quietly();
+    let voice = Voice::Words { quiet };
+    let how = match how {
+        How::Same(_) => words.next().and_then(number::parse_u64).map(How::Same),
+        how => Some(how),
+    };
+    // A number that is too long for 32 bits keeps its low ones, as in C.
+    let exptime = number::parse_i64(exptime).map(|exptime| exptime as i32);
+    let storing = match (
+        key.len() <= KEY_BYTES_MAX,
+        how,
+        number::parse_u32(client_flags),
+        exptime,
+    ) {
+        (true, Some(how), Some(client_flags), Some(exptime)) => Ok(Storing::Plain {
+            key,
+            terms: Terms {
+                how,
+                client_flags,
+                lifetime: lifetime(exptime),
+                too_long_drops: how == How::Always,
+            },
+        }),
+        _ => Err(Refusal::BadFormat),
+    };
+    block(storing, value_len, voice, bytes, head)
+}
+
+/// Reads the rest of an `ms` line: the length, then flags.
+pub fn meta<'a>(key: &'a [u8], mut words: Words<'a>, bytes: &'a [u8], head: usize) -> Decoded<'a> {
+    let value_len = match words.next().and_then(number::parse_i64) {
+        Some(len @ 0..=BLOCK_BYTES_MAX) => len as usize,
+        _ => return refuse(Refusal::BadFormat, Tone::Words, head),
+    };
+    let meta = Meta {
+        verb: Verb::Set,
+        key,
+        flags: words.rest(),
+    };
+    match meta.options() {
+        Ok(_) => block(
+            Ok(Storing::Meta(meta)),
+            value_len,
+            Voice::Meta(meta),
+            bytes,
+            head,
+        ),
+        // Told even to the quiet.
+        Err(refusal) => block(Err(refusal), value_len, Tone::Words.voice(), bytes, head),
+    }
+}
+
+/// What to do with a block of `value_len` bytes behind a line of `head` bytes.
+#[inline]
+fn block<'a>(
+    storing: Result<Storing<'a>, Refusal>,
+    value_len: usize,
+    voice: Voice<'a>,
+    bytes: &'a [u8],
+    head: usize,
+) -> Decoded<'a> {
+    let block_len = value_len + END.len();
+    let taken = head + block_len;
+    if let Some(block) = bytes.get(head..taken) {
+        let (value, end) = block.split_at(value_len);
+        let command = match storing {
+            Err(refusal) => Command::Refuse(refusal),
+            Ok(_) if end != END => Command::Refuse(Refusal::BadChunk),
+            Ok(storing) => storing.with(value),
+        };
+        return Decoded::Request(Request {
+            command,
+            voice,
+            taken,
+            inside: Inside::MemcachedLine,
+        });
+    }
+    if taken <= WHOLE_BYTES_MAX {
+        return Decoded::More;
+    }
+    Decoded::Long(match storing {
+        Ok(storing) => LongHead::Store {
+            storing,
+            value_len: Some(value_len),
+            voice,
+            taken: head,
+        },
+        Err(refusal) => LongHead::Skip {
+            refusal,
+            tone: voice.tone(),
+            rest: Rest::bytes(block_len),
+            taken: head,
+        },
+    })
+}

@@ -1,0 +1,99 @@
+//! Finding things in bytes.
+
+/// Where the first `\n` is. A wide scan (`memchr`), because a value of a megabyte is looked
+/// through too.
+#[inline]
+#[must_use]
+pub fn newline(bytes: &[u8]) -> Option<usize> {
+    memchr::memchr(b'\n', bytes)
+}
+
+/// A line without the one `\r` before its `\n`, and whether there was one.
+#[inline]
+#[must_use]
+pub fn without_cr(line: &[u8]) -> (&[u8], bool) {
+    match line {
+        [rest @ .., b'\r'] => (rest, true),
+        _ => (line, false),
+    }
+}
+
+/// `bytes` from its first byte that is no space.
+#[inline]
+#[must_use]
+pub fn skip_spaces(bytes: &[u8]) -> &[u8] {
+    let spaces = bytes.iter().take_while(|&&byte| byte == b' ').count();
+    &bytes[spaces..]
+}
+
+/// What stands before and behind the first space.
+#[inline]
+#[must_use]
+pub fn split_at_space(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = memchr::memchr(b' ', bytes)?;
+    Some((&bytes[..at], &bytes[at + 1..]))
+}
+
+/// Exactly `HTTP/` digit `.` digit.
+#[must_use]
+pub fn is_http_version(word: &[u8]) -> bool {
+    matches!(word, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+        if major.is_ascii_digit() && minor.is_ascii_digit())
+}
+
+/// Whether a line that is no valid request looks like the work of an HTTP client: its last
+/// word, which is not its only one, begins with `HTTP/`; or it begins with `Host:` in any
+/// case; or its verb is `POST`.
+///
+/// Browsers and fetch libraries can be talked into sending such lines to any port, with a
+/// body of the attacker's choice behind them. So the connection is closed at the first
+/// line that betrays one, before the body is looked at.
+#[must_use]
+pub fn is_http_line(line: &[u8]) -> bool {
+    let line = line.trim_ascii();
+    let last_word_at = memchr::memrchr(b' ', line).map_or(0, |at| at + 1);
+    (last_word_at > 0 && line[last_word_at..].starts_with(b"HTTP/"))
+        || line
+            .get(..5)
+            .is_some_and(|word| word.eq_ignore_ascii_case(b"host:"))
+        || line == b"POST"
+        || line.starts_with(b"POST ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_http_are_recognised() {
+        let table: &[(&[u8], bool)] = &[
+            (b"GET / HTTP/1.1", true),
+            (b"GET /a b HTTP/1.0", true),
+            (b"DELETE HTTP/1.1", true),
+            (b"PRI * HTTP/2.0", true),
+            (b"HEAD /x HTTP/1.1 ", true),
+            (b"Host: example.org", true),
+            (b"HOST:x", true),
+            (b"POST", true),
+            (b"POST /x", true),
+            (b"HTTP/1.1", false),
+            (b"HTTP/1.1 200 OK", false),
+            (b"GET a b", false),
+            (b"POSTPONE a", false),
+            (b"Hos", false),
+            (b"", false),
+            (b" ", false),
+        ];
+        for &(line, expected) in table {
+            assert_eq!(is_http_line(line), expected, "{:?}", line.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn an_http_version_is_exact() {
+        assert!(is_http_version(b"HTTP/1.1"));
+        assert!(!is_http_version(b"HTTP/1.10"));
+        assert!(!is_http_version(b"HTTP/1"));
+        assert!(!is_http_version(b"http/1.1"));
+    }
+}

@@ -1,0 +1,59 @@
+//! Which protocol a connection speaks, by its first bytes.
+//!
+//! | first bytes | decision |
+//! |---|---|
+//! | `0x16 0x03` | a TLS hello on a plain port: hang up |
+//! | `0x80`, `0x81` | memcached's binary protocol: hang up |
+//! | anything else | lines of text: see [`Codec`](super::Codec) |
+//!
+//! Decided once. HTTP is not decided here: it looks like a line of text until its end, so
+//! the decoders hang up on it, also later in a connection.
+
+/// What one who speaks RESP is told, in RESP, before we hang up. It is not spoken yet.
+pub const NOT_RESP: &[u8] =
+    b"-ERR Protocol error: RESP is not spoken here, only the native protocol and memcached's\r\n";
+
+/// What the first bytes say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sniffed {
+    /// Too few bytes to tell.
+    Undecided,
+    /// Text.
+    Text,
+    /// A protocol that is not spoken here.
+    HangUp,
+}
+
+/// Looks at the first bytes of a connection.
+#[must_use]
+pub fn sniff(first: &[u8]) -> Sniffed {
+    match first {
+        [] | [0x16] => Sniffed::Undecided,
+        [0x16, 0x03, ..] | [0x80 | 0x81, ..] => Sniffed::HangUp,
+        _ => Sniffed::Text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_bytes_decide() {
+        let table: &[(&[u8], Sniffed)] = &[
+            (b"", Sniffed::Undecided),
+            (b"\x16", Sniffed::Undecided),
+            (b"\x16\x03\x01\x02\x00", Sniffed::HangUp),
+            (b"\x16\n", Sniffed::Text),
+            (b"\x80\x00", Sniffed::HangUp),
+            (b"\x81", Sniffed::HangUp),
+            (b"G", Sniffed::Text),
+            (b"g", Sniffed::Text),
+            (b"\n", Sniffed::Text),
+            (b"*1\r\n", Sniffed::Text),
+        ];
+        for &(first, expected) in table {
+            assert_eq!(sniff(first), expected, "{:?}", first.escape_ascii());
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Writing words and numbers one behind the other into a room that may be too small.
+
+use super::number::Digits;
+use super::{Lead, Stat, StatValue};
+
+/// What was written so far.
+pub struct Writer<'r> {
+    room: &'r mut [u8],
+    len: usize,
+}
+
+impl<'r> Writer<'r> {
+    /// At the front of `room`.
+    #[inline]
+    pub fn new(room: &'r mut [u8]) -> Self {
+        Writer { room, len: 0 }
+    }
+
+    /// Appends bytes; `None` if they do not fit.
+    #[inline]
+    pub fn put(&mut self, bytes: &[u8]) -> Option<()> {
+        let end = self.len + bytes.len();
+        self.room.get_mut(self.len..end)?.copy_from_slice(bytes);
+        self.len = end;
+        Some(())
+    }
+
+    /// Appends a number in decimal.
+    #[inline]
+    pub fn number(&mut self, number: u64) -> Option<()> {
+        if number < 10 {
+            return self.put(&[b'0' + number as u8]);
+        }
+        self.put(Digits::of(number).as_bytes())
+    }
+
+    /// Appends a counter's name and value.
+    pub fn stat(&mut self, stat: &Stat<'_>) -> Option<()> {
+        match stat.lead {
+            Lead::None => {}
+            Lead::Number(number) => {
+                self.number(number)?;
+                self.put(b":")?;
+            }
+            Lead::Items(number) => {
+                self.put(b"items:")?;
+                self.number(number)?;
+                self.put(b":")?;
+            }
+        }
+        self.put(stat.name.as_bytes())?;
+        self.put(b" ")?;
+        match stat.value {
+            StatValue::Number(number) => self.number(number),
+            StatValue::Text(text) => self.put(text.as_bytes()),
+            StatValue::Micros(micros) => {
+                self.number(micros / 1_000_000)?;
+                self.put(b".")?;
+                // Six digits: the leading 1 keeps the zeros.
+                self.put(&Digits::of(1_000_000 + micros % 1_000_000).as_bytes()[1..])
+            }
+        }
+    }
+
+    /// How much was written.
+    #[inline]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing was.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+/// Writes `words` to the front of `room`.
+#[inline]
+pub fn words(words: &[u8], room: &mut [u8]) -> Option<usize> {
+    room.get_mut(..words.len())?.copy_from_slice(words);
+    Some(words.len())
+}

@@ -1,0 +1,569 @@
+//! The server as a whole: from settings to a running house, and out again.
+//!
+//! One thread is the house's own: it accepts, hears signals and maintains the cache. The
+//! workers are scoped threads of it, so they may borrow all that it owns, and it cannot end
+//! before they have.
+//!
+//! ```text
+//!   settings ─► plan ─► signals heard ─► cache open ─► workers warm ─► listening
+//!                                                                         │
+//!   exit ◄── workers joined ◄── each connection answered, FIN ◄── stop ◄──┘
+//! ```
+
+use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::AcqRel, Ordering::Acquire};
+use std::sync::mpsc;
+use std::thread;
+
+use flagstone_engine::{Cache, OpenError};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use crate::admin;
+use crate::cgroup::{Groups, Watch};
+use crate::config::{Config, Invalid};
+use crate::endpoint::{Endpoint, Place};
+use crate::governor::Governor;
+use crate::house::{House, Listen, Stage};
+use crate::logs;
+use crate::net::gate::{self, first_of};
+use crate::net::socket::Listening;
+use crate::net::worker::{self, Mailbox, park_once};
+use crate::plan::{ServerPlan, size_text};
+use crate::snapshot::Photographer;
+use crate::tls::Keeper;
+use crate::users::Users;
+
+/// A whole server.
+pub struct Server;
+
+/// A server in threads of this process. Dropping it shuts it down.
+pub struct Running {
+    places: Vec<Place>,
+    admin: Option<SocketAddr>,
+    stop: Arc<Notify>,
+    thread: Option<thread::JoinHandle<Result<(), StartError>>>,
+}
+
+/// Why a server did not start, or did not end well.
+#[derive(Debug)]
+pub enum StartError {
+    /// A setting cannot work.
+    Invalid(Invalid),
+    /// The cache's memory could not be had.
+    Open(OpenError),
+    /// An address could not be listened on.
+    Listen(Place, io::Error),
+    /// The admin pages' address could not be listened on.
+    Admin(SocketAddr, io::Error),
+    /// A thread, a runtime or a signal handler could not be had.
+    System(io::Error),
+}
+
+impl Server {
+    /// Starts a server in threads of this process, and returns when it is listening.
+    pub fn start(config: Config) -> Result<Running, StartError> {
+        let stop = Arc::new(Notify::new());
+        let heard = Arc::clone(&stop);
+        let (started, starts) = mpsc::channel();
+        let thread = thread::Builder::new()
+            .name("flagstone".to_owned())
+            .spawn(move || {
+                serve(
+                    &config,
+                    || Ok(Stop::Told(heard)),
+                    |places, admin, _| {
+                        let _ = started.send((places.to_vec(), admin));
+                    },
+                )
+            })
+            .map_err(StartError::System)?;
+        match starts.recv() {
+            Ok((places, admin)) => Ok(Running {
+                places,
+                admin,
+                stop,
+                thread: Some(thread),
+            }),
+            // The thread ended before it could say anything.
+            Err(mpsc::RecvError) => match thread.join() {
+                Ok(Err(error)) => Err(error),
+                Ok(Ok(())) => Err(StartError::System(io::ErrorKind::Interrupted.into())),
+                Err(panic) => std::panic::resume_unwind(panic),
+            },
+        }
+    }
+
+    /// Runs a server on this thread until SIGTERM or SIGINT, then drains it. A second signal
+    /// ends the process at once, with 128 and the signal's number.
+    pub fn run_until_signal(config: &Config) -> Result<(), StartError> {
+        serve(config, Stop::signals, |places, admin, plan| {
+            let places: Vec<String> = places.iter().map(Place::to_string).collect();
+            log::info!(
+                "version {} listening on {}, memory {}, workers {}, connections {}",
+                env!("CARGO_PKG_VERSION"),
+                places.join(", "),
+                size_text(plan.memory_bytes),
+                plan.worker_count,
+                plan.connections_max,
+            );
+            if let Some(admin) = admin {
+                log::info!("admin pages at http://{admin}/");
+            }
+            for line in plan.to_string().lines() {
+                log::info!(target: logs::TABLE, "{line}");
+            }
+        })
+    }
+}
+
+impl Running {
+    /// The (first) address it listens on, with the port that the system chose.
+    ///
+    /// # Panics
+    /// If it listens on Unix sockets only.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addrs().next().expect("a TCP port")
+    }
+
+    /// All addresses it listens on.
+    pub fn local_addrs(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.places.iter().filter_map(|place| match place {
+            Place::Tcp(address) => Some(*address),
+            Place::Unix(_) => None,
+        })
+    }
+
+    /// The address of the admin pages, if there are any.
+    #[must_use]
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// Stops accepting, answers what has arrived, closes every connection, and returns when
+    /// all threads have ended.
+    pub fn shutdown(mut self) -> Result<(), StartError> {
+        self.join()
+    }
+
+    fn join(&mut self) -> Result<(), StartError> {
+        self.stop.notify_one();
+        match self.thread.take().map(thread::JoinHandle::join) {
+            None => Ok(()),
+            Some(Ok(ended)) => ended,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            let _ = self.join();
+        } else {
+            self.stop.notify_one();
+        }
+    }
+}
+
+/// What makes a server stop.
+enum Stop {
+    /// [`Running::shutdown`].
+    Told(Arc<Notify>),
+    /// SIGTERM or SIGINT. SIGHUP is heard beside them: certificates are read again.
+    Signals {
+        terminate: Signal,
+        interrupt: Signal,
+        hangup: Signal,
+        tls: Option<Arc<Keeper>>,
+    },
+}
+
+impl Stop {
+    fn signals() -> io::Result<Self> {
+        Ok(Stop::Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            tls: None,
+        })
+    }
+
+    /// From now on SIGHUP reads these certificates again.
+    fn reloads(&mut self, keeper: Option<&Arc<Keeper>>) {
+        if let Stop::Signals { tls, .. } = self {
+            *tls = keeper.cloned();
+        }
+    }
+
+    /// Waits for a second signal. Who only tells may do so when a client has already asked.
+    async fn told_again(&mut self) -> i32 {
+        match self {
+            Stop::Told(_) => std::future::pending().await,
+            Stop::Signals { .. } => self.told().await,
+        }
+    }
+
+    /// Waits for it, and says which signal it was.
+    async fn told(&mut self) -> i32 {
+        match self {
+            Stop::Told(notify) => {
+                notify.notified().await;
+                0
+            }
+            Stop::Signals {
+                terminate,
+                interrupt,
+                hangup,
+                tls,
+            } => {
+                let terminated = async {
+                    terminate.recv().await;
+                    SignalKind::terminate().as_raw_value()
+                };
+                let interrupted = async {
+                    interrupt.recv().await;
+                    SignalKind::interrupt().as_raw_value()
+                };
+                let hung_up = async {
+                    loop {
+                        hangup.recv().await;
+                        read_again(tls.as_deref());
+                    }
+                };
+                first_of(first_of(terminated, interrupted), hung_up).await
+            }
+        }
+    }
+}
+
+/// What SIGHUP does. New connections see the new certificate, those there keep theirs.
+fn read_again(tls: Option<&Keeper>) {
+    match tls.map(Keeper::reload) {
+        None => log::info!("SIGHUP: there is nothing to read again"),
+        Some(Ok(())) => log::info!("SIGHUP: the certificate and its key were read again"),
+        Some(Err(invalid)) => log::warn!("SIGHUP: {invalid}; the old certificate stays"),
+    }
+}
+
+/// How many workers run, told also when one panics.
+struct Alive {
+    count: AtomicUsize,
+    changed: Notify,
+}
+
+struct LeaveOnDrop<'a>(&'a Alive);
+
+impl Drop for LeaveOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.count.fetch_sub(1, AcqRel);
+        self.0.changed.notify_one();
+    }
+}
+
+impl Alive {
+    /// Waits until at most `count` workers run.
+    async fn at_most(&self, count: usize) {
+        while self.count.load(Acquire) > count {
+            self.changed.notified().await;
+        }
+    }
+}
+
+/// Runs a whole server on this thread until told to stop. `started` is told where it listens.
+fn serve(
+    config: &Config,
+    stop: impl FnOnce() -> io::Result<Stop>,
+    started: impl FnOnce(&[Place], Option<SocketAddr>, &ServerPlan),
+) -> Result<(), StartError> {
+    let plan = ServerPlan::new(config, random_seed()).map_err(StartError::Invalid)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(StartError::System)?;
+    let _entered = runtime.enter();
+    // Signals are heard before the arena is touched: prefaulting a large one takes seconds,
+    // and a signal meanwhile must end in a drain too.
+    let mut stop = stop().map_err(StartError::System)?;
+    raise_open_files_limit();
+    // An address in use is found out before anything expensive, too.
+    let tls = Keeper::of(config).map_err(StartError::Invalid)?;
+    stop.reloads(tls.as_ref());
+    let (listeners, places) = listen_on(config, tls.as_ref())?;
+    let (admin, admin_address) = match config.admin {
+        Some(address) => listen_for_admin(address).map(|(l, a)| (Some(l), Some(a)))?,
+        None => (None, None),
+    };
+    let mut listen = Listen::new(&places, config.unix_mode);
+    let users = Users::of(config).map_err(StartError::Invalid)?;
+    if let Some(path) = config
+        .auth_file
+        .as_ref()
+        .or(config.auth_token_file.as_ref())
+    {
+        listen.auth_file = path.display().to_string();
+    }
+    // Prefaulting a large arena takes seconds: whoever asks meanwhile is told.
+    let cache = while_starting(admin.as_ref(), || Cache::open(plan.engine.clone()))
+        .map_err(StartError::Open)?;
+    let mut house = House::new(&cache, &plan, config.manners(), &listen, &users);
+    house.tls = tls;
+    let house = house;
+    let (watch, limit_bytes) = match &config.cgroup_root {
+        Some(root) => watch_limit(root),
+        None => (None, None),
+    };
+    let governor = Governor::new(&house, watch, limit_bytes);
+    let mailboxes: Vec<Mailbox> = (0..plan.worker_count)
+        .map(|_| Mailbox::new(plan.worker.slot_count))
+        .collect();
+    let alive = Alive {
+        count: AtomicUsize::new(0),
+        changed: Notify::new(),
+    };
+    park_once();
+    let admin_over = Notify::new();
+    let served = thread::scope(|scope| {
+        let _admin_ends = NotifyOnDrop(&admin_over);
+        if let Some(listener) = &admin {
+            let (house, over) = (&house, &admin_over);
+            thread::Builder::new()
+                .name("admin".to_owned())
+                .spawn_scoped(scope, move || {
+                    let photographer = Photographer::new(house);
+                    warn_of_admin(admin::run(listener, Some(&photographer), over));
+                })
+                .map_err(StartError::System)?;
+        }
+        let (warm, warmed) = mpsc::channel::<()>();
+        let spawned = mailboxes.iter().enumerate().try_for_each(|(no, mailbox)| {
+            let (house, alive, warm) = (&house, &alive, warm.clone());
+            alive.count.fetch_add(1, AcqRel);
+            let leaves = LeaveOnDrop(alive);
+            thread::Builder::new()
+                .name(format!("worker-{no}"))
+                .spawn_scoped(scope, move || {
+                    let _leaves = leaves;
+                    worker::run(house, mailbox, no, || drop(warm));
+                })
+                .map(drop)
+                .map_err(StartError::System)
+        });
+        drop(warm);
+        // Nobody sends: it ends when the last worker is warm and drops its end.
+        let _ = warmed.recv();
+        let served = spawned.and_then(|()| {
+            house.set_stage(Stage::Ready);
+            started(&places, admin_address, &plan);
+            warn_of_open_files(&plan);
+            if config.huge_pages {
+                warn_of_huge_pages();
+            }
+            let open = gate::run(listeners, &house, &governor, &mailboxes);
+            let stopped = async {
+                let all = plan.worker_count;
+                let asked = async {
+                    house.shutdown.notified().await;
+                    SignalKind::interrupt().as_raw_value()
+                };
+                let told = async {
+                    let number = first_of(stop.told(), asked).await;
+                    house.set_stage(Stage::Leaving);
+                    // Who presses Ctrl-C or asks for a shutdown does not want to wait.
+                    if number != SignalKind::interrupt().as_raw_value() {
+                        first_of(sleep(config.drain_delay), end_at_once(&mut stop)).await;
+                    }
+                    Ok(())
+                };
+                let failed = async {
+                    alive.at_most(all - 1).await;
+                    Err(io::Error::other("a worker ended before its time"))
+                };
+                first_of(told, failed).await
+            };
+            runtime
+                .block_on(first_of(open, stopped))
+                .map_err(StartError::System)
+        });
+        house.drain();
+        mailboxes.iter().for_each(Mailbox::wake);
+        house.set_stage(Stage::Leaving);
+        runtime.block_on(first_of(alive.at_most(0), end_at_once(&mut stop)));
+        served
+    });
+    // Every test that shuts a server down asks its cache whether each chunk is where it belongs.
+    debug_assert_eq!(cache.audit().map(|_| ()), Ok(()));
+    served
+}
+
+/// Ends the process at a second signal.
+async fn end_at_once(stop: &mut Stop) {
+    let number = stop.told_again().await;
+    log::info!("a second signal, ending at once");
+    std::process::exit(128 + number);
+}
+
+fn listen_for_admin(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    admin::listen(address)
+        .and_then(|listener| {
+            let address = listener.local_addr()?;
+            Ok((listener, address))
+        })
+        .map_err(|error| StartError::Admin(address, error))
+}
+
+/// Does `work` while the admin pages say that the server is starting.
+fn while_starting<R>(admin: Option<&TcpListener>, work: impl FnOnce() -> R) -> R {
+    let Some(listener) = admin else {
+        return work();
+    };
+    let over = Notify::new();
+    thread::scope(|scope| {
+        // Without this thread nobody is told, which is no reason not to start.
+        let _ = thread::Builder::new()
+            .name("admin".to_owned())
+            .spawn_scoped(scope, || warn_of_admin(admin::run(listener, None, &over)));
+        let _over = NotifyOnDrop(&over);
+        work()
+    })
+}
+
+fn warn_of_admin(ended: io::Result<()>) {
+    if let Err(error) = ended {
+        log::warn!("no admin pages: {error}");
+    }
+}
+
+/// Also when a panic passes by.
+struct NotifyOnDrop<'n>(&'n Notify);
+
+impl Drop for NotifyOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+fn listen_on(
+    config: &Config,
+    tls: Option<&Arc<Keeper>>,
+) -> Result<(Vec<Listening>, Vec<Place>), StartError> {
+    let listen_on = |endpoint: &Endpoint| {
+        let buffer_bytes = config.socket_buffer_bytes;
+        let listening = Listening::open(endpoint, buffer_bytes, config.unix_mode, tls)?;
+        let place = listening.place()?;
+        Ok((listening, place))
+    };
+    config
+        .listen
+        .iter()
+        .map(|endpoint| {
+            listen_on(endpoint).map_err(|error| StartError::Listen(endpoint.place.clone(), error))
+        })
+        .collect()
+}
+
+/// The limit, and how it is followed. What cannot be read is not followed: whoever made the
+/// settings has decided whether that matters.
+fn watch_limit(root: &Path) -> (Option<Watch>, Option<u64>) {
+    let read = Groups::find(root).and_then(|groups| Ok((groups.limit_bytes()?, groups.watch())));
+    match read {
+        Ok((limit_bytes, watch)) => (Some(watch), limit_bytes),
+        Err(error) => {
+            log::warn!("{error}: the container's limit is not followed");
+            (None, None)
+        }
+    }
+}
+
+/// Files that are not connections: listeners, runtimes, what the governor reads, those being
+/// shown out.
+const FILES_BESIDE: u64 = 128;
+
+/// Who allows fewer open files than connections should know.
+fn warn_of_open_files(plan: &ServerPlan) {
+    let Some(files) = getrlimit(Resource::Nofile).current else {
+        return;
+    };
+    let connections = plan.connections_max as u64;
+    let needed = connections + FILES_BESIDE + 8 * plan.worker_count as u64;
+    if files < needed {
+        log::warn!(
+            "only {files} open files are allowed, which is not enough for \
+             {connections} connections: raise the limit to {needed} (ulimit -n, or docker run \
+             --ulimit nofile={needed}:{needed}), or lower --max-connections"
+        );
+    }
+}
+
+/// Huge pages are advice that the kernel may not take: the cache works without, so this is no
+/// refusal.
+fn warn_of_huge_pages() {
+    let path = "/sys/kernel/mm/transparent_hugepage/enabled";
+    let why = match std::fs::read_to_string(path) {
+        Ok(enabled) if enabled.contains("[never]") => "it says never".to_owned(),
+        Ok(_) => return,
+        Err(error) => error.to_string(),
+    };
+    log::warn!(
+        "--huge-pages cannot be had here ({path}: {why}): small pages are used; set \
+         that file to madvise, or leave --huge-pages out"
+    );
+}
+
+/// Every connection is an open file. Some runtimes start processes with a soft limit of
+/// 1,024 and a far higher hard one, which a process may raise itself to.
+fn raise_open_files_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    // If that fails, accepting backs off when the files run out.
+    let _ = setrlimit(Resource::Nofile, raised);
+}
+
+/// Keys must not be choosable so that they collide. The standard library already asks the
+/// system for randomness for its own maps, for the same reason.
+fn random_seed() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Invalid(invalid) => invalid.fmt(f),
+            StartError::Open(error @ OpenError::File(_, why)) => {
+                write!(f, "--arena: {error}")?;
+                match why.kind() {
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => f.write_str(
+                        ": its file is allocated whole at the start; make room there, name \
+                         another place, or lower --memory",
+                    ),
+                    _ => f.write_str(": name a file that can be written, or use --arena mmap"),
+                }
+            }
+            StartError::Open(error @ OpenError::Memory(_)) => {
+                write!(f, "--memory: {error}: lower it, or --memory-max")
+            }
+            StartError::Listen(place, error) => {
+                write!(f, "--listen {place}: cannot listen there: {error}")
+            }
+            StartError::Admin(address, error) => write!(
+                f,
+                "--admin {address}: cannot listen there: {error}: name another address, or none"
+            ),
+            StartError::System(error) => write!(f, "cannot serve: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}

@@ -1,0 +1,193 @@
+//! The server at one moment, as numbers: what the admin pages are made of.
+//!
+//! Taking one costs the data path next to nothing: the counters are read where they lie, the
+//! engine is asked for its sums (a short lock a shard), and how the classes stand, which
+//! takes a look at every page, is asked at most once a second, however many ask.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use flagstone_engine::{ClassStats, Stats, Tick};
+use rustix::process::{Resource, getrlimit};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::allocations::{self, During};
+use crate::house::{BoardFigures, Clock, House, Stage};
+use crate::latency::{Distribution, distributions};
+use crate::metrics::Totals;
+
+/// What the classes hold is asked of the engine no more often than this.
+const CLASSES_FRESH_MILLIS: u64 = 1000;
+
+/// See the module's head.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub stage: Stage,
+    pub uptime_millis: u64,
+    /// When the server started, in seconds since the beginning of 1970.
+    pub started_unix: u64,
+    /// For how long some thread has shown no sign of life.
+    pub silent_for: Duration,
+    pub totals: Totals,
+    pub engine: Stats,
+    pub classes: Rc<[Class]>,
+    pub memory: BoardFigures,
+    pub memory_bytes_max: u64,
+    pub socket_bytes_max: u64,
+    /// The plan's lines.
+    pub plan: Rc<[(String, u64)]>,
+    pub workers: u64,
+    pub connections: u64,
+    pub connections_max: u64,
+    pub connections_allowed: u64,
+    pub turned_away: u64,
+    /// Connections with TLS, if there is a port for them.
+    pub tls_connections: Option<u64>,
+    pub allocations: [(&'static str, u64); During::ALL.len()],
+    pub latencies: Vec<Distribution>,
+    pub process: ProcessFigures,
+}
+
+/// One size class.
+#[derive(Clone, Copy, Debug)]
+pub struct Class {
+    pub stats: ClassStats,
+    /// How long ago its oldest items came, about.
+    pub tail_age_millis: u64,
+}
+
+/// What the kernel says about the process.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProcessFigures {
+    pub cpu_millis: u64,
+    pub resident_bytes: u64,
+    pub open_files: u64,
+    pub open_files_max: u64,
+}
+
+/// Takes snapshots.
+pub struct Photographer<'h> {
+    house: &'h House<'h>,
+    plan: Rc<[(String, u64)]>,
+    started_unix: u64,
+    classes: RefCell<Option<(Tick, Rc<[Class]>)>>,
+}
+
+impl<'h> Photographer<'h> {
+    pub fn new(house: &'h House<'h>) -> Self {
+        let lines = house.plan.lines().iter();
+        let now = clock_gettime(ClockId::Realtime).tv_sec;
+        let uptime = house.clock.now().millis_since(Clock::EPOCH) / 1000;
+        Photographer {
+            house,
+            plan: lines
+                .map(|line| (line.name.clone(), line.bytes as u64))
+                .collect(),
+            started_unix: u64::try_from(now).unwrap_or(0).saturating_sub(uptime),
+            classes: RefCell::new(None),
+        }
+    }
+
+    /// Where the server is in its life, and for how long a thread has been silent.
+    pub fn health(&self) -> (Stage, Duration) {
+        let now = self.house.clock.now();
+        (self.house.stage(), self.house.silent_for(now))
+    }
+
+    /// The server now.
+    pub fn take(&self) -> Rc<Snapshot> {
+        let now = self.house.clock.now();
+        let house = self.house;
+        let engine = house.cache.stats();
+        let (stage, silent_for) = self.health();
+        Rc::new(Snapshot {
+            stage,
+            uptime_millis: now.millis_since(Clock::EPOCH),
+            started_unix: self.started_unix,
+            silent_for,
+            totals: house.totals(),
+            engine,
+            classes: self.classes(now, engine.inserted_bytes),
+            memory: house.memory.figures(),
+            memory_bytes_max: house.plan.memory_bytes_max as u64,
+            socket_bytes_max: house.plan.socket_bytes as u64,
+            plan: Rc::clone(&self.plan),
+            workers: house.plan.worker_count as u64,
+            connections: house.connections() as u64,
+            connections_max: house.plan.connections_max as u64,
+            connections_allowed: house.connections_allowed() as u64,
+            turned_away: house.turned_away(),
+            tls_connections: house.tls.as_ref().map(|tls| tls.taken() as u64),
+            allocations: During::ALL.map(|(during, name)| (name, allocations::count(during))),
+            latencies: distributions(house.all_latencies()),
+            process: ProcessFigures::read(),
+        })
+    }
+
+    fn classes(&self, now: Tick, inserted_bytes: u64) -> Rc<[Class]> {
+        let mut last = self.classes.borrow_mut();
+        if let Some((at, classes)) = &*last
+            && now.millis_since(*at) < CLASSES_FRESH_MILLIS
+        {
+            return Rc::clone(classes);
+        }
+        let mut fresh = Vec::new();
+        self.house.cache.classes(|stats| {
+            if stats.pages > 0 || stats.evictions > 0 {
+                fresh.push(Class {
+                    stats,
+                    tail_age_millis: 0,
+                });
+            }
+        });
+        // The engine's locks and this one are never held together.
+        let pace = self.house.pace.lock();
+        for class in &mut fresh {
+            class.tail_age_millis =
+                pace.age_millis(now, inserted_bytes, class.stats.tail_age_bytes);
+        }
+        drop(pace);
+        let fresh: Rc<[Class]> = fresh.into();
+        *last = Some((now, Rc::clone(&fresh)));
+        fresh
+    }
+}
+
+impl Snapshot {
+    /// The age of what is being evicted: of the items that would have to go next, the
+    /// youngest, over the classes that have had to let items go. `None` before that.
+    pub fn eviction_age_millis(&self) -> Option<u64> {
+        let evicting = self.classes.iter().filter(|class| {
+            let stats = &class.stats;
+            stats.evictions > 0 && stats.items_probation + stats.items_main > 0
+        });
+        evicting.map(|class| class.tail_age_millis).min()
+    }
+
+    /// What is left under the container's limit; `None` without one.
+    pub fn headroom_bytes(&self) -> Option<u64> {
+        let memory = &self.memory;
+        (memory.limit_bytes > 0).then(|| memory.limit_bytes.saturating_sub(memory.usage_bytes))
+    }
+}
+
+impl ProcessFigures {
+    fn read() -> Self {
+        let cpu = clock_gettime(ClockId::ProcessCPUTime);
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        // `VmRSS:      1234 kB`
+        let resident_kib = status.lines().find_map(|line| {
+            let size = line.strip_prefix("VmRSS:")?.strip_suffix("kB")?;
+            size.trim().parse::<u64>().ok()
+        });
+        ProcessFigures {
+            cpu_millis: cpu.tv_sec as u64 * 1000 + cpu.tv_nsec as u64 / 1_000_000,
+            resident_bytes: resident_kib.unwrap_or(0) * 1024,
+            // The kernel has this number without counting; older ones say 0, and then it is
+            // not told.
+            open_files: std::fs::metadata("/proc/self/fd").map_or(0, |dir| dir.len()),
+            open_files_max: getrlimit(Resource::Nofile).current.unwrap_or(0),
+        }
+    }
+}

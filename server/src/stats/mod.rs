@@ -1,0 +1,42 @@
+//! Counters and settings, told to those who ask.
+//!
+//! Each protocol has names of its own for them. Whoever tells is given them a few at a time, and
+//! may say that there is no room for more.
+
+mod memcached;
+mod native;
+
+use flagstone_engine::Tick;
+
+use crate::house::House;
+use crate::proto::{Reply, Topic};
+
+/// Tells what is asked, one reply after the other; `None` as soon as `tell` has no room.
+pub fn tell(
+    house: &House<'_>,
+    topic: Topic,
+    now: Tick,
+    tell: &mut dyn FnMut(Reply<'_>) -> Option<()>,
+) -> Option<()> {
+    match topic {
+        Topic::Native => tell(Reply::Stats(&native::stats(house, now)))?,
+        Topic::Classes => native::classes(house, now, tell)?,
+        Topic::General => {
+            let stats = memcached::general(house, now);
+            let unasked = usize::from(house.manners.idle_timeout.is_none());
+            tell(Reply::Stats(&stats[..stats.len() - unasked]))?;
+        }
+        Topic::Settings => tell(Reply::Stats(&memcached::settings(house)))?,
+        Topic::Items => memcached::items(house, now, tell)?,
+        Topic::Slabs => memcached::slabs(house, tell)?,
+        Topic::Sizes => tell(Reply::Stats(&memcached::SIZES))?,
+        Topic::Conns => memcached::conns(house, tell)?,
+        Topic::Reset => {
+            // Nothing is told before: it is done once.
+            tell(Reply::StatsReset)?;
+            *house.reset.lock() = (house.totals(), house.cache.stats());
+            return Some(());
+        }
+    }
+    tell(Reply::StatsEnd)
+}

@@ -1,0 +1,216 @@
+//! Who may log in: a file with a line `user:password` for each, a file with a token, or both.
+//!
+//! The native protocol sends a token (`AUTH token`); memcached's fake `set` sends a user and
+//! a password, and a token is a password that goes with any name.
+//!
+//! Read once, at the start. A name and a password are compared as a whole, and with every user,
+//! in a time that depends on what was sent alone: it says neither whether a name is known nor
+//! how much of a password was right.
+
+use std::fs;
+use std::path::Path;
+
+use crate::config::{Config, Invalid};
+
+/// More users than this are better kept elsewhere.
+const USERS_MAX: usize = 64;
+/// A longer line is a mistake.
+const LINE_BYTES_MAX: usize = 1024;
+
+/// Those who may log in.
+#[derive(Clone, Debug, Default)]
+pub struct Users {
+    /// Names and passwords, none of them empty.
+    users: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Not empty either.
+    tokens: Vec<Vec<u8>>,
+}
+
+impl Users {
+    /// Reads the files that the settings name.
+    pub fn of(config: &Config) -> Result<Self, Invalid> {
+        let mut users = match &config.auth_file {
+            Some(path) => Self::read(path)?,
+            None => Self::default(),
+        };
+        if let Some(path) = &config.auth_token_file {
+            users.tokens = read_tokens(path)?;
+        }
+        Ok(users)
+    }
+
+    /// Reads the file of the setting `--auth-file`.
+    fn read(path: &Path) -> Result<Self, Invalid> {
+        let refuse = |why: String| Err(Invalid::new("--auth-file", path.display(), why));
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) => return refuse(format!("cannot be read: {error}")),
+        };
+        let mut users = Vec::new();
+        for (no, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if line.is_empty() {
+                continue;
+            }
+            // The line itself is a secret, and is not repeated.
+            match line.iter().position(|&byte| byte == b':') {
+                Some(at) if at > 0 && at + 1 < line.len() && line.len() <= LINE_BYTES_MAX => {
+                    users.push((line[..at].to_vec(), line[at + 1..].to_vec()));
+                }
+                _ => {
+                    return refuse(format!("has no user:password in line {}", no + 1));
+                }
+            }
+        }
+        if users.is_empty() || users.len() > USERS_MAX {
+            return refuse(format!(
+                "names {} users: 1 to {USERS_MAX} work",
+                users.len()
+            ));
+        }
+        Ok(Users {
+            users,
+            tokens: Vec::new(),
+        })
+    }
+
+    /// Nobody has to log in.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.users.is_empty() && self.tokens.is_empty()
+    }
+
+    /// Whether this is the password of this user, or a token.
+    #[must_use]
+    pub fn know(&self, user: &[u8], password: &[u8]) -> bool {
+        // No branch on a secret: `|` and `&`, not `||` and `&&`.
+        let is_user = self.users.iter().fold(false, |known, (name, secret)| {
+            known | (is_same(name, user) & is_same(secret, password))
+        });
+        let is_token = |known, token: &Vec<u8>| known | is_same(token, password);
+        self.tokens.iter().fold(is_user, is_token)
+    }
+}
+
+/// Reads the file of the setting `--auth-token-file`: a token a line, so that an old one may be
+/// good for as long as its clients need.
+fn read_tokens(path: &Path) -> Result<Vec<Vec<u8>>, Invalid> {
+    let refuse = |why: String| Err(Invalid::new("--auth-token-file", path.display(), why));
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) => return refuse(format!("cannot be read: {error}")),
+    };
+    let lines = bytes.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
+    let lines = lines.enumerate().filter(|(_, line)| !line.is_empty());
+    let mut tokens = Vec::new();
+    for (no, token) in lines {
+        // The token itself is a secret, and is not repeated.
+        if token.len() > LINE_BYTES_MAX || token.iter().any(|byte| !byte.is_ascii_graphic()) {
+            return refuse(format!(
+                "has a line {} that is no token: up to {LINE_BYTES_MAX} visible ASCII characters \
+                 without spaces work",
+                no + 1
+            ));
+        }
+        tokens.push(token.to_vec());
+    }
+    if tokens.is_empty() || tokens.len() > USERS_MAX {
+        let count = tokens.len();
+        return refuse(format!(
+            "has {count} tokens, a line each: 1 to {USERS_MAX} work"
+        ));
+    }
+    Ok(tokens)
+}
+
+/// Compares in a time that depends on `given` alone.
+#[inline(never)]
+fn is_same(secret: &[u8], given: &[u8]) -> bool {
+    let mut differences = secret.len() ^ given.len();
+    for (no, byte) in given.iter().enumerate() {
+        let other = secret[no % secret.len()];
+        differences |= usize::from(std::hint::black_box(other ^ byte));
+    }
+    differences == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn users(text: &str) -> Result<Users, Invalid> {
+        let path = std::env::temp_dir().join(format!(
+            "flagstone-users-{}-{:?}",
+            std::process::id(),
+            std::thread::current().id()
+        ));
+        fs::write(&path, text).expect("writes");
+        let users = Users::read(&path);
+        let _ = fs::remove_file(&path);
+        users
+    }
+
+    #[test]
+    fn those_in_the_file_may_log_in_and_nobody_else() {
+        let users = users("foo:bar\r\n\nbaaaz:qu ux:x").expect("valid");
+        for (user, password, known) in [
+            ("foo", "bar", true),
+            ("baaaz", "qu ux:x", true),
+            ("foo", "qu ux:x", false),
+            ("foo", "barbar", false),
+            ("foo", "ba", false),
+            ("foo", "", false),
+            ("", "bar", false),
+            ("fo", "bar", false),
+        ] {
+            let is_known = users.know(user.as_bytes(), password.as_bytes());
+            assert_eq!(is_known, known, "{user} {password}");
+        }
+        assert!(!Users::default().know(b"", b""));
+    }
+
+    #[test]
+    fn a_token_is_a_password_for_any_name() {
+        let path = std::env::temp_dir().join(format!("flagstone-tokens-{}", std::process::id()));
+        let with = |text: &str| {
+            fs::write(&path, text).expect("writes");
+            Users::of(&Config {
+                auth_token_file: Some(path.clone()),
+                ..Config::default()
+            })
+        };
+        let users = with(" s3cret\r\n\nolder\n").expect("valid");
+        assert!(!users.is_empty());
+        for (user, password, known) in [
+            ("", "s3cret", true),
+            ("anybody", "s3cret", true),
+            ("", "older", true),
+            ("", "s3cre", false),
+            ("", "s3crets3cret", false),
+            ("", "", false),
+            ("s3cret", "", false),
+        ] {
+            let is_known = users.know(user.as_bytes(), password.as_bytes());
+            assert_eq!(is_known, known, "{user} {password}");
+        }
+        for (text, why) in [
+            ("", "has 0 tokens, a line each: 1 to 64 work"),
+            ("a\ntwo words\n", "has a line 2 that is no token: "),
+        ] {
+            let refused = with(text).expect_err("refused").to_string();
+            assert!(
+                refused.starts_with("--auth-token-file ") && refused.contains(why),
+                "{refused}"
+            );
+        }
+        let _ = fs::remove_file(&path);
+    }
+
+    #[test]
+    fn a_file_that_lets_nobody_in_is_refused() {
+        for text in ["", "\n", "foo", ":bar", "foo:"] {
+            assert!(users(text).is_err(), "{text:?}");
+        }
+        assert!(Users::read(Path::new("/flagstone/no/such/file")).is_err());
+    }
+}

@@ -1,0 +1,371 @@
+//! The admin pages: what they say, that it is true, and that they stay small whoever calls.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use common::http::{self, get, request, sample};
+use common::{connect, exchange, small_config, start_with, wait_until};
+use flagstone_server::{Config, Running};
+
+fn config() -> Config {
+    Config {
+        admin: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+        ..small_config()
+    }
+}
+
+fn admin(server: &Running) -> SocketAddr {
+    server.admin_addr().expect("has admin pages")
+}
+
+fn metric(server: &Running, name: &str) -> f64 {
+    let metrics = get(admin(server), "/metrics").body;
+    sample(&metrics, name).unwrap_or_else(|| panic!("no {name} in {metrics}"))
+}
+
+/// Everything that has a metric happens.
+fn stir(server: &Running) {
+    let mut client = connect(server);
+    exchange(
+        &mut client,
+        b"PUT a 1\nGET a\nGET b\n",
+        b"OK\n1\nNOTFOUND\n",
+    );
+    exchange(
+        &mut client,
+        b"PUTEX c 100 x\nTTL c\nDEL c\n",
+        b"OK\n100\nOK\n",
+    );
+    exchange(&mut client, b"WHAT\n", b"ERROR\n");
+    let value = "v".repeat(5000);
+    for key in 0..12_000 {
+        let put = format!("PUT key{key} {value}\n");
+        exchange(&mut client, put.as_bytes(), b"OK\n");
+    }
+}
+
+#[test]
+fn every_page_is_there_and_nothing_else() {
+    let server = start_with(config());
+    let address = admin(&server);
+    for (path, status, content_type, body) in [
+        ("/livez", 200, "text/plain; charset=utf-8", "ok\n"),
+        ("/readyz", 200, "text/plain; charset=utf-8", "ready\n"),
+        (
+            "/readyz?verbose",
+            200,
+            "text/plain; charset=utf-8",
+            "ready\n",
+        ),
+        ("/", 200, "text/html; charset=utf-8", "<!doctype html>"),
+        ("/stats", 200, "application/json", "{\"version\":"),
+        (
+            "/metrics",
+            200,
+            "text/plain; version=0.0.4; charset=utf-8",
+            "# HELP flagstone_build_info",
+        ),
+        (
+            "/favicon.ico",
+            404,
+            "text/plain; charset=utf-8",
+            "there are /",
+        ),
+        ("/metrics/", 404, "text/plain; charset=utf-8", "there are /"),
+    ] {
+        let answer = get(address, path);
+        assert_eq!(answer.status, status, "{path}");
+        assert!(
+            answer
+                .head
+                .contains(&format!("content-type: {content_type}\r\n")),
+            "{path}: {}",
+            answer.head
+        );
+        assert!(answer.body.starts_with(body), "{path}: {}", answer.body);
+        assert!(
+            answer
+                .head
+                .contains("content-security-policy: default-src 'none'")
+        );
+    }
+    for method in ["POST", "DELETE", "OPTIONS"] {
+        let head = format!("{method} /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let answer = request(address, head.as_bytes()).expect("an answer");
+        assert_eq!(answer.status, 405, "{method}");
+        assert!(answer.head.contains("allow: get, head"), "{}", answer.head);
+    }
+    let head = b"HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let answer = request(address, head).expect("an answer");
+    assert_eq!((answer.status, answer.body.as_str()), (200, ""));
+    // Prometheus and browsers keep their connection.
+    let mut stream = TcpStream::connect(address).expect("connects");
+    for _ in 0..3 {
+        let head = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
+        stream.write_all(head).expect("sends");
+        let mut answer = [0; 4096];
+        let len = stream.read(&mut answer).expect("answers");
+        let answer = http::parse(&answer[..len]).expect("HTTP");
+        assert_eq!(answer.body, "ok\n");
+    }
+}
+
+#[test]
+fn without_an_address_there_are_none() {
+    let server = start_with(small_config());
+    assert_eq!(server.admin_addr(), None);
+}
+
+#[test]
+fn metrics_tell_what_happened() {
+    let server = start_with(config());
+    stir(&server);
+    let metrics = get(admin(&server), "/metrics").body;
+    for (name, expected) in [
+        ("flagstone_gets_total{result=\"hit\"}", 1.0),
+        ("flagstone_gets_total{result=\"miss\"}", 1.0),
+        ("flagstone_sets_total", 12_002.0),
+        ("flagstone_deletes_total{result=\"hit\"}", 1.0),
+        ("flagstone_refused_total", 1.0),
+        ("flagstone_stage{stage=\"ready\"}", 1.0),
+        ("flagstone_stage{stage=\"draining\"}", 0.0),
+        ("flagstone_connections_max", 200.0),
+        ("flagstone_items_deleted_total", 1.0),
+        (
+            "flagstone_request_duration_seconds_count{protocol=\"native\",command=\"get\"}",
+            2.0,
+        ),
+        (
+            "flagstone_request_duration_seconds_count{protocol=\"native\",command=\"set\"}",
+            12_002.0,
+        ),
+        (
+            "flagstone_request_duration_seconds_bucket{protocol=\"native\",command=\"set\",le=\"+Inf\"}",
+            12_002.0,
+        ),
+    ] {
+        assert_eq!(
+            sample(&metrics, name),
+            Some(expected),
+            "{name} in {metrics}"
+        );
+    }
+    let value = |name: &str| sample(&metrics, name).unwrap_or_else(|| panic!("no {name}"));
+    // 60 MB went into less than 48 MiB.
+    let evictions = value("flagstone_evictions_total");
+    assert!(evictions > 1000.0, "{evictions}");
+    assert!(value("flagstone_eviction_age_seconds") < 3600.0);
+    let sum_of = |prefix: &str| -> f64 {
+        let lines = metrics.lines().filter(|line| line.starts_with(prefix));
+        lines
+            .map(|line| line.rsplit(' ').next().and_then(|n| n.parse::<f64>().ok()))
+            .map(|number| number.unwrap_or_else(|| panic!("a number after {prefix}")))
+            .sum()
+    };
+    assert_eq!(sum_of("flagstone_memory_plan_bytes{"), f64::from(48 << 20));
+    assert_eq!(
+        sum_of("flagstone_class_pages{"),
+        value("flagstone_pages{state=\"items\"}")
+    );
+    assert_eq!(sum_of("flagstone_class_items{"), value("flagstone_items"));
+    assert_eq!(sum_of("flagstone_class_evictions_total{"), evictions);
+    // 5 KB each, sent and received.
+    assert!(value("flagstone_received_bytes_total") > 60e6);
+    assert!(value("process_resident_memory_bytes") > 1e6);
+    let took = value("flagstone_request_duration_seconds_sum{protocol=\"native\",command=\"set\"}");
+    assert!(took > 12_002.0 * 100e-9 && took < 60.0, "{took} s");
+    assert!(value("flagstone_longest_silence_seconds") < 5.0);
+}
+
+#[test]
+fn promtool_accepts_the_metrics() {
+    let test = "promtool_accepts_the_metrics";
+    if Command::new("promtool").arg("--version").output().is_err() {
+        return common::skip(
+            test,
+            "promtool is not installed (apt-get install prometheus)",
+        );
+    }
+    let server = start_with(config());
+    let fresh = get(admin(&server), "/metrics").body;
+    stir(&server);
+    let stirred = get(admin(&server), "/metrics").body;
+    assert!(stirred.len() > fresh.len());
+    for metrics in [fresh, stirred] {
+        let mut promtool = Command::new("promtool")
+            .args(["check", "metrics"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("runs");
+        let mut stdin = promtool.stdin.take().expect("piped");
+        stdin.write_all(metrics.as_bytes()).expect("takes it");
+        drop(stdin);
+        let output = promtool.wait_with_output().expect("ends");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.is_empty(), "{said}");
+    }
+}
+
+#[test]
+fn a_drain_is_announced_and_served_through() {
+    let server = start_with(Config {
+        drain_delay: Duration::from_millis(1500),
+        ..config()
+    });
+    let (address, data) = (admin(&server), server.local_addr());
+    let mut client = connect(&server);
+    exchange(&mut client, b"PUT a 1\n", b"OK\n");
+    let leaves = std::thread::spawn(move || server.shutdown());
+    let told = Instant::now();
+    wait_until("readyz says no", || get(address, "/readyz").status == 503);
+    assert_eq!(get(address, "/readyz").body, "draining\n");
+    assert_eq!(get(address, "/livez").status, 200);
+    // Old and new connections are served as ever.
+    while told.elapsed() < Duration::from_millis(1000) {
+        exchange(&mut client, b"GET a\n", b"1\n");
+        let mut newcomer = common::connect_to(data);
+        exchange(&mut newcomer, b"GET a\n", b"1\n");
+    }
+    // And then a FIN, no reset.
+    common::expect_end(&mut client);
+    assert!(told.elapsed() >= Duration::from_millis(1500));
+    drop(client);
+    leaves.join().expect("ends").expect("well");
+    assert!(TcpStream::connect(address).is_err(), "the pages are gone");
+}
+
+/// Silent, slow and long-winded: none of them keeps a prober out, or costs more than planned.
+#[test]
+fn hostile_clients_keep_nobody_out() {
+    let server = start_with(config());
+    let address = admin(&server);
+    get(address, "/metrics");
+    let mut held = Vec::new();
+    for n in 0..1000 {
+        let Ok(mut stream) = TcpStream::connect(address) else {
+            break;
+        };
+        // A third says nothing, a third begins, a third asks for much and does not read.
+        let words: &[u8] = match n % 3 {
+            0 => b"",
+            1 => b"GET /metrics HTTP/1.1\r\nX: ",
+            _ => &b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".repeat(20),
+        };
+        let _ = stream.write_all(words);
+        held.push(stream);
+        if n % 50 == 0 {
+            assert_eq!(get(address, "/livez").status, 200);
+        }
+    }
+    assert_eq!(held.len(), 1000);
+    assert_eq!(get(address, "/readyz").status, 200);
+    // All but the last few were shown out.
+    let is_open = |stream: &mut TcpStream| {
+        stream.set_nonblocking(true).expect("settable");
+        loop {
+            match stream.read(&mut [0; 65536]) {
+                Ok(0) => return false,
+                Ok(_) => {}
+                Err(error) => return error.kind() == std::io::ErrorKind::WouldBlock,
+            }
+        }
+    };
+    let open = held.iter_mut().map(is_open).filter(|is_open| *is_open);
+    let open = open.count();
+    assert!(open <= 8, "{open}");
+    drop(held);
+
+    // A head without an end, a line without an end, and nonsense.
+    for (words, status) in [
+        (
+            ["GET / HTTP/1.1\r\n", &"A: b\r\n".repeat(5000)].concat(),
+            431,
+        ),
+        (["GET /", &"a".repeat(100_000)].concat(), 414),
+        (
+            ["GET / HTTP/1.1\r\nA: ", &"b".repeat(100_000)].concat(),
+            431,
+        ),
+        ("\r\n\r\nhello\r\n\r\n".to_owned(), 400),
+    ] {
+        // It may be reset while it still sends.
+        if let Ok(answer) = request(address, words.as_bytes()) {
+            assert!(
+                (400..500).contains(&answer.status),
+                "{status}: {}",
+                answer.status
+            );
+        }
+    }
+    assert_eq!(get(address, "/livez").status, 200);
+}
+
+#[test]
+fn a_slow_head_is_not_waited_for() {
+    let server = start_with(config());
+    let address = admin(&server);
+    let mut slow = TcpStream::connect(address).expect("connects");
+    let began = Instant::now();
+    let ended = loop {
+        // A byte now and then, without end.
+        if slow.write_all(b"G").is_err() {
+            break true;
+        }
+        slow.set_read_timeout(Some(Duration::from_millis(500)))
+            .expect("settable");
+        match slow.read(&mut [0; 512]) {
+            Ok(0) => break true,
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => break true,
+        }
+        if began.elapsed() > Duration::from_secs(20) {
+            break false;
+        }
+    };
+    assert!(ended, "it was waited for");
+    // So long may a head take.
+    assert!(began.elapsed() >= Duration::from_secs(4));
+}
+
+#[test]
+fn requests_are_served_while_the_pages_are_besieged() {
+    let server = start_with(config());
+    let address = admin(&server);
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let siege = || {
+            while !over.load(Relaxed) {
+                for path in ["/metrics", "/stats", "/"] {
+                    let _ = request(
+                        address,
+                        format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                            .as_bytes(),
+                    );
+                }
+            }
+        };
+        let besiegers = [scope.spawn(siege), scope.spawn(siege)];
+        let mut client = connect(&server);
+        for n in 0..5000 {
+            let put = format!("PUT key{n} value{n}\nGET key{n}\n");
+            let expected = format!("OK\nvalue{n}\n");
+            exchange(&mut client, put.as_bytes(), expected.as_bytes());
+        }
+        over.store(true, Relaxed);
+        for besieger in besiegers {
+            besieger.join().expect("ends");
+        }
+    });
+    let refused = metric(&server, "flagstone_refused_total");
+    assert_eq!(refused, 0.0);
+    let served = metric(&server, "flagstone_gets_total{result=\"hit\"}");
+    assert_eq!(served, 5000.0);
+}

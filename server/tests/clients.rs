@@ -1,0 +1,240 @@
+//! Goal: the clients that people have do their ordinary work here.
+//! Method: libmemcached's tools, pymemcache with its own integration tests, and pylibmc, each
+//! against whole servers; and the examples of the docs, as they stand there. Nothing of these
+//! programs is kept here: what is missing is skipped by name, and in CI nothing is.
+
+mod common;
+
+use std::process::Command;
+use std::time::Duration;
+
+use common::tool::{self, find, python, skip, succeed};
+use flagstone_server::Running;
+
+const PATIENCE: Duration = Duration::from_secs(120);
+const NO_TOOLS: &str = "libmemcached-tools not installed";
+
+fn three() -> Vec<Running> {
+    (0..3).map(|_| common::start()).collect()
+}
+
+fn addresses(servers: &[Running]) -> Vec<String> {
+    let each = servers.iter().map(|server| server.local_addr().to_string());
+    each.collect()
+}
+
+#[test]
+fn memccapable_finds_the_ascii_protocol() {
+    let name = "memccapable_finds_the_ascii_protocol";
+    let Some(memccapable) = find("memccapable") else {
+        return skip(name, NO_TOOLS);
+    };
+    let server = common::start();
+    let port = server.local_addr().port().to_string();
+    let mut command = Command::new(memccapable);
+    command.args(["-h", "127.0.0.1", "-p", &port, "-a", "-t", "10"]);
+    let output = tool::finish(&mut command, PATIENCE);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    // A test's name, blanks, and only if it passed its verdict on the same channel.
+    let count = said.matches("ascii ").count();
+    assert_eq!(count, 27, "{}", tool::text(&output));
+    for part in said.split("ascii ").skip(1) {
+        let (test, passed) = match part.split_once("[pass]") {
+            Some((test, _)) => (test.trim(), true),
+            None => (part.trim(), false),
+        };
+        let test = format!("ascii {test}");
+        assert!(passed, "{test}:\n{}", tool::text(&output));
+    }
+}
+
+#[test]
+fn memcslap_finds_what_it_stored() {
+    let name = "memcslap_finds_what_it_stored";
+    let Some(memcslap) = find("memcslap") else {
+        return skip(name, NO_TOOLS);
+    };
+    let servers = three();
+    let list = addresses(&servers).join(",");
+    for test in ["set", "get", "mget"] {
+        let mut command = Command::new(&memcslap);
+        command.args(["-s", &list, "-t", test, "-c", "4", "-e", "2000"]);
+        let said = succeed(&mut command, PATIENCE);
+        // It counts what went wrong only in words.
+        let lower = said.to_lowercase();
+        assert!(lower.contains("time total"), "{said}");
+        for word in ["fail", "error", "denied", "mismatch"] {
+            assert!(!lower.contains(word), "{said}");
+        }
+    }
+}
+
+#[test]
+fn memcaslap_verifies_every_value() {
+    let name = "memcaslap_verifies_every_value";
+    let Some(memcaslap) = find("memcaslap") else {
+        return skip(name, NO_TOOLS);
+    };
+    let server = common::start();
+    let address = server.local_addr().to_string();
+    // Value length, keys a get, requests. Nothing may be evicted.
+    let table = [
+        ("100", "1", "20000"),
+        ("1000", "50", "20000"),
+        ("60000", "2", "3000"),
+    ];
+    for (length, division, count) in table {
+        let mut command = Command::new(&memcaslap);
+        command.args(["-s", &address, "-T", "2", "-c", "8", "-x", count]);
+        command.args(["-X", length, "-d", division, "-v", "1.0"]);
+        let said = succeed(&mut command, PATIENCE);
+        for line in ["get_misses: 0", "verify_misses: 0", "verify_failed: 0"] {
+            let found = said.lines().any(|said| said.trim() == line);
+            assert!(
+                found,
+                "no \"{line}\" with -X {length} -d {division} in\n{said}"
+            );
+        }
+    }
+}
+
+/// The small tools: copy a file in, look, touch, remove.
+#[test]
+fn libmemcached_tools_do_their_work() {
+    let name = "libmemcached_tools_do_their_work";
+    if find("memccp").is_none() {
+        return skip(name, NO_TOOLS);
+    }
+    let server = common::start();
+    let servers = format!("--servers={}", server.local_addr());
+    let run = |program: &str, arguments: &[&str]| {
+        let program = find(program).expect("of the same package");
+        let mut command = Command::new(program);
+        command.arg(&servers).args(arguments);
+        tool::finish(&mut command, PATIENCE)
+    };
+    let directory = tool::Scratch::new("memccp");
+    let file = directory.0.join("poem");
+    let content = "a line\nanother\n".repeat(5000);
+    std::fs::write(&file, &content).expect("writes");
+
+    assert!(run("memcping", &[]).status.success());
+    let copied = run("memccp", &[&file.to_string_lossy()]);
+    assert!(copied.status.success(), "{}", tool::text(&copied));
+    let shown = run("memccat", &["poem"]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert_eq!(shown.trim_end(), content.trim_end());
+    assert!(run("memcexist", &["poem"]).status.success());
+    assert!(
+        run("memctouch", &["--expire=1000", "poem"])
+            .status
+            .success()
+    );
+    let stats = tool::text(&run("memcstat", &[]));
+    for stat in ["curr_items: 1", "cmd_touch: 1", "limit_maxbytes: "] {
+        assert!(stats.contains(stat), "no \"{stat}\" in\n{stats}");
+    }
+    assert!(run("memcrm", &["poem"]).status.success());
+    assert!(!run("memcexist", &["poem"]).status.success());
+    assert!(run("memcflush", &[]).status.success());
+}
+
+#[test]
+fn pymemcache_does_its_work() {
+    script(
+        "pymemcache_does_its_work",
+        "pymemcache_work.py",
+        "pymemcache works",
+    );
+}
+
+#[test]
+fn pylibmc_does_its_work() {
+    script("pylibmc_does_its_work", "pylibmc_work.py", "pylibmc works");
+}
+
+fn script(name: &str, file: &str, last_line: &str) {
+    let Some(python) = python() else {
+        return skip(name, tool::NO_PYTHON);
+    };
+    let servers = three();
+    let file = tool::root().join("server/tests/clients").join(file);
+    let mut command = Command::new(python);
+    command.arg(file).args(addresses(&servers));
+    let said = succeed(&mut command, PATIENCE);
+    assert_eq!(said.lines().last(), Some(last_line), "{said}");
+}
+
+/// The tests that come in pymemcache's package.
+#[test]
+fn pymemcaches_own_integration_tests_pass() {
+    let name = "pymemcaches_own_integration_tests_pass";
+    let Some(python) = python() else {
+        return skip(name, tool::NO_PYTHON);
+    };
+    let find = "import pymemcache.test.test_integration as tests; print(tests.__file__)";
+    let mut command = Command::new(&python);
+    let file = succeed(command.args(["-c", find]), PATIENCE);
+    let server = common::start();
+    let port = server.local_addr().port().to_string();
+    let mut command = Command::new(&python);
+    command
+        .args([
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-W",
+            "ignore",
+        ])
+        // It asks for `stats cachedump`, which is refused here.
+        .args(["-k", "not test_misc"])
+        .args([
+            "-m",
+            "integration",
+            "--server",
+            "127.0.0.1",
+            "--port",
+            &port,
+        ])
+        .arg(file.trim());
+    let said = succeed(&mut command, PATIENCE);
+    // The three that are skipped speak TLS.
+    assert!(
+        said.contains("94 passed, 3 skipped, 6 deselected"),
+        "{said}"
+    );
+}
+
+/// The Python of docs/scaling-out.md, with real addresses put in.
+#[test]
+fn the_examples_of_the_docs_run() {
+    let name = "the_examples_of_the_docs_run";
+    let page = std::fs::read_to_string(tool::root().join("docs/scaling-out.md")).expect("docs");
+    let examples = ["pymemcache_three.py", "pylibmc_three.py"];
+    for example in examples {
+        let path = tool::root().join("docs/examples").join(example);
+        let code = std::fs::read_to_string(path).expect("an example");
+        assert!(
+            page.contains(&code),
+            "docs/scaling-out.md shows another {example}"
+        );
+    }
+    let Some(python) = python() else {
+        return skip(name, tool::NO_PYTHON);
+    };
+    for example in examples {
+        let servers = three();
+        let path = tool::root().join("docs/examples").join(example);
+        let mut code = std::fs::read_to_string(path).expect("an example");
+        for (no, address) in addresses(&servers).iter().enumerate() {
+            let written = format!("10.0.0.{}:7171", no + 1);
+            assert!(code.contains(&written), "{example} names three servers");
+            code = code.replace(&written, address);
+        }
+        let mut command = Command::new(&python);
+        let said = succeed(command.args(["-c", &code]), PATIENCE);
+        assert_eq!(said.trim(), "100 found", "{example}");
+    }
+}

@@ -1,0 +1,249 @@
+//! What operators of memcached expect beside its commands: counters under their names, a dump
+//! of all items, logging in, shutting down, and a limit on idleness.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+use common::{connect, exchange, expect_end, show, small_config, start, start_with, talk};
+use flagstone_server::{Config, Running};
+
+fn stats(server: &Running, of: &str) -> BTreeMap<String, String> {
+    let reply = talk(server, format!("stats{of}\r\n").as_bytes());
+    let reply = String::from_utf8(reply).expect("text");
+    let lines = reply.strip_suffix("END\r\n").expect("an end");
+    let pair = |line: &str| {
+        let (name, value) = line.strip_prefix("STAT ")?.split_once(' ')?;
+        Some((name.to_owned(), value.to_owned()))
+    };
+    let pairs = lines.lines().map(|line| pair(line).expect("a counter"));
+    pairs.collect()
+}
+
+#[test]
+fn counters_have_their_names_and_count() {
+    let server = start();
+    talk(
+        &server,
+        b"set a 0 0 1\r\n1\r\nget a b a\r\nincr a 1\r\nincr b 1\r\ndecr a 1\r\ndecr b 1\r\n\
+          gets a\r\ncas b 0 0 1 1\r\nx\r\ncas a 0 0 1 1\r\nx\r\ntouch a 1\r\ntouch b 1\r\ngat 0 a\r\n\
+          flush_all\r\ndelete a\r\nset a 0 0 1\r\n1\r\ndelete a\r\nme a\r\nset b 0 0 1\r\nx\r\n",
+    );
+    let found = stats(&server, "");
+    assert_eq!(found.len(), 84);
+    for (name, value) in [
+        ("cmd_get", "4"),
+        ("get_hits", "3"),
+        ("get_misses", "1"),
+        ("cmd_set", "5"),
+        ("cmd_touch", "3"),
+        ("touch_hits", "2"),
+        ("touch_misses", "1"),
+        ("incr_hits", "1"),
+        ("incr_misses", "1"),
+        ("decr_hits", "1"),
+        ("decr_misses", "1"),
+        ("cas_misses", "1"),
+        ("cas_badval", "1"),
+        ("cas_hits", "0"),
+        ("cmd_flush", "1"),
+        ("delete_hits", "1"),
+        ("delete_misses", "1"),
+        ("cmd_meta", "1"),
+        ("curr_items", "1"),
+        ("threads", "2"),
+        ("accepting_conns", "1"),
+        ("max_connections", "200"),
+    ] {
+        assert_eq!(found.get(name).map(String::as_str), Some(value), "{name}");
+    }
+    assert!(found["rusage_user"].contains('.'));
+    assert_eq!(talk(&server, b"stats reset\r\n"), b"RESET\r\n");
+    let after = stats(&server, "");
+    assert_eq!((&after["cmd_get"][..], &after["cmd_set"][..]), ("0", "0"));
+    assert_eq!(after["curr_items"], "1");
+    let settings = stats(&server, " settings");
+    let port = server.local_addr().port().to_string();
+    for (name, value) in [
+        ("maxconns", "200"),
+        ("evictions", "on"),
+        ("cas_enabled", "yes"),
+        ("shutdown_command", "no"),
+        ("domain_socket", "NULL"),
+        ("inter", "127.0.0.1"),
+        ("item_size_max", "1048576"),
+        ("tcpport", &port),
+    ] {
+        assert_eq!(
+            settings.get(name).map(String::as_str),
+            Some(value),
+            "{name}"
+        );
+    }
+    let items = stats(&server, " items");
+    let slabs = stats(&server, " slabs");
+    let mut numbers = items.iter().filter(|(name, _)| name.ends_with(":number"));
+    let (name, number) = numbers.next().expect("a class");
+    assert!(name.starts_with("items:") && number == "1", "{items:?}");
+    assert_eq!(slabs["active_slabs"], "1");
+    assert!(
+        slabs
+            .iter()
+            .any(|(name, value)| name.ends_with(":used_chunks") && value == "1")
+    );
+    let conns = stats(&server, " conns");
+    assert_eq!(conns["0:addr"], format!("tcp:127.0.0.1:{port}"));
+    assert_eq!(stats(&server, " sizes")["sizes_status"], "disabled");
+    assert_eq!(talk(&server, b"stats nonsense\r\n"), b"ERROR\r\n");
+}
+
+#[test]
+fn a_dump_tells_of_every_item() {
+    let server = start();
+    assert_eq!(talk(&server, b"lru_crawler metadump all\r\n"), b"END\r\n");
+    let count = 50_000;
+    let mut input = Vec::new();
+    for n in 0..count {
+        input.extend_from_slice(format!("set key:{n} 0 0 3 noreply\r\nabc\r\n").as_bytes());
+    }
+    input.extend_from_slice(b"ms AP8g 1 b T1000\r\nx\r\nset gone 0 -1 1\r\nx\r\n");
+    assert_eq!(talk(&server, &input), b"HD\r\nSTORED\r\n");
+    // Other requests before and behind it are answered in their turn.
+    let reply = talk(&server, b"mn\r\nlru_crawler metadump all\r\nmn\r\n");
+    let reply = String::from_utf8(reply).expect("text");
+    let lines = reply
+        .strip_prefix("MN\r\n")
+        .and_then(|rest| rest.strip_suffix("END\r\nMN\r\n"));
+    let mut keys: Vec<&str> = Vec::new();
+    for line in lines.expect("in order").lines() {
+        let mut words = line.split(' ');
+        keys.push(
+            words
+                .next()
+                .and_then(|key| key.strip_prefix("key="))
+                .expect("a key"),
+        );
+        let names: Vec<&str> = words
+            .filter_map(|word| Some(word.split_once('=')?.0))
+            .collect();
+        assert_eq!(
+            names,
+            ["exp", "la", "cas", "fetch", "cls", "size"],
+            "{line}"
+        );
+    }
+    keys.sort_unstable();
+    let mut expected: Vec<String> = (0..count).map(|n| format!("key%3A{n}")).collect();
+    expected.push("%00%FF%20".to_owned());
+    expected.sort_unstable();
+    assert_eq!(keys.len(), expected.len());
+    assert!(keys == expected);
+    assert_eq!(
+        show(&talk(
+            &server,
+            b"lru_crawler metadump 99\r\nlru_crawler\r\n"
+        )),
+        show(b"BADCLASS invalid class id\r\nERROR\r\n")
+    );
+}
+
+#[test]
+fn who_has_to_log_in_can_do_nothing_before() {
+    let path = std::env::temp_dir().join(format!("flagstone-auth-{}", std::process::id()));
+    std::fs::write(&path, "foo:bar\nother:pass word\n").expect("writes");
+    let server = start_with(Config {
+        auth_file: Some(path.clone()),
+        ..small_config()
+    });
+    std::fs::remove_file(&path).expect("read at the start");
+    let mut client = connect(&server);
+    exchange(
+        &mut client,
+        b"get a\r\n",
+        b"CLIENT_ERROR unauthenticated\r\n",
+    );
+    exchange(&mut client, b"PUT a 1\nFLUSH\n", b"ERROR\nERROR\n");
+    exchange(
+        &mut client,
+        b"set a 0 0 2\r\nhi\r\n",
+        b"CLIENT_ERROR bad authentication token format\r\n",
+    );
+    exchange(
+        &mut client,
+        b"set a 0 0 7\r\nfoo baz\r\nget a\r\n",
+        b"CLIENT_ERROR authentication failure\r\nCLIENT_ERROR unauthenticated\r\n",
+    );
+    // What follows a login is understood at once, and only on this connection.
+    exchange(
+        &mut client,
+        b"set a 0 0 7\r\nfoo bar\r\nget a\r\nset a 0 0 1\r\nx\r\nGET a\n",
+        b"STORED\r\nEND\r\nSTORED\r\nx\n",
+    );
+    let mut other = connect(&server);
+    exchange(
+        &mut other,
+        b"get a\r\nset a 0 0 15\r\nother pass word\r\nget a\r\n",
+        b"CLIENT_ERROR unauthenticated\r\nSTORED\r\nVALUE a 0 1\r\nx\r\nEND\r\n",
+    );
+    let mut stats = vec![0; 4096];
+    client
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .expect("settable");
+    std::io::Write::write_all(&mut client, b"stats\r\n").expect("sends");
+    let mut len = 0;
+    while !stats[..len].ends_with(b"END\r\n") {
+        len += client.read(&mut stats[len..]).expect("replies");
+    }
+    let stats = String::from_utf8_lossy(&stats[..len]).into_owned();
+    assert!(
+        stats.contains("STAT auth_cmds 3\r\nSTAT auth_errors 1\r\n"),
+        "{stats}"
+    );
+}
+
+#[test]
+fn a_client_may_shut_the_server_down_if_allowed() {
+    let server = start();
+    assert_eq!(
+        show(&talk(&server, b"shutdown\r\nshutdown x\r\n")),
+        show(b"SERVER_ERROR: shutdown not enabled\r\nSERVER_ERROR: shutdown not enabled\r\n")
+    );
+    let server = start_with(Config {
+        shutdown: true,
+        ..small_config()
+    });
+    let mut idle = connect(&server);
+    exchange(&mut idle, b"mn\r\n", b"MN\r\n");
+    assert_eq!(
+        show(&talk(&server, b"shutdown x\r\nshutdown graceful\r\nmn\r\n")),
+        show(b"CLIENT_ERROR invalid shutdown mode\r\n")
+    );
+    // It drains: who is connected is said goodbye.
+    expect_end(&mut idle);
+    let address = server.local_addr();
+    common::wait_until("nobody listens", || {
+        std::net::TcpStream::connect(address).is_err()
+    });
+    server.shutdown().expect("ended well");
+}
+
+#[test]
+fn who_asks_nothing_for_too_long_is_closed() {
+    let server = start_with(Config {
+        idle_timeout: Some(Duration::from_secs(2)),
+        ..small_config()
+    });
+    let start = Instant::now();
+    let mut idle = connect(&server);
+    let mut busy = connect(&server);
+    exchange(&mut idle, b"mn\r\n", b"MN\r\n");
+    while start.elapsed() < Duration::from_secs(4) {
+        exchange(&mut busy, b"mn\r\n", b"MN\r\n");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    expect_end(&mut idle);
+    exchange(&mut busy, b"mn\r\n", b"MN\r\n");
+    assert_eq!(stats(&server, "")["idle_kicks"], "1");
+}

@@ -1,0 +1,866 @@
+//! The binary: its flags, its refusals, its signals.
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use common::http;
+
+fn flagstone() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_flagstone"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FLAGSTONE_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = flagstone();
+    command.args(arguments).envs(environment.iter().copied());
+    command.output().expect("runs")
+}
+
+/// A server process and the address it says it listens on.
+struct Process {
+    child: Child,
+    address: String,
+    admin: String,
+}
+
+impl Process {
+    fn start(arguments: &[&str]) -> Self {
+        Self::spawn(flagstone(), arguments)
+    }
+
+    fn spawn(mut command: Command, arguments: &[&str]) -> Self {
+        let mut child = command
+            .args([
+                "--listen",
+                "127.0.0.1:0",
+                "--admin",
+                "127.0.0.1:0",
+                "--memory",
+                "48m",
+                "--max-connections",
+                "100",
+            ])
+            .args(arguments)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let mut line = String::new();
+        let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
+        stderr.read_line(&mut line).expect("a start-up line");
+        let address = line
+            .split("listening on ")
+            .nth(1)
+            .and_then(|rest| rest.split(',').next())
+            .unwrap_or_else(|| panic!("no address in {line:?}"));
+        let address = address.to_owned();
+        line.clear();
+        stderr.read_line(&mut line).expect("another line");
+        let admin = line
+            .strip_prefix("flagstone: admin pages at http://")
+            .and_then(|rest| rest.strip_suffix("/\n"))
+            .unwrap_or_else(|| panic!("no admin address in {line:?}"));
+        let admin = admin.to_owned();
+        // Whatever else it says must not block it.
+        std::thread::spawn(move || stderr.read_to_end(&mut Vec::new()));
+        Process {
+            child,
+            address,
+            admin,
+        }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(&self.address).expect("connects");
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .expect("settable");
+        stream
+    }
+
+    fn metric(&self, name: &str) -> f64 {
+        let admin = self.admin.parse().expect("an address");
+        let metrics = http::get(admin, "/metrics").body;
+        http::sample(&metrics, name).unwrap_or_else(|| panic!("no {name} in {metrics}"))
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let status = Command::new("kill")
+            .args(["-s", name, &id])
+            .status()
+            .expect("kill runs");
+        assert!(status.success());
+    }
+
+    fn exit_code(&mut self) -> Option<i32> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("waits") {
+                return status.code();
+            }
+            assert!(start.elapsed() < Duration::from_secs(30), "it does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Arguments, environment, the sentence.
+type Row = (
+    &'static [&'static str],
+    &'static [(&'static str, &'static str)],
+    &'static str,
+);
+
+#[test]
+fn a_wrong_value_is_refused_with_setting_value_and_what_works() {
+    let table: &[Row] = &[
+        (
+            &["--memory", "12q"],
+            &[],
+            "--memory \"12q\" is not a size: bytes or a whole number with k, m, g \
+             (powers of 1024) work, such as 64m, 48MiB or 1g",
+        ),
+        (
+            &[],
+            &[("FLAGSTONE_WORKERS", "lots")],
+            "FLAGSTONE_WORKERS (--workers) \"lots\" is not a whole number in range: 1 to 256 work",
+        ),
+        (
+            &["--workers", "0"],
+            &[],
+            "--workers \"0\" is not a whole number in range: 1 to 256 work",
+        ),
+        (
+            &["--max-connections", "0"],
+            &[],
+            "--max-connections \"0\" is not a whole number in range: 1 to 1000000 work",
+        ),
+        (
+            &["--listen", "nowhere"],
+            &[],
+            "--listen \"nowhere\" is not an address with a port: such as 127.0.0.1:7171, \
+             0.0.0.0:7171 or [::1]:7171 work, unix:PATH, tls: before an address, native: or memcached: before any of \
+             them, several separated by commas",
+        ),
+        (
+            &["--arena", "nmap"],
+            &[],
+            "--arena \"nmap\" is no kind of arena: heap, mmap or a file's path with a slash in \
+             it (./arena) work",
+        ),
+        (
+            &[],
+            &[("FLAGSTONE_PREFAULT", "perhaps")],
+            "FLAGSTONE_PREFAULT (--prefault) \"perhaps\" is neither yes nor no: true, yes, on, 1 \
+             and false, no, off, 0 work",
+        ),
+        (
+            &["--admin", "7172"],
+            &[],
+            "--admin \"7172\" is not an address with a port, nor none: such as 127.0.0.1:7172 or \
+             0.0.0.0:7172 work",
+        ),
+        (
+            &[],
+            &[("FLAGSTONE_DRAIN_DELAY", "a while")],
+            "FLAGSTONE_DRAIN_DELAY (--drain-delay) \"a while\" is not a time in range: seconds or a \
+             whole number with ms, s, m or h work, from 0 to 24h",
+        ),
+        (
+            &["--drain-timeout", "soon"],
+            &[],
+            "--drain-timeout \"soon\" is not a time in range: seconds or a whole number with ms, \
+             s, m or h work, from 1ms to 24h",
+        ),
+    ];
+    for &(arguments, environment, sentence) in table {
+        for subcommand in [&[][..], &["plan"]] {
+            let output = run(&[subcommand, arguments].concat(), environment);
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(stderr, format!("flagstone: {sentence}\n"));
+            assert_eq!(output.status.code(), Some(2));
+        }
+    }
+}
+
+#[test]
+fn what_cannot_fit_is_refused_with_what_would() {
+    let output = run(
+        &["--max-connections", "100", "--workers", "1"],
+        &[("FLAGSTONE_MEMORY", "100k")],
+    );
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    let begin = "flagstone: FLAGSTONE_MEMORY (--memory) \"100KiB\" is too small for 100 connections, \
+        1 workers and values of 1MiB: ";
+    let least = stderr
+        .strip_prefix(begin)
+        .and_then(|rest| rest.strip_suffix("MiB or more works\n"))
+        .unwrap_or_else(|| panic!("{stderr:?}"));
+    let least = format!("{least}m");
+    let plan = [
+        "plan",
+        "--max-connections",
+        "100",
+        "--workers",
+        "1",
+        "--memory",
+        &least,
+    ];
+    assert!(run(&plan, &[]).status.success());
+}
+
+#[test]
+fn the_plan_sums_to_the_memory() {
+    let output = run(
+        &["plan", "--memory", "64m", "--max-connections", "1000"],
+        &[],
+    );
+    assert!(output.status.success());
+    let table = String::from_utf8(output.stdout).expect("text");
+    let mut sum = 0u64;
+    for line in table.lines() {
+        let number = line
+            .split("  ")
+            .map(str::trim)
+            .find_map(|cell| cell.parse::<u64>().ok());
+        if line.starts_with("total") {
+            assert_eq!(number, Some(64 << 20), "{table}");
+            assert_eq!(sum, 64 << 20, "{table}");
+            return;
+        }
+        sum += number.unwrap_or_else(|| panic!("no number in {line:?}"));
+    }
+    panic!("no total in {table}");
+}
+
+#[test]
+fn help_and_version_succeed_and_unknown_flags_do_not() {
+    let help = String::from_utf8(run(&["--help"], &[]).stdout).expect("text");
+    for word in ["--memory", "FLAGSTONE_MEMORY", "plan", "256MiB"] {
+        assert!(help.contains(word), "no {word} in {help}");
+    }
+    let version = run(&["--version"], &[]);
+    let expected = format!("flagstone {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(String::from_utf8_lossy(&version.stdout), expected);
+    assert_eq!(run(&["--colour"], &[]).status.code(), Some(2));
+}
+
+#[test]
+fn an_address_in_use_is_an_error_that_says_so() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    let address = taken.local_addr().expect("bound").to_string();
+    let output = run(
+        &[
+            "--listen",
+            &address,
+            "--memory",
+            "48m",
+            "--max-connections",
+            "10",
+        ],
+        &[],
+    );
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.starts_with(&format!(
+        "flagstone: --listen {address}: cannot listen there: "
+    )));
+    assert_eq!(output.status.code(), Some(1));
+    let output = run(&["--listen", "127.0.0.1:0", "--admin", &address], &[]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        stderr.starts_with(&format!(
+            "flagstone: --admin {address}: cannot listen there: "
+        )) && stderr.ends_with(": name another address, or none\n"),
+        "{stderr}"
+    );
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_signal_drains_and_exits_with_0() {
+    for signal in ["TERM", "INT"] {
+        let mut process = Process::start(&[]);
+        let mut client = process.connect();
+        client.write_all(b"PUT a 1\nGET a\n").expect("sends");
+        let mut replies = [0; 5];
+        client.read_exact(&mut replies).expect("replies");
+        process.signal(signal);
+        // A FIN, and then nothing keeps the process.
+        assert_eq!(client.read(&mut replies).expect("a FIN"), 0);
+        drop(client);
+        assert_eq!(process.exit_code(), Some(0), "{signal}");
+    }
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    for (signal, code) in [("TERM", 143), ("INT", 130)] {
+        let mut process = Process::start(&["--drain-timeout", "1h"]);
+        // It asks for more than any socket buffer holds, and reads nothing: the drain waits.
+        let mut client = process.connect();
+        let value = vec![b'v'; 1 << 20];
+        client
+            .write_all(&[b"PUT k ", &value[..], b"\n"].concat())
+            .expect("sends");
+        client.write_all(&b"GET k\n".repeat(50)).expect("sends");
+        std::thread::sleep(Duration::from_millis(200));
+        process.signal(signal);
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(
+            process.child.try_wait().expect("waits").is_none(),
+            "it drains"
+        );
+        process.signal(signal);
+        assert_eq!(process.exit_code(), Some(code), "{signal}");
+    }
+}
+
+#[test]
+fn when_open_files_run_out_those_connected_are_served_on() {
+    let mut command = Command::new("sh");
+    let script = "ulimit -n 40 && exec \"$0\" \"$@\"";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_flagstone")]);
+    let process = Process::spawn(command, &["--workers", "1"]);
+    let mut connected: Vec<TcpStream> = Vec::new();
+    let served = |stream: &mut TcpStream| {
+        stream.write_all(b"GET a\n").expect("sends");
+        let mut reply = [0; 9];
+        stream
+            .read_exact(&mut reply)
+            .is_ok_and(|()| &reply == b"NOTFOUND\n")
+    };
+    // The kernel completes every handshake; the server answers until its files run out.
+    loop {
+        let mut stream = process.connect();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(2)))
+            .expect("settable");
+        let is_served = served(&mut stream);
+        connected.push(stream);
+        if !is_served {
+            break;
+        }
+        assert!(connected.len() < 40, "more connections than files");
+    }
+    let mut waiting = connected.pop().expect("the last one");
+    assert!(connected.len() > 10, "{}", connected.len());
+    for stream in &mut connected {
+        assert!(served(stream));
+    }
+    // Who waits at the door comes in when another leaves; its request is still there.
+    drop(connected.pop());
+    waiting
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .expect("settable");
+    let mut reply = [0; 9];
+    waiting.read_exact(&mut reply).expect("served at last");
+    assert_eq!(&reply, b"NOTFOUND\n");
+}
+
+/// A root directory that stands for the kernel's, with a v2 group and this limit file.
+struct Root(std::path::PathBuf);
+
+impl Root {
+    fn new(name: &str, limit: &str) -> Self {
+        let dir = format!("flagstone-process-{}-{name}", std::process::id());
+        let root = Root(std::env::temp_dir().join(dir));
+        for (path, text) in [
+            ("proc/self/cgroup", "0::/\n"),
+            (
+                "proc/self/mountinfo",
+                "30 23 0:26 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw\n",
+            ),
+            ("sys/fs/cgroup/memory.max", limit),
+        ] {
+            let path = root.0.join(path);
+            std::fs::create_dir_all(path.parent().expect("has one")).expect("can be made");
+            std::fs::write(path, text).expect("writable");
+        }
+        root
+    }
+
+    fn run(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        let root = self.0.to_str().expect("text");
+        let output = run(arguments, &[("FLAGSTONE_CGROUP_ROOT", root)]);
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        (
+            output.status.code(),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn auto_is_the_limit_and_more_is_refused() {
+    let root = Root::new("auto", "67108864\n");
+    let (code, plan, _) = root.run(&["plan"]);
+    assert_eq!(code, Some(0));
+    assert!(plan.contains("67108864  64MiB"), "{plan}");
+    assert!(plan.contains("up to 10000 take"), "{plan}");
+    let (code, _, refusal) = root.run(&["--memory", "1g"]);
+    assert_eq!(code, Some(2));
+    assert_eq!(
+        refusal,
+        "flagstone: --memory \"1GiB\" is more than the container's limit: auto, or up to 64MiB, \
+         works, or raise the limit\n"
+    );
+    let (code, plan, _) = root.run(&["plan", "--memory", "48MiB", "--memory-max", "96MiB"]);
+    assert_eq!(code, Some(0));
+    assert!(plan.contains("50331648  48MiB"), "{plan}");
+    assert!(plan.contains("can grow to 96MiB (--memory-max)"), "{plan}");
+    let (code, _, refusal) = root.run(&["--memory-max", "96m", "--prefault"]);
+    assert_eq!(code, Some(2));
+    assert!(refusal.contains("--prefault=false works"), "{refusal}");
+}
+
+#[test]
+fn a_limit_that_is_too_small_or_unreadable_is_refused() {
+    let root = Root::new("small", "6291456\n");
+    let (code, _, refusal) = root.run(&["--workers", "1"]);
+    assert_eq!(code, Some(2));
+    let begin = "flagstone: --memory \"auto\" means 6MiB, the container's limit, which is too small \
+                 for 64 connections, 1 workers and values of 1MiB: ";
+    let least = refusal
+        .strip_prefix(begin)
+        .and_then(|rest| rest.strip_suffix("MiB or more works\n"))
+        .unwrap_or_else(|| panic!("{refusal:?}"));
+    assert!(least.parse::<u32>().is_ok_and(|mib| mib < 16), "{least}");
+
+    let root = Root::new("nonsense", "plenty\n");
+    let (code, _, refusal) = root.run(&["plan"]);
+    assert_eq!(code, Some(2));
+    assert!(
+        refusal.starts_with(
+            "flagstone: --memory \"auto\" needs the container's limit, but cannot read "
+        ) && refusal.ends_with("memory.max (\"plenty\" is no limit): set it to a size\n"),
+        "{refusal}"
+    );
+    // Who names a size needs no limit.
+    assert_eq!(root.run(&["plan", "--memory", "64m"]).0, Some(0));
+}
+
+#[test]
+fn a_health_check_asks_and_says() {
+    let mut process = Process::start(&[]);
+    let port = process.address.rsplit(':').next().expect("a port");
+    let healthy = format!("flagstone: the server at {} answers\n", process.address);
+    let everywhere = format!("0.0.0.0:{port}");
+    for (arguments, environment) in [
+        (
+            vec!["healthcheck", "--address", process.address.as_str()],
+            vec![],
+        ),
+        // What the container's own environment says.
+        (
+            vec!["healthcheck"],
+            vec![("FLAGSTONE_LISTEN", everywhere.as_str())],
+        ),
+    ] {
+        let output = run(&arguments, &environment);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), healthy);
+        assert_eq!(output.status.code(), Some(0));
+    }
+    process.signal("TERM");
+    process.exit_code();
+    let output = run(&["healthcheck", "--address", &process.address], &[]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let sentence = format!(
+        "flagstone: no server can be reached at {}: ",
+        process.address
+    );
+    assert!(stderr.starts_with(&sentence), "{stderr}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_full_disk_under_the_arena_is_an_error_at_the_start() {
+    let output = run(
+        &[
+            "--listen",
+            "127.0.0.1:0",
+            "--admin",
+            "none",
+            "--memory",
+            "48m",
+            "--arena",
+            "/proc/flagstone-arena",
+        ],
+        &[],
+    );
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        stderr.starts_with("flagstone: --arena: cannot use the arena file /proc/flagstone-arena: "),
+        "{stderr}"
+    );
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn serving_requests_allocates_nothing_and_the_metrics_say_so() {
+    let process = Process::start(&[]);
+    let mut client = process.connect();
+    let value = "v".repeat(2000);
+    // More than the memory holds, so that it evicts too.
+    for round in 0..300 {
+        let puts: String = (0..100)
+            .map(|n| format!("PUT key{round}-{n} {value}\nGET key{round}-{n}\n"))
+            .collect();
+        client.write_all(puts.as_bytes()).expect("sends");
+        let mut replies = vec![0; 100 * (3 + 2001)];
+        client.read_exact(&mut replies).expect("replies");
+    }
+    assert_eq!(
+        process.metric("flagstone_gets_total{result=\"hit\"}"),
+        30_000.0
+    );
+    assert!(process.metric("flagstone_evictions_total") > 0.0);
+    let allocations = |during: &str| {
+        process.metric(&format!(
+            "flagstone_allocations_total{{during=\"{during}\"}}"
+        ))
+    };
+    assert_eq!(allocations("requests"), 0.0);
+    // The counter counts: a start is not done without.
+    assert!(allocations("elsewhere") > 100.0);
+}
+
+#[test]
+fn sigterm_is_announced_and_sigint_does_not_wait() {
+    for (signal, least) in [("TERM", 1000), ("INT", 0)] {
+        let mut process = Process::start(&["--drain-delay", "1s"]);
+        let admin = process.admin.parse().expect("an address");
+        assert_eq!(http::get(admin, "/readyz").status, 200);
+        let told = Instant::now();
+        process.signal(signal);
+        if least > 0 {
+            let mut client = process.connect();
+            while http::get(admin, "/readyz").status == 200 {}
+            client.write_all(b"GET a\n").expect("sends");
+            let mut reply = [0; 9];
+            client.read_exact(&mut reply).expect("served still");
+        }
+        assert_eq!(process.exit_code(), Some(0), "{signal}");
+        let took = told.elapsed().as_millis();
+        assert!((least..least + 5000).contains(&took), "{signal}: {took} ms");
+    }
+    // And a second signal does not wait either.
+    let mut process = Process::start(&["--drain-delay", "1h"]);
+    process.signal("TERM");
+    std::thread::sleep(Duration::from_millis(200));
+    process.signal("TERM");
+    assert_eq!(process.exit_code(), Some(143));
+}
+
+/// A file of settings, removed when dropped.
+struct Settings(std::path::PathBuf);
+
+impl Settings {
+    fn new(name: &str, text: &str) -> Self {
+        let file = format!("flagstone-settings-{}-{name}.toml", std::process::id());
+        let file = Settings(std::env::temp_dir().join(file));
+        std::fs::write(&file.0, text).expect("writable");
+        file
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("text")
+    }
+}
+
+impl Drop for Settings {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn a_flag_beats_a_variable_beats_the_file_beats_the_default() {
+    let file = Settings::new(
+        "layers",
+        "listen = [\"127.0.0.1:1\", \"memcached:127.0.0.1:2\"]\nmemory = \"64m\"\nmax-item = \"2m\"\n\
+         prefault = true\nmax-connections = 77\n",
+    );
+    let path = file.path();
+    let output = run(
+        &["--print-config", "--config", path, "--workers", "3"],
+        &[("FLAGSTONE_MAX_ITEM", "512k"), ("FLAGSTONE_WORKERS", "7")],
+    );
+    let text = String::from_utf8(output.stdout).expect("text");
+    for line in [
+        format!("listen = [\"127.0.0.1:1\", \"memcached:127.0.0.1:2\"]  # {path}"),
+        format!("memory = \"64m\"  # {path}"),
+        "max-item = \"512k\"  # FLAGSTONE_MAX_ITEM".to_owned(),
+        "workers = \"3\"  # --workers".to_owned(),
+        format!("prefault = \"true\"  # {path}"),
+        format!("max-connections = \"77\"  # {path}"),
+        "admin = \"127.0.0.1:7172\"  # default".to_owned(),
+        "# memory-max is not set".to_owned(),
+    ] {
+        assert!(
+            text.lines().any(|told| told == line),
+            "no {line:?} in {text}"
+        );
+    }
+    // What is printed is a file of settings, and means the same.
+    let printed = Settings::new("printed", &text);
+    let again = run(&["--print-config", "--config", printed.path()], &[]);
+    let again = String::from_utf8(again.stdout).expect("text");
+    let values = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines
+            .map(|line| line.split("  # ").next().unwrap_or("").to_owned())
+            .collect()
+    };
+    assert_eq!(values(&text), values(&again));
+    assert!(values(&text).len() > 12, "{text}");
+    // The file may be named by the environment.
+    let output = run(&["plan"], &[("FLAGSTONE_CONFIG", path)]);
+    let plan = String::from_utf8(output.stdout).expect("text");
+    assert!(plan.contains("67108864  64MiB"), "{plan}");
+}
+
+#[test]
+fn a_wrong_file_is_refused_with_its_line_and_what_works() {
+    let missing = "/flagstone-has-no-such-file.toml";
+    let output = run(&["--check-config", "--config", missing], &[]);
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        format!(
+            "flagstone: --config \"{missing}\" cannot be read: No such file or directory (os error 2)\n"
+        )
+    );
+    assert_eq!(output.status.code(), Some(2));
+    for (text, sentence) in [
+        (
+            "memory = \"64m\"\nmemroy = \"64m\"\n",
+            "flagstone: --config \"PATH\" has \"memroy\" in line 2, which is no setting: those of \
+             flagstone --help are, without their dashes in front\n",
+        ),
+        (
+            "config = \"other.toml\"\n",
+            "flagstone: --config \"PATH\" has \"config\" in line 1, which is no setting: those of \
+             flagstone --help are, without their dashes in front\n",
+        ),
+        (
+            "workers = \"lots\"\n",
+            "flagstone: PATH (--workers) \"lots\" is not a whole number in range: 1 to 256 work\n",
+        ),
+        (
+            "memory = \"100k\"\nworkers = 1\nmax-connections = 100\n",
+            "flagstone: PATH (--memory) \"100KiB\" is too small for 100 connections, ",
+        ),
+        (
+            "log-format = \"xml\"\n",
+            "flagstone: PATH (--log-format) \"xml\" is no format: plain or json work\n",
+        ),
+    ] {
+        let file = Settings::new("wrong", text);
+        let output = run(&["--check-config", "--config", file.path()], &[]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let sentence = sentence.replace("PATH", file.path());
+        assert!(
+            stderr.starts_with(&sentence),
+            "{stderr} instead of {sentence}"
+        );
+        assert_eq!(output.status.code(), Some(2));
+    }
+    let right = Settings::new("right", "memory = \"64m\"\n");
+    let output = run(&["--check-config", "--config", right.path()], &[]);
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "flagstone: the settings work\n"
+    );
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn messages_are_json_if_asked_for_and_as_important_as_asked_for() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    let address = taken.local_addr().expect("bound").to_string();
+    let refused = [
+        "--listen",
+        &address,
+        "--admin",
+        "none",
+        "--memory",
+        "48m",
+        "--log-format",
+        "json",
+    ];
+    let output = run(&refused, &[]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let line: serde_json::Value = serde_json::from_str(stderr.trim_end()).expect("JSON");
+    assert_eq!(line["level"], "error");
+    let message = line["message"].as_str().expect("text");
+    assert!(message.starts_with(&format!("--listen {address}: cannot listen there: ")));
+    assert!(line["time"].as_str().expect("text").ends_with('Z'));
+
+    for (level, is_told) in [("info", true), ("warn", false)] {
+        let mut child = flagstone()
+            .args([
+                "--listen",
+                "127.0.0.1:0",
+                "--admin",
+                "none",
+                "--memory",
+                "48m",
+            ])
+            .args([
+                "--log-format",
+                "json",
+                "--log-level",
+                level,
+                "--max-connections",
+                "100",
+            ])
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        std::thread::sleep(Duration::from_millis(500));
+        let id = child.id().to_string();
+        Command::new("kill")
+            .args(["-s", "TERM", &id])
+            .status()
+            .expect("kill runs");
+        let mut stderr = String::new();
+        let mut pipe = child.stderr.take().expect("piped");
+        pipe.read_to_string(&mut stderr).expect("readable");
+        child.wait().expect("ends");
+        assert_eq!(!stderr.is_empty(), is_told, "{stderr}");
+        for line in stderr.lines() {
+            serde_json::from_str::<serde_json::Value>(line).expect("JSON, line by line");
+        }
+        assert_eq!(stderr.contains("listening on 127.0.0.1:"), is_told);
+        assert_eq!(stderr.contains("total (--memory)"), is_told);
+    }
+}
+
+#[test]
+fn slow_requests_are_told_of_once_a_second() {
+    let mut child = flagstone()
+        .args([
+            "--listen",
+            "127.0.0.1:0",
+            "--admin",
+            "none",
+            "--memory",
+            "48m",
+        ])
+        .args([
+            "--max-connections",
+            "100",
+            "--slow-request",
+            "10ms",
+            "--workers",
+            "1",
+        ])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
+    let mut line = String::new();
+    stderr.read_line(&mut line).expect("a line");
+    let rest = line.split("listening on ").nth(1).expect("an address");
+    let mut client = TcpStream::connect(rest.split(',').next().expect("one")).expect("connects");
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for line in stderr.lines().map_while(Result::ok) {
+            let _ = tell.send(line);
+        }
+    });
+    std::thread::spawn(move || {
+        let gets = b"GET a\n".repeat(1000);
+        let mut replies = vec![0; 9 * 1000];
+        while client.write_all(&gets).is_ok() && client.read_exact(&mut replies).is_ok() {}
+    });
+    // Held for a moment again and again, sooner or later in the middle of a turn.
+    let id = child.id().to_string();
+    let signal = |name: &str| {
+        let status = Command::new("kill").args(["-s", name, &id]).status();
+        assert!(status.expect("kill runs").success());
+    };
+    let begin = Instant::now();
+    let line = loop {
+        assert!(begin.elapsed() < Duration::from_secs(60), "never told");
+        signal("STOP");
+        std::thread::sleep(Duration::from_millis(15));
+        signal("CONT");
+        std::thread::sleep(Duration::from_millis(50));
+        if let Some(line) = told
+            .try_iter()
+            .find(|line| line.contains("slow; the longest"))
+        {
+            break line;
+        }
+    };
+    assert!(line.starts_with("flagstone: warning: "), "{line}");
+    assert!(
+        line.contains("ms on worker 0 for requests in native: "),
+        "{line}"
+    );
+    child.kill().expect("ends");
+    child.wait().expect("ends");
+}
+
+#[test]
+fn stats_and_top_show_a_running_server() {
+    let process = Process::start(&[]);
+    let mut client = process.connect();
+    client.write_all(b"PUT a 1\nGET a\nGET b\n").expect("sends");
+    client.read_exact(&mut [0; 14]).expect("replies");
+    let output = run(&["stats", &process.address], &[]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success());
+    assert!(
+        text.starts_with("version ") && text.contains("\nhits 1\n"),
+        "{text}"
+    );
+    assert!(!text.contains("END"), "{text}");
+    let output = run(&["top", &process.admin], &[]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success());
+    for word in [
+        ": ready, up ",
+        "hit ratio",
+        "memory 48.0 MiB",
+        "get       native",
+        "p99.9",
+    ] {
+        assert!(text.contains(word), "no {word:?} in {text}");
+    }
+    assert!(!text.contains('\x1b'), "escape codes are for terminals");
+    assert!(
+        text.lines().all(|line| line.chars().count() <= 90),
+        "{text}"
+    );
+    // Each asked for what the other has.
+    let output = run(&["top", &process.address], &[]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let output = run(&["stats", &process.admin], &[]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr.contains("is not a flagstone"), "{stderr}");
+}

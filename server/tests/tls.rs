@@ -1,0 +1,288 @@
+//! TLS on a port of its own: the same requests, a limit of its own, certificates that are read
+//! again while it runs.
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use common::http::{get, sample};
+use common::tls::{self, Client, Pair};
+use common::{connect_to, small_config, start_with, wait_until};
+use flagstone_server::{Config, Running, Server};
+
+fn config(pair: &Pair, seats: usize) -> Config {
+    Config {
+        listen: ["127.0.0.1:0", "tls:127.0.0.1:0"]
+            .map(|place| place.parse().expect("a place"))
+            .into(),
+        admin: Some(([127, 0, 0, 1], 0).into()),
+        tls_cert: Some(pair.cert.clone()),
+        tls_key: Some(pair.key.clone()),
+        tls_connections_max: seats,
+        ..small_config()
+    }
+}
+
+/// The plain address and the one with TLS.
+fn addresses(server: &Running) -> [SocketAddr; 2] {
+    let all: Vec<_> = server.local_addrs().collect();
+    all.try_into().expect("two")
+}
+
+fn exchange(client: &mut Client, input: &[u8], expected: &[u8]) {
+    client.write_all(input).expect("sends");
+    let mut reply = vec![0; expected.len()];
+    client.read_exact(&mut reply).expect("replies");
+    assert!(reply == expected, "{}", common::show(&reply));
+}
+
+#[test]
+fn every_protocol_is_served_over_tls() {
+    let pair = Pair::new("serve");
+    let server = start_with(config(&pair, 10));
+    let [plain, secret] = addresses(&server);
+    let mut client = tls::connect(secret, &pair.der).expect("a handshake");
+    exchange(
+        &mut client,
+        b"PUT a 1\nGET a\nGET b\n",
+        b"OK\n1\nNOTFOUND\n",
+    );
+    exchange(
+        &mut client,
+        b"set c 7 0 2\r\nhi\r\nget c\r\n",
+        b"STORED\r\nVALUE c 7 2\r\nhi\r\nEND\r\n",
+    );
+    // A pipeline, and values longer than any buffer, both ways, by a client who reads late.
+    exchange(&mut client, &b"GET a\n".repeat(5000), &b"1\n".repeat(5000));
+    let value = "v".repeat(1 << 20);
+    exchange(
+        &mut client,
+        format!("PUT long {value}\n").as_bytes(),
+        b"OK\n",
+    );
+    client.write_all(&b"GET long\n".repeat(8)).expect("sends");
+    std::thread::sleep(Duration::from_millis(300));
+    let mut reply = vec![0; 8 * (value.len() + 1)];
+    client.read_exact(&mut reply).expect("replies");
+    assert!(
+        reply
+            .chunks(value.len() + 1)
+            .all(|one| one == format!("{value}\n").as_bytes())
+    );
+    // The same items without TLS.
+    let mut other = connect_to(plain);
+    common::exchange(&mut other, b"GET a\n", b"1\n");
+    // A goodbye in order: TLS' own, and then a FIN.
+    client.write_all(b"QUIT\n").expect("sends");
+    assert_eq!(client.read(&mut [0; 9]).expect("a goodbye, no cut"), 0);
+    // It is counted apart, and only there.
+    drop(client);
+    wait_until("its seat is free", || {
+        let metrics = get(server.admin_addr().expect("has one"), "/metrics").body;
+        sample(&metrics, "flagstone_tls_connections") == Some(0.0)
+    });
+    server.shutdown().expect("ends");
+}
+
+#[test]
+fn a_drain_says_goodbye_over_tls_too() {
+    let pair = Pair::new("drain");
+    let server = start_with(config(&pair, 10));
+    let [_, secret] = addresses(&server);
+    let mut client = tls::connect(secret, &pair.der).expect("a handshake");
+    exchange(&mut client, b"PUT a 1\n", b"OK\n");
+    let ends = std::thread::spawn(move || server.shutdown());
+    assert_eq!(client.read(&mut [0; 9]).expect("a goodbye, no cut"), 0);
+    drop(client);
+    ends.join().expect("ends").expect("well");
+}
+
+#[test]
+fn seats_are_limited_and_silent_handshakes_give_theirs_back() {
+    let pair = Pair::new("seats");
+    let server = start_with(config(&pair, 4));
+    let [plain, secret] = addresses(&server);
+    let mut seated: Vec<Client> = (0..4)
+        .map(|_| tls::connect(secret, &pair.der).expect("a handshake"))
+        .collect();
+    assert!(tls::connect(secret, &pair.der).is_err(), "a fifth of four");
+    // Without TLS there is room.
+    common::exchange(&mut connect_to(plain), b"GET a\n", b"NOTFOUND\n");
+    for client in &mut seated {
+        exchange(client, b"GET a\n", b"NOTFOUND\n");
+    }
+    drop(seated);
+    wait_until("a seat is free", || tls::connect(secret, &pair.der).is_ok());
+    // Four who say nothing, or not enough.
+    wait_until("all seats are free", || {
+        let metrics = get(server.admin_addr().expect("has one"), "/metrics").body;
+        sample(&metrics, "flagstone_tls_connections") == Some(0.0)
+    });
+    let mut silent: Vec<TcpStream> = (0..4).map(|_| connect_to(secret)).collect();
+    silent[0].write_all(&[22, 3, 1]).expect("sends");
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(tls::connect(secret, &pair.der).is_err());
+    let began = Instant::now();
+    wait_until("they were shown out", || {
+        tls::connect(secret, &pair.der).is_ok()
+    });
+    assert!(began.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn strangers_at_the_wrong_port_are_hung_up_on() {
+    let pair = Pair::new("strangers");
+    let server = start_with(config(&pair, 10));
+    let [plain, secret] = addresses(&server);
+    for words in [
+        &b"GET a\n"[..],
+        b"GET / HTTP/1.1\r\n\r\n",
+        &[0x80; 300],
+        &[22, 3, 1, 255, 255, 0],
+    ] {
+        let mut stream = connect_to(secret);
+        stream.write_all(words).expect("sends");
+        let mut reply = Vec::new();
+        if words.len() != 6 {
+            let _ = stream.read_to_end(&mut reply);
+        }
+        // At most an alert.
+        assert!(reply.len() < 10, "{}", reply.escape_ascii());
+    }
+    assert!(tls::connect(plain, &pair.der).is_err());
+    // One who does not trust us leaves, and others are served.
+    let other = Pair::new("strangers-other");
+    assert!(tls::connect(secret, &other.der).is_err());
+    exchange(
+        &mut tls::connect(secret, &pair.der).expect("ok"),
+        b"GET a\n",
+        b"NOTFOUND\n",
+    );
+}
+
+#[test]
+fn certificates_that_cannot_be_used_are_refused_with_a_sentence() {
+    let pair = Pair::new("refused");
+    let other = Pair::new("refused-other");
+    let empty = std::env::temp_dir().join(format!("flagstone-{}-empty.pem", std::process::id()));
+    std::fs::write(&empty, "nothing\n").expect("writable");
+    let with = |change: fn(&mut Config, &Pair, &std::path::Path)| {
+        let mut config = config(&pair, 4);
+        change(&mut config, &other, &empty);
+        Server::start(config)
+            .map(drop)
+            .expect_err("cannot work")
+            .to_string()
+    };
+    let refused = with(|config, _, _| config.tls_cert = None);
+    assert_eq!(
+        refused,
+        "--listen \"tls:127.0.0.1:0\" needs a certificate and its key: --tls-cert PATH and --tls-key PATH"
+    );
+    let refused = with(|config, _, _| config.listen.truncate(1));
+    assert!(
+        refused.contains("is of no use without a place for TLS"),
+        "{refused}"
+    );
+    let refused = with(|config, _, empty| config.tls_cert = Some(empty.to_owned()));
+    assert!(
+        refused.ends_with(
+            "there is no certificate in it, which begins with -----BEGIN CERTIFICATE-----"
+        ),
+        "{refused}"
+    );
+    let refused = with(|config, _, empty| config.tls_key = Some(empty.to_owned()));
+    assert!(refused.starts_with("--tls-key "), "{refused}");
+    let refused = with(|config, _, _| config.tls_key = Some("/flagstone-no-such-key".into()));
+    assert!(
+        refused.starts_with("--tls-key \"/flagstone-no-such-key\" cannot be used: "),
+        "{refused}"
+    );
+    let refused = with(|config, other, _| config.tls_key = Some(other.key.clone()));
+    assert!(
+        refused.starts_with("--tls-key "),
+        "a key of another certificate: {refused}"
+    );
+    let _ = std::fs::remove_file(empty);
+}
+
+#[test]
+fn certificates_are_swapped_under_load() {
+    let mut pair = Pair::new("swap");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_flagstone"))
+        .args([
+            "--listen",
+            "tls:127.0.0.1:0",
+            "--admin",
+            "none",
+            "--memory",
+            "48m",
+        ])
+        .args(["--max-connections", "100", "--tls-max-connections", "50"])
+        .arg("--tls-cert")
+        .arg(&pair.cert)
+        .arg("--tls-key")
+        .arg(&pair.key)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
+    let mut line = String::new();
+    stderr.read_line(&mut line).expect("a line");
+    let address = line.split("listening on ").nth(1).expect("an address");
+    let address: SocketAddr = address
+        .split(',')
+        .next()
+        .expect("one")
+        .parse()
+        .expect("one");
+    let mut hang_up = |expected: &str| {
+        let id = child.id().to_string();
+        let status = Command::new("kill").args(["-s", "HUP", &id]).status();
+        assert!(status.expect("kill runs").success());
+        let mut line = String::new();
+        while !line.contains("SIGHUP: ") {
+            line.clear();
+            assert!(stderr.read_line(&mut line).expect("a line") > 0, "it ended");
+        }
+        assert!(line.contains(expected), "{line}");
+    };
+    let first = pair.der.clone();
+    let (over, served) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        // One who came before stays to the end.
+        let stays = scope.spawn(|| {
+            let mut client = tls::connect(address, &first).expect("a handshake");
+            while !over.load(Relaxed) {
+                exchange(&mut client, b"PUT a 1\nGET a\n", b"OK\n1\n");
+                served.fetch_add(1, Relaxed);
+            }
+        });
+        let judged = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for _ in 0..5 {
+                let old = pair.der.clone();
+                pair.renew();
+                tls::connect(address, &old).expect("files alone change nothing");
+                hang_up("the certificate and its key were read again");
+                let mut client = tls::connect(address, &pair.der).expect("the new certificate");
+                exchange(&mut client, b"PUT b 2\nGET b\n", b"OK\n2\n");
+                assert!(tls::connect(address, &old).is_err(), "the old one is gone");
+            }
+            std::fs::write(&pair.key, "no key\n").expect("writable");
+            hang_up("; the old certificate stays");
+            tls::connect(address, &pair.der).expect("the old certificate stays");
+        }));
+        over.store(true, Relaxed);
+        stays.join().expect("was served all the time");
+        if let Err(panic) = judged {
+            std::panic::resume_unwind(panic);
+        }
+    });
+    assert!(served.load(Relaxed) > 100);
+    child.kill().expect("ends");
+    child.wait().expect("ends");
+}
