@@ -14,10 +14,48 @@ use crate::slab::page::CLASS_SPECIAL;
 use crate::tick::Tick;
 
 /// Where a walk is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Walk {
     page_no: u32,
+    /// So many more items, unless it is without end.
+    left: u32,
     chunk_no: u16,
+    /// Only this size class.
+    class: Option<u8>,
+}
+
+/// More items than an arena holds.
+const WITHOUT_END: u32 = u32::MAX;
+
+impl Default for Walk {
+    /// Through all items.
+    fn default() -> Self {
+        Walk {
+            page_no: 0,
+            left: WITHOUT_END,
+            chunk_no: 0,
+            class: None,
+        }
+    }
+}
+
+impl Walk {
+    /// Through the items of one size class, those whose [`Visited::class`] it is, until `limit`
+    /// of them were met.
+    #[must_use]
+    pub fn of_class(class: u8, limit: u32) -> Self {
+        Walk {
+            class: Some(class),
+            left: limit,
+            ..Walk::default()
+        }
+    }
+
+    /// Whether it is through one size class only.
+    #[must_use]
+    pub const fn is_of_class(&self) -> bool {
+        self.class.is_some()
+    }
 }
 
 /// Chunks looked at under one lock.
@@ -45,7 +83,7 @@ impl Cache {
             }
             let page_no = walk.page_no as usize;
             let (class, shard_no) = table.owner(page_no);
-            if class < CLASS_SPECIAL {
+            if class < CLASS_SPECIAL && walk.class.is_none_or(|wanted| wanted == class) {
                 let state = self.shard_of(usize::from(shard_no)).state.lock();
                 let meta = table.get(page_no);
                 // It may have become another's in between; then it is looked at again.
@@ -61,8 +99,14 @@ impl Cache {
                     if view.header.kind() == Kind::Linked && !view.is_expired(now) {
                         let len = view.copy_key(&mut key);
                         let place = state.linked_place(region, geometry.chunk_at(word));
+                        if walk.left == 0 {
+                            return false;
+                        }
                         if !each(&key[..len], &state.examine(region, place, now)) {
                             return true;
+                        }
+                        if walk.left != WITHOUT_END {
+                            walk.left -= 1;
                         }
                     }
                     walk.chunk_no = chunk_no as u16 + 1;

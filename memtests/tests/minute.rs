@@ -21,9 +21,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 const WARM_UP: Duration = Duration::from_secs(5);
 const BATCH: usize = 32;
 const STAYING: usize = 8;
-/// Blocks that a connect may allocate, for its registration with the runtime (3.11 to 3.18 were measured, and are freed with it). Everything else
+/// Blocks that a connect may allocate, for its registration with the runtime. Everything else
 /// is planned.
-const BLOCKS_PER_CONNECT_MAX: f64 = 3.5;
+const BLOCKS_PER_CONNECT_MAX: f64 = 3.0;
 /// The mixed minute has seven requests for each connect. If only one kind of sixteen
 /// allocated a block, that would be 0.44 more; and the runtime's own lists, which grow by
 /// doubling, move the figure by a few hundredths.

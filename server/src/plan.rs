@@ -67,7 +67,7 @@ pub const CONNECTIONS_STEP: usize = 64;
 /// The leased buffers of all workers together take this part of the memory …
 const LEASES_SHARE: usize = 32;
 /// … but never more than this in a worker.
-const LEASES_BYTES_MAX: usize = 8 << 20;
+pub const LEASES_BYTES_MAX: usize = 8 << 20;
 /// Large transfers may hold this part of the memory still.
 const TRANSFERS_SHARE: usize = 8;
 /// More large transfers at a time than this help nobody.

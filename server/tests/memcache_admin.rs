@@ -247,3 +247,76 @@ fn who_asks_nothing_for_too_long_is_closed() {
     exchange(&mut busy, b"mn\r\n", b"MN\r\n");
     assert_eq!(stats(&server, "")["idle_kicks"], "1");
 }
+
+#[test]
+fn a_size_class_can_be_listed() {
+    let server = start();
+    let mut input = Vec::new();
+    for n in 0..1_000 {
+        input.extend_from_slice(format!("set small:{n:04} 0 0 3 noreply\r\nabc\r\n").as_bytes());
+    }
+    input.extend_from_slice(b"ms YSBiCmM= 3 b T-1\r\nabc\r\nms YSBiCmM= 3 b\r\nabc\r\n");
+    input.extend_from_slice(format!("set large 0 100 900\r\n{}\r\n", "v".repeat(900)).as_bytes());
+    assert_eq!(talk(&server, &input), b"HD\r\nHD\r\nSTORED\r\n");
+    let items = stats(&server, " items");
+    let classes: Vec<&str> = items
+        .keys()
+        .filter_map(|name| name.strip_prefix("items:")?.strip_suffix(":number"))
+        .collect();
+    let list = |class: &str, limit: usize| {
+        let reply = talk(
+            &server,
+            format!("stats cachedump {class} {limit}\r\nmn\r\n").as_bytes(),
+        );
+        let reply = String::from_utf8(reply).expect("text");
+        let lines = reply.strip_suffix("END\r\nMN\r\n").expect("in order");
+        lines.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    // Each class tells of as many items as it says that it has, and together they are all.
+    let mut lines = Vec::new();
+    for class in classes {
+        let of_class = list(class, 0);
+        assert_eq!(
+            of_class.len().to_string(),
+            items[&format!("items:{class}:number")]
+        );
+        lines.extend(of_class);
+    }
+    assert_eq!(lines.len(), 1_002);
+    assert!(lines.contains(&"ITEM small:0999 [3 b; 0 s]".to_owned()));
+    assert!(lines.contains(&"ITEM a%20b%0Ac [3 b; 0 s]".to_owned()));
+    let large = lines
+        .iter()
+        .find(|line| line.starts_with("ITEM large [900 b; "));
+    let deadline = large.and_then(|line| line.strip_suffix(" s]")?.rsplit_once(' '));
+    let deadline: u64 = deadline.expect("it is there").1.parse().expect("a number");
+    let unix = std::time::UNIX_EPOCH
+        .elapsed()
+        .expect("after 1970")
+        .as_secs();
+    assert!(
+        (unix + 90..=unix + 101).contains(&deadline),
+        "{deadline} at {unix}"
+    );
+    let crowded = lines_of_most(&items);
+    assert_eq!(list(&crowded, 7).len(), 7);
+    assert_eq!(list("0", 0), [""; 0]);
+    assert_eq!(list("63", 0), [""; 0]);
+    assert_eq!(
+        show(&talk(&server, b"stats cachedump 1\r\nstats cachedump 1 x\r\nstats cachedump 64 1\r\n")),
+        show(b"CLIENT_ERROR bad command line\r\nCLIENT_ERROR bad command line format\r\nCLIENT_ERROR Illegal slab id\r\n")
+    );
+}
+
+/// The class that holds the most items.
+fn lines_of_most(items: &std::collections::BTreeMap<String, String>) -> String {
+    let number = |name: &str, value: &str| {
+        let class = name.strip_prefix("items:")?.strip_suffix(":number")?;
+        Some((value.parse::<u64>().ok()?, class.to_owned()))
+    };
+    let most = items
+        .iter()
+        .filter_map(|(name, value)| number(name, value))
+        .max();
+    most.expect("there are classes").1
+}

@@ -16,24 +16,29 @@
 //!
 //! All of it is allocated, and touched, when the worker starts.
 
-use crate::plan::{INBOX_BYTES, OUTBOX_BYTES, SMALL_LEASE_BYTES, WorkerPlan};
+use crate::plan::{INBOX_BYTES, LEASES_BYTES_MAX, OUTBOX_BYTES, SMALL_LEASE_BYTES, WorkerPlan};
 
 /// Buffers of one size.
 struct Pool {
     bytes: Box<[u8]>,
     lease_bytes: usize,
     /// Numbers of the free ones; the last given back is the next taken, because it is warm.
-    free: Vec<u32>,
+    free: Vec<u16>,
 }
 
-/// Bytes put aside.
+/// Bytes put aside. Every connection has room for two of these.
 #[derive(Debug)]
 pub struct Lease {
     kind: Kind,
-    no: u32,
-    start: u32,
-    end: u32,
+    no: u16,
+    start: u16,
+    end: u16,
 }
+
+static_assertions::const_assert!(OUTBOX_BYTES <= u16::MAX as usize);
+static_assertions::const_assert!(INBOX_BYTES <= OUTBOX_BYTES && SMALL_LEASE_BYTES <= INBOX_BYTES);
+// A pool is a part of a worker's leases.
+static_assertions::const_assert!(LEASES_BYTES_MAX / SMALL_LEASE_BYTES <= u16::MAX as usize);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -55,7 +60,7 @@ impl Pool {
     fn new(count: usize, lease_bytes: usize) -> Self {
         // Not zero, so that every OS page is really there from now on.
         let bytes = vec![0xa5; count * lease_bytes].into_boxed_slice();
-        let count = u32::try_from(count).expect("leases are counted in u32");
+        let count = u16::try_from(count).expect("leases are counted in u16");
         Pool {
             bytes,
             lease_bytes,
@@ -63,8 +68,8 @@ impl Pool {
         }
     }
 
-    fn bytes_mut(&mut self, no: u32) -> &mut [u8] {
-        let start = no as usize * self.lease_bytes;
+    fn bytes_mut(&mut self, no: u16) -> &mut [u8] {
+        let start = usize::from(no) * self.lease_bytes;
         &mut self.bytes[start..start + self.lease_bytes]
     }
 }
@@ -115,13 +120,14 @@ impl Leases {
             kind,
             no,
             start: 0,
-            end: u32::try_from(bytes.len()).expect("a lease is small"),
+            end: u16::try_from(bytes.len()).expect("a lease is small"),
         })
     }
 
     /// What `lease` still holds.
     pub fn bytes(&mut self, lease: &Lease) -> &[u8] {
-        &self.pool_mut(lease.kind).bytes_mut(lease.no)[lease.start as usize..lease.end as usize]
+        &self.pool_mut(lease.kind).bytes_mut(lease.no)
+            [usize::from(lease.start)..usize::from(lease.end)]
     }
 
     /// Gives the buffer back.
@@ -143,7 +149,7 @@ impl Leases {
 impl Lease {
     /// The first `n` of its bytes are no longer needed.
     pub fn advance(&mut self, n: usize) {
-        self.start += u32::try_from(n).expect("a lease is small");
+        self.start += u16::try_from(n).expect("a lease is small");
         debug_assert!(self.start <= self.end);
     }
 

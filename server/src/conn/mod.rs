@@ -58,6 +58,8 @@ static_assertions::const_assert!(INBOX_BYTES > HEAD_BYTES_MAX);
 static_assertions::const_assert_eq!(INBOX_BYTES, WHOLE_BYTES_MAX);
 // An empty outbox has room for any reply but a long value.
 static_assertions::const_assert!(OUTBOX_BYTES > 32 * REPLY_BYTES_MAX);
+// Ten thousand idle ones are a megabyte.
+static_assertions::const_assert!(size_of::<Conn>() <= 104);
 
 /// A turn ends after so many requests …
 pub const REQUESTS_PER_TURN: u32 = 1024;
@@ -85,6 +87,8 @@ pub struct Conn {
     moved_bytes: u32,
     phase: Phase,
     codec: Codec,
+    /// Whether it stands in a queue of its worker's.
+    pub queued: bool,
     /// The first bytes have been looked at.
     sniffed: bool,
     /// The peer will send no more.
@@ -107,7 +111,7 @@ enum Phase {
     Storing(LargeNo),
     /// A long value goes out.
     Sending(LargeNo),
-    /// All items go out.
+    /// Items go out.
     Dumping(Walk),
     /// Our FIN is sent; so many bytes are still read and forgotten.
     Lingering { left: u32 },
@@ -170,6 +174,7 @@ impl Conn {
             moved_bytes: 0,
             phase: Phase::Requests,
             codec,
+            queued: false,
             sniffed: false,
             ended: false,
             closing: false,

@@ -22,8 +22,8 @@ use crate::execute::{self, Done, Work};
 use crate::house::House;
 use crate::metrics::Counters;
 use crate::proto::{
-    Codec, Decoded, Fate, Inside, LongHead, REPLY_BYTES_MAX, Refusal, Reply, Rest, Sniffed,
-    Storing, Tone, Topic, ValueEnd, Voice, sniff,
+    Codec, Decoded, Fate, Inside, Listing, LongHead, REPLY_BYTES_MAX, Refusal, Reply, Rest,
+    Sniffed, Storing, Tone, Topic, ValueEnd, Voice, sniff,
 };
 use crate::stats;
 
@@ -278,9 +278,16 @@ impl<'w> Desk<'_, 'w, '_> {
                     self.push(voice, stored);
                     return Ok(None);
                 }
-                Done::Dump => {
+                Done::Dump(listing) => {
                     self.counters.others.add(1);
-                    *self.phase = Phase::Dumping(Walk::default());
+                    *self.phase = Phase::Dumping(match listing {
+                        Listing::All => Walk::default(),
+                        // Clients count classes from 1: there is none before the first.
+                        Listing::Class { class, limit } => Walk::of_class(
+                            class.wrapping_sub(1),
+                            if limit == 0 { u32::MAX } else { limit },
+                        ),
+                    });
                     return Ok(None);
                 }
                 Done::NotNow => return Ok(Some(Halt::WaitLarge)),
@@ -543,9 +550,14 @@ impl<'w> Desk<'_, 'w, '_> {
             let (cache, clock, now) = (self.house.cache, &self.house.clock, self.now);
             let before = self.outbox.unsent().len();
             let outbox = &mut *self.outbox;
+            let is_of_class = walk.is_of_class();
             let more = cache.walk(&mut walk, DUMP_CHUNKS, now, |key, visited| {
                 let facts = execute::dump_facts(visited, now, clock);
-                outbox.push(voice, Reply::Item(key, facts))
+                let reply = match is_of_class {
+                    false => Reply::Item(key, facts),
+                    true => Reply::Listed(key, facts),
+                };
+                outbox.push(voice, reply)
             });
             self.budget
                 .spend(DUMP_CHUNKS as u32, self.outbox.unsent().len() - before);

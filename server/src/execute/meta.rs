@@ -212,7 +212,7 @@ fn facts_of(visited: &Visited, options: &Options, visit: &Visit, now: Tick) -> F
             .unwrap_or_else(|| now.millis_since(Clock::EPOCH) / 1000),
         created: visited.created,
         wins: visited.wins,
-        class: visited.class as u64,
+        class: super::class_no(visited),
         item_bytes: visited.item_bytes as u64,
         ..super::facts(meta, now)
     }

@@ -17,8 +17,8 @@ pub use self::order::Order;
 use crate::house::{Clock, House};
 use crate::metrics::Counters;
 use crate::proto::{
-    Command, Facts, Fate, KEY_BYTES_MAX, Lifetime, Meta, Refusal, Reply, Storing, Terms, Topic,
-    Voice, Word,
+    Command, Facts, Fate, KEY_BYTES_MAX, Lifetime, Listing, Meta, Refusal, Reply, Storing, Terms,
+    Topic, Voice, Word,
 };
 
 static_assertions::const_assert_eq!(KEY_BYTES_MAX, flagstone_engine::KEY_BYTES_MAX);
@@ -52,8 +52,8 @@ pub enum Work<'a> {
     Say(Word),
     /// Let in whoever knows this password of this user.
     Login(&'a [u8], &'a [u8]),
-    /// Tell of every item.
-    Dump,
+    /// Tell of items.
+    Dump(Listing),
     /// Shut the server down.
     Shutdown,
     /// Move the clock.
@@ -72,8 +72,8 @@ pub enum Done {
     TooLong,
     /// The counters are asked for, which the caller gathers.
     Stats(Topic),
-    /// Every item is asked for, which the caller goes through.
-    Dump,
+    /// Items are asked for, which the caller goes through.
+    Dump(Listing),
     /// The client may do everything from now on.
     LoggedIn,
     /// The memory is held by transfers under way. Nothing was done; try again later.
@@ -108,7 +108,7 @@ impl<'a> Work<'a> {
             Command::Flush { when } => Ok(Work::Flush(when)),
             Command::Say(word) => Ok(Work::Say(word)),
             Command::Login { user, password } => Ok(Work::Login(user, password)),
-            Command::Dump => Ok(Work::Dump),
+            Command::Dump(listing) => Ok(Work::Dump(listing)),
             Command::Shutdown => Ok(Work::Shutdown),
             Command::MoveClock { seconds } => Ok(Work::MoveClock(seconds)),
             Command::Quit => Ok(Work::Quit),
@@ -235,7 +235,7 @@ impl<'a> Work<'a> {
                 counters.login_errors.add(1);
                 Reply::Refused(Refusal::LoginFailed)
             }
-            Work::Dump => return Done::Dump,
+            Work::Dump(listing) => return Done::Dump(listing),
             Work::Shutdown if house.manners.shutdown => {
                 house.shutdown.notify_one();
                 return Done::Quit;
@@ -439,10 +439,16 @@ pub fn dump_facts(visited: &Visited, now: Tick, clock: &Clock) -> Facts {
         idle_seconds: clock.unix_of(accessed),
         cas: visited.meta.cas,
         read: visited.read,
-        class: visited.class as u64,
+        value_len: visited.meta.value_len,
+        class: class_no(visited),
         item_bytes: visited.item_bytes as u64,
         ..Facts::default()
     }
+}
+
+/// A size class's number in all that is told: memcached counts from 1.
+fn class_no(visited: &Visited) -> u64 {
+    visited.class as u64 + 1
 }
 
 /// The refusal that tells a client about `error`.

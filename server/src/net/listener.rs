@@ -10,11 +10,9 @@
 //! Before a newcomer is accepted, the governor has made room for it.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::task::{Context, Poll};
 
 use rustix::io::Errno;
-use rustix::net::{SocketFlags, accept_with};
 
 use super::refuse::Refused;
 use super::socket::{Door, Guest, Listening};
@@ -96,8 +94,8 @@ impl<'w> Acceptor<'w> {
     /// Takes in, without waiting, who has arrived before we stop listening.
     pub fn accept_rest(&self, refused: &mut Refused) {
         for _ in 0..self.house.plan.connections_max {
-            match accept(&self.door) {
-                Ok(descriptor) => self.receive(self.door.guest(descriptor), refused),
+            match self.door.accept() {
+                Ok(guest) => self.receive(guest, refused),
                 Err(Errno::CONNABORTED | Errno::INTR) => {}
                 Err(_) => return,
             }
@@ -120,10 +118,6 @@ impl<'w> Acceptor<'w> {
     }
 }
 
-fn accept(door: &Door) -> Result<OwnedFd, Errno> {
-    accept_with(door, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)
-}
-
 /// The mailbox whose worker has the fewest connections. A tie goes to the first: it has one
 /// more at once, so ties go round by themselves.
 fn fewest(mailboxes: &[Mailbox]) -> Option<&Mailbox> {
@@ -133,8 +127,6 @@ fn fewest(mailboxes: &[Mailbox]) -> Option<&Mailbox> {
 #[cfg(test)]
 mod tests {
     use std::net::{SocketAddr, TcpStream};
-
-    use socket2::Socket;
 
     use super::super::socket::KEEPALIVE;
     use super::*;
@@ -160,8 +152,7 @@ mod tests {
     fn accepted_sockets_inherit_their_options() {
         let (_runtime, door, address) = door(32 << 10);
         let _client = TcpStream::connect(address).expect("connects");
-        let accepted = accept(&door).expect("somebody waits");
-        let accepted = Socket::from(accepted);
+        let accepted = door.accept().expect("somebody waits").into_socket();
         assert!(accepted.tcp_nodelay().expect("readable"));
         assert!(accepted.keepalive().expect("readable"));
         assert_eq!(accepted.tcp_keepalive_time().expect("readable"), KEEPALIVE);
@@ -175,6 +166,6 @@ mod tests {
     #[test]
     fn nobody_waiting_is_not_an_error() {
         let (_runtime, door, _) = door(32 << 10);
-        assert_eq!(accept(&door).unwrap_err(), Errno::WOULDBLOCK);
+        assert_eq!(door.accept().err(), Some(Errno::WOULDBLOCK));
     }
 }

@@ -3,15 +3,18 @@
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, accept_with};
 use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
+use tokio::io::Interest;
 
 use crate::conn::{Stream, TlsStream};
 use crate::endpoint::{Endpoint, Place};
@@ -118,68 +121,62 @@ fn listen_unix(path: &Path, mode: u32) -> io::Result<Bound> {
 }
 
 /// A listening socket that is registered with the acceptor's runtime.
-pub enum Door {
-    Tcp(tokio::net::TcpListener),
-    Tls(tokio::net::TcpListener, Arc<Keeper>),
-    Unix(tokio::net::UnixListener, #[allow(dead_code)] Keep),
+///
+/// Registered as if it were a stream. The runtime's own listeners tell that somebody waits
+/// only by accepting and registering them with the acceptor, which costs a block and two system
+/// calls for nothing: a newcomer is going to a worker. A stream can be asked whether it is
+/// readable, and nothing else is ever asked of this one.
+pub struct Door {
+    listener: tokio::net::TcpStream,
+    kind: Kind,
 }
 
-/// Keeps a socket's file for as long as it listens.
-pub struct Keep(#[allow(dead_code)] SocketFile);
+enum Kind {
+    Tcp,
+    Tls(Arc<Keeper>),
+    /// Keeps the socket's file for as long as it listens.
+    Unix(#[allow(dead_code)] SocketFile),
+}
 
 impl Door {
     /// Must be called within the runtime that polls it.
     pub fn new(listening: Listening) -> io::Result<Self> {
-        Ok(match listening.socket {
-            Bound::Tcp(listener) => {
-                let listener = tokio::net::TcpListener::from_std(listener)?;
-                match listening.tls {
-                    Some(keeper) => Door::Tls(listener, keeper),
-                    None => Door::Tcp(listener),
-                }
-            }
-            Bound::Unix(listener, file) => {
-                Door::Unix(tokio::net::UnixListener::from_std(listener)?, Keep(file))
-            }
+        let (listener, kind): (OwnedFd, Kind) = match listening.socket {
+            Bound::Tcp(listener) => match listening.tls {
+                Some(keeper) => (listener.into(), Kind::Tls(keeper)),
+                None => (listener.into(), Kind::Tcp),
+            },
+            Bound::Unix(listener, file) => (listener.into(), Kind::Unix(file)),
+        };
+        Ok(Door {
+            listener: tokio::net::TcpStream::from_std(listener.into())?,
+            kind,
         })
     }
 
-    /// Accepts a newcomer. An accepted socket comes registered with this runtime, which is
-    /// undone here: two short system calls a connection, for not needing unsafe to wait for a
-    /// descriptor.
+    /// Accepts a newcomer, or waits for one.
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Guest>> {
-        match self {
-            Door::Tcp(listener) => listener.poll_accept(cx).map(|accepted| {
-                let (stream, _) = accepted?;
-                Ok(Guest::Tcp(stream.into_std()?))
-            }),
-            Door::Tls(listener, keeper) => listener.poll_accept(cx).map(|accepted| {
-                let (stream, _) = accepted?;
-                Ok(Guest::Tls(stream.into_std()?, Arc::clone(keeper)))
-            }),
-            Door::Unix(listener, _) => listener.poll_accept(cx).map(|accepted| {
-                let (stream, _) = accepted?;
-                Ok(Guest::Unix(stream.into_std()?))
-            }),
+        loop {
+            ready!(self.listener.poll_read_ready(cx))?;
+            let accepted = self
+                .listener
+                .try_io(Interest::READABLE, || Ok(self.accept()?));
+            // Nobody after all: then it is not ready any more, and asking again waits.
+            if !matches!(&accepted, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+                return Poll::Ready(accepted);
+            }
         }
     }
 
-    /// The socket that an accepted descriptor is.
-    pub fn guest(&self, descriptor: OwnedFd) -> Guest {
-        match self {
-            Door::Tcp(_) => Guest::Tcp(descriptor.into()),
-            Door::Tls(_, keeper) => Guest::Tls(descriptor.into(), Arc::clone(keeper)),
-            Door::Unix(..) => Guest::Unix(descriptor.into()),
-        }
-    }
-}
-
-impl AsFd for Door {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Door::Tcp(listener) | Door::Tls(listener, _) => listener.as_fd(),
-            Door::Unix(listener, _) => listener.as_fd(),
-        }
+    /// Accepts a newcomer if one is there.
+    pub fn accept(&self) -> Result<Guest, Errno> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let accepted = accept_with(&self.listener, flags)?;
+        Ok(match &self.kind {
+            Kind::Tcp => Guest::Tcp(accepted.into()),
+            Kind::Tls(keeper) => Guest::Tls(accepted.into(), Arc::clone(keeper)),
+            Kind::Unix(_) => Guest::Unix(accepted.into()),
+        })
     }
 }
 

@@ -97,8 +97,6 @@ impl Mailbox {
 
 struct Slot {
     conn: Option<Conn>,
-    /// Whether it stands in a queue.
-    queued: bool,
     waker: Waker,
 }
 
@@ -270,9 +268,10 @@ impl<'w> Worker<'w> {
     }
 
     fn queue(&mut self, slot_no: usize, for_large: bool) {
-        let slot = &mut self.slots[slot_no];
-        if !slot.queued {
-            slot.queued = true;
+        if let Some(conn) = &mut self.slots[slot_no].conn
+            && !conn.queued
+        {
+            conn.queued = true;
             self.shop.counters.waits.add(1);
             if for_large {
                 self.large_queue.push_back(slot_no as u32);
@@ -287,9 +286,9 @@ impl<'w> Worker<'w> {
         let slot = &mut self.slots[slot_no];
         if let Some(mut conn) = slot.conn.take() {
             conn.give_back(&mut self.shop);
+            let was_queued = conn.queued;
             drop(conn);
-            if slot.queued {
-                slot.queued = false;
+            if was_queued {
                 self.lease_queue
                     .retain(|&queued| queued as usize != slot_no);
                 self.large_queue
@@ -348,7 +347,6 @@ impl<'w> Worker<'w> {
         }
         self.slots.push(Slot {
             conn: None,
-            queued: false,
             waker: self.mailbox.ready.waker(slot_no),
         });
         Some(slot_no)
@@ -361,17 +359,15 @@ impl<'w> Worker<'w> {
             let Some(slot_no) = self.lease_queue.pop_front() else {
                 break;
             };
-            let slot = &mut self.slots[slot_no as usize];
-            let leases = &self.shop.leases;
-            if slot
-                .conn
-                .as_ref()
-                .is_some_and(|conn| !conn.may_begin(leases))
-            {
-                self.lease_queue.push_back(slot_no);
-            } else {
-                slot.queued = false;
+            // Who has gone stands in no queue.
+            let Some(conn) = &mut self.slots[slot_no as usize].conn else {
+                continue;
+            };
+            if conn.may_begin(&self.shop.leases) {
+                conn.queued = false;
                 self.mailbox.ready.wake(slot_no as usize);
+            } else {
+                self.lease_queue.push_back(slot_no);
             }
         }
     }
@@ -381,8 +377,10 @@ impl<'w> Worker<'w> {
             // First, while those who wait still stand in their queues.
             self.shed();
             while let Some(slot_no) = self.large_queue.pop_front() {
-                self.slots[slot_no as usize].queued = false;
-                self.mailbox.ready.wake(slot_no as usize);
+                if let Some(conn) = &mut self.slots[slot_no as usize].conn {
+                    conn.queued = false;
+                    self.mailbox.ready.wake(slot_no as usize);
+                }
             }
             if self.shop.now.millis_since(self.swept) >= SWEEP_INTERVAL.as_millis() as u64 {
                 self.swept = self.shop.now;
@@ -419,7 +417,7 @@ impl<'w> Worker<'w> {
             let conn = slot.conn.as_ref()?;
             let held = conn.held_millis(now)?;
             let stalls = (no_output && conn.keeps_output() && held >= for_output)
-                || (no_permit && conn.has_transfer() && !slot.queued && held >= for_permit);
+                || (no_permit && conn.has_transfer() && !conn.queued && held >= for_permit);
             stalls.then_some(held)
         };
         let longest = (0..self.slots.len())

@@ -82,8 +82,8 @@ pub enum Command<'a> {
         /// What only they know.
         password: &'a [u8],
     },
-    /// Tell of every item.
-    Dump,
+    /// Tell of every item, or of some.
+    Dump(Listing),
     /// Shut the server down.
     Shutdown,
     /// Move the clock by so many seconds: for tests, and only where they are allowed to.
@@ -95,6 +95,20 @@ pub enum Command<'a> {
     Quit,
     /// Not to be carried out: say why.
     Refuse(Refusal),
+}
+
+/// Which items a dump is to tell of, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// All of them, with all that is known.
+    All,
+    /// Those of one size class, briefly.
+    Class {
+        /// Its number, from 1.
+        class: u8,
+        /// So many at most; 0: all.
+        limit: u32,
+    },
 }
 
 /// How an item is to be stored.

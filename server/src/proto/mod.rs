@@ -26,7 +26,7 @@ pub mod voice;
 pub mod writer;
 
 pub use command::{
-    Command, Decoded, How, Lifetime, LongHead, Request, Rest, Storing, Terms, Topic, Word,
+    Command, Decoded, How, Lifetime, Listing, LongHead, Request, Rest, Storing, Terms, Topic, Word,
 };
 pub use memcache::meta::{Meta, Mode, Options, Verb};
 pub use reply::{Fate, Lead, Refusal, Reply, Stat, StatValue};

@@ -48,6 +48,8 @@ pub enum Reply<'s> {
     Stats(&'s [Stat<'s>]),
     /// An item, among all.
     Item(&'s [u8], Facts),
+    /// An item, among those of its size class.
+    Listed(&'s [u8], Facts),
     /// There are no more of them.
     StatsEnd,
     /// They begin at 0 again.
@@ -122,6 +124,10 @@ pub enum Refusal {
     LoginFailed,
     /// There is no such size class.
     BadClass,
+    /// There is no such size class whose items could be listed.
+    BadSlab,
+    /// Words are missing.
+    TooFewWords,
     /// There is no such way to shut down.
     BadShutdown,
     /// Nobody may shut the server down.

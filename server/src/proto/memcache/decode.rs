@@ -5,12 +5,14 @@ use super::words::Words;
 use super::{Keys, lifetime, store};
 use crate::proto::scan::{is_http_line, is_http_version, newline, skip_spaces, without_cr};
 use crate::proto::{
-    Command, Decoded, HEAD_BYTES_MAX, Inside, KEY_BYTES_MAX, Lifetime, LongHead, Refusal, Request,
-    Rest, Tone, Topic, Voice, WHOLE_BYTES_MAX, Word, number,
+    Command, Decoded, HEAD_BYTES_MAX, Inside, KEY_BYTES_MAX, Lifetime, Listing, LongHead, Refusal,
+    Request, Rest, Tone, Topic, Voice, WHOLE_BYTES_MAX, Word, number,
 };
 
 /// A line and its ending are at least this long, or they are no command.
 const LINE_BYTES_MIN: usize = 4;
+/// memcached's size classes are fewer than this.
+const CLASSES: u8 = 64;
 
 /// Reads one request, or the first key of a list, from the front of `bytes`.
 #[inline]
@@ -306,7 +308,8 @@ fn word_line<'a>(verb: &[u8], rest: &'a [u8], line: &'a [u8], taken: usize) -> D
             Some(b"sizes") => Command::Stats(Topic::Sizes),
             Some(b"conns") => Command::Stats(Topic::Conns),
             Some(b"reset") => Command::Stats(Topic::Reset),
-            Some(b"detail" | b"cachedump") => Command::Refuse(Refusal::NotKept),
+            Some(b"cachedump") => cachedump(words),
+            Some(b"detail") => Command::Refuse(Refusal::NotKept),
             Some(_) => Command::Refuse(Refusal::Malformed),
         },
         b"lru_crawler" => crawler(words),
@@ -329,13 +332,27 @@ fn word_line<'a>(verb: &[u8], rest: &'a [u8], line: &'a [u8], taken: usize) -> D
 /// there.
 fn crawler<'a>(mut words: Words<'a>) -> Command<'a> {
     match (words.next(), words.next(), words.next()) {
-        (Some(b"metadump"), Some(b"all" | b"hash"), None) => Command::Dump,
+        (Some(b"metadump"), Some(b"all" | b"hash"), None) => Command::Dump(Listing::All),
         (Some(b"metadump" | b"crawl"), Some(which), None) if which != b"all" => {
             Command::Refuse(Refusal::BadClass)
         }
         (Some(b"crawl" | b"sleep" | b"tocrawl"), Some(_), None)
         | (Some(b"enable" | b"disable"), None, None) => Command::Say(Word::Ok),
         _ => Command::Refuse(Refusal::Malformed),
+    }
+}
+
+/// A size class's items.
+fn cachedump<'a>(mut words: Words<'a>) -> Command<'a> {
+    let (Some(class), Some(limit)) = (words.next(), words.next()) else {
+        return Command::Refuse(Refusal::TooFewWords);
+    };
+    match (number::parse_u32(class), number::parse_u32(limit)) {
+        (Some(class), Some(limit)) => match u8::try_from(class) {
+            Ok(class) if class < CLASSES => Command::Dump(Listing::Class { class, limit }),
+            _ => Command::Refuse(Refusal::BadSlab),
+        },
+        _ => Command::Refuse(Refusal::BadFormat),
     }
 }
 
@@ -679,7 +696,17 @@ mod tests {
         check_one(b"stats\r\n", Command::Stats(Topic::General), WORDS);
         check_one(b"stats slabs\r\n", Command::Stats(Topic::Slabs), WORDS);
         check_refused(b"stats nonsense\r\n", Refusal::Malformed);
-        check_one(b"lru_crawler metadump all\r\n", Command::Dump, WORDS);
+        check_one(
+            b"lru_crawler metadump all\r\n",
+            Command::Dump(Listing::All),
+            WORDS,
+        );
+        let few = Listing::Class { class: 3, limit: 9 };
+        check_one(b"stats cachedump 3 9\r\n", Command::Dump(few), WORDS);
+        check_refused(b"stats cachedump 3\r\n", Refusal::TooFewWords);
+        check_refused(b"stats cachedump 3 -1\r\n", Refusal::BadFormat);
+        check_refused(b"stats cachedump x 1\r\n", Refusal::BadFormat);
+        check_refused(b"stats cachedump 64 0\r\n", Refusal::BadSlab);
         check_refused(b"lru_crawler metadump x\r\n", Refusal::BadClass);
         check_refused(b"lru_crawler\r\n", Refusal::Malformed);
         check_one(b"shutdown\r\n", Command::Shutdown, WORDS);

@@ -78,6 +78,7 @@ pub fn words(reply: Reply<'_>, quiet: bool, room: &mut [u8]) -> Option<usize> {
             return Some(writer.len());
         }
         Reply::Item(key, facts) => return item(key, &facts, room),
+        Reply::Listed(key, facts) => return listed(key, &facts, room),
         Reply::StatsEnd => b"END\r\n",
         Reply::StatsReset => b"RESET\r\n",
         // No command of this protocol is answered so.
@@ -94,14 +95,8 @@ pub fn words(reply: Reply<'_>, quiet: bool, room: &mut [u8]) -> Option<usize> {
 fn item(key: &[u8], facts: &Facts, room: &mut [u8]) -> Option<usize> {
     let mut writer = Writer::new(room);
     writer.put(b"key=")?;
-    for &byte in key {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            writer.put(&[byte])?;
-        } else {
-            let hex = |half: u8| b"0123456789ABCDEF"[usize::from(half)];
-            writer.put(&[b'%', hex(byte >> 4), hex(byte & 15)])?;
-        }
-    }
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    escaped(key, is_plain, &mut writer)?;
     writer.put(b" exp=")?;
     match facts.seconds_left {
         None => writer.put(b"-1")?,
@@ -121,6 +116,35 @@ fn item(key: &[u8], facts: &Facts, room: &mut [u8]) -> Option<usize> {
     writer.number(facts.item_bytes)?;
     writer.put(b"\n")?;
     Some(writer.len())
+}
+
+/// One line of a size class. What would end the line or a word is escaped; memcached copies it.
+fn listed(key: &[u8], facts: &Facts, room: &mut [u8]) -> Option<usize> {
+    let mut writer = Writer::new(room);
+    writer.put(b"ITEM ")?;
+    escaped(
+        key,
+        |byte| !byte.is_ascii_control() && byte != b' ',
+        &mut writer,
+    )?;
+    writer.put(b" [")?;
+    writer.number(facts.value_len as u64)?;
+    writer.put(b" b; ")?;
+    writer.number(facts.seconds_left.unwrap_or(0))?;
+    writer.put(b" s]\r\n")?;
+    Some(writer.len())
+}
+
+fn escaped(key: &[u8], is_plain: impl Fn(u8) -> bool, writer: &mut Writer<'_>) -> Option<()> {
+    for &byte in key {
+        if is_plain(byte) {
+            writer.put(&[byte])?;
+        } else {
+            let hex = |half: u8| b"0123456789ABCDEF"[usize::from(half)];
+            writer.put(&[b'%', hex(byte >> 4), hex(byte & 15)])?;
+        }
+    }
+    Some(())
 }
 
 fn refused(refusal: Refusal) -> &'static [u8] {
@@ -150,6 +174,8 @@ fn refused(refusal: Refusal) -> &'static [u8] {
         Refusal::BadLogin => b"CLIENT_ERROR bad authentication token format\r\n",
         Refusal::LoginFailed => b"CLIENT_ERROR authentication failure\r\n",
         Refusal::BadClass => b"BADCLASS invalid class id\r\n",
+        Refusal::BadSlab => b"CLIENT_ERROR Illegal slab id\r\n",
+        Refusal::TooFewWords => b"CLIENT_ERROR bad command line\r\n",
         Refusal::BadShutdown => b"CLIENT_ERROR invalid shutdown mode\r\n",
         Refusal::ShutdownNotEnabled => b"SERVER_ERROR: shutdown not enabled\r\n",
         Refusal::NotKept => b"CLIENT_ERROR stats detail not allowed\r\n",
