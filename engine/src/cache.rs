@@ -4,7 +4,7 @@ use crate::arena::Arena;
 use crate::error::{KeyError, OpenError, StoreError};
 use crate::geometry::{Geometry, SHARD_COUNT, WORD_BYTES};
 use crate::hash::{Key, KeyHash};
-use crate::index::probe::{Probe, prefetch_bucket};
+use crate::index::probe::{Probe, Spot};
 use crate::item::header::flags_for;
 use crate::item::header::{extra, flag};
 use crate::item::layout::Layout;
@@ -245,18 +245,22 @@ impl Cache {
         &self.shards[hash.shard_no()]
     }
 
-    /// Hints that `key` will be looked up soon: its bucket's cache line is asked for.
-    #[inline]
-    pub fn prefetch(&self, key: Key<'_>) {
-        prefetch_bucket(&self.region.arena, &self.region.geometry, key.hash());
+    /// Hints that `key` will be looked up soon: its bucket's cache line is asked for. Says where
+    /// that is, for [`Cache::prefetch_item`] and [`Cache::get_at`].
+    #[inline(always)]
+    pub fn prefetch(&self, key: Key<'_>) -> Spot {
+        let (arena, geometry) = (&self.region.arena, &self.region.geometry);
+        let spot = Spot::of(arena, geometry, key.hash());
+        spot.prefetch(arena);
+        spot
     }
 
     /// Hints that `key`'s item will be read soon. Worth it when [`Cache::prefetch`] has had
     /// time to bring the bucket.
     #[inline]
-    pub fn prefetch_item(&self, key: Key<'_>) {
+    pub fn prefetch_item(&self, key: Key<'_>, spot: Spot) {
         let (arena, geometry) = (&self.region.arena, &self.region.geometry);
-        if let Some(probe) = Probe::begin(arena, geometry, key.hash()) {
+        if let Some(probe) = Probe::begin(arena, geometry, key.hash(), spot) {
             probe.prefetch(arena, geometry, key.hash());
         }
     }
@@ -284,6 +288,21 @@ impl Cache {
     ) -> Lookup {
         self.shard(key.hash())
             .get(&self.region, key, now, out, head)
+    }
+
+    /// As [`Cache::get_headed`], for a key that was prefetched: what that found out is not
+    /// worked out again.
+    #[inline]
+    pub fn get_at(
+        &self,
+        key: Key<'_>,
+        spot: Spot,
+        now: Tick,
+        out: &mut [u8],
+        head: impl FnMut(&ItemMeta, &mut [u8]) -> Option<usize>,
+    ) -> Lookup {
+        self.shard(key.hash())
+            .get_at(&self.region, key, spot, now, out, head)
     }
 
     /// What is known of the item, without its value, and without counting as a hit.

@@ -87,6 +87,8 @@ pub(crate) struct Geometry {
     pub directory_word: usize,
     /// Directory entries of one shard (even, so that shards never share a word).
     pub directory_entries: usize,
+    /// Words of a shard's part of the directory.
+    pub directory_stride: usize,
     pub first_page_word: usize,
     pub page_count: usize,
     pub page_bytes: usize,
@@ -114,6 +116,7 @@ impl Geometry {
             page_table_word,
             directory_word,
             directory_entries,
+            directory_stride: directory_words / SHARD_COUNT,
             first_page_word,
             page_count,
             page_bytes,

@@ -31,6 +31,7 @@ pub use cache::{
 pub use error::{KeyError, OpenError, PlanError, StoreError};
 pub use geometry::KEY_BYTES_MAX;
 pub use hash::{Key, KeyHash};
+pub use index::probe::Spot;
 pub use lru::segments::Eviction;
 pub use pinned::Pinned;
 pub use plan::{Backing, ITEM_BYTES_LEAST, ITEM_BYTES_MOST, Options, Plan, PlanLine};

@@ -1,6 +1,6 @@
 //! The engine.
 
-use flagstone_engine::{Attributes, Cache, Key, Lookup, Options, Plan, Tick};
+use flagstone_engine::{Attributes, Cache, Key, Lookup, Options, Plan, Spot, Tick};
 
 use super::{BATCH_MAX, Room, Subject};
 use crate::keys::KeyBytes;
@@ -77,14 +77,26 @@ impl Subject for Flagstone {
             *slot = Some(self.key(key.as_slice()));
         }
         let hashed = || hashed[..keys.len()].iter().flatten();
-        if ahead {
-            hashed().for_each(|&key| self.cache.prefetch(key));
-            hashed().for_each(|&key| self.cache.prefetch_item(key));
-        }
         let part = out.len() / keys.len();
-        hashed()
-            .zip(out.chunks_exact_mut(part))
-            .map(|(&key, out)| usize::from(matches!(self.cache.get(key, NOW, out), Lookup::Hit(_))))
+        let outs = out.chunks_exact_mut(part);
+        if !ahead {
+            let found = hashed()
+                .zip(outs)
+                .map(|(&key, out)| self.cache.get(key, NOW, out));
+            return found
+                .map(|found| usize::from(matches!(found, Lookup::Hit(_))))
+                .sum();
+        }
+        let mut spots: [Option<Spot>; BATCH_MAX] = [None; BATCH_MAX];
+        for (spot, &key) in spots.iter_mut().zip(hashed()) {
+            *spot = Some(self.cache.prefetch(key));
+        }
+        let looks = || hashed().copied().zip(spots.iter().copied().flatten());
+        looks().for_each(|(key, spot)| self.cache.prefetch_item(key, spot));
+        looks()
+            .zip(outs)
+            .map(|((key, spot), out)| self.cache.get_at(key, spot, NOW, out, |_, _| Some(0)))
+            .map(|found| usize::from(matches!(found, Lookup::Hit(_))))
             .sum()
     }
 }

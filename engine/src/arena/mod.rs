@@ -94,32 +94,30 @@ impl Arena {
     /// Copies `out.len()` bytes from byte `at`. Readers may call it on anything in bounds.
     #[inline]
     pub fn copy_out(&self, at: usize, out: &mut [u8]) {
-        if out.is_empty() {
+        let len = out.len();
+        if len == 0 {
             return;
         }
+        let words = &self.words()[at / WORD_BYTES..=(at + len - 1) / WORD_BYTES];
         let shift = at % WORD_BYTES;
-        let first = at / WORD_BYTES;
-        let last = (at + out.len() - 1) / WORD_BYTES;
-        let words = &self.words()[first..=last];
-        let lead = (WORD_BYTES - shift) % WORD_BYTES;
-        if out.len() <= lead {
-            // Both ends in one word.
-            let bytes = words[0].load(Ordering::Relaxed) >> (8 * shift);
-            put_bytes(out, bytes);
+        if len < WORD_BYTES {
+            put_bytes(out, bytes_at(words, shift));
             return;
         }
-        let (head, body) = out.split_at_mut(lead);
-        let words = if lead == 0 {
-            words
-        } else {
-            put_bytes(head, words[0].load(Ordering::Relaxed) >> (8 * shift));
-            &words[1..]
-        };
-        let (whole, tail) = body.as_chunks_mut::<WORD_BYTES>();
-        let (body_words, tail_words) = words.split_at(whole.len());
-        wide::load(body_words, whole);
-        if let Some(word) = tail_words.first() {
-            put_bytes(tail, word.load(Ordering::Relaxed));
+        // The ends are done as whole words, which overlap with what is between them.
+        let lead = (WORD_BYTES - shift) % WORD_BYTES;
+        if lead != 0 {
+            put_word(&mut out[..WORD_BYTES], bytes_at(words, shift));
+        }
+        let (whole, tail) = out[lead..].as_chunks_mut::<WORD_BYTES>();
+        let from = usize::from(lead != 0);
+        let count = whole.len();
+        let has_tail = !tail.is_empty();
+        wide::load(&words[from..from + count], whole);
+        if has_tail {
+            let last = shift + len - WORD_BYTES;
+            let bytes = bytes_at(&words[last / WORD_BYTES..], last % WORD_BYTES);
+            put_word(&mut out[len - WORD_BYTES..], bytes);
         }
     }
 
@@ -155,38 +153,43 @@ impl Arena {
     }
 
     /// Whether the bytes from `at` on equal `bytes`.
-    #[inline]
+    #[inline(always)]
     pub fn equals(&self, at: usize, bytes: &[u8]) -> bool {
-        if bytes.is_empty() {
+        let len = bytes.len();
+        if len == 0 {
             return true;
         }
+        let words = &self.words()[at / WORD_BYTES..=(at + len - 1) / WORD_BYTES];
         let shift = at % WORD_BYTES;
-        let first = at / WORD_BYTES;
-        let last = (at + bytes.len() - 1) / WORD_BYTES;
-        let words = &self.words()[first..=last];
-        let lead = (WORD_BYTES - shift) % WORD_BYTES;
-        if bytes.len() <= lead {
-            let seen = words[0].load(Ordering::Relaxed) >> (8 * shift);
-            return seen & low_mask(bytes.len()) == get_bytes(bytes);
+        if len < WORD_BYTES {
+            let differ = bytes_at(words, shift) ^ get_bytes(bytes);
+            return differ & low_mask(len) == 0;
         }
-        let (head, body) = bytes.split_at(lead);
+        // The words between the ends are compared with whatever bytes stand against them; the
+        // ends with whole words of `bytes`, of which the rest is shifted away.
+        let lead = (WORD_BYTES - shift) % WORD_BYTES;
         let mut words = words;
         if lead != 0 {
-            if words[0].load(Ordering::Relaxed) >> (8 * shift) != get_bytes(head) {
+            let down = 8 * shift as u32;
+            let seen = words[0].load(Ordering::Relaxed) >> down;
+            if (seen ^ get_word(&bytes[..WORD_BYTES])) << down != 0 {
                 return false;
             }
             words = &words[1..];
         }
-        let (whole, tail) = body.as_chunks::<WORD_BYTES>();
-        let (body_words, tail_words) = words.split_at(whole.len());
-        for (bytes, word) in whole.iter().zip(body_words) {
+        let (whole, tail) = bytes[lead..].as_chunks::<WORD_BYTES>();
+        for (bytes, word) in whole.iter().zip(words) {
             if word.load(Ordering::Relaxed) != u64::from_le_bytes(*bytes) {
                 return false;
             }
         }
-        match tail_words.first() {
+        match words.get(whole.len()) {
             None => true,
-            Some(word) => word.load(Ordering::Relaxed) & low_mask(tail.len()) == get_bytes(tail),
+            Some(word) => {
+                let up = 8 * (WORD_BYTES - tail.len()) as u32;
+                let wanted = get_word(&bytes[len - WORD_BYTES..]) >> (up % u64::BITS);
+                (word.load(Ordering::Relaxed) ^ wanted) << (up % u64::BITS) == 0
+            }
         }
     }
 
@@ -245,6 +248,32 @@ impl Arena {
             }
         }
     }
+}
+
+/// The 8 bytes from byte `shift` of the first of `words`, the last of them 0 if there is no
+/// second word.
+#[inline(always)]
+fn bytes_at(words: &[AtomicU64], shift: usize) -> u64 {
+    let low = words[0].load(Ordering::Relaxed) >> (8 * shift);
+    match words.get(1) {
+        // At a shift of 0 nothing of the second word is wanted.
+        Some(word) => low | word.load(Ordering::Relaxed) << 1 << (63 - 8 * shift),
+        None => low,
+    }
+}
+
+/// All 8 of `bytes`; `out` has as many.
+#[inline(always)]
+fn put_word(out: &mut [u8], bytes: u64) {
+    out.copy_from_slice(&bytes.to_le_bytes());
+}
+
+/// All 8 bytes of a word.
+#[inline(always)]
+fn get_word(bytes: &[u8]) -> u64 {
+    let mut word = [0; WORD_BYTES];
+    word.copy_from_slice(bytes);
+    u64::from_le_bytes(word)
 }
 
 /// The low `out.len()` bytes of `bytes`; `out` has at most 8.

@@ -21,14 +21,14 @@ const ROUND: usize = 8;
 pub fn load(words: &[AtomicU64], out: &mut [[u8; WORD_BYTES]]) {
     assert_eq!(words.len(), out.len());
     #[cfg(all(target_arch = "x86_64", not(miri)))]
-    let (words, out) = {
+    let (words, out) = if words.len() < ROUND {
+        (words, out)
+    } else {
         let wide = words.len() / ROUND * ROUND;
-        if wide > 0 {
-            // SAFETY: both are valid for `wide` words (asserted to be equally long), `out` for writing;
-            // `words` is aligned to 8, as an `AtomicU64` is; they cannot overlap, because `out` is a
-            // mutable reference.
-            unsafe { move_rounds(words.as_ptr().cast(), out.as_mut_ptr().cast(), wide / ROUND) };
-        }
+        // SAFETY: both are valid for `wide` words (asserted to be equally long), `out` for writing;
+        // `words` is aligned to 8, as an `AtomicU64` is; they cannot overlap, because `out` is a
+        // mutable reference.
+        unsafe { move_rounds(words.as_ptr().cast(), out.as_mut_ptr().cast(), wide / ROUND) };
         (&words[wide..], &mut out[wide..])
     };
     for (bytes, word) in out.iter_mut().zip(words) {

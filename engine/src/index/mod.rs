@@ -13,7 +13,7 @@ pub(crate) mod probe;
 
 use crate::arena::Arena;
 use crate::chunk_ref::ChunkRef;
-use crate::geometry::{BUCKET_WORDS, DIRECTORY_ENTRY_BYTES, Geometry, WORD_BYTES};
+use crate::geometry::{BUCKET_WORDS, Geometry, WORD_BYTES};
 use crate::hash::KeyHash;
 use crate::stamp::{self, StdFences};
 use bucket::{Bucket, GHOST_LIFE, Ghost, SLOTS};
@@ -98,8 +98,7 @@ pub(crate) fn bucket_at(
 ) -> Bucket {
     let shift = geometry.buckets_per_page_shift();
     let entry = (bucket_no >> shift) as usize;
-    let first = geometry.directory_word
-        + shard_no * geometry.directory_entries * DIRECTORY_ENTRY_BYTES / WORD_BYTES;
+    let first = geometry.directory_word + shard_no * geometry.directory_stride;
     let pair = arena.load(first + entry / 2);
     let page_no = (pair >> (32 * (entry % 2))) as u32 as usize;
     // A reader with a stale extent may find any number here; the extent is checked again.
@@ -111,10 +110,9 @@ pub(crate) fn bucket_at(
 impl Index {
     /// An index without buckets; `grow` gives it the first page of them.
     pub fn new(geometry: &Geometry, shard_no: usize) -> Self {
-        let entry_words = geometry.directory_entries * DIRECTORY_ENTRY_BYTES / WORD_BYTES;
         Index {
             header_word: geometry.header_word(shard_no),
-            directory_word: geometry.directory_word + shard_no * entry_words,
+            directory_word: geometry.directory_word + shard_no * geometry.directory_stride,
             directory_entries: geometry.directory_entries,
             extent: Extent(0),
             items: 0,

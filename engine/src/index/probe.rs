@@ -15,27 +15,45 @@ use crate::stamp::{self, Noted, StdFences};
 /// More overflow buckets than a chain of any sane length; a cycle of torn links ends here.
 const HOPS_MAX: usize = 64;
 
+/// Where in the index a key has to be looked for, as it was a moment ago. One that is stale is
+/// safe to use: what is read there does not validate.
+#[derive(Clone, Copy, Debug)]
+pub struct Spot {
+    extent: Extent,
+    primary: Bucket,
+}
+
+impl Spot {
+    #[inline(always)]
+    pub(crate) fn of(arena: &Arena, geometry: &Geometry, hash: KeyHash) -> Self {
+        let shard_no = hash.shard_no();
+        let extent = Extent::load(arena, geometry.header_word(shard_no));
+        let primary = bucket_at(arena, geometry, shard_no, extent.bucket_no(hash));
+        Spot { extent, primary }
+    }
+
+    /// Pulls in the bucket's line.
+    #[inline(always)]
+    pub(crate) fn prefetch(self, arena: &Arena) {
+        arena.prefetch(self.primary.0);
+    }
+}
+
 /// What was noted before reading.
 pub(crate) struct Probe {
-    extent: Extent,
+    spot: Spot,
     header_word: usize,
-    primary: Bucket,
     noted: Noted,
 }
 
 impl Probe {
     /// Notes extent and stamp. `None`: a writer is at work on the chain.
     #[inline(always)]
-    pub fn begin(arena: &Arena, geometry: &Geometry, hash: KeyHash) -> Option<Self> {
-        let shard_no = hash.shard_no();
-        let header_word = geometry.header_word(shard_no);
-        let extent = Extent::load(arena, header_word);
-        let primary = bucket_at(arena, geometry, shard_no, extent.bucket_no(hash));
-        let noted = stamp::note(arena.word(primary.0))?;
+    pub fn begin(arena: &Arena, geometry: &Geometry, hash: KeyHash, spot: Spot) -> Option<Self> {
+        let noted = stamp::note(arena.word(spot.primary.0))?;
         Some(Probe {
-            extent,
-            header_word,
-            primary,
+            spot,
+            header_word: geometry.header_word(hash.shard_no()),
             noted,
         })
     }
@@ -49,7 +67,7 @@ impl Probe {
         hash: KeyHash,
         mut is_it: impl FnMut(ChunkRef) -> bool,
     ) -> Option<u32> {
-        let mut bucket = self.primary;
+        let mut bucket = self.spot.primary;
         let mut word_0 = self.noted.word();
         for _ in 0..HOPS_MAX {
             let word_1 = arena.load(bucket.0 + 1);
@@ -79,8 +97,8 @@ impl Probe {
     #[inline(always)]
     pub fn validate(&self, arena: &Arena) -> bool {
         // The stamp's fence orders the extent's second look too.
-        stamp::validate::<_, StdFences>(arena.word(self.primary.0), self.noted)
-            && self.extent.is_current(arena, self.header_word)
+        stamp::validate::<_, StdFences>(arena.word(self.spot.primary.0), self.noted)
+            && self.spot.extent.is_current(arena, self.header_word)
     }
 
     /// Pulls in the lines of the first candidate's chunk, or none.
@@ -91,13 +109,4 @@ impl Probe {
             true
         });
     }
-}
-
-/// Pulls in the bucket's line.
-#[inline(always)]
-pub(crate) fn prefetch_bucket(arena: &Arena, geometry: &Geometry, hash: KeyHash) {
-    let shard_no = hash.shard_no();
-    let extent = Extent::load(arena, geometry.header_word(shard_no));
-    let bucket = bucket_at(arena, geometry, shard_no, extent.bucket_no(hash));
-    arena.prefetch(bucket.0);
 }

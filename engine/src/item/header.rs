@@ -203,6 +203,21 @@ impl Header {
 /// Bytes of the fields that `flags` name.
 #[inline(always)]
 pub(crate) const fn fields_bytes(flags: u8) -> usize {
+    FIELDS_BYTES[flags as usize] as usize
+}
+
+/// Not every machine counts bits in one instruction, and each read asks twice.
+static FIELDS_BYTES: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut flags = 0;
+    while flags < table.len() {
+        table[flags] = count_fields_bytes(flags as u8) as u8;
+        flags += 1;
+    }
+    table
+};
+
+const fn count_fields_bytes(flags: u8) -> usize {
     let short = (flags & (flag::DEADLINE | flag::EXTRA | flag::CLIENT_FLAGS)).count_ones();
     let long = (flags & (flag::CAS | flag::CHAINED)).count_ones();
     short as usize * 4 + long as usize * 8

@@ -12,7 +12,7 @@ use crate::cache::{ItemMeta, Lookup};
 use crate::chunk_ref::ChunkRef;
 use crate::hash::Key;
 use crate::index::Place;
-use crate::index::probe::Probe;
+use crate::index::probe::{Probe, Spot};
 use crate::item::header::extra;
 use crate::item::view::View;
 use crate::lru::segments::MARKS_MAX;
@@ -21,6 +21,10 @@ use crate::tick::Tick;
 
 /// Torn reads in a row before the lock is taken.
 const RETRIES_MAX: usize = 8;
+
+/// What writes the head of a value, where speed does not matter: one piece of code for all of
+/// them.
+type Head<'h> = &'h mut dyn FnMut(&ItemMeta, &mut [u8]) -> Option<usize>;
 
 /// What one optimistic look found.
 enum Look<T> {
@@ -42,25 +46,76 @@ impl Shard {
         key: Key<'_>,
         now: Tick,
         out: &mut [u8],
+        head: impl FnMut(&ItemMeta, &mut [u8]) -> Option<usize>,
+    ) -> Lookup {
+        let spot = Spot::of(&region.arena, &region.geometry, key.hash());
+        self.get_at(region, key, spot, now, out, head)
+    }
+
+    /// The same, where it is known where to look.
+    #[inline]
+    pub fn get_at(
+        &self,
+        region: &Region,
+        key: Key<'_>,
+        spot: Spot,
+        now: Tick,
+        out: &mut [u8],
         mut head: impl FnMut(&ItemMeta, &mut [u8]) -> Option<usize>,
     ) -> Lookup {
-        for _ in 0..RETRIES_MAX {
-            let look = look(region, key, now, |view| {
-                let meta = view.meta();
-                match value_room(&meta, out, &mut head) {
-                    Some(room) => view.copy_value(room).then_some(Lookup::Hit(meta)),
-                    None => Some(Lookup::TooSmall(meta)),
+        // The first look is apart from the others, which are rare: code for one alone is short.
+        match self.get_once(region, key, spot, now, out, &mut head) {
+            Some(found) => found,
+            None => self.get_again(region, key, now, out, &mut head),
+        }
+    }
+
+    /// One look. `None`: a writer interfered.
+    #[inline(always)]
+    fn get_once(
+        &self,
+        region: &Region,
+        key: Key<'_>,
+        spot: Spot,
+        now: Tick,
+        out: &mut [u8],
+        head: &mut impl FnMut(&ItemMeta, &mut [u8]) -> Option<usize>,
+    ) -> Option<Lookup> {
+        let look = look(region, key, spot, now, |view| {
+            let meta = view.meta();
+            match value_room(&meta, out, head) {
+                Some(room) => view.copy_value(room).then_some(Lookup::Hit(meta)),
+                None => Some(Lookup::TooSmall(meta)),
+            }
+        });
+        match look {
+            Look::Torn => None,
+            Look::Miss => Some(Lookup::Miss),
+            Look::Hit { found, active } => {
+                if !active {
+                    self.mark(region, key, now);
                 }
-            });
-            match look {
-                Look::Torn => std::hint::spin_loop(),
-                Look::Miss => return Lookup::Miss,
-                Look::Hit { found, active } => {
-                    if !active {
-                        self.mark(region, key, now);
-                    }
-                    return found;
-                }
+                Some(found)
+            }
+        }
+    }
+
+    /// The other looks, and the last under the lock.
+    #[cold]
+    #[inline(never)]
+    fn get_again(
+        &self,
+        region: &Region,
+        key: Key<'_>,
+        now: Tick,
+        out: &mut [u8],
+        mut head: Head<'_>,
+    ) -> Lookup {
+        for _ in 1..RETRIES_MAX {
+            std::hint::spin_loop();
+            let spot = Spot::of(&region.arena, &region.geometry, key.hash());
+            if let Some(found) = self.get_once(region, key, spot, now, out, &mut head) {
+                return found;
             }
         }
         self.get_locked(region, key, now, out, head)
@@ -73,7 +128,7 @@ impl Shard {
         key: Key<'_>,
         now: Tick,
         out: &mut [u8],
-        mut head: impl FnMut(&ItemMeta, &mut [u8]) -> Option<usize>,
+        mut head: Head<'_>,
     ) -> Lookup {
         let state = self.state.lock();
         let Some(place) = state.find_live(region, key, now) else {
@@ -98,7 +153,8 @@ impl Shard {
     /// What is known of the item, without its value and without marking it.
     pub fn meta(&self, region: &Region, key: Key<'_>, now: Tick) -> Option<ItemMeta> {
         for _ in 0..RETRIES_MAX {
-            match look(region, key, now, |view| Some(view.meta())) {
+            let spot = Spot::of(&region.arena, &region.geometry, key.hash());
+            match look(region, key, spot, now, |view| Some(view.meta())) {
                 Look::Torn => std::hint::spin_loop(),
                 Look::Miss => return None,
                 Look::Hit { found, .. } => return Some(found),
@@ -136,11 +192,12 @@ fn value_room<'o>(
 fn look<T>(
     region: &Region,
     key: Key<'_>,
+    spot: Spot,
     now: Tick,
     with: impl FnOnce(View<'_>) -> Option<T>,
 ) -> Look<T> {
     let (arena, geometry, hash) = (&region.arena, &region.geometry, key.hash());
-    let Some(probe) = Probe::begin(arena, geometry, hash) else {
+    let Some(probe) = Probe::begin(arena, geometry, hash, spot) else {
         return Look::Torn;
     };
     let mut seen = None;

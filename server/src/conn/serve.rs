@@ -7,13 +7,17 @@
 //! A request is executed only when there is room for its reply. So whenever this stops, all
 //! requests up to `at` are executed and answered exactly once, and none behind it was begun.
 
+mod plain;
+
 use std::io;
 use std::slice;
 use std::task::Context;
 
-use flagstone_engine::{StoreError, Tick, Walk};
+use flagstone_engine::{Spot, StoreError, Tick, Walk};
+use smallvec::SmallVec;
 
-use super::batch::Batch;
+use self::plain::Run;
+use super::batch::{BATCH_MAX, Batch};
 use super::large::{Begun, Large, LargeNo, Larges};
 use super::outbox::{Outbox, Sent};
 use super::stream::Stream;
@@ -109,6 +113,8 @@ impl Conn {
         let bytes = &inbox[..have];
         loop {
             let halt = match *desk.phase {
+                // As after nearly every turn.
+                Phase::Requests if *at == have => Some(Halt::Hungry),
                 Phase::Requests => desk.requests(bytes, inbox.len(), at)?,
                 Phase::Skipping {
                     refusal,
@@ -135,6 +141,9 @@ impl<'w> Desk<'_, 'w, '_> {
         inbox_bytes: usize,
         at: &mut usize,
     ) -> io::Result<Option<Halt>> {
+        if let Run::Executed(halt) = self.reads(bytes, at)? {
+            return Ok(halt);
+        }
         let mut codec = *self.codec;
         let first = match self.next(codec, bytes, *at) {
             Next::Planned(first) => first,
@@ -163,8 +172,11 @@ impl<'w> Desk<'_, 'w, '_> {
         if batch.len() > 1 {
             let cache = self.house.cache;
             let keys = || batch.iter().filter_map(|planned| planned.work.key());
-            keys().for_each(|key| cache.prefetch(key));
-            keys().for_each(|key| cache.prefetch_item(key));
+            let spots: SmallVec<[Spot; BATCH_MAX]> =
+                keys().map(|key| cache.prefetch(key)).collect();
+            keys()
+                .zip(spots)
+                .for_each(|(key, spot)| cache.prefetch_item(key, spot));
         }
         self.execute(&batch, at)
     }

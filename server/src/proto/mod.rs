@@ -17,6 +17,7 @@
 pub mod command;
 pub mod memcache;
 pub mod number;
+pub mod plain;
 pub mod reply;
 pub mod scan;
 pub mod sniff;
@@ -29,6 +30,7 @@ pub use command::{
     Command, Decoded, How, Lifetime, Listing, LongHead, Request, Rest, Storing, Terms, Topic, Word,
 };
 pub use memcache::meta::{Meta, Mode, Options, Verb};
+pub use plain::{Dialect, PlainGet};
 pub use reply::{Fate, Lead, Refusal, Reply, Stat, StatValue};
 pub use sniff::{Sniffed, sniff};
 pub use value::{ValueEnd, ValuePart, ValueScan};

@@ -8,6 +8,29 @@ pub fn newline(bytes: &[u8]) -> Option<usize> {
     memchr::memchr(b'\n', bytes)
 }
 
+/// How many bytes stand before the first that is a space or a control character; `None` if there
+/// is no such byte.
+#[inline(always)]
+#[must_use]
+pub fn word_len(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const TOPS: u64 = 0x8080_8080_8080_8080;
+    let (chunks, rest) = bytes.as_chunks::<8>();
+    for (chunk_no, chunk) in chunks.iter().enumerate() {
+        let word = u64::from_le_bytes(*chunk);
+        // The top bit of each byte that is below 0x21. A borrow may spoil only bytes behind the
+        // first such byte, which is the one that counts.
+        let ends = word.wrapping_sub(ONES * (b' ' as u64 + 1)) & !word & TOPS;
+        if ends != 0 {
+            return Some(8 * chunk_no + ends.trailing_zeros() as usize / 8);
+        }
+    }
+    let before = bytes.len() - rest.len();
+    rest.iter()
+        .position(|&byte| byte <= b' ')
+        .map(|at| before + at)
+}
+
 /// A line without the one `\r` before its `\n`, and whether there was one.
 #[inline]
 #[must_use]

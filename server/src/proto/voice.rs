@@ -167,7 +167,10 @@ impl Voice<'_> {
     pub fn value_head(self, key: &[u8], facts: &Facts, room: &mut [u8]) -> Option<usize> {
         match self {
             Voice::Native => Some(0),
-            Voice::Values { cas, .. } => memcache::encode::value_head(key, facts, cas, room),
+            Voice::Values { cas, .. } => {
+                let cas = if cas { Some(facts.cas?) } else { None };
+                memcache::encode::value_head(key, facts.client_flags, facts.value_len, cas, room)
+            }
             // An item gets its number when somebody asks for it: not yet.
             Voice::Meta(_) if facts.cas.is_none() && self.wants_cas() => None,
             Voice::Meta(meta) => memcache::meta_encode::value_head(meta, facts, room),

@@ -9,17 +9,23 @@ pub const VERSION: &str = concat!("1.6.45-flagstone-", env!("CARGO_PKG_VERSION")
 
 /// `VALUE <key> <flags> <bytes>[ <cas>]\r\n`
 #[inline]
-pub fn value_head(key: &[u8], facts: &Facts, wants_cas: bool, room: &mut [u8]) -> Option<usize> {
+pub fn value_head(
+    key: &[u8],
+    client_flags: u32,
+    value_len: usize,
+    cas: Option<u64>,
+    room: &mut [u8],
+) -> Option<usize> {
     let mut writer = Writer::new(room);
     writer.put(b"VALUE ")?;
     writer.put(key)?;
     writer.put(b" ")?;
-    writer.number(u64::from(facts.client_flags))?;
+    writer.number(u64::from(client_flags))?;
     writer.put(b" ")?;
-    writer.number(facts.value_len as u64)?;
-    if wants_cas {
+    writer.number(value_len as u64)?;
+    if let Some(cas) = cas {
         writer.put(b" ")?;
-        writer.number(facts.cas?)?;
+        writer.number(cas)?;
     }
     writer.put(b"\r\n")?;
     Some(writer.len())
