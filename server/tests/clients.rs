@@ -188,7 +188,7 @@ fn pymemcaches_own_integration_tests_pass() {
             "-W",
             "ignore",
         ])
-        // It asks for `stats cachedump`, which is refused here.
+        // It asks for `cache_memlimit`, which is refused: the budget is not a client's to set.
         .args(["-k", "not test_misc"])
         .args([
             "-m",
