@@ -92,6 +92,8 @@ fn memcache_allocates_nothing() {
             client.exchange(&long_meta, b"HD Oid klong s300000\r\n");
             client.exchange_until(b"mg long v h\r\nmn\r\n", b"MN\r\n");
             client.exchange_until(b"debugtime 1\r\nlru_crawler metadump all\r\n", b"END\r\n");
+            client.exchange_until(b"stats cachedump 3 100\r\nmn\r\n", b"END\r\nMN\r\n");
+            client.exchange(b"shutdown\r\n", b"SERVER_ERROR: shutdown not enabled\r\n");
         }
         if n % 1000 == 0 {
             client.exchange(&too_long, b"SERVER_ERROR object too large for cache\r\n");

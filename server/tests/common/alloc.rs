@@ -84,7 +84,7 @@ impl Client {
         self.stream.write_all(input).expect("sends");
         let reply = &mut self.reply[..expected.len()];
         self.stream.read_exact(reply).expect("replies");
-        assert!(reply == expected, "{:?}", reply.escape_ascii());
+        assert!(reply == expected, "{}", reply.escape_ascii());
     }
 
     /// Sends and reads up to `end`.
