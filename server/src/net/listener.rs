@@ -127,6 +127,7 @@ fn fewest(mailboxes: &[Mailbox]) -> Option<&Mailbox> {
 #[cfg(test)]
 mod tests {
     use std::net::{SocketAddr, TcpStream};
+    use std::os::unix::net::UnixStream;
 
     use super::super::socket::KEEPALIVE;
     use super::*;
@@ -161,6 +162,25 @@ mod tests {
         assert_eq!(accepted.recv_buffer_size().expect("readable"), 64 << 10);
         // No linger of 0, which would reset instead of finishing.
         assert_eq!(accepted.linger().expect("readable"), None);
+    }
+
+    #[test]
+    fn accepted_unix_sockets_have_the_planned_buffer() {
+        let path = std::env::temp_dir().join(format!("flagstone-door-{}", std::process::id()));
+        let endpoint: Endpoint = format!("unix:{}", path.display()).parse().expect("a place");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()
+            .expect("a runtime");
+        let _entered = runtime.enter();
+        let listening = Listening::open(&endpoint, 32 << 10, 0o700, None).expect("listens");
+        let door = Door::new(listening).expect("registers");
+        let _client = UnixStream::connect(&path).expect("connects");
+        let accepted = door.accept().expect("somebody waits").into_socket();
+        assert!(accepted.nonblocking().expect("readable"));
+        assert_eq!(accepted.send_buffer_size().expect("readable"), 64 << 10);
+        drop(door);
+        assert!(!path.exists(), "the socket's file goes with the door");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
-use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::Interest;
 
 use crate::conn::{Stream, TlsStream};
@@ -37,8 +37,13 @@ pub struct Listening {
 
 enum Bound {
     Tcp(TcpListener),
-    Unix(UnixListener, SocketFile),
+    Unix(UnixListener, SocketFile, SendBuffer),
 }
+
+/// How much of what we send waits in the kernel for a peer on a Unix socket. Such a socket inherits
+/// nothing from the listening one.
+#[derive(Clone, Copy)]
+struct SendBuffer(usize);
 
 /// The file of a Unix socket, removed with it.
 struct SocketFile(PathBuf);
@@ -61,7 +66,7 @@ impl Listening {
     ) -> io::Result<Self> {
         let socket = match &endpoint.place {
             Place::Tcp(address) => Bound::Tcp(listen_tcp(*address, socket_buffer_bytes)?),
-            Place::Unix(path) => listen_unix(path, unix_mode)?,
+            Place::Unix(path) => listen_unix(path, unix_mode, SendBuffer(socket_buffer_bytes))?,
         };
         Ok(Listening {
             tongue: endpoint.tongue,
@@ -74,7 +79,7 @@ impl Listening {
     pub fn place(&self) -> io::Result<Place> {
         Ok(match &self.socket {
             Bound::Tcp(listener) => Place::Tcp(listener.local_addr()?),
-            Bound::Unix(_, file) => Place::Unix(file.0.clone()),
+            Bound::Unix(_, file, _) => Place::Unix(file.0.clone()),
         })
     }
 }
@@ -102,7 +107,7 @@ fn listen_tcp(address: SocketAddr, socket_buffer_bytes: usize) -> io::Result<Tcp
     Ok(socket.into())
 }
 
-fn listen_unix(path: &Path, mode: u32) -> io::Result<Bound> {
+fn listen_unix(path: &Path, mode: u32, send_buffer: SendBuffer) -> io::Result<Bound> {
     // A file that a killed server left behind is in the way, one that somebody listens on is
     // theirs, and anything that is not a socket is none of our business.
     if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
@@ -117,7 +122,8 @@ fn listen_unix(path: &Path, mode: u32) -> io::Result<Bound> {
     // Before anybody can connect: nobody can until it listens.
     fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     socket.listen(BACKLOG)?;
-    Ok(Bound::Unix(OwnedFd::from(socket).into(), file))
+    let listener = OwnedFd::from(socket).into();
+    Ok(Bound::Unix(listener, file, send_buffer))
 }
 
 /// A listening socket that is registered with the acceptor's runtime.
@@ -135,7 +141,7 @@ enum Kind {
     Tcp,
     Tls(Arc<Keeper>),
     /// Keeps the socket's file for as long as it listens.
-    Unix(#[allow(dead_code)] SocketFile),
+    Unix(#[allow(dead_code)] SocketFile, SendBuffer),
 }
 
 impl Door {
@@ -146,7 +152,9 @@ impl Door {
                 Some(keeper) => (listener.into(), Kind::Tls(keeper)),
                 None => (listener.into(), Kind::Tcp),
             },
-            Bound::Unix(listener, file) => (listener.into(), Kind::Unix(file)),
+            Bound::Unix(listener, file, send_buffer) => {
+                (listener.into(), Kind::Unix(file, send_buffer))
+            }
         };
         Ok(Door {
             listener: tokio::net::TcpStream::from_std(listener.into())?,
@@ -175,7 +183,11 @@ impl Door {
         Ok(match &self.kind {
             Kind::Tcp => Guest::Tcp(accepted.into()),
             Kind::Tls(keeper) => Guest::Tls(accepted.into(), Arc::clone(keeper)),
-            Kind::Unix(_) => Guest::Unix(accepted.into()),
+            Kind::Unix(_, SendBuffer(bytes)) => {
+                // It works with the system's default, too.
+                let _ = SockRef::from(&accepted).set_send_buffer_size(*bytes);
+                Guest::Unix(accepted.into())
+            }
         })
     }
 }
