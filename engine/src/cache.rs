@@ -71,6 +71,17 @@ pub enum Lookup {
     TooSmall(ItemMeta),
 }
 
+/// What [`Cache::get_at`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copied {
+    /// Head and value are in the buffer's first bytes, so many together.
+    Bytes(usize),
+    /// No such item.
+    Miss,
+    /// They do not fit, or the head was not given.
+    TooSmall,
+}
+
 /// What [`Cache::visit`] found.
 pub enum Seen<'c> {
     /// No such item, or it has expired.
@@ -291,7 +302,7 @@ impl Cache {
     }
 
     /// As [`Cache::get_headed`], for a key that was prefetched: what that found out is not
-    /// worked out again.
+    /// worked out again, and of the item only the length of head and value is told.
     #[inline]
     pub fn get_at(
         &self,
@@ -300,7 +311,7 @@ impl Cache {
         now: Tick,
         out: &mut [u8],
         head: impl FnMut(&ItemMeta, &mut [u8]) -> Option<usize>,
-    ) -> Lookup {
+    ) -> Copied {
         self.shard(key.hash())
             .get_at(&self.region, key, spot, now, out, head)
     }

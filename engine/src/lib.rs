@@ -26,7 +26,8 @@ mod tick;
 mod walk;
 
 pub use cache::{
-    Attributes, Audit, Cache, Condition, ItemMeta, Lookup, Maintained, Outcome, Seen, Stored,
+    Attributes, Audit, Cache, Condition, Copied, ItemMeta, Lookup, Maintained, Outcome, Seen,
+    Stored,
 };
 pub use error::{KeyError, OpenError, PlanError, StoreError};
 pub use geometry::KEY_BYTES_MAX;

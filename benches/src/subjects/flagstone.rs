@@ -1,6 +1,6 @@
 //! The engine.
 
-use flagstone_engine::{Attributes, Cache, Key, Lookup, Options, Plan, Spot, Tick};
+use flagstone_engine::{Attributes, Cache, Copied, Key, Lookup, Options, Plan, Spot, Tick};
 
 use super::{BATCH_MAX, Room, Subject};
 use crate::keys::KeyBytes;
@@ -96,7 +96,7 @@ impl Subject for Flagstone {
         looks()
             .zip(outs)
             .map(|((key, spot), out)| self.cache.get_at(key, spot, NOW, out, |_, _| Some(0)))
-            .map(|found| usize::from(matches!(found, Lookup::Hit(_))))
+            .map(|found| usize::from(matches!(found, Copied::Bytes(_))))
             .sum()
     }
 }

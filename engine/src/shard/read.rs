@@ -8,7 +8,7 @@
 //! something else.)
 
 use super::{Shard, ShardState};
-use crate::cache::{ItemMeta, Lookup};
+use crate::cache::{Copied, ItemMeta, Lookup};
 use crate::chunk_ref::ChunkRef;
 use crate::hash::Key;
 use crate::index::Place;
@@ -46,13 +46,21 @@ impl Shard {
         key: Key<'_>,
         now: Tick,
         out: &mut [u8],
-        head: impl FnMut(&ItemMeta, &mut [u8]) -> Option<usize>,
+        mut head: impl FnMut(&ItemMeta, &mut [u8]) -> Option<usize>,
     ) -> Lookup {
         let spot = Spot::of(&region.arena, &region.geometry, key.hash());
-        self.get_at(region, key, spot, now, out, head)
+        let tell = |meta: &ItemMeta, len| match len {
+            Some(_) => Lookup::Hit(*meta),
+            None => Lookup::TooSmall(*meta),
+        };
+        // The first look is apart from the others, which are rare: code for one alone is short.
+        match self.get_once(region, key, spot, now, out, &mut head, tell) {
+            Some(found) => found.unwrap_or(Lookup::Miss),
+            None => self.get_again(region, key, now, out, &mut head),
+        }
     }
 
-    /// The same, where it is known where to look.
+    /// The same, where it is known where to look, and nothing but a length is wanted.
     #[inline]
     pub fn get_at(
         &self,
@@ -62,40 +70,54 @@ impl Shard {
         now: Tick,
         out: &mut [u8],
         mut head: impl FnMut(&ItemMeta, &mut [u8]) -> Option<usize>,
-    ) -> Lookup {
-        // The first look is apart from the others, which are rare: code for one alone is short.
-        match self.get_once(region, key, spot, now, out, &mut head) {
-            Some(found) => found,
-            None => self.get_again(region, key, now, out, &mut head),
+    ) -> Copied {
+        let tell = |_: &ItemMeta, len: Option<usize>| len.map_or(Copied::TooSmall, Copied::Bytes);
+        if let Some(found) = self.get_once(region, key, spot, now, out, &mut head, tell) {
+            return found.unwrap_or(Copied::Miss);
+        }
+        let mut head_len = 0;
+        let mut noting = |meta: &ItemMeta, room: &mut [u8]| {
+            head_len = head(meta, room)?;
+            Some(head_len)
+        };
+        match self.get_again(region, key, now, out, &mut noting) {
+            Lookup::Hit(meta) => Copied::Bytes(head_len + meta.value_len),
+            Lookup::Miss => Copied::Miss,
+            Lookup::TooSmall(_) => Copied::TooSmall,
         }
     }
 
-    /// One look. `None`: a writer interfered.
+    /// One look. `None`: a writer interfered; `Some(None)`: no such item. Of one that is there,
+    /// `tell` is told the length that was copied, if it fitted.
     #[inline(always)]
-    fn get_once(
+    #[allow(clippy::too_many_arguments)]
+    fn get_once<T>(
         &self,
         region: &Region,
         key: Key<'_>,
         spot: Spot,
         now: Tick,
         out: &mut [u8],
-        head: &mut impl FnMut(&ItemMeta, &mut [u8]) -> Option<usize>,
-    ) -> Option<Lookup> {
+        head: &mut (impl FnMut(&ItemMeta, &mut [u8]) -> Option<usize> + ?Sized),
+        tell: impl FnOnce(&ItemMeta, Option<usize>) -> T,
+    ) -> Option<Option<T>> {
         let look = look(region, key, spot, now, |view| {
             let meta = view.meta();
             match value_room(&meta, out, head) {
-                Some(room) => view.copy_value(room).then_some(Lookup::Hit(meta)),
-                None => Some(Lookup::TooSmall(meta)),
+                Some((head_len, room)) => view
+                    .copy_value(room)
+                    .then(|| tell(&meta, Some(head_len + meta.value_len))),
+                None => Some(tell(&meta, None)),
             }
         });
         match look {
             Look::Torn => None,
-            Look::Miss => Some(Lookup::Miss),
+            Look::Miss => Some(None),
             Look::Hit { found, active } => {
                 if !active {
                     self.mark(region, key, now);
                 }
-                Some(found)
+                Some(Some(found))
             }
         }
     }
@@ -109,13 +131,17 @@ impl Shard {
         key: Key<'_>,
         now: Tick,
         out: &mut [u8],
-        mut head: Head<'_>,
+        head: Head<'_>,
     ) -> Lookup {
         for _ in 1..RETRIES_MAX {
             std::hint::spin_loop();
             let spot = Spot::of(&region.arena, &region.geometry, key.hash());
-            if let Some(found) = self.get_once(region, key, spot, now, out, &mut head) {
-                return found;
+            let tell = |meta: &ItemMeta, len| match len {
+                Some(_) => Lookup::Hit(*meta),
+                None => Lookup::TooSmall(*meta),
+            };
+            if let Some(found) = self.get_once(region, key, spot, now, out, head, tell) {
+                return found.unwrap_or(Lookup::Miss);
             }
         }
         self.get_locked(region, key, now, out, head)
@@ -128,7 +154,7 @@ impl Shard {
         key: Key<'_>,
         now: Tick,
         out: &mut [u8],
-        mut head: Head<'_>,
+        head: Head<'_>,
     ) -> Lookup {
         let state = self.state.lock();
         let Some(place) = state.find_live(region, key, now) else {
@@ -136,8 +162,8 @@ impl Shard {
         };
         let view = View::known(region, place.chunk);
         let meta = view.meta();
-        match value_room(&meta, out, &mut head) {
-            Some(room) => {
+        match value_room(&meta, out, head) {
+            Some((_, room)) => {
                 assert!(
                     view.copy_value(room),
                     "under the lock a linked item is whole"
@@ -176,15 +202,16 @@ impl Shard {
     }
 }
 
-/// Where the value goes: behind its head, if both fit.
+/// The length of its head, and where the value goes behind that, if both fit.
 #[inline(always)]
 fn value_room<'o>(
     meta: &ItemMeta,
     out: &'o mut [u8],
-    head: &mut impl FnMut(&ItemMeta, &mut [u8]) -> Option<usize>,
-) -> Option<&'o mut [u8]> {
+    head: &mut (impl FnMut(&ItemMeta, &mut [u8]) -> Option<usize> + ?Sized),
+) -> Option<(usize, &'o mut [u8])> {
     let head_len = head(meta, out)?;
-    out.get_mut(head_len..)?.get_mut(..meta.value_len)
+    let room = out.get_mut(head_len..)?.get_mut(..meta.value_len)?;
+    Some((head_len, room))
 }
 
 /// One look; `with` reads the item and gives `None` if what it saw cannot be.

@@ -215,6 +215,9 @@ impl ShardState {
         condition: Condition,
         now: Tick,
     ) -> Outcome {
+        if condition == Condition::Always {
+            return Outcome::Stored;
+        }
         let live = place
             .map(|place| View::known(region, place.chunk))
             .filter(|view| !view.is_expired(now));
@@ -304,8 +307,9 @@ impl ShardState {
         let total = view.header.value_at() + value.len();
         let before = view.header.value_at() + usize::from(view.header.value_len);
         let classes = &region.geometry.classes;
-        if total > region.geometry.page_bytes
-            || classes.class_for(total) != classes.class_for(before)
+        if total != before
+            && (total > region.geometry.page_bytes
+                || classes.class_for(total) != classes.class_for(before))
         {
             return false;
         }

@@ -12,10 +12,15 @@ pub struct Batch<T>(SmallVec<[T; BATCH_MAX]>);
 
 impl<T> Batch<T> {
     #[inline]
+    pub fn new() -> Self {
+        Batch(SmallVec::new())
+    }
+
+    #[inline]
     pub fn of(first: T) -> Self {
-        let mut batch = SmallVec::new();
+        let mut batch = Batch::new();
         batch.push(first);
-        Batch(batch)
+        batch
     }
 
     #[inline]

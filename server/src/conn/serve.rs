@@ -13,11 +13,10 @@ use std::io;
 use std::slice;
 use std::task::Context;
 
-use flagstone_engine::{Spot, StoreError, Tick, Walk};
-use smallvec::SmallVec;
+use flagstone_engine::{StoreError, Tick, Walk};
 
 use self::plain::Run;
-use super::batch::{BATCH_MAX, Batch};
+use super::batch::Batch;
 use super::large::{Begun, Large, LargeNo, Larges};
 use super::outbox::{Outbox, Sent};
 use super::stream::Stream;
@@ -141,7 +140,7 @@ impl<'w> Desk<'_, 'w, '_> {
         inbox_bytes: usize,
         at: &mut usize,
     ) -> io::Result<Option<Halt>> {
-        if let Run::Executed(halt) = self.reads(bytes, at)? {
+        if let Run::Executed(halt) = self.run(bytes, at)? {
             return Ok(halt);
         }
         let mut codec = *self.codec;
@@ -172,11 +171,11 @@ impl<'w> Desk<'_, 'w, '_> {
         if batch.len() > 1 {
             let cache = self.house.cache;
             let keys = || batch.iter().filter_map(|planned| planned.work.key());
-            let spots: SmallVec<[Spot; BATCH_MAX]> =
-                keys().map(|key| cache.prefetch(key)).collect();
+            let mut spots = Batch::new();
+            keys().for_each(|key| spots.push(cache.prefetch(key)));
             keys()
-                .zip(spots)
-                .for_each(|(key, spot)| cache.prefetch_item(key, spot));
+                .zip(spots.iter())
+                .for_each(|(key, &spot)| cache.prefetch_item(key, spot));
         }
         self.execute(&batch, at)
     }

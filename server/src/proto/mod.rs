@@ -30,7 +30,7 @@ pub use command::{
     Command, Decoded, How, Lifetime, Listing, LongHead, Request, Rest, Storing, Terms, Topic, Word,
 };
 pub use memcache::meta::{Meta, Mode, Options, Verb};
-pub use plain::{Dialect, PlainGet};
+pub use plain::{Dialect, Plain, What};
 pub use reply::{Fate, Lead, Refusal, Reply, Stat, StatValue};
 pub use sniff::{Sniffed, sniff};
 pub use value::{ValueEnd, ValuePart, ValueScan};

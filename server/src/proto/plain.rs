@@ -1,22 +1,30 @@
-//! The plainest request, `GET key` or `get key`, without the general decoder and encoder.
+//! The plainest requests, `GET key`, `get key` and `PUT key value`, without the general decoder and
+//! encoder.
 //!
-//! The same bytes mean the same to both: what is not surely a read of one key is none here, and is
-//! left to [`Codec::decode`].
+//! The same bytes mean the same to both: what is not surely one of these is none here, and is left
+//! to [`Codec::decode`].
 
-use flagstone_engine::ItemMeta;
-
-use super::scan::word_len;
+use super::scan::{newline, word_len};
 use super::{Codec, Inside, KEY_BYTES_MAX, Tongue, memcache};
 
-/// A read of one key.
+/// A request of one line about one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PlainGet<'a> {
+pub struct Plain<'a> {
     /// Of 1 to [`KEY_BYTES_MAX`] bytes.
     pub key: &'a [u8],
-    /// How it was asked for.
-    pub dialect: Dialect,
+    /// What is to be done.
+    pub what: What<'a>,
     /// How long the line is.
     pub taken: usize,
+}
+
+/// What a [`Plain`] request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What<'a> {
+    /// Send the value.
+    Get(Dialect),
+    /// Store this value for ever, over whatever is there: native.
+    Put(&'a [u8]),
 }
 
 /// How a plain read is asked for and answered.
@@ -31,7 +39,7 @@ pub enum Dialect {
 const VERB_BYTES: usize = 4;
 
 impl Codec {
-    /// Whether [`plain_get`](Self::plain_get) may be asked: a request begins here, and nobody has
+    /// Whether [`plain`](Self::plain) may be asked: a request begins here, and nobody has
     /// to log in first.
     #[inline]
     #[must_use]
@@ -39,14 +47,15 @@ impl Codec {
         !self.locked && !matches!(self.inside, Inside::Keys(_))
     }
 
-    /// The plain read at the front of `bytes`, if one surely stands there whole.
+    /// The plain request at the front of `bytes`, if one surely stands there whole.
     #[inline(always)]
     #[must_use]
-    pub fn plain_get<'a>(&self, bytes: &'a [u8]) -> Option<PlainGet<'a>> {
+    pub fn plain<'a>(&self, bytes: &'a [u8]) -> Option<Plain<'a>> {
         let (verb, rest) = bytes.split_first_chunk::<VERB_BYTES>()?;
         let dialect = match verb {
             b"GET " if self.tongue != Tongue::Memcached => Dialect::Native,
             b"get " if self.tongue != Tongue::Native => Dialect::Classic,
+            b"PUT " if self.tongue != Tongue::Memcached => return plain_put(rest),
             _ => return None,
         };
         let key_len = word_len(&rest[..rest.len().min(KEY_BYTES_MAX + 1)])?;
@@ -58,33 +67,60 @@ impl Codec {
             [b'\r', b'\n', ..] => 2,
             _ => return None,
         };
-        Some(PlainGet {
+        Some(Plain {
             key: &rest[..key_len],
-            dialect,
+            what: What::Get(dialect),
             taken: VERB_BYTES + key_len + ending,
         })
     }
 }
 
-impl Dialect {
+/// What stands behind `PUT `. A line with a carriage return may be HTTP: not plain.
+#[inline(always)]
+fn plain_put(rest: &[u8]) -> Option<Plain<'_>> {
+    let key_len = word_len(&rest[..rest.len().min(KEY_BYTES_MAX + 1)])?;
+    if key_len == 0 || rest[key_len] != b' ' {
+        return None;
+    }
+    let (key, rest) = (&rest[..key_len], &rest[key_len + 1..]);
+    let value = &rest[..newline(rest)?];
+    if value.last() == Some(&b'\r') {
+        return None;
+    }
+    Some(Plain {
+        key,
+        what: What::Put(value),
+        taken: VERB_BYTES + key_len + 1 + value.len() + 1,
+    })
+}
+
+impl What<'_> {
     /// Where in a request the bytes behind one of these are.
     #[inline(always)]
     #[must_use]
     pub const fn inside(self) -> Inside {
         match self {
-            Dialect::Native => Inside::Line,
-            Dialect::Classic => Inside::MemcachedLine,
+            What::Get(Dialect::Classic) => Inside::MemcachedLine,
+            What::Get(Dialect::Native) | What::Put(_) => Inside::Line,
         }
     }
+}
 
+impl Dialect {
     /// Writes what stands before a value to the front of `room` and says how long it is; `None` if
     /// it does not fit.
     #[inline(always)]
-    pub fn value_head(self, key: &[u8], meta: &ItemMeta, room: &mut [u8]) -> Option<usize> {
+    pub fn value_head(
+        self,
+        key: &[u8],
+        client_flags: u32,
+        value_len: usize,
+        room: &mut [u8],
+    ) -> Option<usize> {
         match self {
             Dialect::Native => Some(0),
             Dialect::Classic => {
-                memcache::encode::value_head(key, meta.client_flags, meta.value_len, None, room)
+                memcache::encode::value_head(key, client_flags, value_len, None, room)
             }
         }
     }
@@ -113,35 +149,45 @@ impl Dialect {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::{Command, Decoded, Reply, Voice};
+    use crate::proto::{Command, Decoded, Lifetime, Reply, Terms, Voice};
 
     const TONGUES: [Tongue; 3] = [Tongue::Auto, Tongue::Native, Tongue::Memcached];
 
     /// Whatever is plain is what the general decoder reads there, and is answered alike.
     #[track_caller]
     fn agrees(codec: Codec, bytes: &[u8]) -> bool {
-        let Some(plain) = codec.plain_get(bytes) else {
+        let Some(plain) = codec.plain(bytes) else {
             return false;
         };
         let Decoded::Request(request) = codec.decode(bytes) else {
             panic!("{:?} is no request", bytes.escape_ascii());
         };
-        assert_eq!(request.command, Command::Get { key: plain.key });
         assert_eq!(
             (request.taken, request.inside),
-            (plain.taken, plain.dialect.inside())
+            (plain.taken, plain.what.inside())
         );
-        assert_eq!(request.voice.value_tail(), plain.dialect.value_tail());
+        let dialect = match plain.what {
+            What::Get(dialect) => dialect,
+            What::Put(value) => {
+                let terms = Terms::plain(Lifetime::Forever);
+                let key = plain.key;
+                assert_eq!(request.command, Command::Store { key, value, terms });
+                assert_eq!(request.voice, Voice::Native);
+                return true;
+            }
+        };
+        assert_eq!(request.command, Command::Get { key: plain.key });
+        assert_eq!(request.voice.value_tail(), dialect.value_tail());
         let mut room = [0; 64];
         let len = request.voice.encode(Reply::Missing, &mut room);
         assert_eq!(
             &room[..len.expect("it fits")],
-            plain.dialect.missing(),
+            dialect.missing(),
             "{:?}",
             bytes.escape_ascii()
         );
         let is_native = request.voice == Voice::Native;
-        assert_eq!(is_native, plain.dialect == Dialect::Native);
+        assert_eq!(is_native, dialect == Dialect::Native);
         true
     }
 
@@ -150,7 +196,7 @@ mod tests {
         let key = [b'k'; KEY_BYTES_MAX + 1];
         let longest = [b"GET ", &key[1..], b"\r\n"].concat();
         let too_long = [b"GET ", &key[..], b"\n"].concat();
-        let lines: [(&[u8], [bool; 3]); 17] = [
+        let lines: [(&[u8], [bool; 3]); 29] = [
             (b"GET k\n", [true, true, false]),
             (b"GET k\r\n", [true, true, false]),
             (b"get k\r\n", [true, false, true]),
@@ -168,6 +214,18 @@ mod tests {
             (b"GET k\r", [false; 3]),
             (b"Get k\n", [false; 3]),
             (b"gets k\r\n", [false; 3]),
+            (b"PUT k v\n", [true, true, false]),
+            (b"PUT k \n", [true, true, false]),
+            (b"PUT k  a \0b \n", [true, true, false]),
+            (b"PUT k HTTP/1.1\n", [true, true, false]),
+            (b"PUT k v\r\n", [false; 3]),
+            (b"PUT k HTTP/1.1\r\n", [false; 3]),
+            (b"PUT k\n", [false; 3]),
+            (b"PUT  k v\n", [false; 3]),
+            (b"PUT k\tv\n", [false; 3]),
+            (b"PUTEX k 1 v\n", [false; 3]),
+            (b"put k v\n", [false; 3]),
+            (b"PUT k v", [false; 3]),
         ];
         for (line, expected) in lines {
             for (tongue, expected) in TONGUES.into_iter().zip(expected) {
@@ -183,7 +241,7 @@ mod tests {
         }
     }
 
-    /// A byte of any value in any place of keys around the width of the scan.
+    /// A byte of any value in any place of keys around the width of the scan, and of values.
     #[test]
     fn every_byte_in_every_place() {
         for len in 1..=20 {
@@ -199,6 +257,14 @@ mod tests {
                         byte > b' ' || ends_early || is_cr,
                         "{byte} at {place}"
                     );
+                    line[..VERB_BYTES].copy_from_slice(b"PUT ");
+                    line[VERB_BYTES + len] = b' ';
+                    let plain = agrees(Codec::new(Tongue::Auto), &[&line[..], b"\n"].concat());
+                    let is_split = byte == b' ' && place > 0;
+                    assert_eq!(plain, byte > b' ' || is_split, "{byte} at {place}");
+                    line[VERB_BYTES] = b'k';
+                    line[VERB_BYTES + len + 1 + place % 4] = byte;
+                    agrees(Codec::new(Tongue::Auto), &[&line[..], b"\n"].concat());
                 }
             }
         }

@@ -1,31 +1,30 @@
-//! The lane for runs of the plainest request: one key, and its value or nothing.
+//! The lane for runs of the plainest requests: one key, and its value out or in.
 //!
-//! Most of what a cache is asked is `GET key` or `get key`, and there is little to do for it. What
-//! the general way carries for all the other requests (flags, orders, facts of an item) would
-//! be most of the price, so such runs are executed here, with the same answers and the same
-//! limits. Whatever is out of the ordinary is left for the general way: another request, a
-//! value that is longer than the outbox.
+//! Most of what a cache is asked is `GET key`, `get key` or `PUT key value`, and there is little to do
+//! for it. What the general way carries for all the other requests (flags, orders, facts of an
+//! item) would be most of the price, so such runs are executed here, with the same answers and
+//! the same limits. Whatever is out of the ordinary is left for the general way: another request, a
+//! value that is longer than the outbox, or that cannot be stored.
 
 use std::io;
 use std::slice;
 
-use flagstone_engine::{Key, Lookup, Spot};
-use smallvec::SmallVec;
+use flagstone_engine::{Attributes, Copied, Key, Spot};
 
 use super::{Desk, Halt};
 use crate::conn::batch::{BATCH_MAX, Batch};
 use crate::conn::outbox::Sent;
-use crate::proto::Dialect;
+use crate::proto::{Dialect, What};
 
 /// A shorter run between other requests is left to the general way, which looks all of them up
 /// ahead.
 const RUN_MIN: usize = BATCH_MAX / 4;
 
-/// A read that was decoded.
+/// A request that was decoded.
 #[derive(Clone, Copy)]
-struct Read<'a> {
+struct Planned<'a> {
     key: Key<'a>,
-    dialect: Dialect,
+    what: What<'a>,
     /// Where in the inbox it ends.
     end: usize,
 }
@@ -39,13 +38,13 @@ pub(super) enum Run {
 }
 
 impl Desk<'_, '_, '_> {
-    /// Executes the run of reads at `bytes[*at..]`, and moves `at` on.
+    /// Executes the run of plain requests at `bytes[*at..]`, and moves `at` on.
     #[inline]
-    pub(super) fn reads(&mut self, bytes: &[u8], at: &mut usize) -> io::Result<Run> {
+    pub(super) fn run(&mut self, bytes: &[u8], at: &mut usize) -> io::Result<Run> {
         if !self.codec.may_be_plain() {
             return Ok(Run::None);
         }
-        let Some(first) = self.next_read(bytes, *at) else {
+        let Some(first) = self.next_plain(bytes, *at) else {
             return Ok(Run::None);
         };
         let cache = self.house.cache;
@@ -56,59 +55,62 @@ impl Desk<'_, '_, '_> {
         let mut end = first.end;
         let mut batch = Batch::of(first);
         while !batch.is_full()
-            && let Some(read) = self.next_read(bytes, end)
+            && let Some(planned) = self.next_plain(bytes, end)
         {
-            end = read.end;
-            batch.push(read);
+            end = planned.end;
+            batch.push(planned);
         }
         if batch.len() < RUN_MIN && end < bytes.len() {
             return Ok(Run::None);
         }
-        let mut spots: SmallVec<[Spot; BATCH_MAX]> = SmallVec::new();
-        for read in &*batch {
-            spots.push(cache.prefetch(read.key));
+        let mut spots = Batch::new();
+        for planned in &*batch {
+            spots.push(cache.prefetch(planned.key));
         }
-        for (read, &spot) in batch.iter().zip(&spots) {
-            cache.prefetch_item(read.key, spot);
+        for (planned, &spot) in batch.iter().zip(spots.iter()) {
+            cache.prefetch_item(planned.key, spot);
         }
         self.answer(&batch, &spots, at)
     }
 
     #[inline(always)]
-    fn next_read<'a>(&self, bytes: &'a [u8], at: usize) -> Option<Read<'a>> {
-        let plain = self.codec.plain_get(&bytes[at..])?;
-        Some(Read {
+    fn next_plain<'a>(&self, bytes: &'a [u8], at: usize) -> Option<Planned<'a>> {
+        let plain = self.codec.plain(&bytes[at..])?;
+        Some(Planned {
             key: self.house.cache.key(plain.key).ok()?,
-            dialect: plain.dialect,
+            what: plain.what,
             end: at + plain.taken,
         })
     }
 
     #[inline]
-    fn answer(&mut self, reads: &[Read<'_>], spots: &[Spot], at: &mut usize) -> io::Result<Run> {
+    fn answer(&mut self, batch: &[Planned<'_>], spots: &[Spot], at: &mut usize) -> io::Result<Run> {
         let before = *at;
-        for (read, &spot) in reads.iter().zip(spots) {
+        for (planned, &spot) in batch.iter().zip(spots) {
             loop {
                 if !self.has_room()? {
                     return Ok(Run::Executed(Some(Halt::Blocked)));
                 }
-                let Some(len) = self.put_answer(read, spot) else {
-                    if self.outbox.is_empty() {
-                        let some = *at > before;
-                        return Ok(if some { Run::Executed(None) } else { Run::None });
-                    }
-                    // It may fit into the whole outbox.
-                    if self.send()? == Sent::Blocked {
-                        return Ok(Run::Executed(Some(Halt::Blocked)));
-                    }
-                    continue;
+                let done = match planned.what {
+                    What::Get(dialect) => self.get(planned.key, spot, dialect),
+                    What::Put(value) => self.put(planned.key, value),
                 };
-                self.outbox.filled(len);
-                self.budget.spend(1, len);
-                break;
+                if let Some(len) = done {
+                    self.outbox.filled(len);
+                    self.budget.spend(1, len);
+                    break;
+                }
+                if self.outbox.is_empty() {
+                    let some = *at > before;
+                    return Ok(if some { Run::Executed(None) } else { Run::None });
+                }
+                // It may fit into the whole outbox.
+                if self.send()? == Sent::Blocked {
+                    return Ok(Run::Executed(Some(Halt::Blocked)));
+                }
             }
-            *at = read.end;
-            self.codec.go_on(read.dialect.inside());
+            *at = planned.end;
+            self.codec.go_on(planned.what.inside());
             if self.budget.is_spent() {
                 self.counters.yields.add(1);
                 return Ok(Run::Executed(Some(Halt::Tired)));
@@ -117,23 +119,20 @@ impl Desk<'_, '_, '_> {
         Ok(Run::Executed(None))
     }
 
-    /// Puts the answer into the outbox's room, which has space for any short one, and says how
-    /// long it is. `None`: the value does not fit.
+    /// Puts value or absence into the outbox's room, which has space for any short answer, and says
+    /// how long it is. `None`: the value does not fit.
     #[inline(always)]
-    fn put_answer(&mut self, read: &Read<'_>, spot: Spot) -> Option<usize> {
-        let (cache, now, dialect) = (self.house.cache, self.now, read.dialect);
+    fn get(&mut self, key: Key<'_>, spot: Spot, dialect: Dialect) -> Option<usize> {
+        let (cache, now) = (self.house.cache, self.now);
         let room = self.outbox.room();
         let tail = dialect.value_tail();
         let fits = room.len() - tail.len();
-        let mut head_len = 0;
-        let found = cache.get_at(read.key, spot, now, &mut room[..fits], |meta, room| {
-            head_len = dialect.value_head(read.key.bytes(), meta, room)?;
-            Some(head_len)
+        let found = cache.get_at(key, spot, now, &mut room[..fits], |meta, room| {
+            dialect.value_head(key.bytes(), meta.client_flags, meta.value_len, room)
         });
         match found {
-            Lookup::Hit(meta) => {
+            Copied::Bytes(end) => {
                 self.counters.hits.add(1);
-                let end = head_len + meta.value_len;
                 // Apart, because a copy of a length that is known is a store.
                 match dialect {
                     Dialect::Native => room[end] = b'\n',
@@ -141,13 +140,27 @@ impl Desk<'_, '_, '_> {
                 }
                 Some(end + tail.len())
             }
-            Lookup::Miss => {
+            Copied::Miss => {
                 self.counters.misses.add(1);
                 let words = dialect.missing();
                 room[..words.len()].copy_from_slice(words);
                 Some(words.len())
             }
-            Lookup::TooSmall(_) => None,
+            Copied::TooSmall => None,
         }
+    }
+
+    /// Stores a value and puts the answer into the outbox's room. `None`: it cannot be stored, or not
+    /// now, and nothing was done.
+    #[inline(always)]
+    fn put(&mut self, key: Key<'_>, value: &[u8]) -> Option<usize> {
+        let stored = self
+            .house
+            .cache
+            .put(key, value, Attributes::default(), self.now);
+        stored.ok()?;
+        self.counters.puts.add(1);
+        self.outbox.room()[..3].copy_from_slice(b"OK\n");
+        Some(3)
     }
 }
