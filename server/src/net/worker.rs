@@ -62,8 +62,10 @@ pub struct Newcomer {
 pub struct Mailbox {
     ready: Arc<ReadySet>,
     mail_no: usize,
-    /// Accepted, not taken in yet. Has room for all the worker can hold.
-    sockets: Mutex<VecDeque<Newcomer>>,
+    /// Accepted, not taken in yet. Has room for all the worker can hold, of which a queue would
+    /// touch every place in turn and a stack only those it needs; whoever is in it at a time is
+    /// taken in at once.
+    sockets: Mutex<Vec<Newcomer>>,
     /// Connections of this worker, those in `sockets` included.
     connections: AtomicUsize,
 }
@@ -73,7 +75,7 @@ impl Mailbox {
         Mailbox {
             ready: ReadySet::new(slot_count + 2),
             mail_no: slot_count,
-            sockets: Mutex::new(VecDeque::with_capacity(slot_count)),
+            sockets: Mutex::new(Vec::with_capacity(slot_count)),
             connections: AtomicUsize::new(0),
         }
     }
@@ -85,7 +87,7 @@ impl Mailbox {
     /// Hands a socket over.
     pub fn post(&self, newcomer: Newcomer) {
         self.connections.fetch_add(1, AcqRel);
-        self.sockets.lock().push_back(newcomer);
+        self.sockets.lock().push(newcomer);
         self.wake();
     }
 
@@ -308,7 +310,7 @@ impl<'w> Worker<'w> {
     fn take_mail(&mut self) {
         loop {
             // The lock is not held while a socket is registered: the acceptor needs it.
-            let Some(newcomer) = self.mailbox.sockets.lock().pop_front() else {
+            let Some(newcomer) = self.mailbox.sockets.lock().pop() else {
                 break;
             };
             let stream = newcomer.guest.register();
