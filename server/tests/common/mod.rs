@@ -3,6 +3,7 @@
 
 pub mod alloc;
 pub mod http;
+pub mod process;
 pub mod tls;
 pub mod tool;
 
