@@ -41,10 +41,11 @@ pub struct Counters {
     pub misses: Counter,
     /// Values stored, or not because a condition did not hold.
     pub puts: Counter,
-    /// DELs, whatever they found.
-    pub deletes: Counter,
     /// DELs that found something.
     pub delete_hits: Counter,
+    /// DELs that did not. Counted, and not what is left of all: of two numbers that are read a
+    /// moment apart the difference may shrink.
+    pub delete_misses: Counter,
     /// Lifetimes changed, with or without sending the value.
     pub touch_hits: Counter,
     /// The same, of items that were not there.
@@ -128,7 +129,7 @@ impl Counters {
         Commands([
             self.hits.get() + self.misses.get(),
             self.puts.get(),
-            self.deletes.get(),
+            self.delete_hits.get() + self.delete_misses.get(),
             self.touch_hits.get() + self.touch_misses.get(),
             self.incr_hits.get()
                 + self.incr_misses.get()
@@ -147,8 +148,8 @@ pub struct Totals {
     pub hits: u64,
     pub misses: u64,
     pub puts: u64,
-    pub deletes: u64,
     pub delete_hits: u64,
+    pub delete_misses: u64,
     pub touch_hits: u64,
     pub touch_misses: u64,
     pub incr_hits: u64,
@@ -182,8 +183,8 @@ impl Totals {
         self.hits += counters.hits.get();
         self.misses += counters.misses.get();
         self.puts += counters.puts.get();
-        self.deletes += counters.deletes.get();
         self.delete_hits += counters.delete_hits.get();
+        self.delete_misses += counters.delete_misses.get();
         self.touch_hits += counters.touch_hits.get();
         self.touch_misses += counters.touch_misses.get();
         self.incr_hits += counters.incr_hits.get();
@@ -218,8 +219,8 @@ impl Totals {
             hits: self.hits - before.hits,
             misses: self.misses - before.misses,
             puts: self.puts - before.puts,
-            deletes: self.deletes - before.deletes,
             delete_hits: self.delete_hits - before.delete_hits,
+            delete_misses: self.delete_misses - before.delete_misses,
             touch_hits: self.touch_hits - before.touch_hits,
             touch_misses: self.touch_misses - before.touch_misses,
             incr_hits: self.incr_hits - before.incr_hits,
@@ -254,7 +255,8 @@ impl Totals {
         self.hits
             + self.misses
             + self.puts
-            + self.deletes
+            + self.delete_hits
+            + self.delete_misses
             + self.touch_hits
             + self.touch_misses
             + self.incr_hits

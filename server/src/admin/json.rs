@@ -41,7 +41,7 @@ fn numbers(of: &Snapshot, out: &mut String) -> fmt::Result {
         ("hits", totals.hits),
         ("misses", totals.misses),
         ("sets", totals.puts),
-        ("deletes", totals.deletes),
+        ("deletes", totals.delete_hits + totals.delete_misses),
         ("requests", totals.requests()),
         ("refused", totals.refusals),
         ("read_bytes", totals.read_bytes),

@@ -208,7 +208,7 @@ fn requests(of: &Snapshot, out: &mut String) -> fmt::Result {
             "flagstone_deletes_total",
             "Deletions asked for.",
             totals.delete_hits,
-            totals.deletes - totals.delete_hits.min(totals.deletes),
+            totals.delete_misses,
         ),
         (
             "flagstone_touches_total",

@@ -247,9 +247,9 @@ fn discard(
         Ok(Outcome::NotFound | Outcome::NotStored) => Fate::Missing,
         Err(_) => return Done::NotNow,
     };
-    counters.deletes.add(1);
-    if fate == Fate::Done {
-        counters.delete_hits.add(1);
+    match fate {
+        Fate::Done => counters.delete_hits.add(1),
+        _ => counters.delete_misses.add(1),
     }
     Done::Reply(Reply::Fate(fate))
 }

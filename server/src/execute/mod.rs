@@ -185,11 +185,11 @@ impl<'a> Work<'a> {
                 Got::NotNow => return Done::NotNow,
             },
             Work::Delete(key) => {
-                counters.deletes.add(1);
                 if cache.delete(key, now) {
                     counters.delete_hits.add(1);
                     Reply::Deleted
                 } else {
+                    counters.delete_misses.add(1);
                     Reply::Missing
                 }
             }

@@ -69,7 +69,7 @@ pub fn general<'h>(house: &House<'h>, now: Tick) -> [Stat<'h>; 85] {
         n("get_misses", totals.misses),
         n("get_expired", 0),
         n("get_flushed", 0),
-        n("delete_misses", totals.deletes - totals.delete_hits),
+        n("delete_misses", totals.delete_misses),
         n("delete_hits", totals.delete_hits),
         n("incr_misses", totals.incr_misses),
         n("incr_hits", totals.incr_hits),

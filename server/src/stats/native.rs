@@ -60,7 +60,7 @@ pub fn stats<'h>(house: &House<'h>, now: Tick) -> [Stat<'h>; 44] {
         n("hits", totals.hits),
         n("misses", totals.misses),
         n("puts", totals.puts),
-        n("dels", totals.deletes),
+        n("dels", totals.delete_hits + totals.delete_misses),
         n("errors", totals.refusals),
         n("items", engine.items),
         n("item_bytes", engine.item_bytes),
