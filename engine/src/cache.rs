@@ -844,7 +844,7 @@ impl Cache {
         if live {
             state.counters.deletes += 1;
         } else {
-            state.counters.expired += 1;
+            state.counters.expired.deleted += 1;
         }
         live
     }
@@ -962,16 +962,22 @@ impl Cache {
             pages_retired: self.region.pool.retired() as u64,
             ..Stats::default()
         };
+        // Shards that know how old what they evict is, by segment.
+        let mut aged = [0; 2];
         for shard in &self.shards {
             let state = shard.state.lock();
             stats.add(&state.counters);
+            for (aged, age_bytes) in aged.iter_mut().zip(state.counters.evicted_age_bytes) {
+                *aged += u64::from(age_bytes > 0);
+            }
             stats.pages_items += state.slab.item_pages() as u64;
             stats.pages_index += state.index_pages(&self.region.geometry) as u64;
             stats.index_buckets += state.index.buckets() as u64;
             stats.pinned += state.pins.used() as u64;
-            stats.inserted_bytes += state.epoch_bytes();
+            stats.inserted_bytes += state.inserted_bytes();
         }
-        stats.inserted_bytes += self.region.tails.clock();
+        stats.evicted_age_probation_bytes /= aged[0].max(1);
+        stats.evicted_age_main_bytes /= aged[1].max(1);
         stats
     }
 

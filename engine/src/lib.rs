@@ -40,6 +40,6 @@ pub use reservation::Reservation;
 pub use shard::arith::{CasWish, Change, Counted};
 pub use shard::join::Side;
 pub use shard::visit::{Discard, Visit, Visited, Want};
-pub use stats::{ClassStats, Stats};
+pub use stats::{ClassStats, Expired, Stats};
 pub use tick::{Deadline, Tick};
 pub use walk::Walk;

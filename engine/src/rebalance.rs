@@ -143,11 +143,6 @@ impl Tails {
         self.clock.fetch_add(bytes, Relaxed) + bytes
     }
 
-    /// Bytes inserted into the cache, without those of the epochs under way.
-    pub fn clock(&self) -> u64 {
-        self.clock.load(Relaxed)
-    }
-
     pub fn publish(&self, shard_no: usize, age: u64) {
         let (published, at) = &self.published[shard_no];
         published.store(age, Relaxed);

@@ -9,11 +9,36 @@ pub(crate) struct Counters {
     pub sets: u64,
     pub deletes: u64,
     pub touches: u64,
-    pub evictions: u64,
-    pub expired: u64,
+    /// By the segment that they left.
+    pub evictions: [u64; 2],
+    /// The age of the last one that was looked at, by segment.
+    pub evicted_age_bytes: [u64; 2],
+    pub expired: Expired,
     pub flushed: u64,
     pub pages_moved: u64,
     pub items_moved: u64,
+}
+
+/// Items whose deadline had passed, by what reclaimed them. A read does not: it finds nothing,
+/// and leaves what is there to the sweep.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// The sweep, in its round or because room was needed.
+    pub swept: u64,
+    /// Eviction, which met them at the end of a list.
+    pub evicted: u64,
+    /// A store of another value under their key.
+    pub replaced: u64,
+    /// A delete of their key, which found nothing alive.
+    pub deleted: u64,
+}
+
+impl Expired {
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.swept + self.evicted + self.replaced + self.deleted
+    }
 }
 
 /// A snapshot over all shards. Each shard is consistent in itself.
@@ -31,8 +56,16 @@ pub struct Stats {
     pub touches: u64,
     /// Live items that had to leave to make room.
     pub evictions: u64,
+    /// Of them, those that had been asked for since they were stored: they left the main list,
+    /// not probation.
+    pub evictions_main: u64,
+    /// How long the items that left probation of late had been on it, in bytes inserted into
+    /// the cache: an estimate. 0 before the first.
+    pub evicted_age_probation_bytes: u64,
+    /// The same, of those that left main.
+    pub evicted_age_main_bytes: u64,
     /// Expired items that were reclaimed.
-    pub expired: u64,
+    pub expired: Expired,
     /// Items that a flush removed.
     pub flushed: u64,
     /// Pages that were emptied so that another class or shard could have them.
@@ -92,14 +125,22 @@ impl ClassStats {
 }
 
 impl Stats {
+    /// Adds one shard's. Ages are summed: they are to be divided by the shards that have one.
     pub(crate) fn add(&mut self, counters: &Counters) {
         self.items += counters.items;
         self.item_bytes += counters.item_bytes;
         self.sets += counters.sets;
         self.deletes += counters.deletes;
         self.touches += counters.touches;
-        self.evictions += counters.evictions;
-        self.expired += counters.expired;
+        self.evictions += counters.evictions.iter().sum::<u64>();
+        self.evictions_main += counters.evictions[1];
+        let [probation, main] = counters.evicted_age_bytes;
+        self.evicted_age_probation_bytes += probation;
+        self.evicted_age_main_bytes += main;
+        self.expired.swept += counters.expired.swept;
+        self.expired.evicted += counters.expired.evicted;
+        self.expired.replaced += counters.expired.replaced;
+        self.expired.deleted += counters.expired.deleted;
         self.flushed += counters.flushed;
         self.pages_moved += counters.pages_moved;
         self.items_moved += counters.items_moved;

@@ -17,6 +17,7 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 use tokio::sync::Notify;
 
 use crate::cgroup::Figures;
+use crate::departures::Departures;
 use crate::endpoint::Place;
 use crate::execute::deadline;
 use crate::latency::Latencies;
@@ -46,6 +47,8 @@ pub struct House<'h> {
     pub memory: Board,
     /// How fast the cache is written: noted by the maintainer.
     pub pace: Mutex<Pace>,
+    /// How old what was evicted was: likewise.
+    pub departures: Mutex<Departures>,
     /// Requests that took too long: noted by workers, told by the maintainer.
     pub slow: Mutex<Slow>,
     /// Who may sit at a TLS port, if there is one.
@@ -158,6 +161,7 @@ impl<'h> House<'h> {
             flush_due: AtomicU64::new(u64::MAX),
             memory: Board::default(),
             pace: Mutex::new(Pace::default()),
+            departures: Mutex::default(),
             slow: Mutex::new(Slow::default()),
             tls: None,
             counters: (0..plan.worker_count)

@@ -38,6 +38,7 @@ pub mod cgroup;
 pub mod cli;
 pub mod config;
 mod conn;
+mod departures;
 pub mod endpoint;
 mod execute;
 mod governor;

@@ -1,5 +1,6 @@
 //! The night shift: lets the governor look at the memory, gives the engine time to sweep out
-//! what has expired, a little at a time, notes how fast the cache is being written, and tells of slow requests.
+//! what has expired, a little at a time, notes how fast the cache is being written and how old
+//! what is evicted was, and tells of slow requests.
 //!
 //! It runs beside the acceptor, on a thread that has little else to do, and yields between
 //! portions, so that newcomers and signals do not wait.
@@ -33,8 +34,11 @@ pub async fn run(house: &House<'_>, governor: &Governor<'_>) -> io::Result<Infal
         house.note_round(now);
         if round.is_multiple_of(ROUNDS_PER_LOOK) {
             governor.look();
-            let inserted_bytes = house.cache.stats().inserted_bytes;
-            house.pace.lock().note(now, inserted_bytes);
+            let stats = house.cache.stats();
+            let mut pace = house.pace.lock();
+            pace.note(now, stats.inserted_bytes);
+            house.departures.lock().note(now, &stats, &pace);
+            drop(pace);
             let slow = house.slow.lock().take();
             if let Some(slow) = slow {
                 log::warn!("{slow}");

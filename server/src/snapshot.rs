@@ -13,6 +13,7 @@ use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::allocations::{self, During};
+use crate::departures::Departures;
 use crate::house::{BoardFigures, Clock, House, Stage};
 use crate::latency::{Distribution, distributions};
 use crate::metrics::Totals;
@@ -32,6 +33,8 @@ pub struct Snapshot {
     pub totals: Totals,
     pub engine: Stats,
     pub classes: Rc<[Class]>,
+    /// How old what was evicted was.
+    pub departures: Departures,
     pub memory: BoardFigures,
     pub memory_bytes_max: u64,
     pub socket_bytes_max: u64,
@@ -109,6 +112,7 @@ impl<'h> Photographer<'h> {
             totals: house.totals(),
             engine,
             classes: self.classes(now, engine.inserted_bytes),
+            departures: *house.departures.lock(),
             memory: house.memory.figures(),
             memory_bytes_max: house.plan.memory_bytes_max as u64,
             socket_bytes_max: house.plan.socket_bytes as u64,
@@ -155,16 +159,6 @@ impl<'h> Photographer<'h> {
 }
 
 impl Snapshot {
-    /// The age of what is being evicted: of the items that would have to go next, the
-    /// youngest, over the classes that have had to let items go. `None` before that.
-    pub fn eviction_age_millis(&self) -> Option<u64> {
-        let evicting = self.classes.iter().filter(|class| {
-            let stats = &class.stats;
-            stats.evictions > 0 && stats.items_probation + stats.items_main > 0
-        });
-        evicting.map(|class| class.tail_age_millis).min()
-    }
-
     /// What is left under the container's limit; `None` without one.
     pub fn headroom_bytes(&self) -> Option<u64> {
         let memory = &self.memory;

@@ -6,7 +6,7 @@
 //! is nearly as old, because its chunk is the one that is needed.
 
 use super::storage::{PageBag, class_of};
-use super::write::{Shortage, footprint};
+use super::write::{Shortage, footprint, segment_of};
 use super::{Epoch, Oldest, ShardState};
 use crate::chunk_ref::ChunkRef;
 use crate::geometry::SHARD_COUNT;
@@ -31,6 +31,8 @@ const EVICTIONS_A_LOOK: u32 = 8;
 const SWEEP_ON_REQUEST: usize = 128;
 /// Evictions between two looks for the class with the oldest tail.
 const OLDEST_USES: u32 = 32;
+/// Evictions from a segment between two notes of how old its tail is.
+const EVICTIONS_A_NOTE: u64 = 16;
 /// Most items that are looked at, and spared because they were hit, for one that leaves.
 const EXAMINED_MAX: usize = 1 << 14;
 
@@ -258,6 +260,11 @@ impl ShardState {
         let Some(age) = ages.into_iter().flatten().max() else {
             return 0;
         };
+        self.in_cache_bytes(age)
+    }
+
+    /// Ticks of the shard's clock as bytes inserted into the whole cache.
+    fn in_cache_bytes(&self, age: u64) -> u64 {
         // An item that has just come is not quite without age.
         let bytes = u128::from(age * CLOCK_BYTES).max(1);
         let all = match self.epoch.span {
@@ -267,9 +274,19 @@ impl ShardState {
         u64::try_from(all).unwrap_or(u64::MAX).max(1)
     }
 
-    fn count_eviction(&mut self, class: usize) {
-        self.counters.evictions += 1;
+    fn count_eviction(&mut self, class: usize, segment: Segment) {
+        self.counters.evictions[segment as usize] += 1;
         self.classes[class].evictions += 1;
+    }
+
+    /// Looks how old the tail is that is about to leave, now and then.
+    fn note_age(&mut self, class: usize, segment: Segment) {
+        let evictions = self.counters.evictions[segment as usize];
+        if evictions.is_multiple_of(EVICTIONS_A_NOTE)
+            && let Some(age) = self.age(class, segment)
+        {
+            self.counters.evicted_age_bytes[segment as usize] = self.in_cache_bytes(age);
+        }
     }
 
     /// The index slot of a linked item.
@@ -309,7 +326,7 @@ impl ShardState {
         let view = View::known(region, chunk);
         if view.is_expired(now) {
             self.unlink(region, place);
-            self.counters.expired += 1;
+            self.counters.expired.evicted += 1;
             return Examined::Gone;
         }
         self.prefetch_next(region, chunk);
@@ -326,11 +343,12 @@ impl ShardState {
             _ => {
                 let hash = view.hash();
                 let bytes = footprint(region, chunk);
+                self.note_age(class, segment);
                 self.unlink(region, place);
                 if segment == Segment::Probation {
                     self.remember(region, hash, bytes);
                 }
-                self.count_eviction(class);
+                self.count_eviction(class, segment);
                 Examined::Gone
             }
         }
@@ -401,13 +419,15 @@ impl ShardState {
             }
         }
         let victim = victim.expect("a full chain has items");
-        let expired = View::known(region, victim.chunk).is_expired(now);
+        let view = View::known(region, victim.chunk);
+        let expired = view.is_expired(now);
+        let segment = segment_of(view.header);
         let class = class_of(region, victim.chunk);
         self.unlink(region, victim);
         if expired {
-            self.counters.expired += 1;
+            self.counters.expired.evicted += 1;
         } else {
-            self.count_eviction(class);
+            self.count_eviction(class, segment);
         }
     }
 }

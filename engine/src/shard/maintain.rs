@@ -70,7 +70,7 @@ impl ShardState {
                 })
                 .expect("a linked item is in the index");
             self.unlink(region, place);
-            self.counters.expired += 1;
+            self.counters.expired.swept += 1;
             reclaimed += 1;
             if table.owner(page_no) != (meta.class, meta.shard) {
                 // That was its last item, and the page has gone to the pool.

@@ -167,9 +167,9 @@ impl ShardState {
         self.cas_last
     }
 
-    /// Chunk bytes inserted since the epoch under way began.
-    pub fn epoch_bytes(&self) -> u64 {
-        self.inserted_bytes - self.epoch.begun
+    /// Chunk bytes that were ever inserted.
+    pub fn inserted_bytes(&self) -> u64 {
+        self.inserted_bytes
     }
 
     /// Adds what this shard has of `class`, except for the chunks in use: only their pages

@@ -200,7 +200,11 @@ impl ShardState {
             state.slab.unhold(region, piece)
         });
         match place {
-            Some(place) => self.supersede(region, place, head),
+            Some(place) => {
+                let was_over = View::known(region, place.chunk).is_expired(now);
+                self.counters.expired.replaced += u64::from(was_over);
+                self.supersede(region, place, head);
+            }
             None => self.link(region, key, head, now),
         }
         self.counters.sets += 1;
@@ -265,7 +269,9 @@ impl ShardState {
             if View::known(region, place.chunk).extra() & extra::NOTED != 0 {
                 blueprint = blueprint.with_marks(extra::noted(0, now));
             }
+            let was_over = View::known(region, place.chunk).is_expired(now);
             if self.put_in_place(region, place, blueprint, value) {
+                self.counters.expired.replaced += u64::from(was_over);
                 return Ok(View::known(region, place.chunk).cas().unwrap_or(0));
             }
             // Whose number was asked for once is likely to be asked again.

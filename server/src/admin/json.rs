@@ -56,7 +56,7 @@ fn numbers(of: &Snapshot, out: &mut String) -> fmt::Result {
         ("items", engine.items),
         ("item_bytes", engine.item_bytes),
         ("evictions", engine.evictions),
-        ("expired", engine.expired),
+        ("expired", engine.expired.total()),
         ("page_bytes", engine.page_bytes),
         ("pages_items", engine.pages_items),
         ("pages_index", engine.pages_index),
@@ -76,7 +76,7 @@ fn numbers(of: &Snapshot, out: &mut String) -> fmt::Result {
     for (name, number) in of.allocations {
         write!(out, ",\"allocations_{name}\":{number}")?;
     }
-    match of.eviction_age_millis() {
+    match of.departures.last_millis {
         Some(millis) => write!(out, ",\"eviction_age_ms\":{millis}")?,
         None => write!(out, ",\"eviction_age_ms\":null")?,
     }

@@ -14,20 +14,20 @@ use crate::proto::{Lead, Reply, Stat};
 
 type Tell<'t> = &'t mut dyn FnMut(Reply<'_>) -> Option<()>;
 
-/// What was counted since the counters were last set to 0.
-fn totals(house: &House<'_>) -> (Totals, flagstone_engine::Stats) {
+/// What was counted since the counters were last set to 0: last of all, expired items reclaimed.
+fn totals(house: &House<'_>) -> (Totals, flagstone_engine::Stats, u64) {
     let (before, engine_before) = *house.reset.lock();
     let mut engine = house.cache.stats();
     engine.sets -= engine_before.sets;
     engine.evictions -= engine_before.evictions;
-    engine.expired -= engine_before.expired;
     engine.pages_moved -= engine_before.pages_moved;
-    (house.totals().since(&before), engine)
+    let reclaimed = engine.expired.total() - engine_before.expired.total();
+    (house.totals().since(&before), engine, reclaimed)
 }
 
 /// `stats`. The last one has a meaning only if connections may be idle for too long.
 pub fn general<'h>(house: &House<'h>, now: Tick) -> [Stat<'h>; 85] {
-    let (totals, engine) = totals(house);
+    let (totals, engine, reclaimed) = totals(house);
     let plan = house.plan;
     let (user_micros, system_micros) = crate::metrics::cpu_micros();
     let n = Stat::number;
@@ -123,7 +123,7 @@ pub fn general<'h>(house: &House<'h>, now: Tick) -> [Stat<'h>; 85] {
         n("total_items", engine.sets),
         n("slab_global_page_pool", engine.pages_free),
         n("evictions", engine.evictions),
-        n("reclaimed", engine.expired),
+        n("reclaimed", reclaimed),
         n("lrutail_reflocked", 0),
         n("total_malloced", engine.pages_items * engine.page_bytes),
         n("idle_kicks", totals.idle_kicks),

@@ -65,7 +65,7 @@ pub fn stats<'h>(house: &House<'h>, now: Tick) -> [Stat<'h>; 44] {
         n("items", engine.items),
         n("item_bytes", engine.item_bytes),
         n("evictions", engine.evictions),
-        n("expired", engine.expired),
+        n("expired", engine.expired.total()),
         n("page_bytes", engine.page_bytes),
         n("pages_free", engine.pages_free),
         n("pages_retired", engine.pages_retired),

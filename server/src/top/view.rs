@@ -53,14 +53,14 @@ fn write_view(
         bytes(rate("flagstone_received_bytes_total")),
         bytes(rate("flagstone_sent_bytes_total")),
     )?;
-    let age = now.samples.get("flagstone_eviction_age_seconds");
+    let age = eviction_age(before, now);
     writeln!(
         out,
         "{:>10} items        {:>10} of data      {:>8}/s evicted   {:>9} their age",
         short(now.get("flagstone_items")),
         bytes(now.get("flagstone_item_bytes")),
         short(rate("flagstone_evictions_total")),
-        age.map_or("–".to_owned(), |age| time(*age)),
+        age.map_or("–".to_owned(), time),
     )?;
     let workers = now.get("flagstone_workers").max(1.0);
     writeln!(
@@ -74,6 +74,20 @@ fn write_view(
     memory(out, now)?;
     latencies(out, before, now, seconds)?;
     classes(out, before, now, seconds)
+}
+
+/// The mean age of what was evicted between two pages, or else until the second.
+fn eviction_age(before: &Page, now: &Page) -> Option<f64> {
+    let sum = |page: &Page, of: &str| -> f64 {
+        let name = format!("flagstone_eviction_age_seconds_{of}");
+        page.family(&name).map(|(_, value)| value).sum()
+    };
+    let (seconds, count) = (sum(now, "sum"), sum(now, "count"));
+    let fresh = count - sum(before, "count");
+    if fresh > 0.0 {
+        return Some((seconds - sum(before, "sum")) / fresh);
+    }
+    (count > 0.0).then(|| seconds / count)
 }
 
 fn memory(out: &mut String, now: &Page) -> std::fmt::Result {

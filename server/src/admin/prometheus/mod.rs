@@ -5,12 +5,17 @@
 //! What a label can be is known beforehand, so the page cannot grow: size classes and
 //! protocols are few.
 
+mod items;
+mod memory;
+
 use std::fmt::{self, Write};
 
+use self::items::{classes, items};
+use self::memory::{memory, pages, plan};
 use super::http::quoted;
 use crate::house::Stage;
 use crate::latency::{Distribution, bucket_end_micros};
-use crate::snapshot::{Class, Snapshot};
+use crate::snapshot::Snapshot;
 
 /// Writes one section; false if there is none of that number.
 pub fn write(snapshot: &Snapshot, section: usize, out: &mut String) -> Result<bool, fmt::Error> {
@@ -26,7 +31,7 @@ pub fn write(snapshot: &Snapshot, section: usize, out: &mut String) -> Result<bo
                 head(
                     out,
                     "flagstone_request_duration_seconds",
-                    "histogram",
+                    HISTOGRAM,
                     "Time from when a worker saw a request until its reply was sent.",
                 )?;
             }
@@ -52,6 +57,7 @@ const SECTIONS: [Section; 8] = [
 
 const COUNTER: &str = "counter";
 const GAUGE: &str = "gauge";
+const HISTOGRAM: &str = "histogram";
 
 fn head(out: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
     writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}")
@@ -352,291 +358,6 @@ fn connections(of: &Snapshot, out: &mut String) -> fmt::Result {
             ("panic", totals.panics),
         ],
     )
-}
-
-fn items(of: &Snapshot, out: &mut String) -> fmt::Result {
-    let engine = &of.engine;
-    one(
-        out,
-        "flagstone_items",
-        GAUGE,
-        "Items in the cache.",
-        engine.items,
-    )?;
-    one(
-        out,
-        "flagstone_item_bytes",
-        GAUGE,
-        "Bytes of their keys and values.",
-        engine.item_bytes,
-    )?;
-    one(
-        out,
-        "flagstone_inserted_bytes_total",
-        COUNTER,
-        "Chunk bytes that stores ever took.",
-        engine.inserted_bytes,
-    )?;
-    one(
-        out,
-        "flagstone_evictions_total",
-        COUNTER,
-        "Live items that had to make room.",
-        engine.evictions,
-    )?;
-    if let Some(millis) = of.eviction_age_millis() {
-        one(
-            out,
-            "flagstone_eviction_age_seconds",
-            GAUGE,
-            "Age of the items being evicted, in the class where it is least. An estimate.",
-            Thousandths(millis),
-        )?;
-    }
-    many(
-        out,
-        (
-            "flagstone_expirations_total",
-            COUNTER,
-            "Items whose time was over: their own deadline, or a flush of everything.",
-        ),
-        "reason",
-        [("deadline", engine.expired), ("flush", engine.flushed)],
-    )?;
-    one(
-        out,
-        "flagstone_items_deleted_total",
-        COUNTER,
-        "Items that clients deleted.",
-        engine.deletes,
-    )?;
-    one(
-        out,
-        "flagstone_items_moved_total",
-        COUNTER,
-        "Items moved so that their page could be used elsewhere.",
-        engine.items_moved,
-    )?;
-    one(
-        out,
-        "flagstone_pages_moved_total",
-        COUNTER,
-        "Pages that went to another class or shard.",
-        engine.pages_moved,
-    )
-}
-
-fn memory(of: &Snapshot, out: &mut String) -> fmt::Result {
-    let memory = &of.memory;
-    one(
-        out,
-        "flagstone_memory_bytes",
-        GAUGE,
-        "Memory that the server plans with at the moment.",
-        memory.memory_bytes,
-    )?;
-    one(
-        out,
-        "flagstone_memory_max_bytes",
-        GAUGE,
-        "What that may grow to.",
-        of.memory_bytes_max,
-    )?;
-    one(
-        out,
-        "flagstone_connection_memory_bytes",
-        GAUGE,
-        "Of it, what connections take.",
-        memory.connection_bytes,
-    )?;
-    one(
-        out,
-        "flagstone_socket_memory_max_bytes",
-        GAUGE,
-        "Of it, what the kernel's socket buffers may take.",
-        of.socket_bytes_max,
-    )?;
-    if let Some(headroom_bytes) = of.headroom_bytes() {
-        one(
-            out,
-            "flagstone_cgroup_limit_bytes",
-            GAUGE,
-            "The container's memory limit.",
-            memory.limit_bytes,
-        )?;
-        one(
-            out,
-            "flagstone_cgroup_headroom_bytes",
-            GAUGE,
-            "What is left under that limit.",
-            headroom_bytes,
-        )?;
-    }
-    if memory.usage_bytes > 0 {
-        one(
-            out,
-            "flagstone_cgroup_usage_bytes",
-            GAUGE,
-            "Memory charged to the container.",
-            memory.usage_bytes,
-        )?;
-        one(
-            out,
-            "flagstone_cgroup_socket_bytes",
-            GAUGE,
-            "Of it, socket buffers, where the kernel tells.",
-            memory.socket_bytes,
-        )?;
-        one(
-            out,
-            "flagstone_cgroup_at_limit_total",
-            COUNTER,
-            "Times the limit stopped a charge.",
-            memory.at_limit_count,
-        )?;
-        one(
-            out,
-            "flagstone_cgroup_oom_kills_total",
-            COUNTER,
-            "Processes of the container killed for memory.",
-            memory.kill_count,
-        )?;
-        one(
-            out,
-            "flagstone_cgroup_memory_pressure_ratio",
-            GAUGE,
-            "Part of the last ten seconds in which some thread waited for memory.",
-            // Hundredths of a percent.
-            format_args!(
-                "{}.{:04}",
-                memory.pressure_hundredths / 10_000,
-                memory.pressure_hundredths % 10_000
-            ),
-        )?;
-    }
-    Ok(())
-}
-
-fn plan(of: &Snapshot, out: &mut String) -> fmt::Result {
-    many(
-        out,
-        (
-            "flagstone_memory_plan_bytes",
-            GAUGE,
-            "The memory plan made at the start: its lines sum to the memory.",
-        ),
-        "line",
-        of.plan.iter().map(|(name, bytes)| (name.as_str(), *bytes)),
-    )
-}
-
-fn pages(of: &Snapshot, out: &mut String) -> fmt::Result {
-    let engine = &of.engine;
-    one(
-        out,
-        "flagstone_page_bytes",
-        GAUGE,
-        "Bytes of a page.",
-        engine.page_bytes,
-    )?;
-    many(
-        out,
-        ("flagstone_pages", GAUGE, "Pages by what they are used for."),
-        "state",
-        [
-            ("items", engine.pages_items),
-            ("index", engine.pages_index),
-            ("free", engine.pages_free),
-            ("retired", engine.pages_retired),
-        ],
-    )?;
-    one(
-        out,
-        "flagstone_index_buckets",
-        GAUGE,
-        "Buckets of the index.",
-        engine.index_buckets,
-    )?;
-    one(
-        out,
-        "flagstone_pinned_items",
-        GAUGE,
-        "Items that are being sent in pieces.",
-        engine.pinned,
-    )
-}
-
-/// A family for each figure, a sample for each class that has pages: at most a few dozen.
-fn classes(of: &Snapshot, out: &mut String) -> fmt::Result {
-    let mut family = |name: &str, kind: &str, help: &str, figure: fn(&Class) -> u64| {
-        head(out, name, kind, help)?;
-        for class in &*of.classes {
-            let chunk_bytes = class.stats.chunk_bytes;
-            writeln!(
-                out,
-                "{name}{{chunk_bytes=\"{chunk_bytes}\"}} {}",
-                figure(class)
-            )?;
-        }
-        Ok(())
-    };
-    family(
-        "flagstone_class_pages",
-        GAUGE,
-        "Pages of a size class.",
-        |class| class.stats.pages,
-    )?;
-    family(
-        "flagstone_class_chunks",
-        GAUGE,
-        "Chunks in them.",
-        |class| class.stats.chunks,
-    )?;
-    family(
-        "flagstone_class_chunks_used",
-        GAUGE,
-        "Chunks with something in them.",
-        |class| class.stats.chunks_used,
-    )?;
-    family(
-        "flagstone_class_evictions_total",
-        COUNTER,
-        "Live items of the class that made room.",
-        |class| class.stats.evictions,
-    )?;
-    let name = "flagstone_class_items";
-    head(
-        out,
-        name,
-        GAUGE,
-        "Items by list: new ones on probation, proven ones in main.",
-    )?;
-    for class in &*of.classes {
-        let stats = &class.stats;
-        let chunk_bytes = stats.chunk_bytes;
-        for (list, items) in [
-            ("probation", stats.items_probation),
-            ("main", stats.items_main),
-        ] {
-            writeln!(
-                out,
-                "{name}{{chunk_bytes=\"{chunk_bytes}\",list=\"{list}\"}} {items}"
-            )?;
-        }
-    }
-    let name = "flagstone_class_tail_age_seconds";
-    head(
-        out,
-        name,
-        GAUGE,
-        "Age of the oldest items of a class: who goes next. An estimate.",
-    )?;
-    for class in &*of.classes {
-        let chunk_bytes = class.stats.chunk_bytes;
-        let age = Thousandths(class.tail_age_millis);
-        writeln!(out, "{name}{{chunk_bytes=\"{chunk_bytes}\"}} {age}")?;
-    }
-    Ok(())
 }
 
 /// The powers of two of a microsecond; the finer buckets are for the page.
