@@ -22,6 +22,7 @@ use std::thread;
 
 use flagstone_engine::{Cache, OpenError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::time::{ClockId, clock_gettime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::time::sleep;
@@ -249,8 +250,19 @@ impl Stop {
 fn read_again(tls: Option<&Keeper>) {
     match tls.map(Keeper::reload) {
         None => log::info!("SIGHUP: there is nothing to read again"),
-        Some(Ok(())) => log::info!("SIGHUP: the certificate and its key were read again"),
+        Some(Ok(())) => {
+            log::info!("SIGHUP: the certificate and its key were read again");
+            warn_of_certificate(tls);
+        }
         Some(Err(invalid)) => log::warn!("SIGHUP: {invalid}; the old certificate stays"),
+    }
+}
+
+/// Who is about to present a certificate that nobody will trust should know.
+fn warn_of_certificate(tls: Option<&Keeper>) {
+    let now = clock_gettime(ClockId::Realtime).tv_sec;
+    if let Some(complaint) = tls.and_then(|tls| tls.complaint(now)) {
+        log::warn!("{complaint}");
     }
 }
 
@@ -298,6 +310,7 @@ fn serve(
     // An address in use is found out before anything expensive, too.
     let tls = Keeper::of(config).map_err(StartError::Invalid)?;
     stop.reloads(tls.as_ref());
+    warn_of_certificate(tls.as_deref());
     let (listeners, places) = listen_on(config, tls.as_ref())?;
     let (admin, admin_address) = match config.admin {
         Some(address) => listen_for_admin(address).map(|(l, a)| (Some(l), Some(a)))?,

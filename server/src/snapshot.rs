@@ -17,6 +17,7 @@ use crate::departures::Departures;
 use crate::house::{BoardFigures, Clock, House, Stage};
 use crate::latency::{Distribution, distributions};
 use crate::metrics::Totals;
+use crate::tls::{Handshake, Keeper};
 
 /// What the classes hold is asked of the engine no more often than this.
 const CLASSES_FRESH_MILLIS: u64 = 1000;
@@ -45,8 +46,8 @@ pub struct Snapshot {
     pub connections_max: u64,
     pub connections_allowed: u64,
     pub turned_away: u64,
-    /// Connections with TLS, if there is a port for them.
-    pub tls_connections: Option<u64>,
+    /// About TLS, if there is a port for it.
+    pub tls: Option<TlsFigures>,
     pub allocations: [(&'static str, u64); During::ALL.len()],
     pub latencies: Vec<Distribution>,
     pub process: ProcessFigures,
@@ -58,6 +59,24 @@ pub struct Class {
     pub stats: ClassStats,
     /// How long ago its oldest items came, about.
     pub tail_age_millis: u64,
+}
+
+/// Who came with TLS, and for how long they still can.
+#[derive(Clone, Copy, Debug)]
+pub struct TlsFigures {
+    pub connections: u64,
+    pub handshakes: [(&'static str, u64); Handshake::ALL.len()],
+    pub expires_unix: Option<i64>,
+}
+
+impl TlsFigures {
+    fn of(keeper: &Keeper) -> Self {
+        TlsFigures {
+            connections: keeper.taken() as u64,
+            handshakes: keeper.handshakes(),
+            expires_unix: keeper.expires_unix(),
+        }
+    }
 }
 
 /// What the kernel says about the process.
@@ -122,7 +141,7 @@ impl<'h> Photographer<'h> {
             connections_max: house.plan.connections_max as u64,
             connections_allowed: house.connections_allowed() as u64,
             turned_away: house.turned_away(),
-            tls_connections: house.tls.as_ref().map(|tls| tls.taken() as u64),
+            tls: house.tls.as_deref().map(TlsFigures::of),
             allocations: During::ALL.map(|(during, name)| (name, allocations::count(during))),
             latencies: distributions(house.all_latencies()),
             process: ProcessFigures::read(),

@@ -14,9 +14,12 @@
 //! No session is remembered and no ticket is given out: a client of a cache keeps its
 //! connection, and what is not kept needs no memory.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::AcqRel, Ordering::Acquire};
+use std::sync::atomic::{
+    AtomicU64, AtomicUsize, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed,
+};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -26,6 +29,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoServerSessionStorage;
 
+use crate::certificate::expires_unix;
 use crate::config::{Config, Invalid};
 
 /// What one TLS connection may take in user space beside what every connection takes: its
@@ -61,13 +65,74 @@ pub fn plan_bytes(config: &Config) -> usize {
 pub struct Keeper {
     cert: PathBuf,
     key: PathBuf,
-    current: Mutex<Arc<ServerConfig>>,
+    current: Mutex<Pair>,
     seats: usize,
     taken: AtomicUsize,
+    /// By how they ended.
+    handshakes: [AtomicU64; Handshake::ALL.len()],
+}
+
+/// A certificate with its key.
+struct Pair {
+    config: Arc<ServerConfig>,
+    /// When the first of the chain expires.
+    expires_unix: Option<i64>,
 }
 
 /// A TLS connection's place, given back when dropped.
 pub struct Seat(Arc<Keeper>);
+
+/// How a handshake ended.
+#[derive(Clone, Copy, Debug)]
+#[repr(usize)]
+pub enum Handshake {
+    /// Well.
+    Done,
+    /// One side did not like what the other said: another protocol, a certificate that is not
+    /// trusted.
+    Failed,
+    /// The client left in the middle of it.
+    Abandoned,
+    /// The client took too long.
+    Late,
+    /// There was no seat for it to begin on.
+    Full,
+}
+
+impl Handshake {
+    /// All, with their names in metrics.
+    pub const ALL: [(Handshake, &'static str); 5] = [
+        (Handshake::Done, "done"),
+        (Handshake::Failed, "failed"),
+        (Handshake::Abandoned, "abandoned"),
+        (Handshake::Late, "late"),
+        (Handshake::Full, "full"),
+    ];
+}
+
+thread_local! {
+    /// Whether this worker has answered a handshake in its pass.
+    static HAS_SHAKEN_HANDS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A worker's pass over its connections begins: one handshake may be answered in it.
+///
+/// Signing takes as long as hundreds of requests. So a crowd of newcomers takes turns with all others,
+/// pass by pass, instead of going first.
+#[inline]
+pub fn begin_pass() {
+    HAS_SHAKEN_HANDS.set(false);
+}
+
+/// Whether another handshake has to wait for the next pass.
+pub fn has_shaken_hands() -> bool {
+    HAS_SHAKEN_HANDS.get()
+}
+
+/// A handshake was answered.
+pub fn note_shaken_hands() {
+    HAS_SHAKEN_HANDS.set(true);
+}
 
 impl Keeper {
     /// Reads the pair, if any place of the settings needs one.
@@ -94,6 +159,7 @@ impl Keeper {
             key: key.clone(),
             seats: config.tls_connections_max,
             taken: AtomicUsize::new(0),
+            handshakes: Default::default(),
         })))
     }
 
@@ -106,23 +172,60 @@ impl Keeper {
 
     /// What a new connection begins with.
     pub fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.current.lock())
+        Arc::clone(&self.current.lock().config)
     }
 
     /// Takes a seat, if one is free.
     pub fn seat(self: &Arc<Self>) -> Option<Seat> {
         // Nothing is published by a seat.
-        self.taken
-            .fetch_update(AcqRel, Acquire, |taken| {
-                (taken < self.seats).then_some(taken + 1)
-            })
-            .ok()?;
+        let taken = self.taken.fetch_update(AcqRel, Acquire, |taken| {
+            (taken < self.seats).then_some(taken + 1)
+        });
+        if taken.is_err() {
+            self.note(Handshake::Full);
+            return None;
+        }
         Some(Seat(Arc::clone(self)))
+    }
+
+    fn note(&self, handshake: Handshake) {
+        // Relaxed: a count publishes nothing.
+        self.handshakes[handshake as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Handshakes until now, by how they ended.
+    pub fn handshakes(&self) -> [(&'static str, u64); Handshake::ALL.len()] {
+        Handshake::ALL.map(|(how, name)| (name, self.handshakes[how as usize].load(Relaxed)))
+    }
+
+    /// The last second at which every certificate of the chain is valid, since 1970.
+    pub fn expires_unix(&self) -> Option<i64> {
+        self.current.lock().expires_unix
+    }
+
+    /// What to tell an operator whose certificate is over at `now_unix`. Clients will refuse it;
+    /// that is no reason not to serve those who come without TLS.
+    pub fn complaint(&self, now_unix: i64) -> Option<String> {
+        let over = now_unix - self.expires_unix()?;
+        (over > 0).then(|| {
+            format!(
+                "--tls-cert \"{}\" expired {} hours ago: clients will not trust it",
+                self.cert.display(),
+                over / 3600
+            )
+        })
     }
 
     /// Seats taken.
     pub fn taken(&self) -> usize {
         self.taken.load(Acquire)
+    }
+}
+
+impl Seat {
+    /// The handshake of who sits here is over.
+    pub fn note(&self, handshake: Handshake) {
+        self.0.note(handshake);
     }
 }
 
@@ -138,7 +241,7 @@ fn useless(setting: &str, path: &Path) -> Invalid {
     Invalid::new(setting, path.display(), why)
 }
 
-fn load(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, Invalid> {
+fn load(cert: &Path, key: &Path) -> Result<Pair, Invalid> {
     let refuse = |setting: &str, path: &Path, why: String| {
         Invalid::new(setting, path.display(), format!("cannot be used: {why}"))
     };
@@ -149,6 +252,7 @@ fn load(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, Invalid> {
         let why = "there is no certificate in it, which begins with -----BEGIN CERTIFICATE-----";
         return Err(refuse("--tls-cert", cert, why.to_owned()));
     }
+    let expires_unix = chain.iter().filter_map(|der| expires_unix(der)).min();
     let secret = PrivateKeyDer::from_pem_file(key)
         .map_err(|error| refuse("--tls-key", key, error.to_string()))?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -159,5 +263,8 @@ fn load(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, Invalid> {
         .map_err(|error| refuse("--tls-key", key, error.to_string()))?;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
-    Ok(Arc::new(config))
+    Ok(Pair {
+        config: Arc::new(config),
+        expires_unix,
+    })
 }

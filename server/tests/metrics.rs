@@ -227,6 +227,8 @@ fn promtool_accepts_what_is_scraped_in_the_middle_of_a_load() {
         "flagstone_evictions_total",
         "flagstone_eviction_age_seconds_count{list=\"probation\"}",
         "flagstone_expirations_total{reason=\"swept\"}",
+        "flagstone_tls_handshakes_total{result=\"done\"}",
+        "flagstone_tls_handshakes_total{result=\"failed\"}",
     ] {
         let before = first.get(name).copied().unwrap_or(0.0);
         assert!(last.get(name) > Some(&before), "{name} stands still");

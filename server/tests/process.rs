@@ -148,7 +148,7 @@ fn when_open_files_run_out_those_connected_are_served_on() {
     let mut command = Command::new("sh");
     let script = "ulimit -n 40 && exec \"$0\" \"$@\"";
     command.args(["-c", script, env!("CARGO_BIN_EXE_flagstone")]);
-    let process = Process::spawn(command, &["--workers", "1"]);
+    let process = Process::start_as(command, &["--workers", "1"]);
     let mut connected: Vec<TcpStream> = Vec::new();
     let served = |stream: &mut TcpStream| {
         stream.write_all(b"GET a\n").expect("sends");

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use common::http::{get, sample};
+use common::process::{Process, flagstone};
 use common::tls::{self, Client, Pair};
 use common::{connect_to, small_config, start_with, wait_until};
 use flagstone_server::{Config, Running, Server};
@@ -131,6 +132,140 @@ fn seats_are_limited_and_silent_handshakes_give_theirs_back() {
         tls::connect(secret, &pair.der).is_ok()
     });
     assert!(began.elapsed() < Duration::from_secs(20));
+    let metrics = get(server.admin_addr().expect("has one"), "/metrics").body;
+    assert_eq!(handshakes(&metrics, "late"), 4.0);
+    assert!(handshakes(&metrics, "full") >= 2.0, "{metrics}");
+}
+
+fn handshakes(metrics: &str, result: &str) -> f64 {
+    let name = format!("flagstone_tls_handshakes_total{{result=\"{result}\"}}");
+    sample(metrics, &name).unwrap_or_else(|| panic!("no {name} in {metrics}"))
+}
+
+#[test]
+fn handshakes_are_counted_by_how_they_end() {
+    let (pair, other) = (Pair::new("counted"), Pair::new("counted-other"));
+    let server = start_with(config(&pair, 10));
+    let [_, secret] = addresses(&server);
+    let admin = server.admin_addr().expect("has one");
+    let counted = || {
+        let metrics = get(admin, "/metrics").body;
+        ["done", "failed", "abandoned", "late", "full"].map(|how| handshakes(&metrics, how))
+    };
+    assert_eq!(counted(), [0.0; 5]);
+    for _ in 0..3 {
+        let mut client = tls::connect(secret, &pair.der).expect("a handshake");
+        exchange(&mut client, b"GET a\n", b"NOTFOUND\n");
+    }
+    // One who does not trust us, one who speaks another protocol, and two who change their mind.
+    assert!(tls::connect(secret, &other.der).is_err());
+    let mut stray = connect_to(secret);
+    stray.write_all(b"GET / HTTP/1.1\r\n\r\n").expect("sends");
+    drop((connect_to(secret), connect_to(secret)));
+    wait_until("each is counted", || counted() == [3.0, 2.0, 2.0, 0.0, 0.0]);
+    let metrics = get(admin, "/metrics").body;
+    let expires = sample(
+        &metrics,
+        "flagstone_tls_certificate_expiry_timestamp_seconds",
+    );
+    // The first of January 4096.
+    assert_eq!(expires, Some(67_090_118_400.0));
+}
+
+#[test]
+fn an_expired_certificate_is_told_of_until_it_is_renewed() {
+    let mut pair = Pair::new("expired");
+    pair.renew_until(2001);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_flagstone"))
+        .args(["--listen", "127.0.0.1:0,tls:127.0.0.1:0", "--memory", "48m"])
+        .args(["--admin", "127.0.0.1:0", "--tls-max-connections", "10"])
+        .arg("--tls-cert")
+        .arg(&pair.cert)
+        .arg("--tls-key")
+        .arg(&pair.key)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+    let mut told = |words: &str| {
+        let line = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains(words)));
+        line.unwrap_or_else(|| panic!("never told: {words}"))
+            .expect("text")
+    };
+    let warning = told("--tls-cert ");
+    assert!(
+        warning.starts_with("flagstone: warning: --tls-cert \"")
+            && warning.ends_with(" hours ago: clients will not trust it"),
+        "{warning}"
+    );
+    let admin = told("admin pages at http://");
+    let admin = admin.split("http://").nth(1).expect("an address");
+    let admin: SocketAddr = admin.trim_end_matches('/').parse().expect("an address");
+    let expires = || {
+        let metrics = get(admin, "/metrics").body;
+        sample(
+            &metrics,
+            "flagstone_tls_certificate_expiry_timestamp_seconds",
+        )
+    };
+    assert_eq!(expires(), Some(978_307_200.0));
+    pair.renew_until(2040);
+    let id = child.id().to_string();
+    let status = Command::new("kill").args(["-s", "HUP", &id]).status();
+    assert!(status.expect("kill runs").success());
+    told("SIGHUP: the certificate and its key were read again");
+    assert_eq!(expires(), Some(2_208_988_800.0));
+    child.kill().expect("ends");
+    child.wait().expect("ends");
+}
+
+/// What makes a crowd of newcomers bearable: each pass over the connections answers one of them.
+#[test]
+fn a_crowd_of_handshakes_does_not_go_before_a_plain_request() {
+    const CROWD: usize = 300;
+    let pair = Pair::new("crowd");
+    let mut command = flagstone();
+    command
+        .args(["--listen", "127.0.0.1:0,tls:127.0.0.1:0", "--workers", "1"])
+        .args(["--admin", "127.0.0.1:0", "--memory", "128m"])
+        .args(["--max-connections", "1000", "--tls-max-connections", "400"])
+        .arg("--tls-cert")
+        .arg(&pair.cert)
+        .arg("--tls-key")
+        .arg(&pair.key);
+    let process = Process::spawn(command);
+    let secret = process.places[1].parse().expect("an address");
+    // Each answers with more than an alert as soon as it has been signed.
+    let hello = tls::client_hello();
+    let mut least = CROWD;
+    // By chance this test is not woken in time; not three times.
+    for _ in 0..3 {
+        let mut crowd: Vec<TcpStream> = (0..CROWD).map(|_| connect_to(secret)).collect();
+        // The last to come has the last turn.
+        let mut plain = process.connect();
+        common::exchange(&mut plain, b"GET a\n", b"NOTFOUND\n");
+        process.signal("STOP");
+        for stream in &mut crowd {
+            stream.write_all(&hello).expect("sends");
+        }
+        plain.write_all(b"GET a\n").expect("sends");
+        process.signal("CONT");
+        common::expect(&mut plain, b"NOTFOUND\n");
+        let answered = crowd.iter().filter(|stream| {
+            stream.set_nonblocking(true).expect("settable");
+            stream.peek(&mut [0]).is_ok()
+        });
+        least = least.min(answered.count());
+        if least < CROWD / 2 {
+            break;
+        }
+        // All of them are, in the end.
+        for stream in &mut crowd {
+            stream.set_nonblocking(false).expect("settable");
+            assert!(stream.read(&mut [0; 4096]).expect("an answer") > 10);
+        }
+    }
+    assert!(least < CROWD / 2, "{least} of {CROWD} went first");
 }
 
 #[test]

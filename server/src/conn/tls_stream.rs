@@ -8,6 +8,9 @@
 //! The handshake happens by itself while the connection reads. Cipher text that the socket
 //! did not take waits in the session, a record at most: as long as it is there, no more is
 //! taken, and each turn begins by sending it on.
+//!
+//! One handshake is answered in a worker's pass. Another that could be has to wait for the next
+//! one: [`tls::begin_pass`] says why.
 
 use std::io::{self, Read, Write};
 use std::pin::Pin;
@@ -19,7 +22,7 @@ use rustls::{ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::tls::{HANDSHAKE_TIMEOUT, Seat};
+use crate::tls::{self, HANDSHAKE_TIMEOUT, Handshake, Seat};
 
 /// The longest record of TLS: so much plain text is taken at a time.
 const RECORD_BYTES: usize = 16 << 10;
@@ -31,7 +34,9 @@ pub struct TlsStream {
     /// We have said goodbye; the socket is closed when that is sent.
     is_closing: bool,
     is_closed: bool,
-    _seat: Seat,
+    /// Its handshake is not over.
+    is_new: bool,
+    seat: Seat,
 }
 
 impl TlsStream {
@@ -44,7 +49,8 @@ impl TlsStream {
             since: Instant::now(),
             is_closing: false,
             is_closed: false,
-            _seat: seat,
+            is_new: true,
+            seat,
         })
     }
 
@@ -93,17 +99,40 @@ impl TlsStream {
                 }
                 Err(error) => return Poll::Ready(Err(error)),
             }
+            if self.is_new && tls::has_shaken_hands() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             let mut socket = Socket(&mut self.socket, cx);
             match self.session.read_tls(&mut socket) {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
                 Err(error) => return Poll::Ready(Err(error)),
             }
-            if let Err(error) = self.session.process_new_packets() {
+            let processed = self.session.process_new_packets();
+            if self.is_new {
+                self.note_handshake(processed.is_ok());
+            }
+            if let Err(error) = processed {
                 // The peer is told what was wrong, if it still listens.
                 let _ = self.poll_send(cx);
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error)));
             }
+        }
+    }
+
+    /// What became of the handshake, after some of it was read.
+    fn note_handshake(&mut self, is_well: bool) {
+        // It is what is said in return that was signed, and took its time.
+        if self.session.wants_write() {
+            tls::note_shaken_hands();
+        }
+        if !is_well || !self.session.is_handshaking() {
+            self.is_new = false;
+            self.seat.note(match is_well {
+                true => Handshake::Done,
+                false => Handshake::Failed,
+            });
         }
     }
 
@@ -124,6 +153,17 @@ impl TlsStream {
             self.session.send_close_notify();
         }
         self.poll_send(cx)
+    }
+}
+
+impl Drop for TlsStream {
+    fn drop(&mut self) {
+        if self.is_new {
+            self.seat.note(match self.is_late() {
+                true => Handshake::Late,
+                false => Handshake::Abandoned,
+            });
+        }
     }
 }
 

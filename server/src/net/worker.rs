@@ -35,6 +35,7 @@ use crate::latency::Latencies;
 use crate::metrics::Commands;
 use crate::proto::{Codec, Tongue};
 use crate::slow;
+use crate::tls;
 
 /// How often stalled connections are looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -202,6 +203,7 @@ impl<'w> Worker<'w> {
         self.shop.house.flush_if_due(self.shop.now);
         self.shop.counters.seen_alive.set(self.shop.now.as_millis());
         self.pass_nanos = exact_nanos();
+        tls::begin_pass();
         let mail_no = self.mailbox.mail_no;
         ready.take(|slot_no| {
             if slot_no < mail_no {

@@ -24,40 +24,39 @@ pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
 /// A server process and the address it says it listens on.
 pub struct Process {
     pub child: Child,
+    /// The first of `places`.
     pub address: String,
+    pub places: Vec<String>,
     pub admin: String,
 }
 
 impl Process {
     pub fn start(arguments: &[&str]) -> Self {
-        Self::spawn(flagstone(), arguments)
+        Self::start_as(flagstone(), arguments)
     }
 
-    pub fn spawn(mut command: Command, arguments: &[&str]) -> Self {
-        let mut child = command
-            .args([
-                "--listen",
-                "127.0.0.1:0",
-                "--admin",
-                "127.0.0.1:0",
-                "--memory",
-                "48m",
-                "--max-connections",
-                "100",
-            ])
-            .args(arguments)
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("starts");
+    /// The same, by way of another command.
+    pub fn start_as(mut command: Command, arguments: &[&str]) -> Self {
+        command
+            .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args(["--memory", "48m", "--max-connections", "100"])
+            .args(arguments);
+        Self::spawn(command)
+    }
+
+    /// With settings of its own, which name an admin address.
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("starts");
         let mut line = String::new();
         let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
         stderr.read_line(&mut line).expect("a start-up line");
-        let address = line
+        let places = line
             .split("listening on ")
             .nth(1)
-            .and_then(|rest| rest.split(',').next())
+            .and_then(|rest| rest.split(", memory ").next())
             .unwrap_or_else(|| panic!("no address in {line:?}"));
-        let address = address.to_owned();
+        let places: Vec<String> = places.split(", ").map(str::to_owned).collect();
+        let address = places[0].clone();
         line.clear();
         stderr.read_line(&mut line).expect("another line");
         let admin = line
@@ -70,6 +69,7 @@ impl Process {
         Process {
             child,
             address,
+            places,
             admin,
         }
     }

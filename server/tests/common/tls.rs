@@ -33,11 +33,19 @@ impl Pair {
 
     /// Another certificate and key in the same files.
     pub fn renew(&mut self) {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]);
-        let made = made.expect("a certificate");
-        fs::write(&self.key, made.signing_key.serialize_pem()).expect("writable");
-        fs::write(&self.cert, made.cert.pem()).expect("writable");
-        self.der = made.cert.der().clone();
+        self.renew_until(4096);
+    }
+
+    /// One that is valid until the first of January of `year`.
+    pub fn renew_until(&mut self, year: i32) {
+        let params = rcgen::CertificateParams::new(["localhost".to_owned()]);
+        let mut params = params.expect("a name");
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let cert = params.self_signed(&key).expect("a certificate");
+        fs::write(&self.key, key.serialize_pem()).expect("writable");
+        fs::write(&self.cert, cert.pem()).expect("writable");
+        self.der = cert.der().clone();
     }
 }
 
@@ -48,12 +56,15 @@ impl Drop for Pair {
     }
 }
 
-pub type Client = StreamOwned<ClientConnection, TcpStream>;
+/// What a client says first. A server does not notice that it has heard the same before.
+pub fn client_hello() -> Vec<u8> {
+    let mut session = session(RootCertStore::empty()).expect("a session");
+    let mut hello = Vec::new();
+    session.write_tls(&mut hello).expect("memory");
+    hello
+}
 
-/// Connects, trusting only `certificate`, and finishes the handshake.
-pub fn connect(address: SocketAddr, certificate: &CertificateDer<'static>) -> io::Result<Client> {
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate.clone()).map_err(io::Error::other)?;
+fn session(roots: RootCertStore) -> io::Result<ClientConnection> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -61,7 +72,16 @@ pub fn connect(address: SocketAddr, certificate: &CertificateDer<'static>) -> io
         .with_root_certificates(roots)
         .with_no_client_auth();
     let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
-    let session = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+    ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)
+}
+
+pub type Client = StreamOwned<ClientConnection, TcpStream>;
+
+/// Connects, trusting only `certificate`, and finishes the handshake.
+pub fn connect(address: SocketAddr, certificate: &CertificateDer<'static>) -> io::Result<Client> {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone()).map_err(io::Error::other)?;
+    let session = session(roots)?;
     let socket = TcpStream::connect(address)?;
     socket.set_nodelay(true)?;
     socket.set_read_timeout(Some(PATIENCE))?;

@@ -15,7 +15,7 @@ use self::memory::{memory, pages, plan};
 use super::http::quoted;
 use crate::house::Stage;
 use crate::latency::{Distribution, bucket_end_micros};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, TlsFigures};
 
 /// Writes one section; false if there is none of that number.
 pub fn write(snapshot: &Snapshot, section: usize, out: &mut String) -> Result<bool, fmt::Error> {
@@ -333,14 +333,8 @@ fn connections(of: &Snapshot, out: &mut String) -> fmt::Result {
         "Connections served so far.",
         totals.connections,
     )?;
-    if let Some(tls) = of.tls_connections {
-        one(
-            out,
-            "flagstone_tls_connections",
-            GAUGE,
-            "Of the connections, those with TLS.",
-            tls,
-        )?;
+    if let Some(tls) = &of.tls {
+        tls_figures(tls, out)?;
     }
     many(
         out,
@@ -358,6 +352,37 @@ fn connections(of: &Snapshot, out: &mut String) -> fmt::Result {
             ("panic", totals.panics),
         ],
     )
+}
+
+fn tls_figures(of: &TlsFigures, out: &mut String) -> fmt::Result {
+    one(
+        out,
+        "flagstone_tls_connections",
+        GAUGE,
+        "Of the connections, those with TLS.",
+        of.connections,
+    )?;
+    many(
+        out,
+        (
+            "flagstone_tls_handshakes_total",
+            COUNTER,
+            "Handshakes by how they ended: done, failed (a certificate that is not trusted, another \
+             protocol), abandoned by the client, late, or with all seats taken.",
+        ),
+        "result",
+        of.handshakes,
+    )?;
+    if let Some(expires) = of.expires_unix {
+        one(
+            out,
+            "flagstone_tls_certificate_expiry_timestamp_seconds",
+            GAUGE,
+            "Until when the certificate, and each of its chain, is valid, since 1970.",
+            expires,
+        )?;
+    }
+    Ok(())
 }
 
 /// The powers of two of a microsecond; the finer buckets are for the page.
