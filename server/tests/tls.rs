@@ -224,24 +224,25 @@ fn an_expired_certificate_is_told_of_until_it_is_renewed() {
 fn a_crowd_of_handshakes_does_not_go_before_a_plain_request() {
     const CROWD: usize = 300;
     let pair = Pair::new("crowd");
-    let mut command = flagstone();
-    command
-        .args(["--listen", "127.0.0.1:0,tls:127.0.0.1:0", "--workers", "1"])
-        .args(["--admin", "127.0.0.1:0", "--memory", "128m"])
-        .args(["--max-connections", "1000", "--tls-max-connections", "400"])
-        .arg("--tls-cert")
-        .arg(&pair.cert)
-        .arg("--tls-key")
-        .arg(&pair.key);
-    let process = Process::spawn(command);
-    let secret = process.places[1].parse().expect("an address");
-    // Each answers with more than an alert as soon as it has been signed.
+    // Each is answered with more than an alert as soon as that has been signed.
     let hello = tls::client_hello();
-    let mut least = CROWD;
-    // By chance this test is not woken in time; not three times.
-    for _ in 0..3 {
+    let went_first = || {
+        let mut command = flagstone();
+        command
+            .args(["--listen", "127.0.0.1:0,tls:127.0.0.1:0", "--workers", "1"])
+            .args(["--admin", "127.0.0.1:0", "--memory", "128m"])
+            .args(["--max-connections", "1000", "--tls-max-connections", "400"])
+            .arg("--tls-cert")
+            .arg(&pair.cert)
+            .arg("--tls-key")
+            .arg(&pair.key);
+        let process = Process::spawn(command);
+        let secret = process.places[1].parse().expect("an address");
         let mut crowd: Vec<TcpStream> = (0..CROWD).map(|_| connect_to(secret)).collect();
-        // The last to come has the last turn.
+        wait_until("they are in", || {
+            process.metric("flagstone_connections") == CROWD as f64
+        });
+        // The last to come to a new server has the last turn.
         let mut plain = process.connect();
         common::exchange(&mut plain, b"GET a\n", b"NOTFOUND\n");
         process.signal("STOP");
@@ -255,17 +256,19 @@ fn a_crowd_of_handshakes_does_not_go_before_a_plain_request() {
             stream.set_nonblocking(true).expect("settable");
             stream.peek(&mut [0]).is_ok()
         });
-        least = least.min(answered.count());
-        if least < CROWD / 2 {
-            break;
-        }
+        let answered = answered.count();
         // All of them are, in the end.
         for stream in &mut crowd {
             stream.set_nonblocking(false).expect("settable");
             assert!(stream.read(&mut [0; 4096]).expect("an answer") > 10);
         }
-    }
-    assert!(least < CROWD / 2, "{least} of {CROWD} went first");
+        answered
+    };
+    // By chance this test is not woken in time; not three times.
+    let least = (0..3)
+        .map(|_| went_first())
+        .find(|&least| least < CROWD / 2);
+    assert!(least.is_some(), "half of {CROWD} went first");
 }
 
 #[test]
