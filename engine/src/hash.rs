@@ -20,7 +20,7 @@ const_assert_eq!(SHARD_COUNT, 1 << (64 - SHARD_SHIFT));
 const_assert_eq!(TAG_SHIFT + 8, SHARD_SHIFT);
 
 /// A key's hash under the cache's seed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct KeyHash(u64);
 
 impl KeyHash {

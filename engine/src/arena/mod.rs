@@ -91,6 +91,14 @@ impl Arena {
         self.words()[at].store(value, Ordering::Relaxed);
     }
 
+    /// The `N` words from `at` on, checked once for all of them.
+    #[inline(always)]
+    pub fn run<const N: usize>(&self, at: usize) -> &[AtomicU64; N] {
+        self.words()[at..]
+            .first_chunk()
+            .expect("the words lie in the arena")
+    }
+
     /// Copies `out.len()` bytes from byte `at`. Readers may call it on anything in bounds.
     #[inline]
     pub fn copy_out(&self, at: usize, out: &mut [u8]) {

@@ -12,93 +12,18 @@
 //! used slots are the first ones. Slot 11 with tag 0 but a mark is the link to an
 //! overflow bucket of the same form, whose own stamp is not used. Knows nothing of keys.
 //!
-//! The chunk fields of free slots remember *ghosts*, two each: of an item that was evicted, 11 hash
-//! bits, and in 4 bits when. They cost nothing, since the slots are there anyway, and no
-//! reader looks at them: their tags are 0, and so are their marks.
+//! The chunk fields of free slots remember items that were evicted: see `ghosts`.
+
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::arena::Arena;
 use crate::chunk_ref::{CHUNK_REF_BITS, ChunkRef};
 use crate::geometry::{BUCKET_WORDS, Geometry};
-use crate::hash::GHOST_BITS;
-use static_assertions::{const_assert, const_assert_eq};
+use static_assertions::const_assert_eq;
 
 /// Slots in a bucket.
 pub(crate) const SLOTS: usize = 12;
 const_assert_eq!(BUCKET_WORDS * 8, 4 + SLOTS + SLOTS * 4);
-
-/// Bits in which a ghost's epoch is kept.
-const EPOCH_BITS: u32 = 4;
-const EPOCH_MASK: u32 = (1 << EPOCH_BITS) - 1;
-const LANE_BITS: u32 = GHOST_BITS + EPOCH_BITS;
-/// The lowest bit of both lanes.
-const BOTH: u32 = 1 | 1 << LANE_BITS;
-const PRINT_MASK: u32 = LANE_MASK & !EPOCH_MASK;
-/// Where the two ghosts of a slot lie.
-const LANE_SHIFTS: [u32; 2] = [0, LANE_BITS];
-const LANE_MASK: u32 = (1 << LANE_BITS) - 1;
-const_assert!(2 * LANE_BITS <= CHUNK_REF_BITS);
-
-/// Epochs after which a ghost is outdated: half of those that there are numbers for.
-pub(crate) const GHOST_LIFE: u32 = 1 << (EPOCH_BITS - 1);
-
-/// What is remembered of an item that left.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ghost {
-    /// Some bits of its hash, or 0 for none.
-    pub print: u32,
-    /// When it left, modulo 16.
-    pub epoch: u32,
-}
-
-/// Where a ghost may be put.
-#[derive(Clone, Copy)]
-pub(crate) struct GhostPlace {
-    bucket: Bucket,
-    slot: usize,
-    shift: u32,
-    /// The age of who is there; [`GHOST_LIFE`] and more for nobody worth keeping.
-    pub age: u32,
-}
-
-impl GhostPlace {
-    pub fn put(self, arena: &Arena, ghost: Ghost) {
-        let half = self.bucket.half(arena, self.slot) & !(LANE_MASK << self.shift);
-        self.bucket
-            .set_half(arena, self.slot, half | ghost.bits() << self.shift);
-    }
-}
-
-/// A slot's ghosts without those that are outdated: those are dropped by whoever comes along, before
-/// their epochs seem new again.
-#[inline(always)]
-fn current(half: u32, epoch: u32) -> u32 {
-    // Both lanes' ages at once; the bit above keeps one lane from borrowing of the other.
-    let ages = (1 << EPOCH_BITS | epoch & EPOCH_MASK) * BOTH - (half & (EPOCH_MASK * BOTH));
-    // An age of half the epochs and more has its highest bit set.
-    let outdated = (ages & (GHOST_LIFE * BOTH)) / GHOST_LIFE;
-    half & !(outdated * LANE_MASK)
-}
-
-impl Ghost {
-    #[inline(always)]
-    fn at(half: u32, shift: u32) -> Ghost {
-        let bits = half >> shift & LANE_MASK;
-        Ghost {
-            print: bits >> EPOCH_BITS,
-            epoch: bits & EPOCH_MASK,
-        }
-    }
-
-    #[inline(always)]
-    fn bits(self) -> u32 {
-        self.print << EPOCH_BITS | self.epoch & EPOCH_MASK
-    }
-
-    /// Epochs since it left.
-    pub fn age(self, epoch: u32) -> u32 {
-        epoch.wrapping_sub(self.epoch) & EPOCH_MASK
-    }
-}
 
 /// The marks of a slot that is a link. A slot with ghosts has none.
 const LINK_MARKS: u32 = 1;
@@ -120,6 +45,12 @@ pub(crate) struct Bucket(pub usize);
 pub(crate) fn equal_bytes(word: u64, tag: u8) -> u64 {
     let differ = word ^ (LOW * u64::from(tag));
     !((((differ & !HIGH) + !HIGH) | differ) | !HIGH)
+}
+
+/// The top bit of the lowest zero byte of `word`, among others above it; 0 if there is none.
+#[inline(always)]
+fn zero_bytes(word: u64) -> u64 {
+    word.wrapping_sub(LOW) & !word & HIGH
 }
 
 /// Slots whose tag matched, lowest first.
@@ -184,6 +115,12 @@ fn tag_position(slot: usize) -> (usize, u32) {
 }
 
 impl Bucket {
+    /// The other bucket of its pair of lines. Pages begin with the first of a pair.
+    #[inline(always)]
+    pub fn neighbour(self) -> Bucket {
+        Bucket(self.0 ^ BUCKET_WORDS)
+    }
+
     #[inline(always)]
     pub fn tag(self, arena: &Arena, slot: usize) -> u8 {
         let (word, shift) = tag_position(slot);
@@ -197,7 +134,7 @@ impl Bucket {
     }
 
     #[inline(always)]
-    fn half(self, arena: &Arena, slot: usize) -> u32 {
+    pub(super) fn half(self, arena: &Arena, slot: usize) -> u32 {
         let (word, shift) = slot_position(slot);
         (arena.load(self.0 + word) >> shift) as u32
     }
@@ -230,70 +167,6 @@ impl Bucket {
         self.set_half(arena, slot, 0);
     }
 
-    /// The place for a ghost in the slots from `used` on: one that is free or outdated, else the
-    /// oldest.
-    #[inline]
-    pub fn ghost_place(self, arena: &Arena, used: usize, epoch: u32) -> Option<GhostPlace> {
-        let mut best: Option<GhostPlace> = None;
-        for slot in used..SLOTS {
-            let half = self.half(arena, slot);
-            for shift in LANE_SHIFTS {
-                let ghost = Ghost::at(half, shift);
-                let age = if ghost.print == 0 {
-                    GHOST_LIFE
-                } else {
-                    ghost.age(epoch)
-                };
-                if best.is_none_or(|best| age > best.age) {
-                    best = Some(GhostPlace {
-                        bucket: self,
-                        slot,
-                        shift,
-                        age,
-                    });
-                }
-                if age >= GHOST_LIFE {
-                    return best;
-                }
-            }
-        }
-        best
-    }
-
-    /// Forgets `ghost`; whether it was remembered, and not outdated.
-    #[inline]
-    pub fn take_ghost(self, arena: &Arena, used: usize, ghost: Ghost) -> bool {
-        let mut found = false;
-        for slot in used..SLOTS {
-            let half = self.half(arena, slot);
-            let mut kept = current(half, ghost.epoch);
-            let differ = (kept & (PRINT_MASK * BOTH)) ^ ((ghost.print << EPOCH_BITS) * BOTH);
-            for shift in LANE_SHIFTS {
-                if differ >> shift & LANE_MASK == 0 {
-                    kept &= !(LANE_MASK << shift);
-                    found = true;
-                }
-            }
-            if kept != half {
-                self.set_half(arena, slot, kept);
-            }
-        }
-        found
-    }
-
-    /// The ghosts of a free slot, which an item is to have.
-    pub fn displaced_ghosts(
-        self,
-        arena: &Arena,
-        slot: usize,
-    ) -> impl Iterator<Item = Ghost> + use<> {
-        let half = self.half(arena, slot);
-        let ghosts = LANE_SHIFTS
-            .into_iter()
-            .map(move |shift| Ghost::at(half, shift));
-        ghosts.filter(|ghost| ghost.print != 0)
-    }
-
     /// Everything but the stamp.
     pub fn clear_slots(self, arena: &Arena) {
         arena.store(self.0, arena.load(self.0) & 0xFFFF_FFFF);
@@ -301,9 +174,16 @@ impl Bucket {
     }
 
     /// Slots in use, the link not counted.
+    #[inline]
     pub fn used(self, arena: &Arena) -> usize {
-        let free = Matches::of(arena.load(self.0), arena.load(self.0 + 1), 0);
-        SLOTS - (free.first.count_ones() + free.second.count_ones()) as usize
+        // They are the first ones, so the first zero tag tells; for the lowest zero byte the
+        // short formula is exact, and a count of bits is not an instruction everywhere.
+        let words = arena.run::<2>(self.0);
+        let first = zero_bytes(words[0].load(Relaxed) >> 32 | !0 << 32);
+        if first != 0 {
+            return first.trailing_zeros() as usize / 8;
+        }
+        4 + zero_bytes(words[1].load(Relaxed)).trailing_zeros() as usize / 8
     }
 
     /// The slots with `tag`.
@@ -358,80 +238,5 @@ mod tests {
                 assert_eq!(equal_bytes(word, tag), expected, "{word:#x} {tag:#x}");
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod ghost_tests {
-    use super::*;
-    use crate::plan::Backing;
-
-    fn ghost(print: u32, epoch: u32) -> Ghost {
-        Ghost { print, epoch }
-    }
-
-    /// A bucket with nine items: six ghosts fit.
-    fn bucket_of_nine(arena: &Arena) -> Bucket {
-        let bucket = Bucket(0);
-        for slot in 0..9 {
-            let chunk = ChunkRef::from_granule(100 + slot as u32);
-            bucket.set_slot(arena, slot, 7, chunk, 0);
-        }
-        bucket
-    }
-
-    fn put(arena: &Arena, bucket: Bucket, ghost: Ghost, epoch: u32) -> u32 {
-        let place = bucket.ghost_place(arena, 9, epoch).unwrap();
-        place.put(arena, ghost);
-        place.age
-    }
-
-    #[test]
-    fn ghosts_fill_the_free_slots_and_the_oldest_gives_way() {
-        let arena = Arena::open(8, &Backing::Heap, false, false).unwrap();
-        let bucket = bucket_of_nine(&arena);
-        for print in 1..=6 {
-            assert_eq!(put(&arena, bucket, ghost(print, print), 6), GHOST_LIFE);
-        }
-        assert_eq!(
-            put(&arena, bucket, ghost(7, 6), 6),
-            5,
-            "the first one's age"
-        );
-        for (print, known) in [(1, false), (2, true), (2, false), (7, true)] {
-            let taken = bucket.take_ghost(&arena, 9, ghost(print, 6));
-            assert_eq!(taken, known, "{print}");
-        }
-        assert_eq!(bucket.used(&arena), 9);
-        assert!(bucket.ghost_place(&arena, SLOTS, 6).is_none());
-    }
-
-    #[test]
-    fn a_ghost_is_forgotten_after_its_life() {
-        let arena = Arena::open(8, &Backing::Heap, false, false).unwrap();
-        let bucket = bucket_of_nine(&arena);
-        for left in [0, 13, 14, 15] {
-            for since in 0..16 {
-                put(&arena, bucket, ghost(5, left), left);
-                let known = bucket.take_ghost(&arena, 9, ghost(5, left + since));
-                assert_eq!(known, since < GHOST_LIFE, "{left} and {since}");
-            }
-        }
-    }
-
-    #[test]
-    fn an_item_takes_the_slot_of_ghosts() {
-        let arena = Arena::open(8, &Backing::Heap, false, false).unwrap();
-        let bucket = bucket_of_nine(&arena);
-        (1..=6).for_each(|print| {
-            put(&arena, bucket, ghost(print, 0), 0);
-        });
-        let displaced = bucket.displaced_ghosts(&arena, 9);
-        assert!(displaced.map(|ghost| ghost.print).eq([1, 2]));
-        bucket.set_slot(&arena, 9, 7, ChunkRef::from_granule(99), 0);
-        assert_eq!(bucket.used(&arena), 10);
-        assert_eq!(bucket.slot(&arena, 9), (ChunkRef::from_granule(99), 0));
-        assert!(!bucket.take_ghost(&arena, 9, ghost(1, 0)));
-        assert!(bucket.take_ghost(&arena, 9, ghost(3, 0)));
     }
 }

@@ -9,6 +9,7 @@
 //! and what a candidate's hash is, it asks through closures.
 
 pub(crate) mod bucket;
+pub(crate) mod ghosts;
 pub(crate) mod probe;
 
 use crate::arena::Arena;
@@ -16,7 +17,8 @@ use crate::chunk_ref::ChunkRef;
 use crate::geometry::{BUCKET_WORDS, Geometry, WORD_BYTES};
 use crate::hash::KeyHash;
 use crate::stamp::{self, StdFences};
-use bucket::{Bucket, GHOST_LIFE, Ghost, SLOTS};
+use bucket::{Bucket, SLOTS};
+use ghosts::Ghost;
 use std::sync::atomic::Ordering;
 
 /// Split above this load. Of the 12 slots, so that few hits need a second line, and so that ghosts
@@ -181,34 +183,32 @@ impl Index {
         }
     }
 
-    /// Puts `chunk` at the end of `hash`'s chain.
+    /// Puts `chunk` at the end of the chain `primary`, which is that of `hash`.
     pub fn insert(
         &mut self,
         arena: &Arena,
         geometry: &Geometry,
+        primary: Bucket,
         hash: KeyHash,
         chunk: ChunkRef,
-        marks: u32,
     ) -> Result<(), ChainFull> {
-        let primary = self.primary(arena, geometry, hash);
         let (last, used) = chain_end(arena, geometry, primary);
         if used == SLOTS {
             return Err(ChainFull);
         }
         stamp::open::<_, StdFences>(arena.word(primary.0));
         let displaced = last.displaced_ghosts(arena, used);
-        last.set_slot(arena, used, hash.tag(), chunk, marks);
+        last.set_slot(arena, used, hash.tag(), chunk, 0);
         for ghost in displaced {
-            self.keep_ghost(arena, geometry, hash, ghost);
+            self.keep_ghost(arena, geometry, primary, ghost);
         }
         stamp::close(arena.word(primary.0));
         self.items += 1;
         Ok(())
     }
 
-    /// Appends the zeroed bucket `spare` to `hash`'s full chain.
-    pub fn extend(&mut self, arena: &Arena, geometry: &Geometry, hash: KeyHash, spare: Bucket) {
-        let primary = self.primary(arena, geometry, hash);
+    /// Appends the zeroed bucket `spare` to the full chain `primary`.
+    pub fn extend(&mut self, arena: &Arena, geometry: &Geometry, primary: Bucket, spare: Bucket) {
         stamp::open::<_, StdFences>(arena.word(primary.0));
         let (last, used) = chain_end(arena, geometry, primary);
         debug_assert_eq!(used, SLOTS);
@@ -238,34 +238,38 @@ impl Index {
         spare
     }
 
-    /// Remembers that an item was evicted.
-    pub fn push_ghost(&self, arena: &Arena, geometry: &Geometry, hash: KeyHash) {
-        self.keep_ghost(arena, geometry, hash, self.ghost(hash));
+    /// Remembers that an item of the chain `primary` was evicted.
+    pub fn push_ghost(&self, arena: &Arena, geometry: &Geometry, primary: Bucket, hash: KeyHash) {
+        self.keep_ghost(arena, geometry, primary, self.ghost(hash));
     }
 
-    /// Whether an item was evicted not long ago; it is forgotten now.
-    pub fn take_ghost(&self, arena: &Arena, geometry: &Geometry, hash: KeyHash) -> bool {
+    /// Whether an item that would belong to the chain `primary` was evicted not long ago; it is
+    /// forgotten now.
+    pub fn take_ghost(
+        &self,
+        arena: &Arena,
+        geometry: &Geometry,
+        primary: Bucket,
+        hash: KeyHash,
+    ) -> bool {
         let ghost = self.ghost(hash);
-        self.ghost_homes(arena, geometry, hash)
+        ghost_homes(arena, geometry, primary)
             .any(|(home, used)| home.take_ghost(arena, used, ghost))
     }
 
-    /// Finds a place for a ghost at home with `hash`: a free one, or that of an older ghost.
-    fn keep_ghost(&self, arena: &Arena, geometry: &Geometry, hash: KeyHash, ghost: Ghost) {
-        let mut oldest = ghost.age(self.ghost_epoch);
-        let mut place = None;
-        for (home, used) in self.ghost_homes(arena, geometry, hash) {
-            if let Some(other) = home.ghost_place(arena, used, self.ghost_epoch)
-                && other.age > oldest
-            {
-                oldest = other.age;
-                place = Some(other);
-                if oldest >= GHOST_LIFE {
-                    break;
-                }
-            }
-        }
-        if let Some(place) = place {
+    /// Finds a place for a ghost: a free one, or that of an older ghost.
+    fn keep_ghost(&self, arena: &Arena, geometry: &Geometry, primary: Bucket, ghost: Ghost) {
+        let epoch = self.ghost_epoch;
+        let place = ghost_homes(arena, geometry, primary)
+            .find_map(|(home, used)| home.vacant_place(arena, used, epoch))
+            .or_else(|| {
+                ghost_homes(arena, geometry, primary)
+                    .filter_map(|(home, used)| home.oldest_place(arena, used, epoch))
+                    .max_by_key(|place| place.age)
+            });
+        if let Some(place) = place
+            && place.age > ghost.age(epoch)
+        {
             place.put(arena, ghost);
         }
     }
@@ -280,23 +284,6 @@ impl Index {
             print: hash.ghost(),
             epoch: self.ghost_epoch,
         }
-    }
-
-    /// Where the ghosts of `hash` are kept: at the end of its chain, and, because the free slots
-    /// of one bucket are now many and now none, of the chain whose bucket is on the
-    /// neighbouring line.
-    #[inline]
-    fn ghost_homes<'a>(
-        &'a self,
-        arena: &'a Arena,
-        geometry: &'a Geometry,
-        hash: KeyHash,
-    ) -> impl Iterator<Item = (Bucket, usize)> + 'a {
-        let near = self.extent.bucket_no(hash);
-        [near, near ^ 1]
-            .into_iter()
-            .filter(|&bucket_no| bucket_no < self.extent.buckets())
-            .map(|bucket_no| chain_end(arena, geometry, self.bucket(arena, geometry, bucket_no)))
     }
 
     /// Whether an insert would be better off with one more bucket.
@@ -523,7 +510,24 @@ impl Index {
     }
 }
 
+/// Where the ghosts of a chain are kept: at its end, and, because the free slots of one bucket are
+/// now many and now none, at that of the chain whose bucket is on the neighbouring line.
+///
+/// The very last bucket may have a neighbour that is not there yet. Its line is the index's already,
+/// and whoever makes a bucket of it clears it.
+#[inline(always)]
+fn ghost_homes(
+    arena: &Arena,
+    geometry: &Geometry,
+    primary: Bucket,
+) -> impl Iterator<Item = (Bucket, usize)> {
+    [primary, primary.neighbour()]
+        .into_iter()
+        .map(|bucket| chain_end(arena, geometry, bucket))
+}
+
 /// The last bucket of a chain and how many of its slots are used.
+#[inline]
 fn chain_end(arena: &Arena, geometry: &Geometry, primary: Bucket) -> (Bucket, usize) {
     let mut bucket = primary;
     while let Some(next) = bucket.overflow(arena, geometry) {

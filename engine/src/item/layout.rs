@@ -33,9 +33,12 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Whether the item is one chunk.
-    pub fn is_single(&self) -> bool {
-        self.pages + self.small.iter().flatten().count() == 1
+    /// The class of an item that is one chunk, smaller than a page.
+    pub fn single(&self) -> Option<usize> {
+        match (self.pages, self.small) {
+            (0, [Some(class), None, ..]) => Some(usize::from(class)),
+            _ => None,
+        }
     }
 
     /// The class of each piece in order.

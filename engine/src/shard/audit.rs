@@ -62,7 +62,7 @@ impl ShardState {
                 list.walk(arena, geometry, |chunk| {
                     listed.insert(chunk.granule(), (class_no, segment));
                     items += 1;
-                    bytes += footprint(region, chunk);
+                    bytes += footprint(region, View::known(region, chunk), class_no);
                 })
                 .ok_or_else(|| format!("shard {shard}: class {class_no} {segment:?} is broken"))?;
             }

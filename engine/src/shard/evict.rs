@@ -12,7 +12,8 @@ use crate::chunk_ref::ChunkRef;
 use crate::geometry::SHARD_COUNT;
 use crate::hash::KeyHash;
 use crate::index::Place;
-use crate::index::bucket::GHOST_LIFE;
+use crate::index::bucket::Bucket;
+use crate::index::ghosts::GHOST_LIFE;
 use crate::item::header::flag;
 use crate::item::view::View;
 use crate::lru::list::List;
@@ -36,10 +37,19 @@ const EVICTIONS_A_NOTE: u64 = 16;
 /// Most items that are looked at, and spared because they were hit, for one that leaves.
 const EXAMINED_MAX: usize = 1 << 14;
 
+/// What an eviction left.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Room {
+    /// Free chunks in their pages.
+    InPages,
+    /// The very chunk that was asked for, not given back first.
+    Chunk(ChunkRef),
+}
+
 /// What became of the item at a tail.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Examined {
-    Gone,
+    Gone(Room),
     /// It was on main, and stays there.
     Kept,
     /// It was on probation, and is on main now.
@@ -80,34 +90,38 @@ impl ShardState {
             if self.compact(region) {
                 continue;
             }
-            if self.another_shard_is_older(region) || !self.make_room(region, Some(class), now) {
+            if self.another_shard_is_older(region) {
                 return Err(Shortage(1));
+            }
+            match self.make_room(region, Some(class), now) {
+                Some(Room::Chunk(chunk)) => return Ok(chunk),
+                Some(Room::InPages) => {}
+                None => return Err(Shortage(1)),
             }
         }
     }
 
     /// Evicts one item: the oldest of the shard, or the oldest of `class`, whose chunk is needed,
-    /// if it is nearly as old. `false` if nothing could be evicted.
-    fn make_room(&mut self, region: &Region, class: Option<usize>, now: Tick) -> bool {
+    /// if it is nearly as old. `None` if nothing could be evicted.
+    fn make_room(&mut self, region: &Region, wanted: Option<usize>, now: Tick) -> Option<Room> {
         let mut probation_min = segments::PROBATION_LEN_MIN;
         // Every item may be marked; then the next to be looked at goes.
         let examined_max = EXAMINED_MAX.min(self.index.items());
         for examined in 0..=examined_max {
-            let Some(segment) = self.leaving(probation_min) else {
-                return false;
-            };
-            let Some((oldest, age)) = self.oldest_class_lately(segment) else {
-                return false;
-            };
+            let segment = self.leaving(probation_min)?;
+            let (oldest, age) = self.oldest_class_lately(segment)?;
             let idle = self.queue(oldest, segment).ages.idle(self.clock());
-            let class = class
+            let class = wanted
                 .filter(|&class| {
-                    self.age(class, segment)
-                        .is_some_and(|own| class == oldest || rebalance::evicts_own(own, age, idle))
+                    class == oldest
+                        || self
+                            .age(class, segment)
+                            .is_some_and(|own| rebalance::evicts_own(own, age, idle))
                 })
                 .unwrap_or(oldest);
-            match self.examine_tail(region, class, segment, examined == examined_max, now) {
-                Examined::Gone => return true,
+            let has_to_leave = examined == examined_max;
+            match self.examine_tail(region, class, segment, wanted, has_to_leave, now) {
+                Examined::Gone(room) => return Some(room),
                 Examined::Kept => probation_min = 0,
                 // What is held went to the head of its list: another is the oldest now.
                 Examined::Promoted | Examined::Held => {}
@@ -117,15 +131,19 @@ impl ShardState {
     }
 
     /// Evicts any item that nothing holds.
-    fn evict_any(&mut self, region: &Region, now: Tick) -> bool {
-        (0..self.classes.len()).any(|class| {
-            [Segment::Probation, Segment::Main]
-                .into_iter()
-                .any(|segment| {
-                    self.age(class, segment).is_some()
-                        && self.examine_tail(region, class, segment, true, now) == Examined::Gone
-                })
-        })
+    fn evict_any(&mut self, region: &Region, now: Tick) -> Option<Room> {
+        let segments = [Segment::Probation, Segment::Main];
+        for class in 0..self.classes.len() {
+            for segment in segments {
+                if self.age(class, segment).is_some()
+                    && let Examined::Gone(room) =
+                        self.examine_tail(region, class, segment, None, true, now)
+                {
+                    return Some(room);
+                }
+            }
+        }
+        None
     }
 
     /// Gives the pool a page, at the cost of the oldest items.
@@ -135,7 +153,7 @@ impl ShardState {
             if self.compact(region) {
                 return true;
             }
-            if !self.make_room(region, None, now) {
+            if self.make_room(region, None, now).is_none() {
                 return false;
             }
             if self.slab.item_pages() < pages {
@@ -292,20 +310,18 @@ impl ShardState {
     /// The index slot of a linked item.
     pub(super) fn place_of(&self, region: &Region, chunk: ChunkRef) -> Place {
         let hash = View::known(region, chunk).hash();
-        self.index
-            .find(&region.arena, &region.geometry, hash, |other| {
-                other == chunk
-            })
+        self.find_chunk(region, hash, chunk)
             .expect("a linked item is in the index")
     }
 
     /// Looks at the tail of a list that is not empty: it leaves, or was hit and gets its second
-    /// chance, unless it has to leave.
+    /// chance, unless it has to leave. A chunk of the class `wanted` is not given back.
     fn examine_tail(
         &mut self,
         region: &Region,
         class: usize,
         segment: Segment,
+        wanted: Option<usize>,
         has_to_leave: bool,
         now: Tick,
     ) -> Examined {
@@ -320,20 +336,20 @@ impl ShardState {
             if spared > list.len().min(self.pins.used() + 1) {
                 return Examined::Held;
             }
-            self.requeue(region, chunk, segment, segment);
+            self.requeue(region, chunk, class, segment, segment);
         };
-        let place = self.place_of(region, chunk);
+        let (hash, place) = self.tail_place(region, chunk, class, segment);
         let view = View::known(region, chunk);
         if view.is_expired(now) {
             self.unlink(region, place);
             self.counters.expired.evicted += 1;
-            return Examined::Gone;
+            return Examined::Gone(Room::InPages);
         }
-        self.prefetch_next(region, chunk);
+        self.prefetch_next(region, chunk, class, segment);
         match segments::judge(region.eviction, segment, place.marks) {
             Verdict::Keep { marks } if !has_to_leave => {
                 self.index.set_marks(&region.arena, place, marks);
-                self.requeue(region, chunk, segment, Segment::Main);
+                self.requeue(region, chunk, class, segment, Segment::Main);
                 if segment == Segment::Main {
                     Examined::Kept
                 } else {
@@ -341,41 +357,78 @@ impl ShardState {
                 }
             }
             _ => {
-                let hash = view.hash();
-                let bytes = footprint(region, chunk);
                 self.note_age(class, segment);
-                self.unlink(region, place);
+                let bytes = self.detach(region, place);
                 if segment == Segment::Probation {
-                    self.remember(region, hash, bytes);
+                    self.remember(region, place.primary, hash, bytes);
                 }
                 self.count_eviction(class, segment);
-                Examined::Gone
+                if wanted == Some(class) && !view.header.has(flag::CHAINED) {
+                    return Examined::Gone(Room::Chunk(self.slab.reuse(chunk)));
+                }
+                self.free_item(region, chunk);
+                Examined::Gone(Room::InPages)
             }
         }
     }
 
+    /// The hash and the index slot of an item at a tail.
+    fn tail_place(
+        &self,
+        region: &Region,
+        chunk: ChunkRef,
+        class: usize,
+        segment: Segment,
+    ) -> (KeyHash, Place) {
+        let queue = self.queue(class, segment);
+        if queue.next == chunk {
+            // The chunk may hold another item by now. Then it does not stand there, or only the
+            // hash of a ghost is wrong.
+            let place = self.find_chunk(region, queue.next_hash, chunk);
+            if let Some(place) = place {
+                return (queue.next_hash, place);
+            }
+        }
+        (
+            View::known(region, chunk).hash(),
+            self.place_of(region, chunk),
+        )
+    }
+
+    fn find_chunk(&self, region: &Region, hash: KeyHash, chunk: ChunkRef) -> Option<Place> {
+        self.index
+            .find(&region.arena, &region.geometry, hash, |other| {
+                other == chunk
+            })
+    }
+
     /// Leaves a ghost of an item of `bytes`. As many bytes of items are remembered as the
     /// shard holds: S3-FIFO's number and a tenth.
-    fn remember(&mut self, region: &Region, hash: KeyHash, bytes: u64) {
-        self.index.push_ghost(&region.arena, &region.geometry, hash);
+    fn remember(&mut self, region: &Region, primary: Bucket, hash: KeyHash, bytes: u64) {
+        self.index
+            .push_ghost(&region.arena, &region.geometry, primary, hash);
         let held: u64 = self.held.iter().map(|held| held.bytes).sum();
         let epoch = (held / u64::from(GHOST_LIFE)).max(1);
         self.ghost_bytes += bytes;
         // After one life all are outdated; more would make them seem new again.
-        for _ in 0..(self.ghost_bytes / epoch).min(u64::from(GHOST_LIFE)) {
-            self.index.next_ghost_epoch();
+        if self.ghost_bytes >= epoch {
+            for _ in 0..(self.ghost_bytes / epoch).min(u64::from(GHOST_LIFE)) {
+                self.index.next_ghost_epoch();
+            }
+            self.ghost_bytes %= epoch;
         }
-        self.ghost_bytes %= epoch;
     }
 
     /// The item before the tail is the next to be examined: its own line was asked for the
     /// last time, so its bucket can be asked for now, and the line of the one before it. An
     /// eviction then finds in the cache what would be three misses in a row.
-    fn prefetch_next(&self, region: &Region, tail: ChunkRef) {
+    fn prefetch_next(&mut self, region: &Region, tail: ChunkRef, class: usize, segment: Segment) {
         let (arena, geometry) = (&region.arena, &region.geometry);
         if let Some(next) = List::newer(arena, geometry, tail) {
             let hash = View::known(region, next).hash();
             arena.prefetch(self.index.primary(arena, geometry, hash).0);
+            let queue = &mut self.classes[class].queues[segment as usize];
+            (queue.next, queue.next_hash) = (next, hash);
             if let Some(after) = List::newer(arena, geometry, next) {
                 arena.prefetch(geometry.word_of(after));
             }
@@ -383,12 +436,19 @@ impl ShardState {
     }
 
     /// Moves an item to the head of `to`.
-    fn requeue(&mut self, region: &Region, chunk: ChunkRef, from: Segment, to: Segment) {
-        let bytes = footprint(region, chunk);
-        self.take_off(region, chunk, from, bytes);
-        self.push_head(region, chunk, to, bytes);
+    fn requeue(
+        &mut self,
+        region: &Region,
+        chunk: ChunkRef,
+        class: usize,
+        from: Segment,
+        to: Segment,
+    ) {
+        let mut view = View::known(region, chunk);
+        let bytes = footprint(region, view, class);
+        self.take_off(region, chunk, class, from, bytes);
+        self.push_head(region, chunk, class, to, bytes);
         if from != to {
-            let mut view = View::known(region, chunk);
             let flags = view.header.flags() ^ flag::MAIN;
             view.set_header(view.header.with_flags(flags));
         }

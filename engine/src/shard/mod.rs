@@ -29,6 +29,7 @@ use parking_lot::Mutex;
 
 use crate::chunk_ref::ChunkRef;
 use crate::geometry::{Geometry, SHARD_COUNT};
+use crate::hash::KeyHash;
 use crate::index::Index;
 use crate::lru::list::List;
 use crate::lru::segments::Segment;
@@ -114,6 +115,9 @@ struct Class {
 struct Queue {
     list: List,
     ages: Ages,
+    /// What is likely to be its tail next, and its key's hash: computed to prefetch the bucket.
+    next: ChunkRef,
+    next_hash: KeyHash,
 }
 
 impl Class {

@@ -51,6 +51,8 @@ pub(crate) struct Slab {
     partial: Box<[PageList]>,
     /// Pages owned, per class.
     pages: Box<[u32]>,
+    /// All of them.
+    item_pages: usize,
     /// Free chunks in them, per class.
     free: Box<[u32]>,
     /// The classes, a bit each, that have as many free chunks as a page has.
@@ -71,6 +73,7 @@ impl Slab {
             shard_no,
             partial: vec![PageList::default(); classes].into(),
             pages: vec![0; classes].into(),
+            item_pages: 0,
             free: vec![0; classes].into(),
             page_free: 0,
             overflow_partial: PageList::default(),
@@ -111,7 +114,7 @@ impl Slab {
     }
 
     pub fn item_pages(&self) -> usize {
-        self.pages.iter().map(|&pages| pages as usize).sum()
+        self.item_pages
     }
 
     pub fn overflow_pages(&self) -> usize {
@@ -149,6 +152,7 @@ impl Slab {
             self.overflow_free += region.geometry.page_bytes / BUCKET_BYTES;
         } else {
             self.pages[usize::from(class)] += 1;
+            self.item_pages += 1;
             // Not a page too many: it was taken because a chunk is needed at once.
             self.free[usize::from(class)] +=
                 region.geometry.classes.chunks_per_page(usize::from(class)) as u32;
@@ -198,6 +202,12 @@ impl Slab {
         // Whoever still reads what this chunk held before must see that its bucket has moved on.
         stamp::before_reuse::<StdFences>();
         Some(region.geometry.chunk_at(word))
+    }
+
+    /// Hands a chunk on from an item that was unlinked, instead of taking it back first.
+    pub fn reuse(&mut self, chunk: ChunkRef) -> ChunkRef {
+        stamp::before_reuse::<StdFences>();
+        chunk
     }
 
     /// Takes a chunk back; its page goes to the pool if that was the last one.
@@ -250,6 +260,7 @@ impl Slab {
             self.overflow_free -= region.geometry.page_bytes / BUCKET_BYTES;
         } else if class < CLASS_SPECIAL {
             self.pages[usize::from(class)] -= 1;
+            self.item_pages -= 1;
             let chunks = region.geometry.classes.chunks_per_page(usize::from(class)) as u32;
             let free = self.free[usize::from(class)] - chunks;
             self.note_free(&region.geometry, class, free);

@@ -92,6 +92,12 @@ impl ShardState {
                 None => return Err(Shortage(layout.pages - bag.count())),
             }
         }
+        if let Some(class) = layout.single() {
+            let head = self.obtain(region, class, bag, now)?;
+            self.slab.hold(region, head);
+            set_value_here(&mut first_piece(region, head, blueprint, false), value_len);
+            return Ok(head);
+        }
         let whole_page = region.geometry.classes.whole_page();
         let mut head = ChunkRef::NONE;
         let mut last: Option<View<'_>> = None;
@@ -114,7 +120,7 @@ impl ShardState {
             let mut view = match last {
                 None => {
                     head = chunk;
-                    first_piece(region, chunk, blueprint, !layout.is_single())
+                    first_piece(region, chunk, blueprint, true)
                 }
                 Some(before) => {
                     let view = View::fresh(region, chunk, continuation(0));
@@ -129,9 +135,7 @@ impl ShardState {
             last = Some(view);
         }
         debug_assert_eq!(left, 0, "the layout holds the value");
-        if !layout.is_single() {
-            View::known(region, head).set_value_len(value_len);
-        }
+        View::known(region, head).set_value_len(value_len);
         Ok(head)
     }
 
@@ -196,6 +200,19 @@ impl ShardState {
             self.abandon(region, head);
             return outcome;
         }
+        self.put_reserved(region, key, place, head, now);
+        outcome
+    }
+
+    /// Makes a reservation the key's item, in place of the one at `place`.
+    fn put_reserved(
+        &mut self,
+        region: &Region,
+        key: Key<'_>,
+        place: Option<Place>,
+        head: ChunkRef,
+        now: Tick,
+    ) {
         self.for_each_piece(region, head, |state, piece| {
             state.slab.unhold(region, piece)
         });
@@ -208,7 +225,6 @@ impl ShardState {
             None => self.link(region, key, head, now),
         }
         self.counters.sets += 1;
-        outcome
     }
 
     /// Whether a store under `condition` may go ahead.
@@ -286,8 +302,11 @@ impl ShardState {
             View::known(region, head).set_cas(cas);
         }
         Filler::new(head).write(region, value);
-        // The condition held under this very lock; evictions since then do not undo it.
-        self.commit(region, blueprint.key, head, Condition::Always, now);
+        self.provision(region, now);
+        // The condition held under this very lock, and evictions since then do not undo it. They may have
+        // taken or moved the item that was there; where there was none, there is none now.
+        let place = place.and_then(|_| self.find(region, blueprint.key));
+        self.put_reserved(region, blueprint.key, place, head, now);
         Ok(cas)
     }
 
@@ -354,17 +373,20 @@ impl ShardState {
     /// Makes `head` findable under a key that is not there.
     fn link(&mut self, region: &Region, key: Key<'_>, head: ChunkRef, now: Tick) {
         let (arena, geometry) = (&region.arena, &region.geometry);
+        let primary = self.index.primary(arena, geometry, key.hash());
         // One that was evicted from probation and comes back so soon has proved itself.
-        let returns = self.index.take_ghost(arena, geometry, key.hash());
+        let returns = self
+            .index
+            .take_ghost(arena, geometry, primary, key.hash());
         let segment = region.eviction.enters(returns);
         self.enlist(region, head, segment);
         while self
             .index
-            .insert(arena, geometry, key.hash(), head, 0)
+            .insert(arena, geometry, primary, key.hash(), head)
             .is_err()
         {
             match self.slab.take_overflow(region) {
-                Some(spare) => self.index.extend(arena, geometry, key.hash(), spare),
+                Some(spare) => self.index.extend(arena, geometry, primary, spare),
                 None => self.evict_from_chain(region, key.hash(), now),
             }
         }
@@ -392,18 +414,22 @@ impl ShardState {
         };
         let flags = view.header.flags() & !flag::MAIN | main;
         view.set_header(view.header.with_flags(flags).with_kind(Kind::Linked));
-        let bytes = footprint(region, head);
+        let class = class_of(region, head);
+        let bytes = footprint(region, view, class);
         self.inserted_bytes += bytes;
-        self.push_head(region, head, segment, bytes);
+        self.push_head(region, head, class, segment, bytes);
         self.counters.item_bytes += u64::from(view.header.key_len) + view.value_len() as u64;
         self.note_deadline(region, head, view.deadline());
     }
 
-    fn delist(&mut self, region: &Region, head: ChunkRef) {
+    /// Takes an item off its list; returns about what it takes up.
+    fn delist(&mut self, region: &Region, head: ChunkRef) -> u64 {
         let view = View::known(region, head);
-        let bytes = footprint(region, head);
-        self.take_off(region, head, segment_of(view.header), bytes);
+        let class = class_of(region, head);
+        let bytes = footprint(region, view, class);
+        self.take_off(region, head, class, segment_of(view.header), bytes);
         self.counters.item_bytes -= u64::from(view.header.key_len) + view.value_len() as u64;
+        bytes
     }
 
     /// Puts an item of `bytes` at the head of a list of its class.
@@ -411,11 +437,12 @@ impl ShardState {
         &mut self,
         region: &Region,
         head: ChunkRef,
+        class: usize,
         segment: Segment,
         bytes: u64,
     ) {
         let clock = self.clock();
-        let queue = &mut self.classes[class_of(region, head)].queues[segment as usize];
+        let queue = &mut self.classes[class].queues[segment as usize];
         queue.list.push_head(&region.arena, &region.geometry, head);
         queue.ages.enter(clock, queue.list.len());
         let held = &mut self.held[segment as usize];
@@ -428,10 +455,11 @@ impl ShardState {
         &mut self,
         region: &Region,
         head: ChunkRef,
+        class: usize,
         segment: Segment,
         bytes: u64,
     ) {
-        let list = self.classes[class_of(region, head)].list(segment);
+        let list = self.classes[class].list(segment);
         list.remove(&region.arena, &region.geometry, head);
         let held = &mut self.held[segment as usize];
         held.items -= 1;
@@ -441,15 +469,21 @@ impl ShardState {
     /// Nobody finds the item at `place` any more; its chunks are freed, or left to the
     /// last unpin.
     pub fn unlink(&mut self, region: &Region, place: Place) {
+        self.detach(region, place);
+        self.free_item(region, place.chunk);
+    }
+
+    /// The first half of [`ShardState::unlink`]; returns about what the item takes up.
+    pub(super) fn detach(&mut self, region: &Region, place: Place) -> u64 {
         if let Some(spare) = self.index.remove(&region.arena, &region.geometry, place) {
             self.slab.give_overflow(region, spare);
         }
-        self.delist(region, place.chunk);
-        self.free_item(region, place.chunk);
         self.counters.items -= 1;
+        self.delist(region, place.chunk)
     }
 
-    fn free_item(&mut self, region: &Region, head: ChunkRef) {
+    /// The second half: nobody finds the item any more.
+    pub(super) fn free_item(&mut self, region: &Region, head: ChunkRef) {
         if self.pins.orphan(head) {
             let mut view = View::known(region, head);
             view.set_header(view.header.with_kind(Kind::Reserved));
@@ -618,10 +652,10 @@ pub(super) fn due_second(deadline: Deadline) -> Option<u32> {
     Some(due.min(NO_DEADLINE - 1))
 }
 
-/// About what a linked item takes up; it does not change while the item is linked.
-pub(super) fn footprint(region: &Region, head: ChunkRef) -> u64 {
-    let view = View::known(region, head);
-    let first = region.geometry.classes.chunk_bytes(class_of(region, head));
+/// About what a linked item takes up, by its first piece and that one's class; it does not change while
+/// the item is linked.
+pub(super) fn footprint(region: &Region, view: View<'_>, class: usize) -> u64 {
+    let first = region.geometry.classes.chunk_bytes(class);
     if view.header.has(flag::CHAINED) {
         let here = usize::from(view.header.value_len);
         (first + view.value_len().saturating_sub(here)) as u64

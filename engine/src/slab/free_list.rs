@@ -4,6 +4,8 @@
 //! pages with a free chunk. Both are linked through the page table, so that moving a
 //! page allocates nothing.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use parking_lot::Mutex;
 
 use super::page::{NO_DEADLINE, PageMeta, PageTable};
@@ -63,6 +65,9 @@ impl PageList {
 /// until it is restored. That is how a cache shrinks and grows while it runs.
 pub(crate) struct PagePool {
     free: Mutex<Free>,
+    /// Pages that can be taken, written under the lock: an insert into a full cache asks in vain, and
+    /// need not take the lock for that.
+    available: AtomicUsize,
 }
 
 struct Free {
@@ -90,13 +95,19 @@ impl PagePool {
                 fresh_end: page_count,
                 page_count,
             }),
+            available: AtomicUsize::new(page_count),
         }
+    }
+
+    fn note_available(&self, free: &Free) {
+        // Relaxed: whoever pushed a page sees it, and for others it is as if they had asked before.
+        let available = free.count + (free.fresh_end - free.fresh);
+        self.available.store(available, Ordering::Relaxed);
     }
 
     /// Pages that can be taken right now.
     pub fn count(&self) -> usize {
-        let free = self.free.lock();
-        free.count + (free.fresh_end - free.fresh)
+        self.available.load(Ordering::Relaxed)
     }
 
     /// Pages that are retired.
@@ -107,15 +118,20 @@ impl PagePool {
 
     /// Takes a page. Its entry is [`PageMeta::EMPTY`].
     pub fn pop(&self, table: PageTable<'_>) -> Option<usize> {
+        if self.count() == 0 {
+            return None;
+        }
         let mut free = self.free.lock();
         if let Some(page_no) = free.list.first() {
             free.list.remove(table, page_no);
             free.count -= 1;
+            self.note_available(&free);
             return Some(page_no);
         }
         if free.fresh < free.fresh_end {
             let page_no = free.fresh;
             free.fresh += 1;
+            self.note_available(&free);
             table.set(page_no, PageMeta::EMPTY);
             table.set_deadline(page_no, NO_DEADLINE);
             return Some(page_no);
@@ -130,6 +146,7 @@ impl PagePool {
         table.set_deadline(page_no, NO_DEADLINE);
         free.list.push(table, page_no);
         free.count += 1;
+        self.note_available(&free);
     }
 
     /// Retires up to `count` pages that were never used; returns how many.
@@ -137,6 +154,7 @@ impl PagePool {
         let mut free = self.free.lock();
         let retired = count.min(free.fresh_end - free.fresh);
         free.fresh_end -= retired;
+        self.note_available(&free);
         retired
     }
 
@@ -162,6 +180,7 @@ impl PagePool {
             free.count += 1;
             restored += 1;
         }
+        self.note_available(&free);
         restored
     }
 }
