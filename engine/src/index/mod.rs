@@ -155,6 +155,13 @@ impl Index {
         self.bucket(arena, geometry, self.extent.bucket_no(hash))
     }
 
+    /// Pulls in the lines on which the ghosts of a chain are.
+    #[inline(always)]
+    pub fn prefetch_ghosts(&self, arena: &Arena, primary: Bucket) {
+        arena.prefetch(primary.0);
+        arena.prefetch(primary.neighbour().0);
+    }
+
     /// The slot of `hash`'s chain whose tag fits and whose chunk `is_it`.
     #[inline]
     pub fn find(

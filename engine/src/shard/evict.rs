@@ -426,7 +426,8 @@ impl ShardState {
         let (arena, geometry) = (&region.arena, &region.geometry);
         if let Some(next) = List::newer(arena, geometry, tail) {
             let hash = View::known(region, next).hash();
-            arena.prefetch(self.index.primary(arena, geometry, hash).0);
+            let primary = self.index.primary(arena, geometry, hash);
+            self.index.prefetch_ghosts(arena, primary);
             let queue = &mut self.classes[class].queues[segment as usize];
             (queue.next, queue.next_hash) = (next, hash);
             if let Some(after) = List::newer(arena, geometry, next) {

@@ -294,6 +294,13 @@ impl ShardState {
             let kept = View::known(region, place.chunk).header.flags() & flag::CAS;
             blueprint.flags |= kept;
         }
+        if place.is_none() {
+            // Asked for when it is linked: after an eviction, if there is one.
+            let primary = self
+                .index
+                .primary(&region.arena, &region.geometry, blueprint.key.hash());
+            self.index.prefetch_ghosts(&region.arena, primary);
+        }
         let layout = Layout::of(&region.geometry.classes, blueprint.lead(), value.len());
         let head = self.reserve(region, blueprint, layout, value.len(), bag, now)?;
         let mut cas = 0;
