@@ -102,7 +102,7 @@ fn outdated(word: u64, epoch: u32) -> u64 {
 #[inline(always)]
 fn with_print(word: u64, print: u32) -> u64 {
     let mask = (1u64 << GHOST_BITS) - 1;
-    let differ = (word >> EPOCH_BITS ^ u64::from(print) * LANES) & (mask * LANES);
+    let differ = ((word >> EPOCH_BITS) ^ (u64::from(print) * LANES)) & (mask * LANES);
     // The bit above a print is set by the sum unless the prints are equal, and none further.
     !(differ + mask * LANES) >> GHOST_BITS & LANES
 }

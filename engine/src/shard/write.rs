@@ -382,9 +382,7 @@ impl ShardState {
         let (arena, geometry) = (&region.arena, &region.geometry);
         let primary = self.index.primary(arena, geometry, key.hash());
         // One that was evicted from probation and comes back so soon has proved itself.
-        let returns = self
-            .index
-            .take_ghost(arena, geometry, primary, key.hash());
+        let returns = self.index.take_ghost(arena, geometry, primary, key.hash());
         let segment = region.eviction.enters(returns);
         self.enlist(region, head, segment);
         while self
