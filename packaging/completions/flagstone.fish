@@ -59,7 +59,7 @@ complete -c flagstone -n "__fish_flagstone_needs_command" -l print-config -d 'Pr
 complete -c flagstone -n "__fish_flagstone_needs_command" -s h -l help -d 'Print help'
 complete -c flagstone -n "__fish_flagstone_needs_command" -s V -l version -d 'Print version'
 complete -c flagstone -n "__fish_flagstone_needs_command" -f -a "plan" -d 'Print where each byte of the memory would go, and exit'
-complete -c flagstone -n "__fish_flagstone_needs_command" -f -a "stats" -d 'Print the counters of a running server'
+complete -c flagstone -n "__fish_flagstone_needs_command" -f -a "stats" -d 'Print the counters of a running server; where it wants a login, with the first of its --auth-token-file or --auth-file'
 complete -c flagstone -n "__fish_flagstone_needs_command" -f -a "top" -d 'Watch a running server: rates, percentiles, memory, size classes'
 complete -c flagstone -n "__fish_flagstone_needs_command" -f -a "healthcheck" -d 'Ask a running server whether it answers: exit code 0 if it does, else 1'
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l config -d 'A file of settings in TOML: a key for each flag, named as it is, without the dashes' -r -F

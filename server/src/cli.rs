@@ -25,6 +25,7 @@ use crate::logs::{LogSettings, parse_log_format, parse_log_level};
 use crate::plan::{connections_default, size_text};
 use crate::settings_file::{self, Entry};
 use crate::tls;
+use crate::users::Login;
 
 /// A cache server whose whole memory is one budget, planned at the start.
 #[derive(Parser)]
@@ -40,7 +41,8 @@ struct Flags {
 enum Sub {
     /// Print where each byte of the memory would go, and exit
     Plan,
-    /// Print the counters of a running server
+    /// Print the counters of a running server; where it wants a login, with the first of its
+    /// --auth-token-file or --auth-file
     Stats {
         /// Where to ask [default: the first place of --listen; 127.0.0.1 for 0.0.0.0]
         #[arg(value_name = "PLACE")]
@@ -302,8 +304,8 @@ pub enum Asked {
     PrintConfig(Invocation),
     /// Ask the server there.
     Healthcheck(Place),
-    /// Print its counters.
-    Stats(Place),
+    /// Print its counters, after logging in if that is needed.
+    Stats(Place, Option<Login>),
     /// Watch the server whose admin pages are there, or look `once`.
     Top {
         /// Where.
@@ -340,7 +342,8 @@ struct Given {
 enum Origin {
     Flag,
     Environment,
-    File(PathBuf),
+    /// With the line.
+    File(PathBuf, usize),
     Default,
 }
 
@@ -419,7 +422,12 @@ where
     };
     match &flags.command {
         Some(Sub::Healthcheck { address }) => return Ok(Asked::Healthcheck(place(address)?)),
-        Some(Sub::Stats { address }) => return Ok(Asked::Stats(place(address)?)),
+        Some(Sub::Stats { address }) => {
+            let settings = &flags.settings;
+            let (user, token) = (&settings.auth_file, &settings.auth_token_file);
+            let login = Login::of(user.as_deref(), token.as_deref()).map_err(refuse)?;
+            return Ok(Asked::Stats(place(address)?, login));
+        }
         Some(Sub::Top { address, once }) => {
             let text = address.as_ref().unwrap_or(&flags.settings.admin);
             let address = parse_admin("--admin", text).and_then(|address| {
@@ -451,14 +459,17 @@ fn given(matches: &ArgMatches, entries: &[Entry], file: Option<&Path>) -> Vec<Gi
     let one = |(argument, name, variable): (&clap::Arg, &str, &str)| {
         let id = argument.get_id().as_str();
         let (source, values) = source(matches, id);
-        let is_in_file = entries.iter().any(|entry| entry.key == name);
+        let in_file = entries.iter().find(|entry| entry.key == name);
         Given {
             flag: format!("--{name}"),
             variable: variable.to_owned(),
             origin: match (source, file) {
                 (Some(ValueSource::CommandLine), _) => Origin::Flag,
                 (Some(ValueSource::EnvVariable), _) => Origin::Environment,
-                (_, Some(path)) if is_in_file => Origin::File(path.to_owned()),
+                (_, Some(path)) => match in_file {
+                    Some(entry) => Origin::File(path.to_owned(), entry.line),
+                    None => Origin::Default,
+                },
                 _ => Origin::Default,
             },
             values,
@@ -521,7 +532,9 @@ fn blame(given: &[Given], invalid: Invalid) -> Invalid {
     let found = given.iter().find(|given| given.flag == invalid.setting());
     match found.map(|given| (&given.origin, given)) {
         Some((Origin::Environment, given)) => invalid.given_by(&given.variable),
-        Some((Origin::File(path), _)) => invalid.given_by(&path.display().to_string()),
+        Some((Origin::File(path, line), _)) => {
+            invalid.given_by(&format!("{} line {line}", path.display()))
+        }
         _ => invalid,
     }
 }
@@ -545,7 +558,7 @@ impl Invocation {
             let from = match &given.origin {
                 Origin::Flag => given.flag.clone(),
                 Origin::Environment => given.variable.clone(),
-                Origin::File(path) => path.display().to_string(),
+                Origin::File(path, _) => path.display().to_string(),
                 Origin::Default => "default".to_owned(),
             };
             let computed = match key {

@@ -1,10 +1,12 @@
 //! The binary `flagstone`: settings in, an exit code out.
 
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use flagstone_server::cli::{self, Asked, Invocation, Refusal};
 use flagstone_server::endpoint::Place;
 use flagstone_server::plan::ServerPlan;
+use flagstone_server::users::Login;
 use flagstone_server::{Server, StartError, healthcheck, logs, stats_command, tls, top, users};
 
 #[global_allocator]
@@ -26,12 +28,9 @@ fn main() -> ExitCode {
         Asked::Plan(invocation) => print_plan(&invocation),
         Asked::Serve(invocation) => serve(&invocation),
         Asked::CheckConfig(invocation) => check_config(&invocation),
-        Asked::PrintConfig(invocation) => {
-            print!("{}", invocation.print());
-            ExitCode::SUCCESS
-        }
+        Asked::PrintConfig(invocation) => say(&invocation.print()),
         Asked::Healthcheck(place) => check(&place),
-        Asked::Stats(place) => print_stats(&place),
+        Asked::Stats(place, login) => print_stats(&place, login.as_ref()),
         Asked::Top { address, once } => match top::run(address, once) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => refuse(&error, EXIT_FAILED),
@@ -41,10 +40,7 @@ fn main() -> ExitCode {
 
 fn print_plan(invocation: &Invocation) -> ExitCode {
     match ServerPlan::new(&invocation.config, 0) {
-        Ok(plan) => {
-            print!("{plan}");
-            ExitCode::SUCCESS
-        }
+        Ok(plan) => say(&plan.to_string()),
         Err(invalid) => refuse(&invocation.blame(invalid), EXIT_INVALID),
     }
 }
@@ -54,30 +50,21 @@ fn check_config(invocation: &Invocation) -> ExitCode {
         .and_then(|_| tls::Keeper::of(&invocation.config).map(drop))
         .and_then(|()| users::Users::of(&invocation.config).map(drop));
     match checked {
-        Ok(()) => {
-            println!("flagstone: the settings work");
-            ExitCode::SUCCESS
-        }
+        Ok(()) => say("flagstone: the settings work\n"),
         Err(invalid) => refuse(&invocation.blame(invalid), EXIT_INVALID),
     }
 }
 
-fn print_stats(place: &Place) -> ExitCode {
-    match stats_command::ask(place) {
-        Ok(lines) => {
-            print!("{lines}");
-            ExitCode::SUCCESS
-        }
-        Err(unhealthy) => refuse(&unhealthy, EXIT_FAILED),
+fn print_stats(place: &Place, login: Option<&Login>) -> ExitCode {
+    match stats_command::ask(place, login) {
+        Ok(lines) => say(&lines),
+        Err(untold) => refuse(&untold, EXIT_FAILED),
     }
 }
 
 fn check(place: &Place) -> ExitCode {
     match healthcheck::ask(place) {
-        Ok(place) => {
-            println!("flagstone: the server at {place} answers");
-            ExitCode::SUCCESS
-        }
+        Ok(place) => say(&format!("flagstone: the server at {place} answers\n")),
         Err(unhealthy) => refuse(&unhealthy, EXIT_FAILED),
     }
 }
@@ -97,7 +84,19 @@ fn serve(invocation: &Invocation) -> ExitCode {
     }
 }
 
+/// Prints what was asked for. Who reads no further, as `head` does, has what it wanted.
+fn say(text: &str) -> ExitCode {
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            refuse(&format_args!("cannot print: {error}"), EXIT_FAILED)
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
 fn refuse(why: &dyn std::fmt::Display, code: u8) -> ExitCode {
-    eprintln!("flagstone: {why}");
+    // Where nobody listens, the code has to say it.
+    let _ = writeln!(std::io::stderr(), "flagstone: {why}");
     ExitCode::from(code)
 }

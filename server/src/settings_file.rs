@@ -28,6 +28,8 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 pub struct Entry {
     /// The flag's name, without dashes.
     pub key: String,
+    /// Where it stands, from 1.
+    pub line: usize,
     /// Its values; several from an array.
     pub values: Vec<String>,
 }
@@ -73,6 +75,7 @@ fn parse(text: &str, is_setting: impl Fn(&str) -> bool) -> Result<Vec<Entry>, St
         };
         entries.push(Entry {
             key: key.to_string(),
+            line,
             values: values.ok_or_else(refuse)?,
         });
     }

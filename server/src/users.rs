@@ -7,6 +7,7 @@
 //! in a time that depends on what was sent alone: it says neither whether a name is known nor
 //! how much of a password was right.
 
+use std::fmt;
 use std::fs;
 use std::path::Path;
 
@@ -89,6 +90,53 @@ impl Users {
         });
         let is_token = |known, token: &Vec<u8>| known | is_same(token, password);
         self.tokens.iter().fold(is_user, is_token)
+    }
+}
+
+/// How to log in at a server whose file is at hand: what `flagstone stats` needs.
+#[derive(Clone)]
+pub enum Login {
+    /// In the native protocol.
+    Token(Vec<u8>),
+    /// A name and a password, in memcached's.
+    User(Vec<u8>, Vec<u8>),
+}
+
+impl Login {
+    /// The first that the files of the settings know, if they name any.
+    pub fn of(
+        auth_file: Option<&Path>,
+        token_file: Option<&Path>,
+    ) -> Result<Option<Self>, Invalid> {
+        if let Some(path) = token_file {
+            return Ok(read_tokens(path)?.into_iter().next().map(Login::Token));
+        }
+        let users = auth_file.map(Users::read).transpose()?;
+        let user = users.and_then(|users| users.users.into_iter().next());
+        Ok(user.map(|(name, password)| Login::User(name, password)))
+    }
+
+    /// What is sent first.
+    #[must_use]
+    pub fn request(&self) -> Vec<u8> {
+        match self {
+            Login::Token(token) => [b"AUTH ", &token[..], b"\n"].concat(),
+            Login::User(name, password) => {
+                let value = [&name[..], b" ", password].concat();
+                let head = format!("set flagstone 0 0 {}\r\n", value.len());
+                [head.as_bytes(), &value, b"\r\n"].concat()
+            }
+        }
+    }
+}
+
+// A secret is not printed by accident.
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Login::Token(_) => "Token",
+            Login::User(..) => "User",
+        })
     }
 }
 

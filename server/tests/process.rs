@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::http;
 use common::process::{Process, flagstone, run};
+use common::tool::Scratch;
 
 #[test]
 fn what_cannot_fit_is_refused_with_what_would() {
@@ -308,25 +309,61 @@ fn a_health_check_asks_and_says() {
 }
 
 #[test]
-fn a_full_disk_under_the_arena_is_an_error_at_the_start() {
+fn an_arena_that_cannot_be_made_is_an_error_at_the_start() {
     let output = run(
         &[
-            "--listen",
-            "127.0.0.1:0",
             "--admin",
             "none",
+            "--listen",
+            "127.0.0.1:0",
             "--memory",
             "48m",
-            "--arena",
-            "/proc/flagstone-arena",
         ],
-        &[],
+        &[("FLAGSTONE_ARENA", "/proc/flagstone-arena")],
     );
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(
-        stderr.starts_with("flagstone: --arena: cannot use the arena file /proc/flagstone-arena: "),
+        stderr.starts_with("flagstone: --arena: cannot use the arena file /proc/flagstone-arena: ")
+            && stderr.ends_with(": name a file that can be written, or use --arena mmap\n"),
         "{stderr}"
     );
+    assert_eq!(output.status.code(), Some(1));
+}
+
+/// A disk of 8 MiB, which only the command that begins so sees: in a user namespace of its own, or
+/// where those are not allowed, as root.
+const OWN_MOUNTS: [&[&str]; 2] = [&["unshare", "-rm"], &["sudo", "-n", "unshare", "-m"]];
+
+#[test]
+fn a_full_disk_under_the_arena_is_an_error_at_the_start() {
+    let test = "a_full_disk_under_the_arena_is_an_error_at_the_start";
+    let scratch = Scratch::new("full-disk");
+    let on_small_disk = |script: &str, wrapper: &[&str]| {
+        let mount = "mount -t tmpfs -o size=8m tmpfs \"$0\" && ";
+        Command::new(wrapper[0])
+            .args(&wrapper[1..])
+            .args(["sh", "-c", &[mount, script].concat()])
+            .arg(&scratch.0)
+            .arg(env!("CARGO_BIN_EXE_flagstone"))
+            .output()
+    };
+    let works = |wrapper: &&&[&str]| {
+        on_small_disk("true", wrapper).is_ok_and(|output| output.status.success())
+    };
+    let Some(wrapper) = OWN_MOUNTS.iter().find(works) else {
+        return common::skip(test, "neither unshare -rm nor sudo may mount a disk");
+    };
+    let script = "\"$1\" --listen 127.0.0.1:0 --admin none --memory 48m --arena \"$0/arena\"";
+    let output = on_small_disk(script, wrapper).expect("runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let path = scratch.0.join("arena");
+    let sentence = format!(
+        "flagstone: --arena: cannot use the arena file {}: No space left on device (os error 28): its \
+         file is allocated whole at the start; make room there, name another place, or lower \
+         --memory\n",
+        path.display()
+    );
+    assert_eq!(stderr, sentence);
     assert_eq!(output.status.code(), Some(1));
 }
 

@@ -175,15 +175,15 @@ fn a_wrong_file_is_refused_with_its_line_and_what_works() {
         ),
         (
             "workers = \"lots\"\n",
-            "flagstone: PATH (--workers) \"lots\" is not a whole number in range: 1 to 256 work\n",
+            "flagstone: PATH line 1 (--workers) \"lots\" is not a whole number in range: 1 to 256 work\n",
         ),
         (
             "memory = \"100k\"\nworkers = 1\nmax-connections = 100\n",
-            "flagstone: PATH (--memory) \"100KiB\" is too small for 100 connections, ",
+            "flagstone: PATH line 1 (--memory) \"100KiB\" is too small for 100 connections, ",
         ),
         (
-            "log-format = \"xml\"\n",
-            "flagstone: PATH (--log-format) \"xml\" is no format: plain or json work\n",
+            "# Messages\nlog-format = \"xml\"\n",
+            "flagstone: PATH line 2 (--log-format) \"xml\" is no format: plain or json work\n",
         ),
     ] {
         let file = Settings::new("wrong", text);

@@ -104,6 +104,14 @@ fn label<'l>(labels: &'l str, name: &str) -> &'l str {
 /// # Errors
 /// When there is nothing to see. Once it has seen something, it goes on asking.
 pub fn run(address: SocketAddr, once: bool) -> Result<(), Blind> {
+    match watch(address, once) {
+        // Who reads no further, as `head` does, has what it wanted.
+        Err(Blind::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        seen => seen,
+    }
+}
+
+fn watch(address: SocketAddr, once: bool) -> Result<(), Blind> {
     let address = reachable(address);
     let mut out = io::stdout();
     let once = once || !out.is_terminal();
@@ -114,6 +122,7 @@ pub fn run(address: SocketAddr, once: bool) -> Result<(), Blind> {
         let now = look(address)?;
         return out
             .write_all(view::view(address, &before, &now).as_bytes())
+            .and_then(|()| out.flush())
             .map_err(Blind::Output);
     }
     loop {
@@ -150,7 +159,11 @@ fn fetch(address: SocketAddr) -> io::Result<String> {
     stream.set_write_timeout(Some(PATIENCE))?;
     stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")?;
     let mut answer = String::new();
-    stream.take(PAGE_BYTES_MAX).read_to_string(&mut answer)?;
+    let read = stream.take(PAGE_BYTES_MAX).read_to_string(&mut answer);
+    read.map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
+        _ => error,
+    })?;
     let body = answer.split_once("\r\n\r\n").map(|(_, body)| body);
     Ok(body.unwrap_or("").to_owned())
 }
