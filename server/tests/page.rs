@@ -168,6 +168,26 @@ fn judge(mut browser: Browser, name: &str, width: u32) {
         let count = browser.evaluate(what).as_i64().expect("a number");
         assert!(count >= least, "{name}: {what} is {count}");
     }
+    // The curves of a row stand side by side, and bars of a column one below the other.
+    let mut edges = |what: &str, edge: &str| -> Vec<i64> {
+        let script = format!(
+            "[...document.querySelectorAll('{what}')].map(e => \
+             Math.round(e.getBoundingClientRect().{edge}))"
+        );
+        let told = browser.evaluate(&script);
+        let told = told.as_array().expect("edges").iter();
+        told.map(|edge| edge.as_i64().expect("a number")).collect()
+    };
+    let columns = if width > 900 { 4 } else { 2 };
+    let curves = edges("#tiles svg", "top");
+    assert_eq!(curves.len(), 8, "{name}");
+    for row in curves.chunks(columns) {
+        assert!(row.iter().all(|top| *top == row[0]), "{name}: {curves:?}");
+    }
+    if width > 900 {
+        let bars = edges("#classes .fill", "left");
+        assert!(bars.iter().all(|left| *left == bars[0]), "{name}: {bars:?}");
+    }
     // Nothing sticks out to the side.
     let wide = browser.evaluate("document.documentElement.scrollWidth");
     assert!(
