@@ -5,6 +5,7 @@
 //! | `density` | how many bytes of the budget does an item cost, fresh and after churn |
 //! | `hitratio` | which share of a trace's requests is served, beside reference policies |
 //! | `engine_table` | nanoseconds and allocations an operation, as a ratio to a floor, beside peers |
+//! | `slowest` | the insert that must look at the most items before one leaves |
 //! | `cargo bench --bench engine` | the same rows under criterion, floor and engine |
 //!
 //! The binaries in `src/bin` print tables. What they share is here: [`subjects`] are the

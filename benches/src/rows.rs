@@ -239,7 +239,9 @@ pub struct Timing {
     pub hits: usize,
 }
 
-fn cpu_time() -> Duration {
+/// What this thread has used of a processor.
+#[must_use]
+pub fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

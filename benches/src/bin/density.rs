@@ -1,7 +1,7 @@
 //! Bytes of budget that an item costs beyond its key and value.
 //!
 //! ```text
-//! density [--budget-mib 64] [--case 20+100] [--seed 1]
+//! density [--budget-mib 64] [--case 20+100] [--seed 1] [--parts]
 //! ```
 //!
 //! Values spread evenly ±25 % about the named size, so that no lucky size class decides.
@@ -13,7 +13,7 @@
 //!
 //! An item's cost is the whole budget divided by the items that a lookup returned. Its
 //! overhead is that less the mean key and value *of those items* (evicting large items
-//! first would otherwise look like density).
+//! first would otherwise look like density). `--parts` says where the overhead lies.
 
 use std::process::ExitCode;
 
@@ -99,7 +99,40 @@ fn report(cache: &Cache, census: &Census) -> f64 {
     each - payload
 }
 
-fn measure(case: &Case, target: usize, budget_bytes: usize, seed: u64) -> Result<(), String> {
+/// Where the bytes of an item's overhead lie; expired items that are still there count as room.
+fn parts(cache: &Cache, census: &Census) {
+    let stats = cache.stats();
+    let items = census.items as f64;
+    let each = |bytes: u64| bytes as f64 / items;
+    let pages = stats.pages_index + stats.pages_items + stats.pages_free;
+    let (mut ends, mut free_chunks, mut used, mut used_bytes) = (0, 0, 0, 0);
+    cache.classes(|class| {
+        ends += class.pages * (stats.page_bytes - class.chunks_per_page * class.chunk_bytes);
+        free_chunks += (class.chunks - class.chunks_used) * class.chunk_bytes;
+        used += class.chunks_used;
+        used_bytes += class.chunks_used * class.chunk_bytes;
+    });
+    let payload = census.payload_bytes as u64;
+    println!(
+        "    {:.1} beside pages, {:.1} index, {:.1} free pages, {:.1} page ends, {:.1} free chunks, \
+         {:.1} in chunks beyond key and value ({:.2} chunks an item)",
+        each(cache.plan().budget_bytes() as u64 - pages * stats.page_bytes),
+        each(stats.pages_index * stats.page_bytes),
+        each(stats.pages_free * stats.page_bytes),
+        each(ends),
+        each(free_chunks),
+        each(used_bytes - payload),
+        used as f64 / items,
+    );
+}
+
+fn measure(
+    case: &Case,
+    target: usize,
+    budget_bytes: usize,
+    seed: u64,
+    with_parts: bool,
+) -> Result<(), String> {
     let options = Options {
         budget_bytes,
         hash_seed: seed,
@@ -125,6 +158,11 @@ fn measure(case: &Case, target: usize, budget_bytes: usize, seed: u64) -> Result
     let fresh = census(&cache, case, id_max, now, &mut out);
     print!("{:>3} + {:<5}", case.key_len, case.value_mean);
     let fresh_overhead = report(&cache, &fresh);
+    if with_parts {
+        println!();
+        parts(&cache, &fresh);
+        print!("{:>11}", "");
+    }
 
     let churned_ids = fresh.items as u64 * 3 / 2;
     let mut written = 0;
@@ -157,14 +195,11 @@ fn measure(case: &Case, target: usize, budget_bytes: usize, seed: u64) -> Result
     let churned = census(&cache, case, id_max, now, &mut out);
     print!(" |");
     let churned_overhead = report(&cache, &churned);
-    println!(
-        "   {target:>4}{}",
-        if fresh_overhead.max(churned_overhead) <= target as f64 {
-            ""
-        } else {
-            "  missed"
-        }
-    );
+    let missed = fresh_overhead.max(churned_overhead) > target as f64;
+    println!("   {target:>4}{}", if missed { "  missed" } else { "" });
+    if with_parts {
+        parts(&cache, &churned);
+    }
     cache.audit().map_err(|broken| format!("audit: {broken}"))?;
     Ok(())
 }
@@ -174,6 +209,7 @@ fn run() -> Result<(), String> {
     let budget_mib: usize = args.option("--budget-mib")?.unwrap_or(64);
     let only: Option<String> = args.option("--case")?;
     let seed = args.option("--seed")?.unwrap_or(1);
+    let with_parts = args.flag("--parts");
     args.words()?;
     println!("budget {budget_mib} MiB; bytes an item, all in");
     println!(
@@ -193,7 +229,7 @@ fn run() -> Result<(), String> {
             key_len,
             value_mean,
         };
-        measure(&case, target, budget_mib << 20, seed)?;
+        measure(&case, target, budget_mib << 20, seed, with_parts)?;
     }
     Ok(())
 }

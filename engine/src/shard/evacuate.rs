@@ -136,3 +136,155 @@ impl ShardState {
         stamp::close(stamp_word);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{Attributes, Cache, Options, Plan, Tick};
+
+    const NOW: Tick = Tick::from_secs(1);
+    /// Of the values: with header and key 120 bytes, 34 to a page.
+    const VALUE_LEN: usize = 100;
+    const PAGES: usize = 20;
+
+    fn open() -> Cache {
+        let options = Options {
+            budget_bytes: 8 << 20,
+            ..Options::default()
+        };
+        Cache::open(Plan::new(&options).unwrap()).unwrap()
+    }
+
+    /// Keys of shard 0.
+    fn keys(cache: &Cache, count: usize) -> Vec<[u8; 8]> {
+        (0u64..)
+            .map(u64::to_le_bytes)
+            .filter(|bytes| cache.key(bytes).unwrap().hash().shard_no() == 0)
+            .take(count)
+            .collect()
+    }
+
+    fn compact(cache: &Cache) -> bool {
+        cache.shard_of(0).state.lock().compact(cache.region())
+    }
+
+    fn moved(cache: &Cache) -> (u64, u64) {
+        let stats = cache.stats();
+        (stats.pages_moved, stats.items_moved)
+    }
+
+    /// Twenty pages of a class, half of each free, and in each of them a chunk that is
+    /// reserved or pinned: no page may be emptied, though ten pages' worth of chunks is free.
+    #[test]
+    fn pages_that_transfers_hold_stay_and_the_others_go() {
+        let cache = open();
+        let class = cache
+            .region()
+            .geometry
+            .classes
+            .class_for(12 + 8 + VALUE_LEN);
+        let per_page = cache.region().geometry.classes.chunks_per_page(class);
+        let keys = keys(&cache, PAGES * per_page);
+        let value = |at: usize| [at as u8; VALUE_LEN];
+        let (mut reserved, mut pinned) = (Vec::new(), Vec::new());
+        for (at, bytes) in keys.iter().enumerate() {
+            let key = cache.key(bytes).unwrap();
+            let held = at % per_page == 5;
+            if held && at < keys.len() / 2 {
+                let reservation = cache.reserve(key, VALUE_LEN, Attributes::default(), NOW);
+                reserved.push((at, reservation.unwrap()));
+                continue;
+            }
+            cache
+                .put(key, &value(at), Attributes::default(), NOW)
+                .unwrap();
+            if held {
+                pinned.push((at, cache.pin(key, NOW).unwrap().unwrap()));
+            }
+        }
+        for (_, bytes) in keys
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| at % per_page >= 17)
+        {
+            assert!(cache.delete(cache.key(bytes).unwrap(), NOW));
+        }
+        let free = |cache: &Cache| cache.shard_of(0).state.lock().slab.free_count(class);
+        assert!(free(&cache) >= 10 * per_page);
+        assert_eq!(cache.stats().pinned, 10);
+        let before = moved(&cache);
+        assert!(!compact(&cache) && !compact(&cache), "every page is held");
+        assert_eq!(moved(&cache), before, "nothing was moved in vain");
+        cache.audit().unwrap();
+
+        // One page is let go: it is emptied, and only it.
+        let (_, pin) = pinned.pop().unwrap();
+        drop(pin);
+        assert!(compact(&cache) && !compact(&cache));
+        assert_eq!(moved(&cache).0, before.0 + 1);
+        cache.audit().unwrap();
+
+        // What was held did not move, and what was moved is still whole.
+        for (at, mut reservation) in reserved {
+            reservation.write(&value(at), NOW).unwrap();
+            reservation.commit(crate::Condition::Always, NOW).unwrap();
+        }
+        for (at, pin) in &mut pinned {
+            let mut out = [0u8; VALUE_LEN];
+            assert_eq!(pin.read(&mut out), VALUE_LEN);
+            assert_eq!(out, value(*at));
+        }
+        drop(pinned);
+        while compact(&cache) {}
+        assert!(free(&cache) < per_page, "all that can go has gone");
+        cache.audit().unwrap();
+        let mut out = [0u8; VALUE_LEN];
+        for (at, bytes) in keys.iter().enumerate() {
+            let found = cache.get(cache.key(bytes).unwrap(), NOW, &mut out);
+            assert_eq!(
+                matches!(found, crate::Lookup::Hit(_)),
+                at % per_page < 17,
+                "{at}"
+            );
+            assert!(at % per_page >= 17 || out == value(at), "{at}");
+        }
+    }
+
+    /// Reservations hold every page: a store says so, and works once they are gone.
+    #[test]
+    fn a_store_fails_cleanly_while_transfers_hold_every_page() {
+        let cache = open();
+        let value = [7u8; 2000];
+        let mut reserved = Vec::new();
+        for number in 0u64.. {
+            let bytes = number.to_le_bytes();
+            let key = cache.key(&bytes).unwrap();
+            match cache.reserve(key, VALUE_LEN, Attributes::default(), NOW) {
+                Ok(reservation) => reserved.push(reservation),
+                Err(crate::StoreError::NoSpace) => break,
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+        cache.audit().unwrap();
+        let key = cache.key(b"another size").unwrap();
+        let put = || cache.put(key, &value, Attributes::default(), NOW);
+        assert_eq!(put(), Err(crate::StoreError::NoSpace));
+        // Every second one goes: half of the chunks are free, and still no page.
+        let mut at = 0;
+        reserved.retain(|_| {
+            at += 1;
+            at % 2 == 0
+        });
+        assert_eq!(put(), Err(crate::StoreError::NoSpace));
+        assert!((0..16).all(|shard_no| {
+            !cache
+                .shard_of(shard_no)
+                .state
+                .lock()
+                .compact(cache.region())
+        }));
+        cache.audit().unwrap();
+        reserved.clear();
+        assert_eq!(put(), Ok(()));
+        cache.audit().unwrap();
+    }
+}
