@@ -68,6 +68,10 @@ fn group(criterion: &mut Criterion, value_len: usize, key_count: usize, ops: &[O
 fn engine(criterion: &mut Criterion) {
     group(criterion, 64, 1_000_000, &OPS);
     group(criterion, 64, 1_000_000, &[Op::InsertEvict]);
+    // Eviction again, where items are small and ghosts the larger part, and where the copy is.
+    for (value_len, key_count) in &SIZES[..2] {
+        group(criterion, *value_len, *key_count, &[Op::InsertEvict]);
+    }
     for (value_len, key_count) in SIZES {
         group(criterion, value_len, key_count, &[Op::HitZipf, Op::Replace]);
     }

@@ -47,12 +47,12 @@ const GROUPS: [Group; 5] = [
     Group {
         key_count: 1_000_000,
         value_len: 32,
-        ops: &[Op::HitZipf, Op::Replace],
+        ops: &[Op::HitZipf, Op::Replace, Op::InsertEvict],
     },
     Group {
         key_count: 400_000,
         value_len: 300,
-        ops: &[Op::HitZipf, Op::Replace],
+        ops: &[Op::HitZipf, Op::Replace, Op::InsertEvict],
     },
     Group {
         key_count: 32_000,

@@ -112,9 +112,10 @@ impl SizeClasses {
     }
 
     /// The classes whose free chunks `class` may use before anything is evicted for it: up to
-    /// an eighth larger.
+    /// a 32nd larger, which few are. With an eighth, overwrites with other sizes ended in chunks that were
+    /// too large more often than they filled a page: 45 bytes an item at 40 + 300, and 39 with this.
     pub fn near(&self, class: usize) -> std::ops::Range<usize> {
-        let most = self.sizes[class] + self.sizes[class] / 8;
+        let most = self.sizes[class] + self.sizes[class] / 32;
         let end = self.sizes[class + 1..]
             .iter()
             .take_while(|&&size| size <= most)
