@@ -7,9 +7,9 @@
 //! The only home of `unsafe` in this crate: mapping memory, viewing it as words, and
 //! the prefetch hint. All access from above is bounds-checked.
 
+pub(crate) mod bytes;
 mod heap;
 mod mmap;
-mod wide;
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -99,106 +99,40 @@ impl Arena {
             .expect("the words lie in the arena")
     }
 
-    /// Copies `out.len()` bytes from byte `at`. Readers may call it on anything in bounds.
-    #[inline]
-    pub fn copy_out(&self, at: usize, out: &mut [u8]) {
-        let len = out.len();
-        if len == 0 {
-            return;
-        }
-        let words = &self.words()[at / WORD_BYTES..=(at + len - 1) / WORD_BYTES];
+    /// Relaxed load of a word that may not be there.
+    #[inline(always)]
+    pub fn try_load(&self, at: usize) -> Option<u64> {
+        Some(self.words().get(at)?.load(Ordering::Relaxed))
+    }
+
+    /// The `len` words from word `at` on, if they are there.
+    #[inline(always)]
+    pub fn get(&self, at: usize, len: usize) -> Option<&[AtomicU64]> {
+        // A sum that wraps is an end before the beginning.
+        self.words().get(at..at.wrapping_add(len))
+    }
+
+    /// The words in which the `len` bytes from byte `at` on lie, and where in the first they begin.
+    #[inline(always)]
+    fn around(&self, at: usize, len: usize) -> (&[AtomicU64], usize) {
         let shift = at % WORD_BYTES;
-        if len < WORD_BYTES {
-            put_bytes(out, bytes_at(words, shift));
-            return;
-        }
-        // The ends are done as whole words, which overlap with what is between them.
-        let lead = (WORD_BYTES - shift) % WORD_BYTES;
-        if lead != 0 {
-            put_word(&mut out[..WORD_BYTES], bytes_at(words, shift));
-        }
-        let (whole, tail) = out[lead..].as_chunks_mut::<WORD_BYTES>();
-        let from = usize::from(lead != 0);
-        let count = whole.len();
-        let has_tail = !tail.is_empty();
-        wide::load(&words[from..from + count], whole);
-        if has_tail {
-            let last = shift + len - WORD_BYTES;
-            let bytes = bytes_at(&words[last / WORD_BYTES..], last % WORD_BYTES);
-            put_word(&mut out[len - WORD_BYTES..], bytes);
-        }
+        let count = (shift + len).div_ceil(WORD_BYTES);
+        (&self.words()[at / WORD_BYTES..][..count], shift)
+    }
+
+    /// Copies `out.len()` bytes from byte `at`.
+    #[cfg(test)]
+    pub fn copy_out(&self, at: usize, out: &mut [u8]) {
+        let (words, shift) = self.around(at, out.len());
+        bytes::copy_out(words, shift, out);
     }
 
     /// Copies `bytes` to byte `at`. The caller is the only writer of the words touched: those
     /// at the ends keep their other bytes.
     #[inline]
     pub fn copy_in(&self, at: usize, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
-        }
-        let shift = at % WORD_BYTES;
-        let first = at / WORD_BYTES;
-        let last = (at + bytes.len() - 1) / WORD_BYTES;
-        let words = &self.words()[first..=last];
-        let lead = (WORD_BYTES - shift) % WORD_BYTES;
-        if bytes.len() <= lead {
-            merge(&words[0], shift, bytes);
-            return;
-        }
-        let (head, body) = bytes.split_at(lead);
-        let words = if lead == 0 {
-            words
-        } else {
-            merge(&words[0], shift, head);
-            &words[1..]
-        };
-        let (whole, tail) = body.as_chunks::<WORD_BYTES>();
-        let (body_words, tail_words) = words.split_at(whole.len());
-        wide::store(body_words, whole);
-        if let Some(word) = tail_words.first() {
-            merge(word, 0, tail);
-        }
-    }
-
-    /// Whether the bytes from `at` on equal `bytes`.
-    #[inline(always)]
-    pub fn equals(&self, at: usize, bytes: &[u8]) -> bool {
-        let len = bytes.len();
-        if len == 0 {
-            return true;
-        }
-        let words = &self.words()[at / WORD_BYTES..=(at + len - 1) / WORD_BYTES];
-        let shift = at % WORD_BYTES;
-        if len < WORD_BYTES {
-            let differ = bytes_at(words, shift) ^ get_bytes(bytes);
-            return differ & low_mask(len) == 0;
-        }
-        // The words between the ends are compared with whatever bytes stand against them; the
-        // ends with whole words of `bytes`, of which the rest is shifted away.
-        let lead = (WORD_BYTES - shift) % WORD_BYTES;
-        let mut words = words;
-        if lead != 0 {
-            let down = 8 * shift as u32;
-            let seen = words[0].load(Ordering::Relaxed) >> down;
-            if (seen ^ get_word(&bytes[..WORD_BYTES])) << down != 0 {
-                return false;
-            }
-            words = &words[1..];
-        }
-        let (whole, tail) = bytes[lead..].as_chunks::<WORD_BYTES>();
-        for (bytes, word) in whole.iter().zip(words) {
-            if word.load(Ordering::Relaxed) != u64::from_le_bytes(*bytes) {
-                return false;
-            }
-        }
-        match words.get(whole.len()) {
-            None => true,
-            Some(word) => {
-                let up = 8 * (WORD_BYTES - tail.len()) as u32;
-                let wanted = get_word(&bytes[len - WORD_BYTES..]) >> (up % u64::BITS);
-                (word.load(Ordering::Relaxed) ^ wanted) << (up % u64::BITS) == 0
-            }
-        }
+        let (words, shift) = self.around(at, bytes.len());
+        bytes::copy_in(words, shift, bytes);
     }
 
     /// Copies `count` whole words; source and destination do not overlap.
@@ -253,105 +187,6 @@ impl Arena {
                 let result = work();
                 map.protect(false)?;
                 Ok(result)
-            }
-        }
-    }
-}
-
-/// The 8 bytes from byte `shift` of the first of `words`, the last of them 0 if there is no
-/// second word.
-#[inline(always)]
-fn bytes_at(words: &[AtomicU64], shift: usize) -> u64 {
-    let low = words[0].load(Ordering::Relaxed) >> (8 * shift);
-    match words.get(1) {
-        // At a shift of 0 nothing of the second word is wanted.
-        Some(word) => low | word.load(Ordering::Relaxed) << 1 << (63 - 8 * shift),
-        None => low,
-    }
-}
-
-/// All 8 of `bytes`; `out` has as many.
-#[inline(always)]
-fn put_word(out: &mut [u8], bytes: u64) {
-    out.copy_from_slice(&bytes.to_le_bytes());
-}
-
-/// All 8 bytes of a word.
-#[inline(always)]
-fn get_word(bytes: &[u8]) -> u64 {
-    let mut word = [0; WORD_BYTES];
-    word.copy_from_slice(bytes);
-    u64::from_le_bytes(word)
-}
-
-/// The low `out.len()` bytes of `bytes`; `out` has at most 8.
-#[inline(always)]
-fn put_bytes(out: &mut [u8], bytes: u64) {
-    let bytes = bytes.to_le_bytes();
-    for (to, from) in out.iter_mut().zip(bytes) {
-        *to = from;
-    }
-}
-
-/// Up to 8 bytes as the low end of a word.
-#[inline(always)]
-fn get_bytes(bytes: &[u8]) -> u64 {
-    let mut word = 0u64;
-    for (at, &byte) in bytes.iter().take(WORD_BYTES).enumerate() {
-        word |= u64::from(byte) << (8 * at);
-    }
-    word
-}
-
-/// Ones in the low `len` bytes; `len` is 0 to 8.
-#[inline(always)]
-const fn low_mask(len: usize) -> u64 {
-    if len >= WORD_BYTES {
-        u64::MAX
-    } else {
-        (1 << (8 * len)) - 1
-    }
-}
-
-/// Puts `bytes` into `word` from byte `shift` on, and leaves the others.
-#[inline(always)]
-fn merge(word: &AtomicU64, shift: usize, bytes: &[u8]) {
-    if bytes.is_empty() {
-        return;
-    }
-    let mask = low_mask(bytes.len()) << (8 * shift);
-    let kept = word.load(Ordering::Relaxed) & !mask;
-    word.store(kept | (get_bytes(bytes) << (8 * shift)), Ordering::Relaxed);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Every start, length and neighbour: what goes in comes out, and nothing beside it moves.
-    #[test]
-    fn bytes_go_in_and_come_out_at_every_offset() {
-        let arena = Arena::open(16, &Backing::Heap, false, false).unwrap();
-        let bytes: Vec<u8> = (1..=100).collect();
-        for at in 0..24 {
-            for len in 0..=64 {
-                for word in 0..16 {
-                    arena.store(word, u64::MAX);
-                }
-                arena.copy_in(at, &bytes[..len]);
-                let mut all = [0u8; 128];
-                arena.copy_out(0, &mut all);
-                assert_eq!(&all[at..at + len], &bytes[..len]);
-                assert!(all[..at].iter().chain(&all[at + len..]).all(|&b| b == 0xFF));
-                let mut out = vec![0u8; len];
-                arena.copy_out(at, &mut out);
-                assert_eq!(out, &bytes[..len]);
-                assert!(arena.equals(at, &bytes[..len]));
-                for wrong in 0..len {
-                    let mut other = bytes[..len].to_vec();
-                    other[wrong] ^= 0x40;
-                    assert!(!arena.equals(at, &other), "at {at} len {len} wrong {wrong}");
-                }
             }
         }
     }

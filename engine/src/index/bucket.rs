@@ -14,11 +14,12 @@
 //!
 //! The chunk fields of free slots remember items that were evicted: see `ghosts`.
 
+use std::num::NonZeroU32;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::arena::Arena;
+use crate::arena::{Arena, bytes};
 use crate::chunk_ref::{CHUNK_REF_BITS, ChunkRef};
-use crate::geometry::{BUCKET_WORDS, Geometry};
+use crate::geometry::{BUCKET_WORDS, Geometry, WORD_BYTES};
 use static_assertions::const_assert_eq;
 
 /// Slots in a bucket.
@@ -36,38 +37,22 @@ const HIGH: u64 = 0x8080_8080_8080_8080;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Bucket(pub usize);
 
-/// The numbers of the bytes of `word` that equal `tag`, as the top bits of those bytes.
-///
-/// Exact (the shorter formula has false positives behind a true one, and a false hit on
-/// the link slot must not happen): add 0x7F to the low seven bits of each byte, which
-/// sets its top bit unless they were zero; no carry leaves a byte.
-#[inline(always)]
-pub(crate) fn equal_bytes(word: u64, tag: u8) -> u64 {
-    let differ = word ^ (LOW * u64::from(tag));
-    !((((differ & !HIGH) + !HIGH) | differ) | !HIGH)
-}
-
 /// The top bit of the lowest zero byte of `word`, among others above it; 0 if there is none.
 #[inline(always)]
 fn zero_bytes(word: u64) -> u64 {
     word.wrapping_sub(LOW) & !word & HIGH
 }
 
-/// Slots whose tag matched, lowest first.
+/// Slots whose tag matched, lowest first: a bit each.
 #[derive(Clone, Copy)]
-pub(crate) struct Matches {
-    first: u64,
-    second: u64,
-}
+pub(crate) struct Matches(u32);
 
 impl Matches {
     /// From a bucket's first two words.
     #[inline(always)]
     pub fn of(word_0: u64, word_1: u64, tag: u8) -> Self {
-        Matches {
-            first: equal_bytes(word_0, tag) >> 32,
-            second: equal_bytes(word_1, tag),
-        }
+        // The tags are the last 12 bytes of the two words.
+        Matches(bytes::equal_to(tag, word_0, word_1) >> (2 * WORD_BYTES - SLOTS))
     }
 }
 
@@ -76,17 +61,34 @@ impl Iterator for Matches {
 
     #[inline(always)]
     fn next(&mut self) -> Option<usize> {
-        if self.first != 0 {
-            let slot = self.first.trailing_zeros() / 8;
-            self.first &= self.first - 1;
-            return Some(slot as usize);
+        if self.0 == 0 {
+            return None;
         }
-        if self.second != 0 {
-            let slot = self.second.trailing_zeros() / 8;
-            self.second &= self.second - 1;
-            return Some(4 + slot as usize);
-        }
-        None
+        let slot = self.0.trailing_zeros();
+        self.0 &= self.0 - 1;
+        Some(slot as usize)
+    }
+}
+
+/// A slot that is in use: marks and chunk.
+#[derive(Clone, Copy)]
+pub(crate) struct Slot(NonZeroU32);
+
+impl Slot {
+    /// `None` for a slot without chunk and marks, as a torn one may be.
+    #[inline(always)]
+    pub fn of(half: u32) -> Option<Self> {
+        NonZeroU32::new(half).map(Slot)
+    }
+
+    #[inline(always)]
+    pub fn chunk(self) -> ChunkRef {
+        ChunkRef::from_granule(self.0.get() & CHUNK_MASK)
+    }
+
+    #[inline(always)]
+    pub fn marks(self) -> u32 {
+        self.0.get() >> CHUNK_REF_BITS
     }
 }
 
@@ -215,28 +217,4 @@ impl Bucket {
 pub(crate) fn link_of(half: u32) -> Option<ChunkRef> {
     let (chunk, marks) = unpack_slot(half);
     (marks == LINK_MARKS).then_some(chunk)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn equal_bytes_is_exact() {
-        let mut seed = 1u64;
-        for _ in 0..20_000 {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            // Few values, so that equal and neighbouring bytes are common.
-            let word = seed & 0x8103_8103_0181_0301;
-            for tag in [0u8, 1, 2, 3, 0x80, 0x81, 0x83] {
-                let expected = word
-                    .to_le_bytes()
-                    .iter()
-                    .enumerate()
-                    .filter(|&(_, &byte)| byte == tag)
-                    .fold(0, |mask, (at, _)| mask | 0x80u64 << (8 * at));
-                assert_eq!(equal_bytes(word, tag), expected, "{word:#x} {tag:#x}");
-            }
-        }
-    }
 }

@@ -4,11 +4,13 @@
 //! something else. Nothing is trusted before the stamp and the extent are validated;
 //! links are followed a bounded number of times and only into the pages.
 
-use super::bucket::{Bucket, Matches, SLOTS, link_of, slot_position, unpack_slot};
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::bucket::{Bucket, Matches, SLOTS, Slot, link_of, slot_position};
 use super::{Extent, bucket_at};
 use crate::arena::Arena;
 use crate::chunk_ref::ChunkRef;
-use crate::geometry::{BUCKET_BYTES, Geometry, WORD_BYTES};
+use crate::geometry::{BUCKET_BYTES, BUCKET_WORDS, Geometry, WORD_BYTES};
 use crate::hash::KeyHash;
 use crate::stamp::{self, Noted, StdFences};
 
@@ -46,6 +48,66 @@ pub(crate) struct Probe {
     noted: Noted,
 }
 
+/// What the chain's first bucket says of a hash.
+pub(crate) enum First {
+    /// The first slot with its tag: nearly always the one, if there is one.
+    Candidate(Slot),
+    /// There is none here, but an overflow bucket.
+    Further,
+    /// There is none in the chain.
+    None,
+}
+
+/// A chain of buckets, from the first one on.
+#[derive(Clone, Copy)]
+pub(crate) struct Chain {
+    primary: Bucket,
+    word_0: u64,
+}
+
+impl Chain {
+    /// The slot of the first candidate that `is_it`.
+    pub fn find(
+        self,
+        arena: &Arena,
+        geometry: &Geometry,
+        hash: KeyHash,
+        mut is_it: impl FnMut(ChunkRef) -> bool,
+    ) -> Option<Slot> {
+        let (mut bucket, mut word_0) = (self.primary, self.word_0);
+        for _ in 0..HOPS_MAX {
+            let word_1 = arena.load(bucket.0 + 1);
+            let half = |slot| {
+                let (word, shift) = slot_position(slot);
+                (arena.load(bucket.0 + word) >> shift) as u32
+            };
+            for slot in Matches::of(word_0, word_1, hash.tag()) {
+                if let Some(slot) = Slot::of(half(slot))
+                    && is_it(slot.chunk())
+                {
+                    return Some(slot);
+                }
+            }
+            if !has_link(word_1) {
+                return None;
+            }
+            let next = geometry.word_of(link_of(half(SLOTS - 1))?);
+            if !geometry.in_pages(next * WORD_BYTES, BUCKET_BYTES) {
+                return None;
+            }
+            bucket = Bucket(next);
+            word_0 = arena.load(next);
+        }
+        None
+    }
+}
+
+/// Whether a bucket's last slot may be a link, by its second word: its tag is 0.
+#[inline(always)]
+fn has_link(word_1: u64) -> bool {
+    word_1 >> 56 == 0
+}
+
 impl Probe {
     /// Notes extent and stamp. `None`: a writer is at work on the chain.
     #[inline(always)]
@@ -58,39 +120,32 @@ impl Probe {
         })
     }
 
-    /// The marks of the first candidate for which `is_it` holds.
+    /// What the chain's first bucket says of `hash`.
     #[inline(always)]
-    pub fn find(
-        &self,
-        arena: &Arena,
-        geometry: &Geometry,
-        hash: KeyHash,
-        mut is_it: impl FnMut(ChunkRef) -> bool,
-    ) -> Option<u32> {
-        let mut bucket = self.spot.primary;
-        let mut word_0 = self.noted.word();
-        for _ in 0..HOPS_MAX {
-            let word_1 = arena.load(bucket.0 + 1);
-            for slot in Matches::of(word_0, word_1, hash.tag()) {
-                let (word, shift) = slot_position(slot);
-                let (chunk, marks) = unpack_slot((arena.load(bucket.0 + word) >> shift) as u32);
-                if is_it(chunk) {
-                    return Some(marks);
-                }
-            }
-            if word_1 >> 56 != 0 {
-                return None;
-            }
-            let (word, shift) = slot_position(SLOTS - 1);
-            let link = link_of((arena.load(bucket.0 + word) >> shift) as u32)?;
-            let next = geometry.word_of(link);
-            if !geometry.in_pages(next * WORD_BYTES, BUCKET_BYTES) {
-                return None;
-            }
-            bucket = Bucket(next);
-            word_0 = arena.load(next);
+    pub fn first(&self, arena: &Arena, hash: KeyHash) -> First {
+        let words = arena.run::<BUCKET_WORDS>(self.spot.primary.0);
+        let (word_0, word_1) = (self.noted.word(), words[1].load(Relaxed));
+        let half = |slot| {
+            let (word, shift) = slot_position(slot);
+            (words[word].load(Relaxed) >> shift) as u32
+        };
+        if let Some(slot) = Matches::of(word_0, word_1, hash.tag()).next() {
+            return Slot::of(half(slot)).map_or(First::None, First::Candidate);
         }
-        None
+        if has_link(word_1) && link_of(half(SLOTS - 1)).is_some() {
+            First::Further
+        } else {
+            First::None
+        }
+    }
+
+    /// The whole chain, as it was noted.
+    #[inline(always)]
+    pub fn chain(&self) -> Chain {
+        Chain {
+            primary: self.spot.primary,
+            word_0: self.noted.word(),
+        }
     }
 
     /// Whether all that was read since [`Probe::begin`] was one state of the chain.
@@ -104,9 +159,8 @@ impl Probe {
     /// Pulls in the lines of the first candidate's chunk, or none.
     #[inline(always)]
     pub fn prefetch(&self, arena: &Arena, geometry: &Geometry, hash: KeyHash) {
-        self.find(arena, geometry, hash, |chunk| {
-            arena.prefetch(geometry.word_of(chunk));
-            true
-        });
+        if let First::Candidate(slot) = self.first(arena, hash) {
+            arena.prefetch(geometry.word_of(slot.chunk()));
+        }
     }
 }

@@ -15,6 +15,7 @@
 //! at it. A field that an item does not need is not there: an item without deadline,
 //! client flags and CAS costs 12 bytes.
 
+use crate::geometry::WORD_BYTES;
 use crate::tick::Deadline;
 
 /// Bytes before the fields.
@@ -157,6 +158,12 @@ impl Header {
         self.bits & flag != 0
     }
 
+    /// Whether there is any field between header and key.
+    #[inline(always)]
+    pub fn has_fields(self) -> bool {
+        self.bits & !(KIND_MASK | flag::MAIN) != 0
+    }
+
     #[inline(always)]
     pub fn flags(self) -> u8 {
         self.bits & !KIND_MASK
@@ -191,6 +198,12 @@ impl Header {
     #[inline(always)]
     pub fn key_at(self) -> usize {
         HEADER_BYTES + fields_bytes(self.bits)
+    }
+
+    /// Words from the chunk's first to the last that the value here reaches.
+    #[inline(always)]
+    pub fn words(self) -> usize {
+        (self.value_at() + usize::from(self.value_len)).div_ceil(WORD_BYTES)
     }
 
     /// Where the value begins.

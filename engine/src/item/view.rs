@@ -5,7 +5,10 @@
 //! is for the stamp to say. Functions that write are for the holder of the shard's lock,
 //! or for the owner of a reservation.
 
+use std::sync::atomic::AtomicU64;
+
 use super::header::{HEADER_BYTES, Header, Kind, extra, field_at, flag};
+use crate::arena::bytes;
 use crate::cache::ItemMeta;
 use crate::chunk_ref::ChunkRef;
 use crate::geometry::KEY_BYTES_MAX;
@@ -20,6 +23,8 @@ pub(crate) struct View<'a> {
     region: &'a Region,
     pub word: usize,
     pub header: Header,
+    /// From the header to the value's end, as the header says.
+    words: &'a [AtomicU64],
 }
 
 impl<'a> View<'a> {
@@ -27,16 +32,15 @@ impl<'a> View<'a> {
     #[inline(always)]
     pub fn new(region: &'a Region, chunk: ChunkRef) -> Option<Self> {
         let word = region.geometry.word_of(chunk);
-        let at = word * WORD_BYTES;
-        if !region.geometry.in_pages(at, 2 * WORD_BYTES) {
+        if word < region.geometry.first_page_word {
             return None;
         }
-        let header = Header::unpack(region.arena.load(word + 1));
-        let len = header.value_at() + usize::from(header.value_len);
-        region.geometry.in_pages(at, len).then_some(View {
+        let header = Header::unpack(region.arena.try_load(word + 1)?);
+        Some(View {
             region,
             word,
             header,
+            words: region.arena.get(word, header.words())?,
         })
     }
 
@@ -55,28 +59,21 @@ impl<'a> View<'a> {
     pub fn key_is(&self, key: &[u8]) -> bool {
         usize::from(self.header.key_len) == key.len()
             && self.header.kind() == Kind::Linked
-            && self
-                .region
-                .arena
-                .equals(self.at() + self.header.key_at(), key)
+            && bytes::equals(self.words, self.header.key_at(), key)
     }
 
     /// The hash of the item's own key.
     pub fn hash(&self) -> KeyHash {
         let mut key = [0u8; KEY_BYTES_MAX + 5];
         let key = &mut key[..usize::from(self.header.key_len)];
-        self.region
-            .arena
-            .copy_out(self.at() + self.header.key_at(), key);
+        bytes::copy_out(self.words, self.header.key_at(), key);
         KeyHash::of(key, self.region.hash_seed)
     }
 
     /// Copies the item's key to the front of `out` and returns its length.
     pub fn copy_key(&self, out: &mut [u8; 256]) -> usize {
         let len = usize::from(self.header.key_len);
-        self.region
-            .arena
-            .copy_out(self.at() + self.header.key_at(), &mut out[..len]);
+        bytes::copy_out(self.words, self.header.key_at(), &mut out[..len]);
         len
     }
 
@@ -92,12 +89,9 @@ impl<'a> View<'a> {
     }
 
     /// The field `field`'s 8 bytes, as two halves: they may straddle words.
+    #[inline(always)]
     fn long(&self, field: u8) -> (u32, u32) {
-        let mut bytes = [0u8; 8];
-        self.region
-            .arena
-            .copy_out(self.at() + field_at(self.header.flags(), field), &mut bytes);
-        let both = u64::from_le_bytes(bytes);
+        let both = bytes::peek(self.words, field_at(self.header.flags(), field));
         (both as u32, (both >> 32) as u32)
     }
 
@@ -245,14 +239,14 @@ impl<'a> View<'a> {
 
     #[inline(always)]
     pub fn meta(&self) -> ItemMeta {
-        let marks = self.extra();
-        ItemMeta {
-            stale: marks & extra::STALE != 0,
-            won: marks & extra::WON != 0,
-            value_len: self.value_len(),
-            client_flags: self.client_flags(),
-            deadline: self.deadline(),
-            cas: self.cas(),
+        if self.header.has_fields() {
+            // Told no reference: one to this view would keep it in memory for all items.
+            meta_of_fields(self.region, self.word, self.header)
+        } else {
+            ItemMeta {
+                value_len: usize::from(self.header.value_len),
+                ..ItemMeta::default()
+            }
         }
     }
 
@@ -265,46 +259,16 @@ impl<'a> View<'a> {
             if here != out.len() {
                 return false;
             }
-            self.region
-                .arena
-                .copy_out(self.at() + self.header.value_at(), out);
+            bytes::copy_out(self.words, self.header.value_at(), out);
             return true;
         }
-        self.copy_chain(out)
-    }
-
-    #[inline(never)]
-    fn copy_chain(&self, out: &mut [u8]) -> bool {
-        let mut rest = out;
-        let mut piece = *self;
-        loop {
-            let here = usize::from(piece.header.value_len);
-            let Some((part, after)) = rest.split_at_mut_checked(here) else {
-                return false;
-            };
-            piece.copy_piece(0, part);
-            rest = after;
-            if rest.is_empty() {
-                return true;
-            }
-            // Each piece has at least a byte, so that this ends.
-            match View::new(self.region, piece.next_piece()) {
-                Some(next)
-                    if next.header.kind() == Kind::Continuation && next.header.value_len > 0 =>
-                {
-                    piece = next;
-                }
-                _ => return false,
-            }
-        }
+        copy_chain(self.region, self.word, self.header, out)
     }
 
     /// Copies from byte `from` of this piece's part of the value.
     pub fn copy_piece(&self, from: usize, out: &mut [u8]) {
         debug_assert!(from + out.len() <= usize::from(self.header.value_len));
-        self.region
-            .arena
-            .copy_out(self.at() + self.header.value_at() + from, out);
+        bytes::copy_out(self.words, self.header.value_at() + from, out);
     }
 
     /// Writes to byte `from` of this piece's part of the value.
@@ -327,6 +291,7 @@ impl<'a> View<'a> {
             .arena
             .store(self.word + 1, header.pack_into(word));
         self.header = header;
+        self.words = words_of(self.region, self.word, header);
     }
 
     /// A view of a chunk that has nothing in it yet, with `header` written.
@@ -338,6 +303,7 @@ impl<'a> View<'a> {
             region,
             word,
             header,
+            words: words_of(region, word, header),
         }
     }
 
@@ -360,6 +326,65 @@ impl<'a> View<'a> {
     pub fn room(&self, chunk_bytes: usize) -> usize {
         chunk_bytes - self.header.value_at()
     }
+}
+
+/// [`View::meta`] of an item with fields.
+#[inline(never)]
+fn meta_of_fields(region: &Region, word: usize, header: Header) -> ItemMeta {
+    let view = View {
+        region,
+        word,
+        header,
+        words: words_of(region, word, header),
+    };
+    let marks = view.extra();
+    ItemMeta {
+        stale: marks & extra::STALE != 0,
+        won: marks & extra::WON != 0,
+        value_len: view.value_len(),
+        client_flags: view.client_flags(),
+        deadline: view.deadline(),
+        cas: view.cas(),
+    }
+}
+
+/// [`View::copy_value`] of an item of several pieces.
+#[inline(never)]
+fn copy_chain(region: &Region, word: usize, header: Header, out: &mut [u8]) -> bool {
+    let mut rest = out;
+    let mut piece = View {
+        region,
+        word,
+        header,
+        words: words_of(region, word, header),
+    };
+    loop {
+        let here = usize::from(piece.header.value_len);
+        let Some((part, after)) = rest.split_at_mut_checked(here) else {
+            return false;
+        };
+        piece.copy_piece(0, part);
+        rest = after;
+        if rest.is_empty() {
+            return true;
+        }
+        // Each piece has at least a byte, so that this ends.
+        match View::new(region, piece.next_piece()) {
+            Some(next) if next.header.kind() == Kind::Continuation && next.header.value_len > 0 => {
+                piece = next;
+            }
+            _ => return false,
+        }
+    }
+}
+
+/// What a header that was just written reaches over.
+#[inline(always)]
+fn words_of(region: &Region, word: usize, header: Header) -> &[AtomicU64] {
+    region
+        .arena
+        .get(word, header.words())
+        .expect("an item lies in its chunk")
 }
 
 /// A continuation's header.

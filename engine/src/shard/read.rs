@@ -10,9 +10,10 @@
 use super::{Shard, ShardState};
 use crate::cache::{Copied, ItemMeta, Lookup};
 use crate::chunk_ref::ChunkRef;
-use crate::hash::Key;
+use crate::hash::{Key, KeyHash};
 use crate::index::Place;
-use crate::index::probe::{Probe, Spot};
+use crate::index::bucket::Slot;
+use crate::index::probe::{Chain, First, Probe, Spot};
 use crate::item::header::extra;
 use crate::item::view::View;
 use crate::lru::segments::MARKS_MAX;
@@ -49,13 +50,12 @@ impl Shard {
         mut head: impl FnMut(&ItemMeta, &mut [u8]) -> Option<usize>,
     ) -> Lookup {
         let spot = Spot::of(&region.arena, &region.geometry, key.hash());
-        let tell = |meta: &ItemMeta, len| match len {
-            Some(_) => Lookup::Hit(*meta),
-            None => Lookup::TooSmall(*meta),
-        };
+        let mut meta = ItemMeta::default();
         // The first look is apart from the others, which are rare: code for one alone is short.
-        match self.get_once(region, key, spot, now, out, &mut head, tell) {
-            Some(found) => found.unwrap_or(Lookup::Miss),
+        match self.get_once(region, key, spot, now, out, &mut meta, &mut head) {
+            Some(Copied::Bytes(_)) => Lookup::Hit(meta),
+            Some(Copied::Miss) => Lookup::Miss,
+            Some(Copied::TooSmall) => Lookup::TooSmall(meta),
             None => self.get_again(region, key, now, out, &mut head),
         }
     }
@@ -71,9 +71,9 @@ impl Shard {
         out: &mut [u8],
         mut head: impl FnMut(&ItemMeta, &mut [u8]) -> Option<usize>,
     ) -> Copied {
-        let tell = |_: &ItemMeta, len: Option<usize>| len.map_or(Copied::TooSmall, Copied::Bytes);
-        if let Some(found) = self.get_once(region, key, spot, now, out, &mut head, tell) {
-            return found.unwrap_or(Copied::Miss);
+        let mut meta = ItemMeta::default();
+        if let Some(found) = self.get_once(region, key, spot, now, out, &mut meta, &mut head) {
+            return found;
         }
         let mut head_len = 0;
         let mut noting = |meta: &ItemMeta, room: &mut [u8]| {
@@ -87,37 +87,36 @@ impl Shard {
         }
     }
 
-    /// One look. `None`: a writer interfered; `Some(None)`: no such item. Of one that is there,
-    /// `tell` is told the length that was copied, if it fitted.
+    /// One look. `None`: a writer interfered. `meta` is told of an item that is there.
     #[inline(always)]
     #[allow(clippy::too_many_arguments)]
-    fn get_once<T>(
+    fn get_once(
         &self,
         region: &Region,
         key: Key<'_>,
         spot: Spot,
         now: Tick,
         out: &mut [u8],
+        meta: &mut ItemMeta,
         head: &mut (impl FnMut(&ItemMeta, &mut [u8]) -> Option<usize> + ?Sized),
-        tell: impl FnOnce(&ItemMeta, Option<usize>) -> T,
-    ) -> Option<Option<T>> {
-        let look = look(region, key, spot, now, |view| {
-            let meta = view.meta();
-            match value_room(&meta, out, head) {
+    ) -> Option<Copied> {
+        let look = look(region, key, spot, now, move |view| {
+            *meta = view.meta();
+            match value_room(meta, out, head) {
                 Some((head_len, room)) => view
                     .copy_value(room)
-                    .then(|| tell(&meta, Some(head_len + meta.value_len))),
-                None => Some(tell(&meta, None)),
+                    .then(|| Copied::Bytes(head_len + meta.value_len)),
+                None => Some(Copied::TooSmall),
             }
         });
         match look {
             Look::Torn => None,
-            Look::Miss => Some(None),
+            Look::Miss => Some(Copied::Miss),
             Look::Hit { found, active } => {
                 if !active {
-                    self.mark(region, key, now);
+                    self.mark(region, key.bytes(), key.hash(), now);
                 }
-                Some(Some(found))
+                Some(found)
             }
         }
     }
@@ -136,12 +135,12 @@ impl Shard {
         for _ in 1..RETRIES_MAX {
             std::hint::spin_loop();
             let spot = Spot::of(&region.arena, &region.geometry, key.hash());
-            let tell = |meta: &ItemMeta, len| match len {
-                Some(_) => Lookup::Hit(*meta),
-                None => Lookup::TooSmall(*meta),
-            };
-            if let Some(found) = self.get_once(region, key, spot, now, out, head, tell) {
-                return found.unwrap_or(Lookup::Miss);
+            let mut meta = ItemMeta::default();
+            match self.get_once(region, key, spot, now, out, &mut meta, head) {
+                Some(Copied::Bytes(_)) => return Lookup::Hit(meta),
+                Some(Copied::Miss) => return Lookup::Miss,
+                Some(Copied::TooSmall) => return Lookup::TooSmall(meta),
+                None => {}
             }
         }
         self.get_locked(region, key, now, out, head)
@@ -192,9 +191,9 @@ impl Shard {
     }
 
     #[cold]
-    fn mark(&self, region: &Region, key: Key<'_>, now: Tick) {
+    fn mark(&self, region: &Region, key: &[u8], hash: KeyHash, now: Tick) {
         if let Some(state) = self.state.try_lock()
-            && let Some(place) = state.find(region, key)
+            && let Some(place) = state.find(region, Key::known(key, hash))
         {
             state.mark_place(region, place);
             state.note_read(region, place, now);
@@ -227,21 +226,19 @@ fn look<T>(
     let Some(probe) = Probe::begin(arena, geometry, hash, spot) else {
         return Look::Torn;
     };
-    let mut seen = None;
-    let marks = probe.find(arena, geometry, hash, |chunk| {
-        match View::new(region, chunk) {
-            Some(view) if view.key_is(key.bytes()) => {
-                seen = Some(view);
-                true
-            }
-            _ => false,
-        }
-    });
-    let look = match (marks, seen) {
-        (Some(marks), Some(view)) if !view.is_expired(now) => match with(view) {
+    let found = match probe.first(arena, hash) {
+        First::Candidate(slot) => match View::new(region, slot.chunk()) {
+            Some(view) if view.key_is(key.bytes()) => Some((view, slot)),
+            _ => further(region, key, &probe),
+        },
+        First::Further => further(region, key, &probe),
+        First::None => None,
+    };
+    let look = match found {
+        Some((view, slot)) if !view.is_expired(now) => match with(view) {
             Some(found) => Look::Hit {
                 found,
-                active: marks >= MARKS_MAX && !view.wants_note(now),
+                active: slot.marks() >= MARKS_MAX && !view.wants_note(now),
             },
             None => Look::Torn,
         },
@@ -252,6 +249,21 @@ fn look<T>(
     } else {
         Look::Torn
     }
+}
+
+/// The key's item in the whole chain: another item has its tag, or its bucket overflowed.
+#[inline(always)]
+fn further<'r>(region: &'r Region, key: Key<'_>, probe: &Probe) -> Option<(View<'r>, Slot)> {
+    let slot = find_further(region, key.bytes(), key.hash(), probe.chain())?;
+    Some((View::new(region, slot.chunk())?, slot))
+}
+
+/// The rare part of it. Apart, and without references to what the short way keeps in registers.
+#[inline(never)]
+fn find_further(region: &Region, key: &[u8], hash: KeyHash, chain: Chain) -> Option<Slot> {
+    chain.find(&region.arena, &region.geometry, hash, |chunk| {
+        View::new(region, chunk).is_some_and(|view| view.key_is(key))
+    })
 }
 
 impl ShardState {
