@@ -4,7 +4,7 @@ use crate::arena::Arena;
 use crate::error::{KeyError, OpenError, StoreError};
 use crate::geometry::{Geometry, SHARD_COUNT, WORD_BYTES};
 use crate::hash::{Key, KeyHash};
-use crate::index::probe::{Probe, Spot};
+use crate::index::probe::Spot;
 use crate::item::header::flags_for;
 use crate::item::header::{extra, flag};
 use crate::item::layout::Layout;
@@ -266,14 +266,13 @@ impl Cache {
         spot
     }
 
-    /// Hints that `key`'s item will be read soon. Worth it when [`Cache::prefetch`] has had
-    /// time to bring the bucket.
+    /// Hints that `key`'s item will be read soon, and remembers in `spot` what the bucket said of it. Worth
+    /// it when [`Cache::prefetch`] has had time to bring the bucket, and when the item is read soon: a store to
+    /// the same bucket meanwhile makes [`Cache::get_at`] look anew.
     #[inline]
-    pub fn prefetch_item(&self, key: Key<'_>, spot: Spot) {
+    pub fn prefetch_item(&self, key: Key<'_>, spot: &mut Spot) {
         let (arena, geometry) = (&self.region.arena, &self.region.geometry);
-        if let Some(probe) = Probe::begin(arena, geometry, key.hash(), spot) {
-            probe.prefetch(arena, geometry, key.hash());
-        }
+        spot.look(arena, geometry, key.hash());
     }
 
     /// Copies the value to the front of `out`. Takes no lock; stores nothing to shared

@@ -78,7 +78,7 @@ impl Fences for StdFences {
 const STAMP_MASK: u64 = u32::MAX as u64;
 
 /// What a reader noted: the whole first word of the bucket.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Noted(u64);
 
 impl Noted {

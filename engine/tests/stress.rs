@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use flagstone_engine::{
-    Attributes, Backing, Cache, Condition, Deadline, Lookup, Options, Plan, Tick,
+    Attributes, Backing, Cache, Condition, Copied, Deadline, Lookup, Options, Plan, Tick,
 };
 
 const RUN: Duration = Duration::from_secs(4);
@@ -157,6 +157,26 @@ impl Run<'_> {
                     at += pinned.read(&mut buffer[at..(at + 700).min(len)]);
                 }
                 check(&buffer[..len], number).unwrap_or_else(|wrong| panic!("pinned: {wrong}"));
+                continue;
+            }
+            if (dice >> 46).is_multiple_of(4) {
+                // As in a batch: the bucket is looked at some time before the item is read.
+                let mut spot = self.cache.prefetch(key);
+                self.cache.prefetch_item(key, &mut spot);
+                (0..dice >> 56).for_each(|_| std::hint::spin_loop());
+                let now = self.now();
+                match self
+                    .cache
+                    .get_at(key, spot, now, &mut buffer, |_, _| Some(0))
+                {
+                    Copied::Bytes(len) => {
+                        check(&buffer[..len], number)
+                            .unwrap_or_else(|wrong| panic!("prepared: {wrong}"));
+                        hits += 1;
+                    }
+                    Copied::Miss => misses += 1,
+                    Copied::TooSmall => panic!("the buffer has room for any"),
+                }
                 continue;
             }
             match self.cache.get(key, self.now(), &mut buffer) {

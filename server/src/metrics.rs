@@ -113,11 +113,19 @@ impl Commands {
         ["get", "set", "delete", "touch", "count", "other", "refused"];
 
     /// How many more these are than `before`.
+    #[inline]
     #[must_use]
     pub fn since(&self, before: &Commands) -> Commands {
         Commands(std::array::from_fn(|no| {
             self.0[no].wrapping_sub(before.0[no])
         }))
+    }
+
+    /// Whether there is one at all.
+    #[inline]
+    #[must_use]
+    pub fn any(&self) -> bool {
+        self.0.iter().fold(0, |all, count| all | count) != 0
     }
 }
 

@@ -404,6 +404,10 @@ fn certificates_are_swapped_under_load() {
                 served.fetch_add(1, Relaxed);
             }
         });
+        // With the first certificate, so before the second one comes.
+        while served.load(Relaxed) == 0 && !stays.is_finished() {
+            std::thread::yield_now();
+        }
         let judged = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             for _ in 0..5 {
                 let old = pair.der.clone();

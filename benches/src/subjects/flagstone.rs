@@ -91,9 +91,11 @@ impl Subject for Flagstone {
         for (spot, &key) in spots.iter_mut().zip(hashed()) {
             *spot = Some(self.cache.prefetch(key));
         }
-        let looks = || hashed().copied().zip(spots.iter().copied().flatten());
-        looks().for_each(|(key, spot)| self.cache.prefetch_item(key, spot));
-        looks()
+        for (&key, spot) in hashed().zip(spots.iter_mut().flatten()) {
+            self.cache.prefetch_item(key, spot);
+        }
+        let looks = hashed().copied().zip(spots.iter().copied().flatten());
+        looks
             .zip(outs)
             .map(|((key, spot), out)| self.cache.get_at(key, spot, NOW, out, |_, _| Some(0)))
             .map(|found| usize::from(matches!(found, Copied::Bytes(_))))

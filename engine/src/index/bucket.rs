@@ -71,7 +71,7 @@ impl Iterator for Matches {
 }
 
 /// A slot that is in use: marks and chunk.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Slot(NonZeroU32);
 
 impl Slot {

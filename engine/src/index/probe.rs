@@ -23,6 +23,8 @@ const HOPS_MAX: usize = 64;
 pub struct Spot {
     extent: Extent,
     primary: Bucket,
+    /// What the bucket said, if it was looked at and there was a candidate.
+    seen: Option<(Noted, Slot)>,
 }
 
 impl Spot {
@@ -31,13 +33,30 @@ impl Spot {
         let shard_no = hash.shard_no();
         let extent = Extent::load(arena, geometry.header_word(shard_no));
         let primary = bucket_at(arena, geometry, shard_no, extent.bucket_no(hash));
-        Spot { extent, primary }
+        Spot {
+            extent,
+            primary,
+            seen: None,
+        }
     }
 
     /// Pulls in the bucket's line.
     #[inline(always)]
     pub(crate) fn prefetch(self, arena: &Arena) {
         arena.prefetch(self.primary.0);
+    }
+
+    /// Looks at the bucket, remembers the first candidate and pulls in the first line of its chunk. What was
+    /// remembered holds if the bucket's stamp is still the same when the item has been read.
+    #[inline(always)]
+    pub(crate) fn look(&mut self, arena: &Arena, geometry: &Geometry, hash: KeyHash) {
+        let Some(noted) = stamp::note(arena.word(self.primary.0)) else {
+            return;
+        };
+        if let First::Candidate(slot) = first(arena, self.primary, noted, hash) {
+            arena.prefetch(geometry.word_of(slot.chunk()));
+            self.seen = Some((noted, slot));
+        }
     }
 }
 
@@ -102,6 +121,25 @@ impl Chain {
     }
 }
 
+/// What the bucket `primary`, noted, says of `hash`.
+#[inline(always)]
+fn first(arena: &Arena, primary: Bucket, noted: Noted, hash: KeyHash) -> First {
+    let words = arena.run::<BUCKET_WORDS>(primary.0);
+    let (word_0, word_1) = (noted.word(), words[1].load(Relaxed));
+    let half = |slot| {
+        let (word, shift) = slot_position(slot);
+        (words[word].load(Relaxed) >> shift) as u32
+    };
+    if let Some(slot) = Matches::of(word_0, word_1, hash.tag()).next() {
+        return Slot::of(half(slot)).map_or(First::None, First::Candidate);
+    }
+    if has_link(word_1) && link_of(half(SLOTS - 1)).is_some() {
+        First::Further
+    } else {
+        First::None
+    }
+}
+
 /// Whether a bucket's last slot may be a link, by its second word: its tag is 0.
 #[inline(always)]
 fn has_link(word_1: u64) -> bool {
@@ -109,34 +147,29 @@ fn has_link(word_1: u64) -> bool {
 }
 
 impl Probe {
-    /// Notes extent and stamp. `None`: a writer is at work on the chain.
+    /// Notes extent and stamp, and what the chain's first bucket says, unless the spot has that
+    /// from before. `None`: a writer is at work on the chain.
     #[inline(always)]
-    pub fn begin(arena: &Arena, geometry: &Geometry, hash: KeyHash, spot: Spot) -> Option<Self> {
-        let noted = stamp::note(arena.word(spot.primary.0))?;
-        Some(Probe {
-            spot,
-            header_word: geometry.header_word(hash.shard_no()),
-            noted,
-        })
-    }
-
-    /// What the chain's first bucket says of `hash`.
-    #[inline(always)]
-    pub fn first(&self, arena: &Arena, hash: KeyHash) -> First {
-        let words = arena.run::<BUCKET_WORDS>(self.spot.primary.0);
-        let (word_0, word_1) = (self.noted.word(), words[1].load(Relaxed));
-        let half = |slot| {
-            let (word, shift) = slot_position(slot);
-            (words[word].load(Relaxed) >> shift) as u32
+    pub fn begin(
+        arena: &Arena,
+        geometry: &Geometry,
+        hash: KeyHash,
+        spot: Spot,
+    ) -> Option<(Self, First)> {
+        let (noted, first) = match spot.seen {
+            Some((noted, slot)) => (noted, First::Candidate(slot)),
+            None => {
+                let noted = stamp::note(arena.word(spot.primary.0))?;
+                (noted, first(arena, spot.primary, noted, hash))
+            }
         };
-        if let Some(slot) = Matches::of(word_0, word_1, hash.tag()).next() {
-            return Slot::of(half(slot)).map_or(First::None, First::Candidate);
-        }
-        if has_link(word_1) && link_of(half(SLOTS - 1)).is_some() {
-            First::Further
-        } else {
-            First::None
-        }
+        let header_word = geometry.header_word(hash.shard_no());
+        let probe = Probe {
+            spot,
+            header_word,
+            noted,
+        };
+        Some((probe, first))
     }
 
     /// The whole chain, as it was noted.
@@ -154,13 +187,5 @@ impl Probe {
         // The stamp's fence orders the extent's second look too.
         stamp::validate::<_, StdFences>(arena.word(self.spot.primary.0), self.noted)
             && self.spot.extent.is_current(arena, self.header_word)
-    }
-
-    /// Pulls in the lines of the first candidate's chunk, or none.
-    #[inline(always)]
-    pub fn prefetch(&self, arena: &Arena, geometry: &Geometry, hash: KeyHash) {
-        if let First::Candidate(slot) = self.first(arena, hash) {
-            arena.prefetch(geometry.word_of(slot.chunk()));
-        }
     }
 }

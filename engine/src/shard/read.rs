@@ -223,10 +223,10 @@ fn look<T>(
     with: impl FnOnce(View<'_>) -> Option<T>,
 ) -> Look<T> {
     let (arena, geometry, hash) = (&region.arena, &region.geometry, key.hash());
-    let Some(probe) = Probe::begin(arena, geometry, hash, spot) else {
+    let Some((probe, first)) = Probe::begin(arena, geometry, hash, spot) else {
         return Look::Torn;
     };
-    let found = match probe.first(arena, hash) {
+    let found = match first {
         First::Candidate(slot) => match View::new(region, slot.chunk()) {
             Some(view) if view.key_is(key.bytes()) => Some((view, slot)),
             _ => further(region, key, &probe),

@@ -44,3 +44,10 @@ impl<T> std::ops::Deref for Batch<T> {
         &self.0
     }
 }
+
+impl<T> std::ops::DerefMut for Batch<T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.0
+    }
+}

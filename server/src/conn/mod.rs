@@ -15,8 +15,8 @@
 //! ```
 //!
 //! Between turns it owns no buffer unless something was left over. An ordinary request costs
-//! one read and one write: tokio knows from a read that did not fill the inbox that nothing
-//! more is there, so the second visit to step 5 only registers for the next event.
+//! one read and one write: a read that did not fill the inbox says that nothing more is there, so the
+//! second visit to step 5 only registers for the next event.
 //!
 //! A turn is bounded in requests and in bytes, so that a client who pipelines without end
 //! does not starve its neighbours.
@@ -33,14 +33,12 @@ mod tls_stream;
 mod workshop;
 
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use flagstone_engine::{Tick, Walk};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::ioctl_fionread;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use self::large::LargeNo;
 use self::lease::{Lease, Leases};
@@ -223,39 +221,51 @@ impl Conn {
         let mut reads = 0;
         let mut may_have_more = false;
         loop {
-            let mut taken = 0;
-            let halt = self.serve(have, &mut taken, &mut budget, shop, cx)?;
-            if taken > 0 {
-                self.note_progress(taken, shop.now);
-                shop.inbox.copy_within(taken..have, 0);
-                have -= taken;
+            // Nearly every turn begins with nothing but the news that there is something to read.
+            let is_fresh = reads == 0 && have == 0 && !self.ended;
+            if !(is_fresh && matches!(self.phase, Phase::Requests)) {
+                let mut taken = 0;
+                let halt = self.serve(have, &mut taken, &mut budget, shop, cx)?;
+                if taken > 0 {
+                    self.note_progress(taken, shop.now);
+                    if taken < have {
+                        shop.inbox.copy_within(taken..have, 0);
+                    }
+                    have -= taken;
+                }
+                let sent = match halt {
+                    Halt::Blocked => Sent::Blocked,
+                    _ => shop.outbox.send(&mut self.stream, shop.counters, cx)?,
+                };
+                self.closing = halt == Halt::Close;
+                if sent == Sent::Blocked {
+                    self.put_aside_output(shop)?;
+                    if !self.closing {
+                        self.put_aside_input(have, shop)?;
+                    }
+                    return Ok(Turn::Rest);
+                }
+                match halt {
+                    Halt::Close => return self.say_goodbye(shop, cx),
+                    Halt::WaitLarge => {
+                        self.put_aside_input(have, shop)?;
+                        return Ok(Turn::WaitLarge);
+                    }
+                    Halt::Hungry if self.ended => return Ok(Turn::Close),
+                    Halt::Hungry if !may_have_more && reads < 2 => {}
+                    Halt::Hungry | Halt::Tired | Halt::Blocked => {
+                        self.put_aside_input(have, shop)?;
+                        return Ok(Turn::Again);
+                    }
+                }
             }
-            let sent = match halt {
-                Halt::Blocked => Sent::Blocked,
-                _ => shop.outbox.send(&mut self.stream, shop.counters, cx)?,
+            // A read that did not fill its room has emptied the socket: only an event brings more.
+            let rests = reads > 0 && self.stream.poll_readable(cx)?.is_pending();
+            let read = match rests {
+                true => Poll::Pending,
+                false => self.read(&mut shop.inbox[have..], cx)?,
             };
-            self.closing = halt == Halt::Close;
-            if sent == Sent::Blocked {
-                self.put_aside_output(shop)?;
-                if !self.closing {
-                    self.put_aside_input(have, shop)?;
-                }
-                return Ok(Turn::Rest);
-            }
-            match halt {
-                Halt::Close => return self.say_goodbye(shop, cx),
-                Halt::WaitLarge => {
-                    self.put_aside_input(have, shop)?;
-                    return Ok(Turn::WaitLarge);
-                }
-                Halt::Hungry if self.ended => return Ok(Turn::Close),
-                Halt::Hungry if !may_have_more && reads < 2 => {}
-                Halt::Hungry | Halt::Tired | Halt::Blocked => {
-                    self.put_aside_input(have, shop)?;
-                    return Ok(Turn::Again);
-                }
-            }
-            match self.read(&mut shop.inbox[have..], cx)? {
+            match read {
                 Poll::Ready(0) => self.ended = true,
                 Poll::Ready(n) => {
                     shop.counters.read_bytes.add(n as u64);
@@ -285,11 +295,9 @@ impl Conn {
             !room.is_empty(),
             "an empty room would look like the peer's end"
         );
-        let mut buffer = ReadBuf::new(room);
-        match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+        match self.stream.poll_read(cx, room) {
             Poll::Pending => Ok(Poll::Pending),
-            Poll::Ready(Ok(())) => Ok(Poll::Ready(buffer.filled().len())),
-            Poll::Ready(Err(error)) => Err(error),
+            Poll::Ready(n) => Ok(Poll::Ready(n?)),
         }
     }
 
@@ -328,6 +336,7 @@ impl Conn {
         len
     }
 
+    #[inline]
     fn put_aside_input(&mut self, have: usize, shop: &mut Workshop<'_>) -> io::Result<()> {
         if have > 0 {
             self.input = shop.leases.put_input(&shop.inbox[..have]);
@@ -358,7 +367,7 @@ impl Conn {
             return Ok(Turn::Close);
         }
         // For a TCP stream this is one system call and never pending.
-        let _ = Pin::new(&mut self.stream).poll_shutdown(cx)?;
+        let _ = self.stream.poll_shutdown(cx)?;
         self.phase = Phase::Lingering { left: LINGER_BYTES };
         self.got_on(shop.now);
         self.linger(shop, cx)

@@ -4,10 +4,7 @@
 //! does not take at once is put aside in a lease.
 
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll};
-
-use tokio::io::AsyncWrite;
 
 use super::stream::Stream;
 use crate::metrics::Counters;
@@ -97,13 +94,14 @@ impl Outbox {
 }
 
 /// One write.
+#[inline]
 pub fn send_some(
     stream: &mut Stream,
     bytes: &[u8],
     counters: &Counters,
     cx: &mut Context<'_>,
 ) -> io::Result<Poll<usize>> {
-    match Pin::new(stream).poll_write(cx, bytes) {
+    match stream.poll_write(cx, bytes) {
         Poll::Pending => Ok(Poll::Pending),
         Poll::Ready(Ok(0)) => Err(io::ErrorKind::WriteZero.into()),
         Poll::Ready(Ok(n)) => {

@@ -174,8 +174,8 @@ impl<'w> Desk<'_, 'w, '_> {
             let mut spots = Batch::new();
             keys().for_each(|key| spots.push(cache.prefetch(key)));
             keys()
-                .zip(spots.iter())
-                .for_each(|(key, &spot)| cache.prefetch_item(key, spot));
+                .zip(spots.iter_mut())
+                .for_each(|(key, spot)| cache.prefetch_item(key, spot));
         }
         self.execute(&batch, at)
     }

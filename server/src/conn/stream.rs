@@ -3,9 +3,11 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustix::io::retry_on_intr;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use tokio::io::{AsyncWrite, Interest};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::tls_stream::TlsStream;
@@ -29,47 +31,135 @@ impl Stream {
     }
 }
 
-/// One call for the plain kinds, and one for TLS.
-macro_rules! each {
-    ($self:ident, $stream:ident => $call:expr, $tls:ident => $secret:expr) => {
-        match $self.get_mut() {
-            Stream::Tcp($stream) => $call,
-            Stream::Unix($stream) => $call,
-            Stream::Tls($tls) => $secret,
+impl Stream {
+    /// Reads what is there into `room`. Pending: nothing, and `cx` is told when there is.
+    #[inline]
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Stream::Tcp(stream) => poll_read(stream, cx, room),
+            Stream::Unix(stream) => poll_read(stream, cx, room),
+            Stream::Tls(stream) => stream.poll_read(cx, room),
+        }
+    }
+
+    /// Has `cx` told when there is something to read. Ready: there may be something now.
+    #[inline]
+    pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Tcp(stream) => stream.poll_read_ready(cx),
+            Stream::Unix(stream) => stream.poll_read_ready(cx),
+            // Only a read tells what the session holds already.
+            Stream::Tls(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Sends as much of `bytes` as is taken. Pending: nothing, and `cx` is told when something is.
+    #[inline]
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Stream::Tcp(stream) => poll_write(stream, cx, bytes),
+            Stream::Unix(stream) => poll_write(stream, cx, bytes),
+            Stream::Tls(stream) => stream.poll_write(cx, bytes),
+        }
+    }
+
+    /// Says that nothing more will be sent.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Tls(stream) => stream.poll_shutdown(cx),
+        }
+    }
+}
+
+/// A plain socket, as tokio knows it.
+trait Plain: AsFd {
+    fn try_io(&self, interest: Interest, call: impl FnOnce() -> io::Result<()>) -> io::Result<()>;
+    fn poll_ready(&self, interest: Interest, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+macro_rules! plain {
+    ($kind:ty) => {
+        impl Plain for $kind {
+            #[inline(always)]
+            fn try_io(
+                &self,
+                interest: Interest,
+                call: impl FnOnce() -> io::Result<()>,
+            ) -> io::Result<()> {
+                self.try_io(interest, call)
+            }
+
+            #[inline(always)]
+            fn poll_ready(&self, interest: Interest, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                if interest.is_readable() {
+                    self.poll_read_ready(cx)
+                } else {
+                    self.poll_write_ready(cx)
+                }
+            }
         }
     };
 }
 
-impl AsyncRead for Stream {
-    #[inline]
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        each!(self, stream => Pin::new(stream).poll_read(cx, buffer),
-            tls => tls.poll_read(cx, buffer))
+plain!(TcpStream);
+plain!(UnixStream);
+
+/// Makes a system call that moves up to `most` bytes as soon as tokio takes the socket to be ready, and has `cx`
+/// told when it is otherwise.
+///
+/// Fewer than `most` mean that nothing more will move now; tokio hears of it as "would block", so that the
+/// next call waits for an event without trying in vain, as its own streams do. Beside those this spares two
+/// thirds of the instructions around the call: one look at the readiness, no budget, and no wait for a thread
+/// that could be cancelled.
+#[inline(always)]
+fn poll_move(
+    stream: &impl Plain,
+    interest: Interest,
+    cx: &mut Context<'_>,
+    most: usize,
+    mut call: impl FnMut() -> rustix::io::Result<usize>,
+) -> Poll<io::Result<usize>> {
+    loop {
+        let mut moved = None;
+        let tried = stream.try_io(interest, || {
+            let n = retry_on_intr(&mut call)?;
+            moved = Some(n);
+            if 0 < n && n < most {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(())
+        });
+        if let Some(n) = moved {
+            return Poll::Ready(Ok(n));
+        }
+        match tried {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                return Poll::Ready(Err(error));
+            }
+            _ => ready!(stream.poll_ready(interest, cx))?,
+        }
     }
 }
 
-impl AsyncWrite for Stream {
-    #[inline]
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        each!(self, stream => Pin::new(stream).poll_write(cx, bytes),
-            tls => tls.poll_write(cx, bytes))
-    }
+#[inline(always)]
+fn poll_read(
+    stream: &impl Plain,
+    cx: &mut Context<'_>,
+    room: &mut [u8],
+) -> Poll<io::Result<usize>> {
+    poll_move(stream, Interest::READABLE, cx, room.len(), || {
+        recv(stream, &mut *room, RecvFlags::empty()).map(|(n, _)| n)
+    })
+}
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, stream => Pin::new(stream).poll_flush(cx), _tls => Poll::Ready(Ok(())))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, stream => Pin::new(stream).poll_shutdown(cx), tls => tls.poll_shutdown(cx))
-    }
+#[inline(always)]
+fn poll_write(stream: &impl Plain, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    // A peer that has gone is an error like any other, and no signal.
+    poll_move(stream, Interest::WRITABLE, cx, bytes.len(), || {
+        send(stream, bytes, SendFlags::NOSIGNAL)
+    })
 }
 
 impl AsFd for Stream {

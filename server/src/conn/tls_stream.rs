@@ -77,25 +77,18 @@ impl TlsStream {
         Poll::Ready(Ok(()))
     }
 
-    pub fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
             if let Poll::Ready(Err(error)) = self.poll_send(cx) {
                 return Poll::Ready(Err(error));
             }
-            match self.session.reader().read(buffer.initialize_unfilled()) {
-                Ok(n) => {
-                    buffer.advance(n);
-                    return Poll::Ready(Ok(()));
-                }
+            match self.session.reader().read(room) {
+                Ok(n) => return Poll::Ready(Ok(n)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 // The peer hung up without a goodbye. A request that was cut is never
                 // executed, so this is an end like any other.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    return Poll::Ready(Ok(()));
+                    return Poll::Ready(Ok(0));
                 }
                 Err(error) => return Poll::Ready(Err(error)),
             }

@@ -247,8 +247,8 @@ impl<'w> Worker<'w> {
             Turn::Close
         });
         let commands = shop.counters.commands();
-        if commands != self.commands {
-            let done = commands.since(&self.commands);
+        let done = commands.since(&self.commands);
+        if done.any() {
             self.commands = commands;
             let nanos = exact_nanos().saturating_sub(self.pass_nanos);
             let protocol_no = conn.protocol_no();

@@ -67,7 +67,7 @@ impl Desk<'_, '_, '_> {
         for planned in &*batch {
             spots.push(cache.prefetch(planned.key));
         }
-        for (planned, &spot) in batch.iter().zip(spots.iter()) {
+        for (planned, spot) in batch.iter().zip(spots.iter_mut()) {
             cache.prefetch_item(planned.key, spot);
         }
         self.answer(&batch, &spots, at)
