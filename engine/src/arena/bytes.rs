@@ -171,9 +171,9 @@ mod x86 {
 
     use super::{WORD_BYTES, check, get_short, get_word};
 
-    /// Bytes moved by one instruction.
+    /// Bytes moved by one instruction that every x86-64 has.
     const LANE: usize = 16;
-    /// Bytes moved by one round of the loop.
+    /// Bytes moved by one round of the loop: a cache line.
     const ROUND: usize = 4 * LANE;
 
     /// The 8 bytes from byte `at` on.
@@ -372,31 +372,55 @@ mod x86 {
     #[inline(always)]
     unsafe fn move_rounds(from: *const u8, to: *mut u8, rounds: usize) {
         debug_assert!(rounds > 0);
-        // SAFETY: the caller's debts are just what the moves need. Flags are changed, the stack is not.
+        // SAFETY: the caller's debts are just what the moves need. Flags are changed, the stack is not; of the wide
+        // registers the compiler knows only the lower halves, and the upper ones are clear afterwards.
         unsafe {
-            asm!(
-                "2:",
-                "movups {a}, xmmword ptr [{from}]",
-                "movups {b}, xmmword ptr [{from} + 16]",
-                "movups {c}, xmmword ptr [{from} + 32]",
-                "movups {d}, xmmword ptr [{from} + 48]",
-                "movups xmmword ptr [{to}], {a}",
-                "movups xmmword ptr [{to} + 16], {b}",
-                "movups xmmword ptr [{to} + 32], {c}",
-                "movups xmmword ptr [{to} + 48], {d}",
-                "add {from}, 64",
-                "add {to}, 64",
-                "dec {rounds}",
-                "jnz 2b",
-                from = inout(reg) from => _,
-                to = inout(reg) to => _,
-                rounds = inout(reg) rounds => _,
-                a = out(xmm_reg) _,
-                b = out(xmm_reg) _,
-                c = out(xmm_reg) _,
-                d = out(xmm_reg) _,
-                options(nostack),
-            );
+            if std::arch::is_x86_feature_detected!("avx") {
+                asm!(
+                    "2:",
+                    "vmovdqu ymm0, ymmword ptr [{from}]",
+                    "vmovdqu ymm1, ymmword ptr [{from} + 32]",
+                    "vmovdqu ymmword ptr [{to}], ymm0",
+                    "vmovdqu ymmword ptr [{to} + 32], ymm1",
+                    "add {from}, 64",
+                    "add {to}, 64",
+                    "dec {rounds}",
+                    "jnz 2b",
+                    "vzeroupper",
+                    from = inout(reg) from => _,
+                    to = inout(reg) to => _,
+                    rounds = inout(reg) rounds => _,
+                    out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _,
+                    out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _,
+                    out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
+                    out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
+                    options(nostack),
+                );
+            } else {
+                asm!(
+                    "2:",
+                    "movups {a}, xmmword ptr [{from}]",
+                    "movups {b}, xmmword ptr [{from} + 16]",
+                    "movups {c}, xmmword ptr [{from} + 32]",
+                    "movups {d}, xmmword ptr [{from} + 48]",
+                    "movups xmmword ptr [{to}], {a}",
+                    "movups xmmword ptr [{to} + 16], {b}",
+                    "movups xmmword ptr [{to} + 32], {c}",
+                    "movups xmmword ptr [{to} + 48], {d}",
+                    "add {from}, 64",
+                    "add {to}, 64",
+                    "dec {rounds}",
+                    "jnz 2b",
+                    from = inout(reg) from => _,
+                    to = inout(reg) to => _,
+                    rounds = inout(reg) rounds => _,
+                    a = out(xmm_reg) _,
+                    b = out(xmm_reg) _,
+                    c = out(xmm_reg) _,
+                    d = out(xmm_reg) _,
+                    options(nostack),
+                );
+            }
         }
     }
 }

@@ -17,6 +17,12 @@ use crate::hash::KeyHash;
 use crate::region::Region;
 use crate::tick::{Deadline, Tick};
 
+/// So much of an item's next piece is asked for before a piece is copied: until the processor has found out
+/// for itself that it goes on and on.
+const AHEAD_BYTES: usize = 1536;
+/// Bytes of a cache line.
+const LINE_BYTES: usize = 64;
+
 /// A chunk's words, with its header read once.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
@@ -363,6 +369,11 @@ fn copy_chain(region: &Region, word: usize, header: Header, out: &mut [u8]) -> b
         let Some((part, after)) = rest.split_at_mut_checked(here) else {
             return false;
         };
+        // No processor sees ahead where the next piece lies, and the first touch of it would stall the copy.
+        let next = region.geometry.word_of(piece.next_piece());
+        for ahead in (0..after.len().min(AHEAD_BYTES)).step_by(LINE_BYTES) {
+            region.arena.prefetch(next + ahead / WORD_BYTES);
+        }
         piece.copy_piece(0, part);
         rest = after;
         if rest.is_empty() {
