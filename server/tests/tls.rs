@@ -4,7 +4,7 @@
 mod common;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -100,6 +100,43 @@ fn a_drain_says_goodbye_over_tls_too() {
     assert_eq!(client.read(&mut [0; 9]).expect("a goodbye, no cut"), 0);
     drop(client);
     ends.join().expect("ends").expect("well");
+}
+
+/// The last record may still wait in the session when the client's end is read.
+#[test]
+fn whoever_half_closes_and_reads_late_gets_every_reply() {
+    const AT_A_TIME: usize = 4;
+    let pair = Pair::new("half-closed");
+    let server = start_with(config(&pair, AT_A_TIME + 1));
+    let [_, secret] = addresses(&server);
+    let line = format!("{}\n", "v".repeat(1023));
+    let mut first = tls::connect(secret, &pair.der).expect("a handshake");
+    exchange(&mut first, format!("PUT a {line}").as_bytes(), b"OK\n");
+    // More than the kernel holds, by a different part of a record each time.
+    for few in 0..20 {
+        let clients: [_; AT_A_TIME] = std::array::from_fn(|more| {
+            let count = 200 + 48 * few + 12 * more;
+            let mut client = tls::connect(secret, &pair.der).expect("a handshake");
+            let gets = b"GET a\n".repeat(count);
+            client.write_all(&gets).expect("sends");
+            client.conn.send_close_notify();
+            client.flush().expect("sends");
+            let shut = client.sock.shutdown(Shutdown::Write);
+            shut.expect("half of it closes");
+            (client, count)
+        });
+        std::thread::sleep(Duration::from_millis(50));
+        for (mut client, count) in clients {
+            let mut replies = Vec::new();
+            let end = client.read_to_end(&mut replies);
+            assert_eq!(replies.len(), count * line.len(), "{count}");
+            end.expect("a goodbye, no cut");
+        }
+        wait_until("their seats are free", || {
+            let metrics = get(server.admin_addr().expect("has one"), "/metrics").body;
+            sample(&metrics, "flagstone_tls_connections") == Some(1.0)
+        });
+    }
 }
 
 #[test]

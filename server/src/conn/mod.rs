@@ -251,7 +251,7 @@ impl Conn {
                         self.put_aside_input(have, shop)?;
                         return Ok(Turn::WaitLarge);
                     }
-                    Halt::Hungry if self.ended => return Ok(Turn::Close),
+                    Halt::Hungry if self.ended => return self.say_goodbye(shop, cx),
                     Halt::Hungry if !may_have_more && reads < 2 => {}
                     Halt::Hungry | Halt::Tired | Halt::Blocked => {
                         self.put_aside_input(have, shop)?;
@@ -358,16 +358,24 @@ impl Conn {
         Ok(())
     }
 
-    /// Everything is answered and sent. Our FIN follows; the socket itself is closed when the
-    /// peer has seen it, because closing it with unread input would make the kernel send a
-    /// reset, which may overtake the replies.
+    /// Everything is answered, and the stream has taken it. Our FIN follows; the socket itself is
+    /// closed when the peer has seen it, because closing it with unread input would make the
+    /// kernel send a reset, which may overtake the replies.
     fn say_goodbye(&mut self, shop: &mut Workshop<'_>, cx: &mut Context<'_>) -> io::Result<Turn> {
         self.give_back(shop);
+        // The kernel sends what it has, and then a FIN, also if the socket is closed.
+        if self.ended && !self.is_tls() {
+            return Ok(Turn::Close);
+        }
+        // Without TLS this is one system call and never pending. With it the last record may be
+        // the session's still: closing now would lose it.
+        if self.stream.poll_shutdown(cx)?.is_pending() {
+            self.closing = true;
+            return Ok(Turn::Rest);
+        }
         if self.ended {
             return Ok(Turn::Close);
         }
-        // For a TCP stream this is one system call and never pending.
-        let _ = self.stream.poll_shutdown(cx)?;
         self.phase = Phase::Lingering { left: LINGER_BYTES };
         self.got_on(shop.now);
         self.linger(shop, cx)
@@ -391,7 +399,7 @@ impl Conn {
     }
 
     /// Gives back everything that is held. The connection must not get another turn, except
-    /// to linger.
+    /// to say goodbye and to linger.
     pub fn give_back(&mut self, shop: &mut Workshop<'_>) {
         for lease in [self.input.take(), self.output.take()]
             .into_iter()
@@ -409,6 +417,7 @@ impl Conn {
     fn holds(&self) -> bool {
         self.input.is_some()
             || self.output.is_some()
+            || self.closing
             || !matches!(
                 self.phase,
                 Phase::Requests | Phase::Skipping { .. } | Phase::Dumping(_)
