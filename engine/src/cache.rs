@@ -302,6 +302,11 @@ impl Cache {
 
     /// As [`Cache::get_headed`], for a key that was prefetched: what that found out is not
     /// worked out again, and of the item only the length of head and value is told.
+    ///
+    /// `spot` has to be of this key and this cache. With another key's, a value that is there may be missed.
+    ///
+    /// # Panics
+    /// Possibly, with a spot of another cache.
     #[inline]
     pub fn get_at(
         &self,
