@@ -94,8 +94,8 @@ pub(crate) mod extra {
         (bits & NOTED != 0).then_some(u64::from(steps_ago) * STEP_SECONDS)
     }
 
-    /// Whether a read now has to be noted.
-    #[inline]
+    /// Whether a read now has to be noted. Apart, or its division would be done for every read.
+    #[inline(never)]
     pub fn wants_note(bits: u32, now: Tick) -> bool {
         bits & NOTED != 0 && (bits & READ == 0 || bits >> ACCESS_SHIFT != steps(now))
     }
