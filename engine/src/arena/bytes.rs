@@ -29,7 +29,7 @@ fn check(words: &[AtomicU64], at: usize, len: usize) {
     );
 }
 
-/// The `len` bytes (0 to 8) from byte `at` on, as the low end of a word; what is above is anything.
+/// The `len` bytes (1 to 8) from byte `at` on, as the low end of a word; what is above is anything.
 #[inline(always)]
 fn peek_short(words: &[AtomicU64], at: usize, len: usize) -> u64 {
     debug_assert!(len > 0 && len <= WORD_BYTES);
@@ -195,7 +195,8 @@ mod x86 {
     #[inline(always)]
     pub fn load(words: &[AtomicU64], at: usize, out: &mut [u8]) {
         check(words, at, out.len());
-        // SAFETY: both sides are valid for so many bytes; they cannot overlap, because `out` is a mutable
+        assert!(out.len() >= LANE);
+        // SAFETY: both sides are valid for so many bytes, at least a lane; they cannot overlap, because `out` is a mutable
         // reference and no plain reference into the arena is ever made.
         unsafe {
             copy(
@@ -253,7 +254,7 @@ mod x86 {
         ends_same && (len <= 2 * LANE || equals_between(words, at, bytes))
     }
 
-    /// The lanes between the first and the last, for keys that are longer than most.
+    /// The words between the first and the last lane, for keys that are longer than most.
     #[inline(never)]
     fn equals_between(words: &[AtomicU64], at: usize, bytes: &[u8]) -> bool {
         let same = |place| peek(words, at + place) == get_word(&bytes[place..place + WORD_BYTES]);

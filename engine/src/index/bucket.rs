@@ -83,12 +83,12 @@ impl Slot {
 
     #[inline(always)]
     pub fn chunk(self) -> ChunkRef {
-        ChunkRef::from_granule(self.0.get() & CHUNK_MASK)
+        unpack_slot(self.0.get()).0
     }
 
     #[inline(always)]
     pub fn marks(self) -> u32 {
-        self.0.get() >> CHUNK_REF_BITS
+        unpack_slot(self.0.get()).1
     }
 }
 

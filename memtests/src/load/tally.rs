@@ -112,6 +112,9 @@ impl Pending {
     }
 }
 
+/// Fewer questions than these say little about a share.
+const QUESTIONS_FEW: u64 = 5;
+
 /// Hits and questions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ratio {
@@ -246,8 +249,9 @@ impl Tally {
             ("keys written last", self.newest, hits.newest),
             ("1 MiB values just written", self.large, hits.large),
         ] {
-            // One miss more than expected is chance: of 1 MiB values a small limit sees one or two in all.
-            if ((ratio.hits + 1) as f64) < least * ratio.gets as f64 {
+            // Of 1 MiB values a small limit sees one or two in all: a single miss among so few is chance.
+            let chance = u64::from(ratio.gets < QUESTIONS_FEW);
+            if ((ratio.hits + chance) as f64) < least * ratio.gets as f64 {
                 wrong += &format!(
                     "{what}: {} of {} found, expected {:.0} %\n",
                     ratio.hits,

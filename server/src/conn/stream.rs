@@ -110,9 +110,9 @@ plain!(UnixStream);
 /// told when it is otherwise.
 ///
 /// Fewer than `most` mean that nothing more will move now; tokio hears of it as "would block", so that the
-/// next call waits for an event without trying in vain, as its own streams do. Beside those this spares two
-/// thirds of the instructions around the call: one look at the readiness, no budget, and no wait for a thread
-/// that could be cancelled.
+/// next call waits for an event without trying in vain, as its own streams do. Those cost nearly twice the
+/// instructions: they look at the readiness more often, keep a budget, and call by way of wrappers for threads that
+/// could be cancelled.
 #[inline(always)]
 fn poll_move(
     stream: &impl Plain,
