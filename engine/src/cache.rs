@@ -1,5 +1,7 @@
 //! The façade: hash → shard, and pages across shards.
 
+use parking_lot::Mutex;
+
 use crate::arena::Arena;
 use crate::error::{KeyError, OpenError, StoreError};
 use crate::geometry::{Geometry, SHARD_COUNT, WORD_BYTES};
@@ -189,6 +191,8 @@ pub struct Cache {
     plan: Plan,
     region: Region,
     shards: Box<[Shard]>,
+    /// Pages are retired and restored by one thread at a time.
+    resizing: Mutex<()>,
 }
 
 /// Heap bytes of everything that is not in the arena.
@@ -233,6 +237,7 @@ impl Cache {
             plan,
             region,
             shards,
+            resizing: Mutex::new(()),
         })
     }
 
@@ -920,24 +925,39 @@ impl Cache {
     ///
     /// To shrink, what is oldest is evicted and the pages' memory is given back to the OS
     /// (that of an arena on the heap stays where it is). To grow, retired pages become
-    /// available again; they cost memory as they are used. At most `pages_max` pages change
+    /// available again; they cost memory as they are used (a file's blocks are allocated at once). At most `pages_max` pages change
     /// hands in a call, so that the caller decides how long it takes. Returns
     /// [`Cache::pages_usable`] afterwards.
     ///
     /// # Errors
-    /// When the OS does not take the memory back; the page stays in use.
+    /// When the OS does not take the memory back; the page stays in use. When there is no memory to grow into (the
+    /// disk of an arena's file is full); then the pages stay retired.
     pub fn resize(&self, pages: usize, pages_max: usize, now: Tick) -> std::io::Result<usize> {
         let (region, geometry) = (&self.region, &self.region.geometry);
+        let _alone = self.resizing.lock();
+        let words = |pages: std::ops::Range<usize>| {
+            let count = pages.len() * geometry.page_bytes / WORD_BYTES;
+            (geometry.page_word(pages.start), count)
+        };
         let pages = pages.clamp(self.pages_usable_min(), geometry.page_count);
         let usable = self.pages_usable();
         if pages >= usable {
-            region
-                .pool
-                .restore(region.pages(), (pages - usable).min(pages_max));
+            let count = (pages - usable).min(pages_max);
+            region.pool.restore(region.pages(), count, |pages| {
+                let (at, count) = words(pages);
+                region.arena.provide(at, count)
+            })?;
             return Ok(self.pages_usable());
         }
         let mut left = (usable - pages).min(pages_max);
-        left -= region.pool.retire_fresh(left);
+        let fresh = region.pool.retire_fresh(left);
+        left -= fresh.len();
+        if !fresh.is_empty() {
+            // Nobody has stored anything there, but a file's blocks are there, or those of an arena that was
+            // touched at open.
+            let (at, count) = words(fresh);
+            region.arena.discard(at, count)?;
+        }
         let mut bag = PageBag::default();
         while left > 0 {
             if bag.count() == 0 && !self.gather(&mut bag, 1, now) {
@@ -946,8 +966,8 @@ impl Cache {
             let Some(page_no) = bag.pop(region) else {
                 break;
             };
-            let words = geometry.page_bytes / WORD_BYTES;
-            if let Err(error) = region.arena.discard(geometry.page_word(page_no), words) {
+            let (at, count) = words(page_no..page_no + 1);
+            if let Err(error) = region.arena.discard(at, count) {
                 region.pool.push(region.pages(), page_no);
                 return Err(error);
             }

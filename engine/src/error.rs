@@ -30,6 +30,10 @@ pub enum OpenError {
     Memory(std::io::Error),
     /// The arena's file could not be made, sized or mapped.
     File(std::path::PathBuf, std::io::Error),
+    /// The arena's file is another cache's, of this process or another.
+    FileInUse(std::path::PathBuf),
+    /// There is something in the file, and it is no arena. It was not touched.
+    NotAnArena(std::path::PathBuf),
 }
 
 /// Why a budget could not be planned.
@@ -86,6 +90,16 @@ impl fmt::Display for OpenError {
             OpenError::File(path, error) => {
                 write!(f, "cannot use the arena file {}: {error}", path.display())
             }
+            OpenError::FileInUse(path) => write!(
+                f,
+                "cannot use the arena file {}: another cache has it open",
+                path.display()
+            ),
+            OpenError::NotAnArena(path) => write!(
+                f,
+                "cannot use the arena file {}: it holds something that is not an arena, and stays as it is",
+                path.display()
+            ),
         }
     }
 }
@@ -126,6 +140,7 @@ impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             OpenError::Memory(error) | OpenError::File(_, error) => Some(error),
+            OpenError::FileInUse(_) | OpenError::NotAnArena(_) => None,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The first bytes of an arena: what it is, and whether this build can read it.
 //!
-//! Written when the cache is opened. A later release that reopens a file compares magic,
-//! format and layout hash before it believes anything else in it; this one starts empty.
+//! Written when the cache is opened. The magic decides whether a file may be taken over at all (see
+//! `arena::file`). A later release that reopens a file with its items compares format and layout hash before it
+//! believes anything else in it; this one starts empty.
 
 use bytemuck::{Pod, Zeroable};
 use static_assertions::const_assert;
@@ -10,7 +11,7 @@ use crate::arena::Arena;
 use crate::geometry::{Geometry, SUPERBLOCK_BYTES, WORD_BYTES};
 
 /// "FLAGSTON" in ASCII.
-const MAGIC: u64 = u64::from_le_bytes(*b"FLAGSTON");
+pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"FLAGSTON");
 /// Raised whenever the meaning of any word changes.
 const FORMAT: u64 = 1;
 

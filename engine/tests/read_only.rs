@@ -92,6 +92,16 @@ fn hot_reads_run_over_memory_that_cannot_be_written() {
     std::fs::remove_file(&path).unwrap();
 }
 
+/// Whoever catches a panic of the work goes on storing.
+#[test]
+fn a_panic_leaves_the_arena_writable() {
+    let cache = filled(Backing::Mmap);
+    let work = || cache.read_only_while(|| panic!("on purpose"));
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err());
+    let key = 1u64.to_le_bytes();
+    cache.delete(cache.key(&key).unwrap(), Tick::from_secs(11));
+}
+
 /// The proof above can fail: a store to the protected arena does kill the process.
 #[test]
 fn a_store_would_be_noticed() {

@@ -564,6 +564,12 @@ impl fmt::Display for StartError {
                     _ => f.write_str(": name a file that can be written, or use --arena mmap"),
                 }
             }
+            StartError::Open(error @ OpenError::FileInUse(_)) => {
+                write!(f, "--arena: {error}: each server needs a file of its own")
+            }
+            StartError::Open(error @ OpenError::NotAnArena(_)) => {
+                write!(f, "--arena: {error}: name a file that is not there yet")
+            }
             StartError::Open(error @ OpenError::Memory(_)) => {
                 write!(f, "--memory: {error}: lower it, or --memory-max")
             }

@@ -365,6 +365,69 @@ fn a_full_disk_under_the_arena_is_an_error_at_the_start() {
     );
     assert_eq!(stderr, sentence);
     assert_eq!(output.status.code(), Some(1));
+    // Nor does it leave a file that is not all there.
+    let script = [script, "; ls \"$0\""].concat();
+    let output = on_small_disk(&script, wrapper).expect("runs");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+}
+
+#[test]
+fn a_second_server_is_refused_the_arena_file_of_the_first() {
+    let scratch = Scratch::new("one-arena");
+    let path = scratch.0.join("arena");
+    let path = path.to_str().expect("a path of plain letters");
+    let arena = ["--arena", path];
+    let first = Process::start(&arena);
+    let mut client = first.connect();
+    client.write_all(b"PUT key of-the-first\n").expect("sends");
+    let mut reply = [0; 3];
+    client.read_exact(&mut reply).expect("a reply");
+    let second = || {
+        let args = [
+            "--admin",
+            "none",
+            "--listen",
+            "127.0.0.1:0",
+            "--memory",
+            "48m",
+        ];
+        run(&[&args[..], &arena].concat(), &[])
+    };
+    let output = second();
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        format!(
+            "flagstone: --arena: cannot use the arena file {path}: another cache has it open: each \
+             server needs a file of its own\n"
+        )
+    );
+    assert_eq!(output.status.code(), Some(1));
+    // The first one has not noticed.
+    client.write_all(b"GET key\n").expect("sends");
+    let mut reply = [0; 13];
+    client.read_exact(&mut reply).expect("a reply");
+    assert_eq!(&reply, b"of-the-first\n");
+    // What somebody else keeps in a file stays there.
+    std::fs::write(scratch.0.join("notes"), "mine").expect("writes");
+    let notes = scratch.0.join("notes");
+    let output = run(
+        &[
+            "--listen",
+            "127.0.0.1:0",
+            "--admin",
+            "none",
+            "--arena",
+            notes.to_str().expect("plain"),
+        ],
+        &[],
+    );
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        stderr.contains("it holds something that is not an arena"),
+        "{stderr}"
+    );
+    assert_eq!(std::fs::read(&notes).expect("is there"), b"mine");
 }
 
 #[test]

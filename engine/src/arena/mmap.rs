@@ -1,19 +1,21 @@
 //! Words from the kernel: an anonymous map, or a file's.
 
-use std::fs::OpenOptions;
 use std::io;
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
 
 use memmap2::{Advice, MmapOptions, MmapRaw, UncheckedAdvice};
-use rustix::fs::FallocateFlags;
 use rustix::mm::{MprotectFlags, mprotect};
+
+use super::file::ArenaFile;
+use crate::error::OpenError;
 
 /// A private anonymous or shared file mapping, page-aligned.
 pub(super) struct Mapping {
     map: MmapRaw,
-    is_file: bool,
+    /// Locked for as long as it is mapped: fields are dropped in their order.
+    file: Option<ArenaFile>,
 }
 
 impl Mapping {
@@ -28,37 +30,29 @@ impl Mapping {
         if prefault {
             populate(&map)?;
         }
-        Ok(Mapping {
-            map,
-            is_file: false,
-        })
+        Ok(Mapping { map, file: None })
     }
 
-    /// `len` bytes of the file at `path`, made if it is not there. Its blocks are allocated
-    /// now: a full disk is an error here and never a SIGBUS later.
-    pub fn file(path: &Path, len: usize, prefault: bool) -> io::Result<Self> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "not a regular file",
-            ));
+    /// `len` bytes of the file at `path`: see [`ArenaFile::open`]. A start that fails leaves nothing behind.
+    pub fn file(path: &Path, len: usize, prefault: bool) -> Result<Self, OpenError> {
+        let file = ArenaFile::open(path, len as u64)?;
+        let mapped = (|| {
+            let map = MmapOptions::new().len(len).map_raw(file.file())?;
+            if prefault {
+                populate(&map)?;
+            }
+            Ok(map)
+        })();
+        match mapped {
+            Ok(map) => Ok(Mapping {
+                map,
+                file: Some(file),
+            }),
+            Err(error) => {
+                file.undo(path);
+                Err(OpenError::File(path.to_owned(), error))
+            }
         }
-        file.set_len(len as u64)?;
-        match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, len as u64) {
-            Ok(()) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let map = MmapOptions::new().len(len).map_raw(&file)?;
-        if prefault {
-            populate(&map)?;
-        }
-        Ok(Mapping { map, is_file: true })
     }
 
     pub fn start(&self) -> NonNull<AtomicU64> {
@@ -69,7 +63,7 @@ impl Mapping {
     /// Gives `len` bytes from byte `at` on back: pages of an anonymous map, or of the file
     /// (a hole; tmpfs and the usual disk file systems know how).
     pub fn discard(&self, at: usize, len: usize) -> io::Result<()> {
-        let advice = if self.is_file {
+        let advice = if self.file.is_some() {
             UncheckedAdvice::Remove
         } else {
             UncheckedAdvice::DontNeed
@@ -77,6 +71,15 @@ impl Mapping {
         // SAFETY: the bytes become zero under the words' readers, who only ever see atomics and
         // trust nothing they read without the lock; no reference to them as anything else exists.
         unsafe { self.map.unchecked_advise_range(advice, at, len) }
+    }
+
+    /// Makes sure that there is memory for `len` bytes from byte `at` on, which were given back: the blocks
+    /// of a file are allocated again, so that a full disk is an error here and not a SIGBUS at the next store.
+    pub fn provide(&self, at: usize, len: usize) -> io::Result<()> {
+        match &self.file {
+            Some(file) => file.allocate(at as u64, len as u64),
+            None => Ok(()),
+        }
     }
 
     pub fn protect(&self, read_only: bool) -> io::Result<()> {

@@ -8,6 +8,7 @@
 //! the prefetch hint. All access from above is bounds-checked.
 
 pub(crate) mod bytes;
+mod file;
 mod heap;
 mod mmap;
 
@@ -56,8 +57,7 @@ impl Arena {
                 (map.start(), Owner::Map(map))
             }
             Backing::File(path) => {
-                let map = mmap::Mapping::file(path, len * WORD_BYTES, prefault)
-                    .map_err(|error| OpenError::File(path.clone(), error))?;
+                let map = mmap::Mapping::file(path, len * WORD_BYTES, prefault)?;
                 (map.start(), Owner::Map(map))
             }
         };
@@ -176,17 +176,38 @@ impl Arena {
         }
     }
 
+    /// Makes sure that there is memory again for `count` words that were given back: until then a store to
+    /// a file's may be a SIGBUS.
+    ///
+    /// # Errors
+    /// The OS's: the disk is full.
+    pub fn provide(&self, at: usize, count: usize) -> std::io::Result<()> {
+        debug_assert!(at + count <= self.len);
+        match &self.owner {
+            Owner::Heap(_) => Ok(()),
+            Owner::Map(map) => map.provide(at * WORD_BYTES, count * WORD_BYTES),
+        }
+    }
+
     /// Runs `work` while no thread can write to the arena: a store in it is a SIGSEGV.
     ///
     /// For the proof that hot reads write nothing. Refused for the heap.
     pub fn read_only_while<R>(&self, work: impl FnOnce() -> R) -> std::io::Result<R> {
+        /// Makes the map writable again, also when `work` panics: whoever catches that goes on storing.
+        struct Writable<'a>(&'a mmap::Mapping);
+        impl Drop for Writable<'_> {
+            fn drop(&mut self) {
+                self.0
+                    .protect(false)
+                    .expect("a map that was writable can be made so again");
+            }
+        }
         match &self.owner {
             Owner::Heap(_) => Err(std::io::ErrorKind::Unsupported.into()),
             Owner::Map(map) => {
                 map.protect(true)?;
-                let result = work();
-                map.protect(false)?;
-                Ok(result)
+                let _writable = Writable(map);
+                Ok(work())
             }
         }
     }

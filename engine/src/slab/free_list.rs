@@ -4,6 +4,7 @@
 //! pages with a free chunk. Both are linked through the page table, so that moving a
 //! page allocates nothing.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
@@ -149,13 +150,13 @@ impl PagePool {
         self.note_available(&free);
     }
 
-    /// Retires up to `count` pages that were never used; returns how many.
-    pub fn retire_fresh(&self, count: usize) -> usize {
+    /// Retires up to `count` pages that were never used; returns them.
+    pub fn retire_fresh(&self, count: usize) -> Range<usize> {
         let mut free = self.free.lock();
         let retired = count.min(free.fresh_end - free.fresh);
         free.fresh_end -= retired;
         self.note_available(&free);
-        retired
+        free.fresh_end..free.fresh_end + retired
     }
 
     /// Retires a page that was taken with [`PagePool::pop`] and whose memory is given back.
@@ -165,22 +166,39 @@ impl PagePool {
         free.retired_count += 1;
     }
 
-    /// Makes up to `count` retired pages available again; returns how many.
-    pub fn restore(&self, table: PageTable<'_>, count: usize) -> usize {
-        let mut free = self.free.lock();
-        let mut restored = count.min(free.page_count - free.fresh_end);
-        free.fresh_end += restored;
-        while restored < count {
-            let Some(page_no) = free.retired.first() else {
+    /// Makes up to `count` retired pages available again, each run of them after `provide` has seen to it that
+    /// there is memory for it. Nobody else retires or restores meanwhile.
+    ///
+    /// # Errors
+    /// Of `provide`; the pages before are available.
+    pub fn restore<E>(
+        &self,
+        table: PageTable<'_>,
+        count: usize,
+        mut provide: impl FnMut(Range<usize>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (first, fresh) = {
+            let free = self.free.lock();
+            (free.fresh_end, count.min(free.page_count - free.fresh_end))
+        };
+        if fresh > 0 {
+            provide(first..first + fresh)?;
+            let mut free = self.free.lock();
+            free.fresh_end += fresh;
+            self.note_available(&free);
+        }
+        for _ in fresh..count {
+            let Some(page_no) = self.free.lock().retired.first() else {
                 break;
             };
+            provide(page_no..page_no + 1)?;
+            let mut free = self.free.lock();
             free.retired.remove(table, page_no);
             free.retired_count -= 1;
             free.list.push(table, page_no);
             free.count += 1;
-            restored += 1;
+            self.note_available(&free);
         }
-        self.note_available(&free);
-        restored
+        Ok(())
     }
 }
