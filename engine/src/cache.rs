@@ -1,5 +1,7 @@
 //! The façade: hash → shard, and pages across shards.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use parking_lot::Mutex;
 
 use crate::arena::Arena;
@@ -181,6 +183,8 @@ pub struct Audit {
     pub free_pages: usize,
     /// Pages whose memory was given back.
     pub retired_pages: usize,
+    /// Pages that a flush left and that were not taken back yet.
+    pub flushed_pages: usize,
 }
 
 /// A cache whose memory is one budget.
@@ -228,6 +232,7 @@ impl Cache {
             hash_seed: options.hash_seed,
             eviction: options.eviction,
             tails: Tails::default(),
+            stale: AtomicUsize::new(0),
             geometry,
         };
         let shards = (0..SHARD_COUNT)
@@ -372,7 +377,7 @@ impl Cache {
     /// [`StoreError::NoSpace`] when too many items are pinned already.
     pub fn pin(&self, key: Key<'_>, now: Tick) -> Result<Option<Pinned<'_>>, StoreError> {
         let shard = self.shard(key.hash());
-        let mut state = shard.state.lock();
+        let mut state = shard.lock(&self.region);
         let Some(place) = state.find_live(&self.region, key, now) else {
             return Ok(None);
         };
@@ -478,7 +483,7 @@ impl Cache {
         if value.len() >= region.geometry.page_bytes {
             // Long enough that the lock should not be held while it is copied. Nothing is
             // evicted for a store that will not be carried out.
-            let state = self.shard(key.hash()).state.lock();
+            let state = self.shard(key.hash()).lock(&self.region);
             let outcome = state.check(region, state.find(region, key), condition, now);
             drop(state);
             if outcome != Outcome::Stored {
@@ -488,9 +493,10 @@ impl Cache {
             reservation.write(value, now)?;
             return reservation.commit_as(condition, now);
         }
-        let mut bag = PageBag::default();
-        let outcome = self.with_pages(&mut bag, now, |bag| {
-            let mut state = self.shard(key.hash()).state.lock();
+        let mut bag = PageBag::new(&self.region);
+
+        self.with_pages(&mut bag, now, |bag| {
+            let mut state = self.shard(key.hash()).lock(&self.region);
             let place = state.find(region, key);
             let outcome = state.check(region, place, condition, now);
             if outcome != Outcome::Stored {
@@ -512,9 +518,7 @@ impl Cache {
                 cas: state.put_value(region, place, blueprint, value, bag, now)?,
                 value_len: value.len(),
             })
-        });
-        bag.empty(region);
-        outcome
+        })
     }
 
     /// Sets aside the memory for a value of `value_len` bytes that is still to arrive.
@@ -580,9 +584,10 @@ impl Cache {
         value_len: usize,
         now: Tick,
     ) -> Result<crate::chunk_ref::ChunkRef, StoreError> {
-        let mut bag = PageBag::default();
-        let head = self.with_pages(&mut bag, now, |bag| {
-            self.shard(blueprint.key.hash()).state.lock().reserve(
+        let mut bag = PageBag::new(&self.region);
+
+        self.with_pages(&mut bag, now, |bag| {
+            self.shard(blueprint.key.hash()).lock(&self.region).reserve(
                 &self.region,
                 blueprint,
                 layout,
@@ -590,18 +595,16 @@ impl Cache {
                 bag,
                 now,
             )
-        });
-        bag.empty(&self.region);
-        head
+        })
     }
 
     /// Runs `attempt` until it has the pages that it needs; each shortage is made good by
     /// all shards together, without holding any lock in between.
     pub(crate) fn with_pages<T>(
         &self,
-        bag: &mut PageBag,
+        bag: &mut PageBag<'_>,
         now: Tick,
-        mut attempt: impl FnMut(&mut PageBag) -> Result<T, Shortage>,
+        mut attempt: impl FnMut(&mut PageBag<'_>) -> Result<T, Shortage>,
     ) -> Result<T, StoreError> {
         loop {
             match attempt(bag) {
@@ -617,19 +620,28 @@ impl Cache {
     }
 
     /// Fills `bag` up to `want` pages, from the pool or from the shards in turn.
-    fn gather(&self, bag: &mut PageBag, want: usize, now: Tick) -> bool {
+    fn gather(&self, bag: &mut PageBag<'_>, want: usize, now: Tick) -> bool {
         let region = &self.region;
         let mut exhausted = 0u32;
         while bag.count() < want {
             if let Some(page_no) = region.pool.pop(region.pages()) {
-                bag.push(region, page_no);
+                bag.push(page_no);
+                continue;
+            }
+            // What was flushed goes first.
+            if region.stale.load(Ordering::Relaxed) > 0
+                && self.shards.iter().any(|shard| {
+                    let mut state = shard.lock(region);
+                    state.slab.stale() > 0 && state.release_any(region, now)
+                })
+            {
                 continue;
             }
             // The shard whose items are oldest gives first.
             let Some((shard_no, _)) = region.tails.oldest(exhausted) else {
                 return false;
             };
-            let mut state = self.shards[shard_no].state.lock();
+            let mut state = self.shards[shard_no].lock(&self.region);
             if !state.release_any(region, now) {
                 exhausted |= 1 << shard_no;
             }
@@ -668,9 +680,10 @@ impl Cache {
         attributes: Attributes,
         now: Tick,
     ) -> Result<bool, StoreError> {
-        let mut bag = PageBag::default();
-        let rewritten = self.with_pages(&mut bag, now, |bag| {
-            let mut state = self.shard(key.hash()).state.lock();
+        let mut bag = PageBag::new(&self.region);
+
+        self.with_pages(&mut bag, now, |bag| {
+            let mut state = self.shard(key.hash()).lock(&self.region);
             let Some(place) = state.find_live(&self.region, key, now) else {
                 return Ok(false);
             };
@@ -686,9 +699,7 @@ impl Cache {
             };
             let flags = flags_for(attributes.client_flags, attributes.deadline) | kept | more_flags;
             state.rewrite(&self.region, key, flags, attributes, bag, now)
-        });
-        bag.empty(&self.region);
-        rewritten
+        })
     }
 
     /// Adds to the number that the item's value is, or takes away from it: 64 bits, wrapping
@@ -699,13 +710,12 @@ impl Cache {
     /// [`StoreError::NoSpace`] while transfers hold the memory.
     pub fn count(&self, key: Key<'_>, change: &Change, now: Tick) -> Result<Counted, StoreError> {
         let region = &self.region;
-        let mut bag = PageBag::default();
-        let counted = self.with_pages(&mut bag, now, |bag| {
-            let mut state = self.shard(key.hash()).state.lock();
+        let mut bag = PageBag::new(&self.region);
+
+        self.with_pages(&mut bag, now, |bag| {
+            let mut state = self.shard(key.hash()).lock(&self.region);
             state.count(region, key, change, bag, now)
-        });
-        bag.empty(region);
-        counted
+        })
     }
 
     /// Lengthens the item's value, and changes nothing else about it.
@@ -733,9 +743,9 @@ impl Cache {
     ) -> Result<Stored, StoreError> {
         let region = &self.region;
         let item_bytes_max = self.plan.item_bytes_max();
-        let mut bag = PageBag::default();
+        let mut bag = PageBag::new(&self.region);
         let joined = self.with_pages(&mut bag, now, |bag| {
-            let mut state = self.shard(key.hash()).state.lock();
+            let mut state = self.shard(key.hash()).lock(&self.region);
             let Some(place) = state.find_live(region, key, now) else {
                 return Ok(Ok(Stored::not(Outcome::NotStored)));
             };
@@ -752,7 +762,6 @@ impl Cache {
                     .map(Ok)
             }
         });
-        bag.empty(region);
         joined?
     }
 
@@ -773,9 +782,9 @@ impl Cache {
     ) -> Result<Seen<'_>, StoreError> {
         let region = &self.region;
         let shard = self.shard(key.hash());
-        let mut bag = PageBag::default();
+        let mut bag = PageBag::new(&self.region);
         let seen = self.with_pages(&mut bag, now, |bag| {
-            let mut state = shard.state.lock();
+            let mut state = shard.lock(&self.region);
             // Whether there is room for it is known before anything is done.
             let mut pins = false;
             if let Some(place) = state.find_live(region, key, now) {
@@ -794,7 +803,8 @@ impl Cache {
             let Some((place, visited)) = state.visit(region, key, visit, bag, now)? else {
                 return Ok(Ok(Seen::Missing));
             };
-            let head_len = head(&visited, out).expect("a head is as short as was said");
+            let head_len =
+                state.call(|_| head(&visited, out).expect("a head is as short as was said"));
             if visit.want == Want::Nothing || visited.is_known {
                 return Ok(Ok(Seen::Copied(head_len)));
             }
@@ -810,14 +820,13 @@ impl Cache {
             assert!(whole, "under the lock a linked item is whole");
             Ok(Ok(Seen::Copied(len)))
         });
-        bag.empty(region);
         seen?
     }
 
     /// What is known of the item, with what is noted of its reads, and without being one.
     #[must_use]
     pub fn examine(&self, key: Key<'_>, now: Tick) -> Option<Visited> {
-        let state = self.shard(key.hash()).state.lock();
+        let state = self.shard(key.hash()).lock(&self.region);
         let place = state.find_live(&self.region, key, now)?;
         Some(state.examine(&self.region, place, now))
     }
@@ -833,18 +842,17 @@ impl Cache {
         discard: &Discard,
         now: Tick,
     ) -> Result<Outcome, StoreError> {
-        let mut bag = PageBag::default();
-        let outcome = self.with_pages(&mut bag, now, |bag| {
-            let mut state = self.shard(key.hash()).state.lock();
+        let mut bag = PageBag::new(&self.region);
+
+        self.with_pages(&mut bag, now, |bag| {
+            let mut state = self.shard(key.hash()).lock(&self.region);
             state.discard(&self.region, key, discard, bag, now)
-        });
-        bag.empty(&self.region);
-        outcome
+        })
     }
 
     /// Removes the item. Whether there was one.
     pub fn delete(&self, key: Key<'_>, now: Tick) -> bool {
-        let mut state = self.shard(key.hash()).state.lock();
+        let mut state = self.shard(key.hash()).lock(&self.region);
         let Some(place) = state.find(&self.region, key) else {
             return false;
         };
@@ -865,7 +873,7 @@ impl Cache {
     /// copied, while transfers hold the memory.
     pub fn touch(&self, key: Key<'_>, deadline: Deadline, now: Tick) -> Result<bool, StoreError> {
         {
-            let mut state = self.shard(key.hash()).state.lock();
+            let mut state = self.shard(key.hash()).lock(&self.region);
             let Some(place) = state.find_live(&self.region, key, now) else {
                 return Ok(false);
             };
@@ -878,21 +886,22 @@ impl Cache {
         self.rewrite(key, 0, deadline.into(), now)
     }
 
-    /// Removes all items.
-    pub fn flush(&self, now: Tick) {
-        let _ = now;
+    /// Removes all items, in a time that does not depend on how many there are. Their memory is taken back by
+    /// [`Cache::maintain`], and by stores before they evict anything.
+    pub fn flush(&self) {
         for shard in &self.shards {
-            shard.state.lock().flush(&self.region);
+            shard.lock(&self.region).flush(&self.region);
         }
     }
 
-    /// The night shift: reclaims what has expired, about `work_max` items at most, and lets
-    /// the index shrink. Call it about every tenth of a second, again at once while there is
+    /// The night shift: reclaims what has expired, about `work_max` items at most, and pages that a flush left, and
+    /// lets the index shrink. Call it about every tenth of a second, again at once while there is
     /// `more`.
     pub fn maintain(&self, now: Tick, work_max: usize) -> Maintained {
         let mut done = Maintained::default();
         for shard in &self.shards {
-            let mut state = shard.state.lock();
+            let mut state = shard.lock(&self.region);
+            done.more |= state.reclaim_flushed(&self.region);
             state.tidy(&self.region, now, 16);
             if !state.sweep_due(now) {
                 continue;
@@ -958,12 +967,12 @@ impl Cache {
             let (at, count) = words(fresh);
             region.arena.discard(at, count)?;
         }
-        let mut bag = PageBag::default();
+        let mut bag = PageBag::new(&self.region);
         while left > 0 {
             if bag.count() == 0 && !self.gather(&mut bag, 1, now) {
                 break;
             }
-            let Some(page_no) = bag.pop(region) else {
+            let Some(page_no) = bag.pop() else {
                 break;
             };
             let (at, count) = words(page_no..page_no + 1);
@@ -989,12 +998,13 @@ impl Cache {
         // Shards that know how old what they evict is, by segment.
         let mut aged = [0; 2];
         for shard in &self.shards {
-            let state = shard.state.lock();
+            let state = shard.lock(&self.region);
             stats.add(&state.counters);
             for (aged, age_bytes) in aged.iter_mut().zip(state.counters.evicted_age_bytes) {
                 *aged += u64::from(age_bytes > 0);
             }
             stats.pages_items += state.slab.item_pages() as u64;
+            stats.pages_free += state.slab.stale() as u64;
             stats.pages_index += state.index_pages(&self.region.geometry) as u64;
             stats.index_buckets += state.index.buckets() as u64;
             stats.pinned += state.pins.used() as u64;
@@ -1010,8 +1020,16 @@ impl Cache {
     pub fn classes(&self, mut each: impl FnMut(ClassStats)) {
         let classes = &self.region.geometry.classes;
         let mut used = [0_u32; CLASS_SPECIAL as usize];
+        let mut generations = [0; SHARD_COUNT];
+        for (generation, shard) in generations.iter_mut().zip(&self.shards) {
+            *generation = shard.lock(&self.region).slab.generation();
+        }
         for page_no in 0..self.region.geometry.page_count {
             let meta = self.region.pages().get(page_no);
+            let generation = self.region.pages().generation(page_no);
+            if generations.get(usize::from(meta.shard)) != Some(&generation) {
+                continue;
+            }
             if let Some(used) = used.get_mut(usize::from(meta.class)) {
                 *used += u32::from(meta.live);
             }
@@ -1025,7 +1043,7 @@ impl Cache {
                 ..ClassStats::default()
             };
             for shard in &self.shards {
-                shard.state.lock().add_class_stats(class, &mut stats);
+                shard.lock(&self.region).add_class_stats(class, &mut stats);
             }
             stats.chunks = stats.pages * stats.chunks_per_page;
             each(stats);
@@ -1042,13 +1060,21 @@ impl Cache {
     pub fn audit(&self) -> Result<Audit, String> {
         let mut audit = Audit::default();
         // All locks at once, in the order of the shards: nobody else takes two.
-        let mut states: Vec<_> = self.shards.iter().map(|shard| shard.state.lock()).collect();
+        let mut states: Vec<_> = self
+            .shards
+            .iter()
+            .map(|shard| shard.lock(&self.region))
+            .collect();
         for state in &mut states {
             state.audit(&self.region, &mut audit)?;
         }
         audit.free_pages = self.region.pool.count();
         audit.retired_pages = self.region.pool.retired();
-        let pages = audit.item_pages + audit.index_pages + audit.free_pages + audit.retired_pages;
+        let pages = audit.item_pages
+            + audit.index_pages
+            + audit.free_pages
+            + audit.retired_pages
+            + audit.flushed_pages;
         if pages != self.region.geometry.page_count {
             return Err(format!(
                 "{audit:?}: {pages} pages, the plan has {}",

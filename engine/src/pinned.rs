@@ -58,6 +58,6 @@ impl<'c> Pinned<'c> {
 
 impl Drop for Pinned<'_> {
     fn drop(&mut self) {
-        self.shard.state.lock().unpin(self.region, self.head);
+        self.shard.lock(self.region).unpin(self.region, self.head);
     }
 }

@@ -1,5 +1,7 @@
 //! The arena and the numbers that give it meaning, together.
 
+use std::sync::atomic::AtomicUsize;
+
 use crate::arena::Arena;
 use crate::geometry::Geometry;
 use crate::lru::segments::Eviction;
@@ -8,7 +10,7 @@ use crate::slab::free_list::PagePool;
 use crate::slab::page::PageTable;
 
 /// What every part of a shard works on. Immutable but for the arena's words, the
-/// pool, and what the shards tell one another of their ages.
+/// pool, and what the shards tell one another of their ages and their stale pages.
 pub(crate) struct Region {
     pub arena: Arena,
     pub geometry: Geometry,
@@ -16,6 +18,8 @@ pub(crate) struct Region {
     pub hash_seed: u64,
     pub eviction: Eviction,
     pub tails: Tails,
+    /// Stale pages of all shards: a hint.
+    pub stale: AtomicUsize,
 }
 
 impl Region {

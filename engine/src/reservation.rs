@@ -114,13 +114,13 @@ impl<'c> Reservation<'c> {
             return Ok(view.next_piece());
         }
         let cache = self.cache;
-        let mut bag = PageBag::default();
-        let piece = cache.with_pages(&mut bag, now, |bag| {
-            let mut state = cache.shard_of(self.hash.shard_no()).state.lock();
-            state.grow(cache.region(), self.piece, bag, now)
-        });
-        bag.empty(cache.region());
-        piece
+        let region = cache.region();
+        let mut bag = PageBag::new(region);
+
+        cache.with_pages(&mut bag, now, |bag| {
+            let mut state = cache.shard_of(self.hash.shard_no()).lock(region);
+            state.grow(region, self.piece, bag, now)
+        })
     }
 
     /// Links the item, if `condition` holds, in place of what the key had before.
@@ -148,7 +148,7 @@ impl<'c> Reservation<'c> {
         debug_assert!(len <= KEY_BYTES_MAX);
         let key = Key::known(&key[..len], self.hash);
         let head = std::mem::take(&mut self.head);
-        let mut state = self.cache.shard_of(self.hash.shard_no()).state.lock();
+        let mut state = self.cache.shard_of(self.hash.shard_no()).lock(region);
         match self.cas {
             CasWish::IfKept => {}
             CasWish::Next => View::known(region, head).set_cas(state.next_cas()),
@@ -229,14 +229,13 @@ impl<'c> Reservation<'c> {
             copy_value(region, self.head, small);
             let big = std::mem::replace(&mut self.head, small);
             self.piece = small;
-            let mut state = cache.shard_of(self.hash.shard_no()).state.lock();
+            let mut state = cache.shard_of(self.hash.shard_no()).lock(region);
             state.abandon(region, big);
         } else if layout.pages > 0 && layout.small[0].is_some() {
-            let mut bag = PageBag::default();
-            let mut state = cache.shard_of(self.hash.shard_no()).state.lock();
+            let mut bag = PageBag::new(region);
+            let mut state = cache.shard_of(self.hash.shard_no()).lock(region);
             state.trim_tail(region, self.piece, layout.small, &mut bag, now);
             drop(state);
-            bag.empty(region);
         }
     }
 }
@@ -245,7 +244,7 @@ impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         if self.head.is_some() {
             let region = self.cache.region();
-            let mut state = self.cache.shard_of(self.hash.shard_no()).state.lock();
+            let mut state = self.cache.shard_of(self.hash.shard_no()).lock(region);
             state.abandon(region, self.head);
         }
     }

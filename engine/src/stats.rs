@@ -74,7 +74,7 @@ pub struct Stats {
     pub items_moved: u64,
     /// Bytes of a page.
     pub page_bytes: u64,
-    /// Pages that nobody uses.
+    /// Pages that nobody uses, those included that a flush left and that were not taken back yet.
     pub pages_free: u64,
     /// Pages whose memory was given back to the OS: see [`Cache::resize`](crate::Cache::resize).
     pub pages_retired: u64,

@@ -13,7 +13,7 @@ use crate::geometry::{Geometry, SUPERBLOCK_BYTES, WORD_BYTES};
 /// "FLAGSTON" in ASCII.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"FLAGSTON");
 /// Raised whenever the meaning of any word changes.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 /// The words at the arena's start, little-endian.
 #[repr(C)]

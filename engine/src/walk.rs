@@ -84,10 +84,16 @@ impl Cache {
             let page_no = walk.page_no as usize;
             let (class, shard_no) = table.owner(page_no);
             if class < CLASS_SPECIAL && walk.class.is_none_or(|wanted| wanted == class) {
-                let state = self.shard_of(usize::from(shard_no)).state.lock();
+                let mut state = self.shard_of(usize::from(shard_no)).lock(region);
                 let meta = table.get(page_no);
                 // It may have become another's in between; then it is looked at again.
                 if (meta.class, meta.shard) != (class, shard_no) {
+                    continue;
+                }
+                if state.slab.is_stale(region, page_no) {
+                    walk.page_no += 1;
+                    walk.chunk_no = 0;
+                    left = left.saturating_sub(1);
                     continue;
                 }
                 let chunk_bytes = geometry.classes.chunk_bytes(usize::from(class));
@@ -98,11 +104,12 @@ impl Cache {
                     let view = View::known(region, geometry.chunk_at(word));
                     if view.header.kind() == Kind::Linked && !view.is_expired(now) {
                         let len = view.copy_key(&mut key);
-                        let place = state.linked_place(region, geometry.chunk_at(word));
+                        let place = state.place_of(region, geometry.chunk_at(word));
                         if walk.left == 0 {
                             return false;
                         }
-                        if !each(&key[..len], &state.examine(region, place, now)) {
+                        let seen = state.examine(region, place, now);
+                        if !state.call(|_| each(&key[..len], &seen)) {
                             return true;
                         }
                         if walk.left != WITHOUT_END {

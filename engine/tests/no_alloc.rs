@@ -63,7 +63,7 @@ fn round(cache: &Cache, base: u64, value: &[u8], out: &mut [u8]) -> u64 {
         }
     }
     let _ = cache.stats();
-    cache.flush(Tick::ZERO);
+    cache.flush();
     hits
 }
 

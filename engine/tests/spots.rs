@@ -75,7 +75,7 @@ fn what_was_prepared_shows_what_is_there() {
                     put(&cache, number + dice, round, 700, Deadline::NEVER, now);
                 }
             }
-            5 if dice.is_multiple_of(3) => cache.flush(now),
+            5 if dice.is_multiple_of(3) => cache.flush(),
             6 => {
                 let deadline = Deadline::exact(now.plus_millis(5));
                 put(&cache, victim, !round, 30, deadline, now);

@@ -117,7 +117,7 @@ impl Run<'_> {
                 9 => {
                     self.cache.maintain(now, 500);
                 }
-                10 if dice.is_multiple_of(997) => self.cache.flush(now),
+                10 if dice.is_multiple_of(997) => self.cache.flush(),
                 _ => {
                     certify(&mut value, number, version, len);
                     self.cache

@@ -283,7 +283,7 @@ impl<'h> House<'h> {
         let due = deadline(when, now, &self.clock).tick().unwrap_or(now);
         if due <= now {
             self.flush_due.store(u64::MAX, Relaxed);
-            self.cache.flush(now);
+            self.cache.flush();
         } else {
             self.flush_due.store(due.as_millis(), Relaxed);
         }
@@ -300,7 +300,7 @@ impl<'h> House<'h> {
                 .compare_exchange(due, u64::MAX, Relaxed, Relaxed)
                 .is_ok()
         {
-            self.cache.flush(now);
+            self.cache.flush();
         }
     }
 }

@@ -451,33 +451,23 @@ impl Index {
             .then(|| self.directory_get(arena, (last_no >> shift) as usize))
     }
 
-    /// Empties every bucket, and hands out the overflow buckets and the pages but the first.
-    pub fn reset(
-        &mut self,
-        arena: &Arena,
-        geometry: &Geometry,
-        mut unneeded: impl FnMut(Bucket),
-        mut page: impl FnMut(usize),
-    ) {
-        for bucket_no in 0..self.extent.buckets() {
+    /// Begins anew with the buckets of the first page, emptied; returns that page, and how many others are not
+    /// the index's any more. Overflow buckets are forgotten.
+    ///
+    /// A reader in another page notices by the extent, and one in the first by the stamps. A panic may have left
+    /// some of these odd; they are even afterwards.
+    pub fn set_aside(&mut self, arena: &Arena, geometry: &Geometry) -> (usize, usize) {
+        let shift = geometry.buckets_per_page_shift();
+        let pages = self.buckets().div_ceil(1 << shift);
+        for bucket_no in 0..1 << shift {
             let primary = self.bucket(arena, geometry, bucket_no);
-            stamp::open::<_, StdFences>(arena.word(primary.0));
-            let mut walk = primary.overflow(arena, geometry);
-            while let Some(bucket) = walk {
-                walk = bucket.overflow(arena, geometry);
-                unneeded(bucket);
-            }
+            stamp::open_again::<_, StdFences>(arena.word(primary.0));
             primary.clear_slots(arena);
             stamp::close(arena.word(primary.0));
         }
         self.items = 0;
-        let shift = geometry.buckets_per_page_shift();
-        let pages = self.buckets() >> shift;
-        let partial = usize::from(self.buckets() & ((1 << shift) - 1) != 0);
         self.set_extent(arena, 1 << shift);
-        for entry in 1..pages + partial {
-            page(self.directory_get(arena, entry));
-        }
+        (self.directory_get(arena, 0), pages - 1)
     }
 
     /// Calls `each` with every slot.

@@ -49,6 +49,8 @@ pub(crate) mod flag {
     pub const CHAINED: u8 = 1 << 6;
     /// In the main list rather than in probation. Not a field.
     pub const MAIN: u8 = 1 << 7;
+    /// The same bit of a continuation: its item is being filled or streamed out.
+    pub const HELD: u8 = MAIN;
 }
 
 /// What else stands in the field `EXTRA`.
@@ -156,6 +158,15 @@ impl Header {
     #[inline(always)]
     pub fn has(self, flag: u8) -> bool {
         self.bits & flag != 0
+    }
+
+    /// Whether a flush leaves the chunk to who is at work on it. An item that is pinned is a reserved one by then.
+    pub fn is_held(self) -> bool {
+        match self.kind() {
+            Kind::Reserved => true,
+            Kind::Continuation => self.has(flag::HELD),
+            Kind::Free | Kind::Linked => false,
+        }
     }
 
     /// Whether there is any field between header and key.

@@ -398,11 +398,11 @@ fn words_of(region: &Region, word: usize, header: Header) -> &[AtomicU64] {
         .expect("an item lies in its chunk")
 }
 
-/// A continuation's header.
+/// The header of a continuation, which is held until its item is linked.
 pub(crate) fn continuation(value_len: usize) -> Header {
     debug_assert_eq!(
-        Header::new(Kind::Continuation, 0, 0, 0).value_at(),
+        Header::new(Kind::Continuation, flag::HELD, 0, 0).value_at(),
         HEADER_BYTES
     );
-    Header::new(Kind::Continuation, 0, 0, value_len)
+    Header::new(Kind::Continuation, flag::HELD, 0, value_len)
 }

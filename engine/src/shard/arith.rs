@@ -121,7 +121,7 @@ impl ShardState {
         region: &Region,
         key: Key<'_>,
         change: &Change,
-        bag: &mut PageBag,
+        bag: &mut PageBag<'_>,
         now: Tick,
     ) -> Result<Counted, Shortage> {
         let place = self.find(region, key);

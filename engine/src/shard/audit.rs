@@ -81,6 +81,7 @@ impl ShardState {
 
         // The pages: each chunk is free, reserved, linked, or a piece of an item.
         let table = region.pages();
+        let mut stale = 0;
         let mut pages = BTreeMap::<u8, usize>::new();
         let mut free_chunks = BTreeMap::<u8, usize>::new();
         let mut linked = 0;
@@ -90,6 +91,11 @@ impl ShardState {
         for page_no in 0..geometry.page_count {
             let (class, owner) = table.owner(page_no);
             if usize::from(owner) != shard || class > CLASS_INDEX {
+                continue;
+            }
+            if self.slab.is_stale(region, page_no) {
+                stale += 1;
+                self.audit_stale(region, page_no, audit, &mut pieces, &mut reached)?;
                 continue;
             }
             *pages.entry(class).or_default() += 1;
@@ -128,6 +134,7 @@ impl ShardState {
                 meta.live > 0,
                 "page {page_no} is empty and not in the pool: {meta:?}"
             );
+            let mut held = 0;
             for chunk_no in 0..meta.carved {
                 let word =
                     geometry.page_word(page_no) + usize::from(chunk_no) * chunk_bytes / WORD_BYTES;
@@ -140,6 +147,13 @@ impl ShardState {
                 );
                 if kind != Kind::Free {
                     audit.used_bytes += view.header.value_at() + usize::from(view.header.value_len);
+                }
+                held += u16::from(view.header.is_held() || self.pins.is_pinned(chunk));
+                if kind == Kind::Reserved && self.pins.is_pinned(chunk) {
+                    ensure!(
+                        self.pins.orphans().any(|orphan| orphan == chunk),
+                        "page {page_no} chunk {chunk_no}: reserved, and pinned"
+                    );
                 }
                 match kind {
                     Kind::Free => audit.free_chunks += 1,
@@ -173,7 +187,17 @@ impl ShardState {
                     );
                 }
             }
+            ensure!(
+                held == meta.held,
+                "page {page_no}: {held} chunks are held, {meta:?}"
+            );
         }
+        ensure!(
+            stale == self.slab.stale(),
+            "shard {shard}: {stale} stale pages, not {}",
+            self.slab.stale()
+        );
+        audit.flushed_pages += stale;
         ensure!(
             linked == listed.len(),
             "shard {shard}: {linked} linked, {} listed",
@@ -225,6 +249,44 @@ impl ShardState {
         audit.items += linked;
         audit.pieces += pieces.len();
         audit.orphans += self.pins.orphans().count();
+        Ok(())
+    }
+
+    /// A page that a flush left: only what is held counts.
+    fn audit_stale(
+        &mut self,
+        region: &Region,
+        page_no: usize,
+        audit: &mut Audit,
+        pieces: &mut BTreeSet<u32>,
+        reached: &mut BTreeSet<u32>,
+    ) -> Result<(), String> {
+        let meta = region.pages().get(page_no);
+        if meta.class >= CLASS_SPECIAL {
+            ensure!(meta.held == 0, "page {page_no}: {meta:?}");
+            return Ok(());
+        }
+        let (chunk_bytes, _) = chunk_geometry(&region.geometry, meta.class);
+        let mut held = 0;
+        for chunk_no in 0..usize::from(meta.carved) {
+            let word = region.geometry.page_word(page_no) + chunk_no * chunk_bytes / WORD_BYTES;
+            let chunk = region.geometry.chunk_at(word);
+            let view = View::known(region, chunk);
+            if !view.header.is_held() {
+                continue;
+            }
+            held += 1;
+            if view.header.kind() == Kind::Reserved {
+                audit.reserved_chunks += 1;
+                self.reach(region, chunk, reached)?;
+            } else {
+                pieces.insert(chunk.granule());
+            }
+        }
+        ensure!(
+            held == meta.held,
+            "stale page {page_no}: {held} chunks are held, {meta:?}"
+        );
         Ok(())
     }
 

@@ -164,7 +164,10 @@ mod tests {
     }
 
     fn compact(cache: &Cache) -> bool {
-        cache.shard_of(0).state.lock().compact(cache.region())
+        cache
+            .shard_of(0)
+            .lock(cache.region())
+            .compact(cache.region())
     }
 
     fn moved(cache: &Cache) -> (u64, u64) {
@@ -208,7 +211,13 @@ mod tests {
         {
             assert!(cache.delete(cache.key(bytes).unwrap(), NOW));
         }
-        let free = |cache: &Cache| cache.shard_of(0).state.lock().slab.free_count(class);
+        let free = |cache: &Cache| {
+            cache
+                .shard_of(0)
+                .lock(cache.region())
+                .slab
+                .free_count(class)
+        };
         assert!(free(&cache) >= 10 * per_page);
         assert_eq!(cache.stats().pinned, 10);
         let before = moved(&cache);
@@ -278,8 +287,7 @@ mod tests {
         assert!((0..16).all(|shard_no| {
             !cache
                 .shard_of(shard_no)
-                .state
-                .lock()
+                .lock(cache.region())
                 .compact(cache.region())
         }));
         cache.audit().unwrap();

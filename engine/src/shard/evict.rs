@@ -1,9 +1,11 @@
 //! Making room: which item leaves.
 //!
-//! A chunk is looked for in this order: a free one, a page of the pool, a free one of a
+//! A chunk is looked for in this order: a free one, a page of the pool, a page that a flush left, a free one of a
 //! class that is a little larger, what has expired, a page of a class that has one's worth of free
 //! chunks; and only then is an item evicted: the shard's oldest, or the class's own oldest if it
 //! is nearly as old, because its chunk is the one that is needed.
+
+use std::sync::atomic::Ordering;
 
 use super::storage::{PageBag, class_of};
 use super::write::{Shortage, footprint, segment_of};
@@ -38,6 +40,11 @@ const EVICTIONS_A_NOTE: u64 = 16;
 /// about a quarter of a microsecond, and an insert waits for all of them; no trace comes near the number.
 const EXAMINED_MAX: usize = 1 << 10;
 
+/// Pages looked at for a stale one at once: a few microseconds.
+const STALE_LOOKS: usize = 1 << 10;
+/// Stale pages that go to the pool when another shard needs one: the next to need one finds it there.
+const STALE_PAGES: usize = 16;
+
 /// What an eviction left.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Room {
@@ -65,7 +72,7 @@ impl ShardState {
         &mut self,
         region: &Region,
         class: usize,
-        bag: &mut PageBag,
+        bag: &mut PageBag<'_>,
         now: Tick,
     ) -> Result<ChunkRef, Shortage> {
         let mut patience = EXAMINED_MAX;
@@ -73,9 +80,17 @@ impl ShardState {
             if let Some(chunk) = self.slab.take(region, class as u8) {
                 return Ok(chunk);
             }
-            if let Some(page_no) = bag.pop(region).or_else(|| region.pool.pop(region.pages())) {
+            if let Some(page_no) = bag.pop().or_else(|| region.pool.pop(region.pages())) {
                 self.slab.adopt(region, class as u8, page_no);
                 continue;
+            }
+            // What was flushed goes before anything that was not, here and in the other shards.
+            if self.slab.stale() > 0 {
+                self.slab.reclaim_stale(region, STALE_LOOKS, 1);
+                continue;
+            }
+            if region.stale.load(Ordering::Relaxed) > 0 {
+                return Err(Shortage(1));
             }
             // Rather than evict: a chunk somewhat too large that nobody uses. Without this, half
             // a page per shard and class would stand empty for good.
@@ -160,6 +175,12 @@ impl ShardState {
     pub(crate) fn release_any(&mut self, region: &Region, now: Tick) -> bool {
         let mut patience = EXAMINED_MAX;
         loop {
+            if self.slab.stale() > 0 {
+                if self.slab.reclaim_stale(region, STALE_LOOKS, STALE_PAGES) > 0 {
+                    return true;
+                }
+                continue;
+            }
             let pages = self.slab.item_pages();
             if self.compact(region) {
                 return true;
@@ -319,7 +340,7 @@ impl ShardState {
     }
 
     /// The index slot of a linked item.
-    pub(super) fn place_of(&self, region: &Region, chunk: ChunkRef) -> Place {
+    pub fn place_of(&self, region: &Region, chunk: ChunkRef) -> Place {
         let hash = View::known(region, chunk).hash();
         self.find_chunk(region, hash, chunk)
             .expect("a linked item is in the index")

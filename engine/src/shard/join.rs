@@ -59,7 +59,7 @@ impl ShardState {
         key: Key<'_>,
         place: Place,
         (part, side, wish): (Part<'_>, Side, CasWish),
-        bag: &mut PageBag,
+        bag: &mut PageBag<'_>,
         now: Tick,
     ) -> Result<Stored, Shortage> {
         let view = View::known(region, place.chunk);

@@ -1,14 +1,18 @@
-//! The night shift of a shard: what has expired is reclaimed, a flush empties it.
+//! The night shift of a shard: what has expired or was flushed is reclaimed.
 
 use super::ShardState;
 use super::storage::chunk_geometry;
 use super::write::due_second;
+use crate::chunk_ref::ChunkRef;
 use crate::geometry::WORD_BYTES;
 use crate::item::header::Kind;
 use crate::item::view::View;
 use crate::region::Region;
 use crate::slab::page::{CLASS_SPECIAL, NO_DEADLINE};
 use crate::tick::Tick;
+
+/// Pages looked at in one portion of the clearing up after a flush, of each shard: about 20 µs.
+const STALE_LOOKS: usize = 2048;
 
 impl ShardState {
     /// Whether anything here may have expired.
@@ -25,7 +29,10 @@ impl ShardState {
         let mut earliest = NO_DEADLINE;
         for page_no in 0..region.geometry.page_count {
             let (class, shard_no) = table.owner(page_no);
-            if class >= CLASS_SPECIAL || usize::from(shard_no) != self.shard_no {
+            if class >= CLASS_SPECIAL
+                || usize::from(shard_no) != self.shard_no
+                || self.slab.is_stale(region, page_no)
+            {
                 continue;
             }
             let mut due = table.deadline(page_no);
@@ -81,30 +88,49 @@ impl ShardState {
         reclaimed
     }
 
-    /// Unlinks every item. Pages go back to the pool as they empty.
+    /// Removes every item, at once however many there are: the index and the lists begin anew, and the pages are
+    /// stale from now on. They are taken back bit by bit, before anything is evicted.
+    ///
+    /// What is being filled goes on, and is stored after the flush. What is being streamed out goes on as well.
     pub fn flush(&mut self, region: &Region) {
-        for class in 0..self.classes.len() {
-            loop {
-                let tail = self.class(class).queues.iter().find_map(|q| q.list.tail());
-                let Some(chunk) = tail else { break };
-                let hash = View::known(region, chunk).hash();
-                let place = self
-                    .index
-                    .find(&region.arena, &region.geometry, hash, |other| {
-                        other == chunk
-                    })
-                    .expect("a linked item is in the index");
-                self.unlink(region, place);
-                self.counters.flushed += 1;
-            }
+        if self.index.items() > 0 {
+            self.counters.flushed += self.counters.items;
+            self.set_aside(region);
         }
-        let slab = std::cell::RefCell::new(&mut self.slab);
-        self.index.reset(
-            &region.arena,
-            &region.geometry,
-            |bucket| slab.borrow_mut().give_overflow(region, bucket),
-            |page_no| region.pool.push(region.pages(), page_no),
-        );
+    }
+
+    /// Makes a shard whole again in which a panic may have come between any two steps: it is empty.
+    #[cold]
+    pub fn heal(&mut self, region: &Region) {
+        self.set_aside(region);
+        self.slab.recount_stale(region);
+    }
+
+    fn set_aside(&mut self, region: &Region) {
+        self.pins.orphan_all(|chunk| {
+            if let Some(mut view) = View::new(region, chunk) {
+                view.set_header(view.header.with_kind(Kind::Reserved));
+            }
+        });
+        for class in &mut self.classes {
+            class.queues = Default::default();
+        }
+        self.held = Default::default();
+        self.oldest = Default::default();
+        self.protected = ChunkRef::NONE;
+        self.deadline_min = NO_DEADLINE;
+        self.ghost_bytes = 0;
+        self.counters.items = 0;
+        self.counters.item_bytes = 0;
+        let (kept, others) = self.index.set_aside(&region.arena, &region.geometry);
+        self.slab.set_aside(region, kept, others);
+        self.publish_age(region);
+    }
+
+    /// Takes back pages that a flush left, at most a bounded number. Whether there are more.
+    pub fn reclaim_flushed(&mut self, region: &Region) -> bool {
+        self.slab.reclaim_stale(region, STALE_LOOKS, usize::MAX);
+        self.slab.stale() > 0
     }
 
     /// Merges index buckets that the items no longer need, at most `steps`.

@@ -69,6 +69,15 @@ impl Pins {
         }
     }
 
+    /// Marks all pinned items as unlinked; calls `each` with those that were not before.
+    pub fn orphan_all(&mut self, mut each: impl FnMut(ChunkRef)) {
+        for pin in &mut self.pins {
+            if pin.count > 0 && !std::mem::replace(&mut pin.orphan, true) {
+                each(pin.chunk);
+            }
+        }
+    }
+
     /// `Some(orphan)` when the last one has let go.
     pub fn unpin(&mut self, chunk: ChunkRef) -> Option<bool> {
         let pin = self.find(chunk).expect("unpinned once for each pin");

@@ -9,7 +9,6 @@
 
 use super::{Shard, ShardState};
 use crate::cache::{Copied, ItemMeta, Lookup};
-use crate::chunk_ref::ChunkRef;
 use crate::hash::{Key, KeyHash};
 use crate::index::Place;
 use crate::index::bucket::Slot;
@@ -155,13 +154,13 @@ impl Shard {
         out: &mut [u8],
         head: Head<'_>,
     ) -> Lookup {
-        let state = self.state.lock();
+        let mut state = self.lock(region);
         let Some(place) = state.find_live(region, key, now) else {
             return Lookup::Miss;
         };
         let view = View::known(region, place.chunk);
         let meta = view.meta();
-        match value_room(&meta, out, head) {
+        match state.call(|_| value_room(&meta, out, head)) {
             Some((_, room)) => {
                 assert!(
                     view.copy_value(room),
@@ -185,14 +184,14 @@ impl Shard {
                 Look::Hit { found, .. } => return Some(found),
             }
         }
-        let state = self.state.lock();
+        let state = self.lock(region);
         let place = state.find_live(region, key, now)?;
         Some(View::known(region, place.chunk).meta())
     }
 
     #[cold]
     fn mark(&self, region: &Region, key: &[u8], hash: KeyHash, now: Tick) {
-        if let Some(state) = self.state.try_lock()
+        if let Some(state) = self.try_lock(region)
             && let Some(place) = state.find(region, Key::known(key, hash))
         {
             state.mark_place(region, place);
@@ -283,16 +282,6 @@ impl ShardState {
             .filter(|place| !View::known(region, place.chunk).is_expired(now))
     }
 
-    /// Where a linked chunk stands in the index.
-    pub fn linked_place(&self, region: &Region, chunk: ChunkRef) -> Place {
-        let hash = View::known(region, chunk).hash();
-        self.index
-            .find(&region.arena, &region.geometry, hash, |other| {
-                other == chunk
-            })
-            .expect("a linked item is in the index")
-    }
-
     /// A hit, noted.
     pub fn mark_place(&self, region: &Region, place: Place) {
         if place.marks < MARKS_MAX {
@@ -337,7 +326,7 @@ mod tests {
             }
         }
         let locks: Vec<_> = (0..16)
-            .map(|shard_no| cache.shard_of(shard_no).state.lock())
+            .map(|shard_no| cache.shard_of(shard_no).lock(cache.region()))
             .collect();
         for bytes in &keys {
             let key = cache.key(bytes).unwrap();

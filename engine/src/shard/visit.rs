@@ -93,7 +93,7 @@ impl ShardState {
         region: &Region,
         key: Key<'_>,
         visit: &Visit,
-        bag: &mut PageBag,
+        bag: &mut PageBag<'_>,
         now: Tick,
     ) -> Result<Option<(Place, Visited)>, Shortage> {
         let mut created = false;
@@ -192,7 +192,7 @@ impl ShardState {
         attributes: Attributes,
         marks: bool,
         cas: bool,
-        bag: &mut PageBag,
+        bag: &mut PageBag<'_>,
         now: Tick,
     ) -> Result<Place, Shortage> {
         let has = View::known(region, place.chunk).header.flags();
@@ -217,7 +217,7 @@ impl ShardState {
         region: &Region,
         key: Key<'_>,
         discard: &Discard,
-        bag: &mut PageBag,
+        bag: &mut PageBag<'_>,
         now: Tick,
     ) -> Result<Outcome, Shortage> {
         let Some(mut place) = self.find_live(region, key, now) else {

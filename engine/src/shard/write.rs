@@ -81,14 +81,14 @@ impl ShardState {
         blueprint: Blueprint<'_>,
         layout: Layout,
         value_len: usize,
-        bag: &mut PageBag,
+        bag: &mut PageBag<'_>,
         now: Tick,
     ) -> Result<ChunkRef, Shortage> {
         // Whole pages come from the pool and from all shards, or a large value would
         // empty one shard while the others are full.
         while bag.count() < layout.pages {
             match region.pool.pop(region.pages()) {
-                Some(page_no) => bag.push(region, page_no),
+                Some(page_no) => bag.push(page_no),
                 None => return Err(Shortage(layout.pages - bag.count())),
             }
         }
@@ -144,12 +144,12 @@ impl ShardState {
         &mut self,
         region: &Region,
         last: ChunkRef,
-        bag: &mut PageBag,
+        bag: &mut PageBag<'_>,
         now: Tick,
     ) -> Result<ChunkRef, Shortage> {
         if bag.count() == 0 {
             match region.pool.pop(region.pages()) {
-                Some(page_no) => bag.push(region, page_no),
+                Some(page_no) => bag.push(page_no),
                 None => return Err(Shortage(1)),
             }
         }
@@ -277,7 +277,7 @@ impl ShardState {
         place: Option<Place>,
         mut blueprint: Blueprint<'_>,
         value: &[u8],
-        bag: &mut PageBag,
+        bag: &mut PageBag<'_>,
         now: Tick,
     ) -> Result<u64, Shortage> {
         if let Some(place) = place {
@@ -528,7 +528,7 @@ impl ShardState {
         key: Key<'_>,
         flags: u8,
         attributes: Attributes,
-        bag: &mut PageBag,
+        bag: &mut PageBag<'_>,
         now: Tick,
     ) -> Result<bool, Shortage> {
         let Some(place) = self.find_live(region, key, now) else {
@@ -586,7 +586,7 @@ impl ShardState {
         region: &Region,
         last: ChunkRef,
         small: Small,
-        bag: &mut PageBag,
+        bag: &mut PageBag<'_>,
         now: Tick,
     ) {
         let source = View::known(region, last);

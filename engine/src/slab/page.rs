@@ -3,13 +3,15 @@
 //! ```text
 //! word 0 ┌ class 8 ┬ shard 8 ┬ live 16 ┬ held 16 ┬ carved 16 ┐
 //! word 1 ├ free head 16 ─────┬ next 24 ┴─────────┬ prev 24 ──┤
-//! word 2 └ earliest deadline, seconds 32 ────────┴ unused 32 ┘
+//! word 2 └ earliest deadline, seconds 32 ── generation 32 ───┘
 //! ```
 //!
 //! `live` counts chunks that are not free, `held` those among them that must not move
 //! (reserved or pinned), `carved` those that have ever been handed out since the class
 //! took the page. Numbers of pages and chunks are stored plus one; 0 is none. The class
 //! is stored inverted, so that zeroed memory is a free page.
+//!
+//! The *generation* is that of the shard when it took the page: after a flush it is another (`shard::storage`).
 //!
 //! Guarded by the owner's shard lock (by the pool's lock while the page is free). The
 //! sweep reads word 0 and word 2 without a lock, as a hint, and looks again under it.
@@ -125,6 +127,20 @@ impl<'a> PageTable<'a> {
 
     #[inline(always)]
     pub fn set_deadline(self, page_no: usize, secs: u32) {
-        self.arena.store(self.word(page_no) + 2, u64::from(secs));
+        let at = self.word(page_no) + 2;
+        let kept = self.arena.load(at) & !0xFFFF_FFFF;
+        self.arena.store(at, kept | u64::from(secs));
+    }
+
+    /// The owner's generation when it took the page.
+    #[inline(always)]
+    pub fn generation(self, page_no: usize) -> u32 {
+        (self.arena.load(self.word(page_no) + 2) >> 32) as u32
+    }
+
+    pub fn set_generation(self, page_no: usize, generation: u32) {
+        let at = self.word(page_no) + 2;
+        let kept = self.arena.load(at) & 0xFFFF_FFFF;
+        self.arena.store(at, kept | u64::from(generation) << 32);
     }
 }
