@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::arena::Arena;
 use crate::error::{KeyError, OpenError, StoreError};
@@ -197,6 +197,9 @@ pub struct Cache {
     shards: Box<[Shard]>,
     /// Pages are retired and restored by one thread at a time.
     resizing: Mutex<()>,
+    /// Shared by those who store a large value, which they hold memory for meanwhile; taken alone by one for whom
+    /// that left no space. Taken before any shard's lock.
+    large: RwLock<()>,
 }
 
 /// Heap bytes of everything that is not in the arena.
@@ -223,6 +226,7 @@ impl Cache {
             &options.backing,
             options.prefault,
             options.huge_pages,
+            options.os_page_bytes,
         )?;
         arena.clear_words(0, geometry.directory_word);
         Superblock::new(&geometry, options.hash_seed, options.item_bytes_max).write(&arena);
@@ -243,6 +247,7 @@ impl Cache {
             region,
             shards,
             resizing: Mutex::new(()),
+            large: RwLock::new(()),
         })
     }
 
@@ -481,21 +486,38 @@ impl Cache {
         }
         let region = &self.region;
         if value.len() >= region.geometry.page_bytes {
-            // Long enough that the lock should not be held while it is copied. Nothing is
-            // evicted for a store that will not be carried out.
-            let state = self.shard(key.hash()).lock(&self.region);
-            let outcome = state.check(region, state.find(region, key), condition, now);
-            drop(state);
-            if outcome != Outcome::Stored {
-                return Ok(Stored::not(outcome));
-            }
-            let mut reservation = self.reserve_as(key, value.len(), attributes, wish, now)?;
-            reservation.write(value, now)?;
-            return reservation.commit_as(condition, now);
+            // Long enough that the lock should not be held while it is copied.
+            return self.with_room(true, || {
+                // Nothing is evicted for a store that will not be carried out.
+                let state = self.shard(key.hash()).lock(region);
+                let outcome = state.check(region, state.find(region, key), condition, now);
+                drop(state);
+                if outcome != Outcome::Stored {
+                    return Ok(Stored::not(outcome));
+                }
+                let mut reservation = self.try_reserve(key, value.len(), attributes, wish, now)?;
+                reservation.write(value, now)?;
+                reservation.commit_as(condition, now)
+            });
         }
-        let mut bag = PageBag::new(&self.region);
+        self.with_room(false, || {
+            self.store_small(key, value, attributes, condition, wish, now)
+        })
+    }
 
-        self.with_pages(&mut bag, now, |bag| {
+    /// A store whose value is copied under the lock.
+    fn store_small(
+        &self,
+        key: Key<'_>,
+        value: &[u8],
+        attributes: Attributes,
+        condition: Condition,
+        wish: CasWish,
+        now: Tick,
+    ) -> Result<Stored, StoreError> {
+        let region = &self.region;
+        let mut bag = PageBag::new(region);
+        self.with_pages(key, &mut bag, now, |bag| {
             let mut state = self.shard(key.hash()).lock(&self.region);
             let place = state.find(region, key);
             let outcome = state.check(region, place, condition, now);
@@ -550,10 +572,44 @@ impl Cache {
         if value_len > self.plan.item_bytes_max() {
             return Err(StoreError::TooLarge);
         }
+        self.with_room(false, || {
+            self.try_reserve(key, value_len, attributes, cas, now)
+        })
+    }
+
+    fn try_reserve<'c>(
+        &'c self,
+        key: Key<'_>,
+        value_len: usize,
+        attributes: Attributes,
+        cas: CasWish,
+        now: Tick,
+    ) -> Result<Reservation<'c>, StoreError> {
         let blueprint = Blueprint::new(key, attributes).with_cas(cas);
         let layout = Layout::of(&self.region.geometry.classes, blueprint.lead(), value_len);
         let head = self.reserve_layout(blueprint, layout, value_len, now)?;
         Ok(Reservation::new(self, key, head, Some(value_len), cas))
+    }
+
+    /// Runs `attempt`, and again if there was no space for it because others were about to store large values: when
+    /// those are done what they hold can be evicted, and the attempt has the cache to itself. It fails then only if
+    /// memory is held for longer than a call, by reservations and pins.
+    ///
+    /// `holds`: the attempt is itself one that holds memory for as long as it runs.
+    fn with_room<T>(
+        &self,
+        holds: bool,
+        mut attempt: impl FnMut() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let first = {
+            let _others_wait = holds.then(|| self.large.read());
+            attempt()
+        };
+        if !matches!(first, Err(StoreError::NoSpace)) {
+            return first;
+        }
+        let _alone = self.large.write();
+        attempt()
     }
 
     /// Sets memory aside for a value whose length is not known yet: it grows by a page as
@@ -584,34 +640,65 @@ impl Cache {
         value_len: usize,
         now: Tick,
     ) -> Result<crate::chunk_ref::ChunkRef, StoreError> {
-        let mut bag = PageBag::new(&self.region);
+        let reserve = || {
+            let mut bag = PageBag::new(&self.region);
+            self.with_pages(blueprint.key, &mut bag, now, |bag| {
+                self.shard(blueprint.key.hash()).lock(&self.region).reserve(
+                    &self.region,
+                    blueprint,
+                    layout,
+                    value_len,
+                    bag,
+                    now,
+                )
+            })
+        };
+        // What it is to replace stays meanwhile: others may depend on it, and so may the store itself.
+        let guard = self.guard(blueprint.key, now);
+        let reserved = reserve();
+        self.unguard(blueprint.key, guard);
+        match reserved {
+            // Better without it than not at all.
+            Err(StoreError::NoSpace) if guard.is_some() => reserve(),
+            reserved => reserved,
+        }
+    }
 
-        self.with_pages(&mut bag, now, |bag| {
-            self.shard(blueprint.key.hash()).lock(&self.region).reserve(
-                &self.region,
-                blueprint,
-                layout,
-                value_len,
-                bag,
-                now,
-            )
-        })
+    /// Keeps the key's item from being evicted, if there is one.
+    fn guard(&self, key: Key<'_>, now: Tick) -> Option<usize> {
+        let mut state = self.shard(key.hash()).lock(&self.region);
+        let place = state.find_live(&self.region, key, now)?;
+        state.guards.begin(place.chunk)
+    }
+
+    fn unguard(&self, key: Key<'_>, guard: Option<usize>) {
+        if let Some(no) = guard {
+            self.shard(key.hash()).lock(&self.region).guards.end(no);
+        }
     }
 
     /// Runs `attempt` until it has the pages that it needs; each shortage is made good by
-    /// all shards together, without holding any lock in between.
-    pub(crate) fn with_pages<T>(
-        &self,
-        bag: &mut PageBag<'_>,
+    /// all shards together, without holding any lock in between. The item that the key has is the last to go for it: the
+    /// attempt may be to change it.
+    pub(crate) fn with_pages<'r, T>(
+        &'r self,
+        key: Key<'_>,
+        bag: &mut PageBag<'r>,
         now: Tick,
-        mut attempt: impl FnMut(&mut PageBag<'_>) -> Result<T, Shortage>,
+        mut attempt: impl FnMut(&mut PageBag<'r>) -> Result<T, Shortage>,
     ) -> Result<T, StoreError> {
         loop {
             match attempt(bag) {
                 Ok(done) => return Ok(done),
                 Err(Shortage(pages)) => {
                     let want = bag.count() + pages;
-                    if !self.gather(bag, want, now) {
+                    let guard = self.guard(key, now);
+                    let mut enough = self.gather(bag, want, now);
+                    self.unguard(key, guard);
+                    if !enough && guard.is_some() {
+                        enough = self.gather(bag, want, now);
+                    }
+                    if !enough {
                         return Err(StoreError::NoSpace);
                     }
                 }
@@ -682,7 +769,7 @@ impl Cache {
     ) -> Result<bool, StoreError> {
         let mut bag = PageBag::new(&self.region);
 
-        self.with_pages(&mut bag, now, |bag| {
+        self.with_pages(key, &mut bag, now, |bag| {
             let mut state = self.shard(key.hash()).lock(&self.region);
             let Some(place) = state.find_live(&self.region, key, now) else {
                 return Ok(false);
@@ -712,7 +799,7 @@ impl Cache {
         let region = &self.region;
         let mut bag = PageBag::new(&self.region);
 
-        self.with_pages(&mut bag, now, |bag| {
+        self.with_pages(key, &mut bag, now, |bag| {
             let mut state = self.shard(key.hash()).lock(&self.region);
             state.count(region, key, change, bag, now)
         })
@@ -744,7 +831,7 @@ impl Cache {
         let region = &self.region;
         let item_bytes_max = self.plan.item_bytes_max();
         let mut bag = PageBag::new(&self.region);
-        let joined = self.with_pages(&mut bag, now, |bag| {
+        let joined = self.with_pages(key, &mut bag, now, |bag| {
             let mut state = self.shard(key.hash()).lock(&self.region);
             let Some(place) = state.find_live(region, key, now) else {
                 return Ok(Ok(Stored::not(Outcome::NotStored)));
@@ -783,10 +870,11 @@ impl Cache {
         let region = &self.region;
         let shard = self.shard(key.hash());
         let mut bag = PageBag::new(&self.region);
-        let seen = self.with_pages(&mut bag, now, |bag| {
+        let seen = self.with_pages(key, &mut bag, now, |bag| {
             let mut state = shard.lock(&self.region);
             // Whether there is room for it is known before anything is done.
             let mut pins = false;
+            let mut pinned = None;
             if let Some(place) = state.find_live(region, key, now) {
                 let view = View::known(region, place.chunk);
                 let value_len = match visit.want {
@@ -798,9 +886,25 @@ impl Cache {
                         return Ok(Ok(Seen::TooSmall));
                     }
                     pins = true;
+                    if !state.pins.has_room() {
+                        // Another of those who stream this very item is no further one; the visit may make a copy of
+                        // it, but the value is the same.
+                        if !state.pins.is_pinned(place.chunk) {
+                            return Ok(Err(StoreError::NoSpace));
+                        }
+                        state.pin(region, place.chunk);
+                        pinned = Some(place.chunk);
+                    }
                 }
             }
-            let Some((place, visited)) = state.visit(region, key, visit, bag, now)? else {
+            let visited = state.visit(region, key, visit, bag, now);
+            let wants_pin = matches!(&visited, Ok(Some((_, visited))) if !visited.is_known);
+            if let Some(chunk) = pinned
+                && !wants_pin
+            {
+                state.unpin(region, chunk);
+            }
+            let Some((place, visited)) = visited? else {
                 return Ok(Ok(Seen::Missing));
             };
             let head_len =
@@ -809,10 +913,10 @@ impl Cache {
                 return Ok(Ok(Seen::Copied(head_len)));
             }
             if pins {
-                if !state.pin(region, place.chunk) {
-                    return Ok(Err(StoreError::NoSpace));
-                }
-                let pinned = Pinned::new(region, shard, place.chunk);
+                let chunk = pinned.unwrap_or(place.chunk);
+                let has_room = pinned.is_some() || state.pin(region, chunk);
+                assert!(has_room, "there was room before the visit");
+                let pinned = Pinned::new(region, shard, chunk);
                 return Ok(Ok(Seen::Pinned(pinned, head_len)));
             }
             let len = head_len + visited.meta.value_len;
@@ -844,7 +948,7 @@ impl Cache {
     ) -> Result<Outcome, StoreError> {
         let mut bag = PageBag::new(&self.region);
 
-        self.with_pages(&mut bag, now, |bag| {
+        self.with_pages(key, &mut bag, now, |bag| {
             let mut state = self.shard(key.hash()).lock(&self.region);
             state.discard(&self.region, key, discard, bag, now)
         })

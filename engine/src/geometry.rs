@@ -53,17 +53,27 @@ const GIB: usize = 1 << 30;
 /// cost 1.6 MB at 4 KiB, and would cost 400 MB at memcached's 1 MiB. Larger ones as soon as
 /// they are affordable: their divisors are closer together, which is what decides how well a
 /// size class fits above 250 bytes.
-pub(crate) const fn page_bytes_for(budget_bytes: usize) -> usize {
-    if budget_bytes <= 24 * MIB {
+///
+/// And never smaller than the OS's, which are 16 or 64 KiB on some machines: a part of one cannot be given back.
+pub(crate) const fn page_bytes_for(budget_bytes: usize, os_page_bytes: usize) -> usize {
+    let page_bytes = if budget_bytes <= 24 * MIB {
         4 * KIB
     } else if budget_bytes <= 256 * MIB {
         8 * KIB
     } else if budget_bytes <= 2 * GIB {
         16 * KIB
     } else {
-        64 * KIB
+        PAGE_BYTES_MAX
+    };
+    if page_bytes < os_page_bytes && os_page_bytes <= PAGE_BYTES_MAX {
+        os_page_bytes
+    } else {
+        page_bytes
     }
 }
+
+/// The length of a value's part in a page is a number of 16 bits.
+const PAGE_BYTES_MAX: usize = 64 * KIB;
 
 /// A `ChunkRef` counts granules. They are words up to 8 GiB, and double from there.
 pub(crate) const fn granule_shift_for(budget_bytes: usize) -> u32 {
@@ -100,8 +110,8 @@ pub(crate) struct Geometry {
 
 impl Geometry {
     /// Lays out `page_count` pages; the caller has checked that they fit its budget.
-    pub fn new(budget_bytes: usize, page_count: usize) -> Self {
-        let page_bytes = page_bytes_for(budget_bytes);
+    pub fn new(budget_bytes: usize, page_count: usize, os_page_bytes: usize) -> Self {
+        let page_bytes = page_bytes_for(budget_bytes, os_page_bytes);
         let granule_shift = granule_shift_for(budget_bytes);
         let headers_word = SUPERBLOCK_BYTES / WORD_BYTES;
         let page_table_word = headers_word + SHARD_COUNT * SHARD_HEADER_WORDS;

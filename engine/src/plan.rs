@@ -4,6 +4,7 @@
 //! to the budget exactly. `Cache::open` then reserves what the plan says, and nothing
 //! after that asks the global allocator for anything.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::PathBuf;
 
 use crate::cache::control_bytes;
@@ -43,8 +44,12 @@ pub struct Options {
     pub huge_pages: bool,
     /// Which items leave when room is needed.
     pub eviction: Eviction,
-    /// Seeds the hash. Give each process its own, so that nobody can choose colliding keys.
+    /// Seeds the hash. A random one by default, so that nobody can choose colliding keys; a fixed one makes a test
+    /// play the same each time.
     pub hash_seed: u64,
+    /// Bytes of an OS page: the engine's pages are at least as large, so that one can be given back without its
+    /// neighbours. The system's by default.
+    pub os_page_bytes: usize,
     /// CAS numbers begin above this. Give each process a higher one, so that a number from
     /// before a restart fits no item that came after it.
     pub cas_first: u64,
@@ -64,7 +69,9 @@ impl Default for Options {
             prefault: false,
             huge_pages: false,
             eviction: Eviction::default(),
-            hash_seed: 0,
+            // The standard library asks the system for its own maps, and this is what it offers.
+            hash_seed: RandomState::new().build_hasher().finish(),
+            os_page_bytes: rustix::param::page_size(),
             cas_first: 0,
         }
     }
@@ -108,14 +115,14 @@ impl Plan {
                 budget_bytes_max: BUDGET_BYTES_MAX,
             });
         }
-        match fit(options.budget_bytes, item_bytes_max) {
+        match fit(options.budget_bytes, item_bytes_max, options.os_page_bytes) {
             Some(geometry) => Ok(Plan {
                 options: options.clone(),
                 geometry,
             }),
             None => Err(PlanError::BudgetTooSmall {
                 budget_bytes: options.budget_bytes,
-                budget_bytes_min: budget_bytes_min(item_bytes_max),
+                budget_bytes_min: budget_bytes_min(item_bytes_max, options.os_page_bytes),
             }),
         }
     }
@@ -225,8 +232,8 @@ pub(crate) fn page_count_min(page_bytes: usize, item_bytes_max: usize) -> usize 
 }
 
 /// The most pages for which everything fits the budget.
-fn fit(budget_bytes: usize, item_bytes_max: usize) -> Option<Geometry> {
-    let page_bytes = page_bytes_for(budget_bytes);
+fn fit(budget_bytes: usize, item_bytes_max: usize, os_page_bytes: usize) -> Option<Geometry> {
+    let page_bytes = page_bytes_for(budget_bytes, os_page_bytes);
     let fixed = SUPERBLOCK_BYTES + SHARD_COUNT * SHARD_HEADER_BYTES;
     let per_page = page_bytes + PAGE_META_WORDS * WORD_BYTES + DIRECTORY_ENTRY_BYTES;
     let mut page_count = budget_bytes.checked_sub(fixed)? / per_page;
@@ -236,7 +243,7 @@ fn fit(budget_bytes: usize, item_bytes_max: usize) -> Option<Geometry> {
             return None;
         }
         debug_assert!(directory_entries_for(page_count).is_multiple_of(2));
-        let geometry = Geometry::new(budget_bytes, page_count);
+        let geometry = Geometry::new(budget_bytes, page_count, os_page_bytes);
         let needed = geometry.arena_words * WORD_BYTES + control_bytes(&geometry);
         if needed <= budget_bytes {
             return Some(geometry);
@@ -246,11 +253,11 @@ fn fit(budget_bytes: usize, item_bytes_max: usize) -> Option<Geometry> {
 }
 
 /// The smallest budget that holds `item_bytes_max`, to the KiB.
-fn budget_bytes_min(item_bytes_max: usize) -> usize {
+fn budget_bytes_min(item_bytes_max: usize, os_page_bytes: usize) -> usize {
     let (mut low, mut high) = (0, BUDGET_BYTES_MAX >> 10);
     while low + 1 < high {
         let middle = low.midpoint(high);
-        if fit(middle << 10, item_bytes_max).is_some() {
+        if fit(middle << 10, item_bytes_max, os_page_bytes).is_some() {
             high = middle;
         } else {
             low = middle;

@@ -117,7 +117,10 @@ impl<'c> Reservation<'c> {
         let region = cache.region();
         let mut bag = PageBag::new(region);
 
-        cache.with_pages(&mut bag, now, |bag| {
+        let mut key = [0u8; 256];
+        let key_len = View::known(region, self.head).copy_key(&mut key);
+        let key = Key::known(&key[..key_len], self.hash);
+        cache.with_pages(key, &mut bag, now, |bag| {
             let mut state = cache.shard_of(self.hash.shard_no()).lock(region);
             state.grow(region, self.piece, bag, now)
         })
@@ -190,7 +193,7 @@ impl<'c> Reservation<'c> {
         Ok(joined)
     }
 
-    /// The whole value is there.
+    /// The whole value is there. May be called again.
     fn finish(&mut self, now: Tick) -> Result<(), StoreError> {
         match self.value_len {
             Some(value_len) if value_len != self.written => Err(StoreError::LengthMismatch),
@@ -198,6 +201,8 @@ impl<'c> Reservation<'c> {
             None => {
                 View::known(self.cache.region(), self.head).set_value_len(self.written);
                 self.trim(now);
+                // From now on it is one like any other: its first piece may have no field for the length.
+                self.value_len = Some(self.written);
                 Ok(())
             }
         }

@@ -80,7 +80,7 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         assert_eq!(&bytes[..8], b"FLAGSTON");
         assert_eq!(bytes.len(), geometry.arena_words * WORD_BYTES);
-        let arena = Arena::open(512, &Backing::Heap, false, false).unwrap();
+        let arena = Arena::open(512, &Backing::Heap, false, false, 4096).unwrap();
         arena.copy_in(0, &bytes[..4096]);
         assert_eq!(
             Superblock::read(&arena),

@@ -332,6 +332,7 @@ impl ServerPlan {
             eviction: config.eviction,
             hash_seed,
             cas_first: cas_first(),
+            ..Options::default()
         };
         let engine = Plan::new(&options).map_err(Short::Engine)?;
         let mut plan = ServerPlan {

@@ -30,6 +30,7 @@ pub(crate) struct Arena {
     words: NonNull<AtomicU64>,
     len: usize,
     owner: Owner,
+    os_page_bytes: usize,
 }
 
 // SAFETY: the words are atomics, which any thread may use through a shared reference;
@@ -45,6 +46,7 @@ impl Arena {
         backing: &Backing,
         prefault: bool,
         huge_pages: bool,
+        os_page_bytes: usize,
     ) -> Result<Self, OpenError> {
         let (words, owner) = match backing {
             Backing::Heap => {
@@ -61,7 +63,12 @@ impl Arena {
                 (map.start(), Owner::Map(map))
             }
         };
-        Ok(Arena { words, len, owner })
+        Ok(Arena {
+            words,
+            len,
+            owner,
+            os_page_bytes,
+        })
     }
 
     #[inline(always)]
@@ -164,12 +171,17 @@ impl Arena {
     }
 
     /// Gives the memory of `count` words back to the OS; they read as zero until they are
-    /// stored to again. Both ends are at OS page boundaries. Memory from the heap stays.
+    /// stored to again. Memory from the heap stays.
     ///
     /// # Errors
-    /// The OS's.
+    /// The OS's. Refused if an end is not at a boundary of the OS's pages: the kernel would round, and take the
+    /// neighbours' words too.
     pub fn discard(&self, at: usize, count: usize) -> std::io::Result<()> {
         debug_assert!(at + count <= self.len);
+        let os_page_words = self.os_page_bytes / WORD_BYTES;
+        if !at.is_multiple_of(os_page_words) || !count.is_multiple_of(os_page_words) {
+            return Err(std::io::ErrorKind::InvalidInput.into());
+        }
         match &self.owner {
             Owner::Heap(_) => Ok(()),
             Owner::Map(map) => map.discard(at * WORD_BYTES, count * WORD_BYTES),

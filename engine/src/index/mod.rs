@@ -404,10 +404,16 @@ impl Index {
         )
     }
 
-    /// How many overflow buckets [`Index::merge`] could need at most.
+    /// How many overflow buckets [`Index::merge`] will need: both chains' entries are one chain's then, and those
+    /// of the chain that goes are given back only afterwards.
     pub fn merge_spares(&self, arena: &Arena, geometry: &Geometry) -> usize {
-        let last = self.extent.buckets() - 1;
-        1 + chain_overflows(arena, geometry, self.bucket(arena, geometry, last))
+        let last_no = self.extent.buckets() - 1;
+        let level = 1u32 << (31 - last_no.leading_zeros());
+        let target = self.bucket(arena, geometry, last_no - level);
+        let source = self.bucket(arena, geometry, last_no);
+        let entries =
+            chain_entries(arena, geometry, target) + chain_entries(arena, geometry, source);
+        overflows_for(entries) - chain_overflows(arena, geometry, target)
     }
 
     /// Merges the last bucket into the one it was split from; returns its page if that is
@@ -538,6 +544,16 @@ fn chain_overflows(arena: &Arena, geometry: &Geometry, primary: Bucket) -> usize
         bucket.overflow(arena, geometry)
     })
     .count()
+}
+
+fn chain_entries(arena: &Arena, geometry: &Geometry, primary: Bucket) -> usize {
+    let (_, used) = chain_end(arena, geometry, primary);
+    chain_overflows(arena, geometry, primary) * (SLOTS - 1) + used
+}
+
+/// Overflow buckets of a chain of so many entries: all of its buckets but the last give a slot to the link.
+const fn overflows_for(entries: usize) -> usize {
+    entries.saturating_sub(2) / (SLOTS - 1)
 }
 
 /// Makes room behind the full bucket `last`: its last slot becomes the link, and that

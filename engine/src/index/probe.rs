@@ -14,8 +14,13 @@ use crate::geometry::{BUCKET_BYTES, BUCKET_WORDS, Geometry, WORD_BYTES};
 use crate::hash::KeyHash;
 use crate::stamp::{self, Noted, StdFences};
 
-/// More overflow buckets than a chain of any sane length; a cycle of torn links ends here.
+/// Overflow buckets that a reader follows: a cycle of torn links ends here. So does a very long chain, which is then
+/// looked at under the lock.
 const HOPS_MAX: usize = 64;
+
+/// A link that cannot be, or more of them than a reader follows: what the chain holds is not known.
+#[derive(Debug)]
+pub(crate) struct Lost;
 
 /// Where in the index a key has to be looked for, as it was a moment ago. One that is stale is
 /// safe to use: what is read there does not validate.
@@ -92,7 +97,7 @@ impl Chain {
         geometry: &Geometry,
         hash: KeyHash,
         mut is_it: impl FnMut(ChunkRef) -> bool,
-    ) -> Option<Slot> {
+    ) -> Result<Option<Slot>, Lost> {
         let (mut bucket, mut word_0) = (self.primary, self.word_0);
         for _ in 0..HOPS_MAX {
             let word_1 = arena.load(bucket.0 + 1);
@@ -104,20 +109,23 @@ impl Chain {
                 if let Some(slot) = Slot::of(half(slot))
                     && is_it(slot.chunk())
                 {
-                    return Some(slot);
+                    return Ok(Some(slot));
                 }
             }
             if !has_link(word_1) {
-                return None;
+                return Ok(None);
             }
-            let next = geometry.word_of(link_of(half(SLOTS - 1))?);
+            let Some(link) = link_of(half(SLOTS - 1)) else {
+                return Ok(None);
+            };
+            let next = geometry.word_of(link);
             if !geometry.in_pages(next * WORD_BYTES, BUCKET_BYTES) {
-                return None;
+                return Err(Lost);
             }
             bucket = Bucket(next);
             word_0 = arena.load(next);
         }
-        None
+        Err(Lost)
     }
 }
 

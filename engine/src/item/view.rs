@@ -188,6 +188,7 @@ impl<'a> View<'a> {
     }
 
     pub fn set_cas(&self, cas: u64) {
+        assert!(self.header.has(flag::CAS), "a field that is not there");
         self.set_long(flag::CAS, cas as u32, (cas >> 32) as u32);
     }
 
@@ -210,6 +211,7 @@ impl<'a> View<'a> {
                 .arena
                 .store(self.word, prev | u64::from(next.granule()));
         } else {
+            assert!(self.header.has(flag::CHAINED), "a field that is not there");
             let (value_len, _) = self.long(flag::CHAINED);
             self.set_long(flag::CHAINED, value_len, next.granule());
         }
@@ -238,7 +240,8 @@ impl<'a> View<'a> {
     }
 
     pub fn set_value_len(&self, value_len: usize) {
-        debug_assert!(self.header.has(flag::CHAINED));
+        // Elsewhere the key would be overwritten: one comparison, where chains are written only.
+        assert!(self.header.has(flag::CHAINED), "a field that is not there");
         let (_, next) = self.long(flag::CHAINED);
         self.set_long(flag::CHAINED, value_len as u32, next);
     }

@@ -135,7 +135,7 @@ impl ShardState {
             let meta = ItemMeta {
                 value_len: text.len,
                 deadline,
-                cas: Some(cas),
+                cas: (cas != 0).then_some(cas),
                 ..ItemMeta::default()
             };
             return Ok(Counted::Done {

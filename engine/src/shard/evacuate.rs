@@ -118,6 +118,7 @@ impl ShardState {
         if self.protected == from {
             self.protected = to;
         }
+        self.guards.follow(from, to);
     }
 
     /// A further piece moves: the item's stamp covers the change of its chain.
@@ -149,6 +150,7 @@ mod tests {
     fn open() -> Cache {
         let options = Options {
             budget_bytes: 8 << 20,
+            hash_seed: 0,
             ..Options::default()
         };
         Cache::open(Plan::new(&options).unwrap()).unwrap()

@@ -361,11 +361,14 @@ impl ShardState {
         let chunk = loop {
             let list = self.queue(class, segment).list;
             let chunk = list.tail().expect("the list has an age");
-            if chunk != self.protected && !self.pins.is_pinned(chunk) {
+            if chunk != self.protected
+                && !self.pins.is_pinned(chunk)
+                && !self.guards.is_guarded(chunk)
+            {
                 break chunk;
             }
             spared += 1;
-            if spared > list.len().min(self.pins.used() + 1) {
+            if spared > list.len().min(self.pins.used() + self.guards.used() + 1) {
                 return Examined::Held;
             }
             self.requeue(region, chunk, class, segment, segment);
@@ -496,7 +499,10 @@ impl ShardState {
         loop {
             for slot in 0..bucket.used(arena) {
                 let (chunk, marks) = bucket.slot(arena, slot);
-                if victim.is_none_or(|other| marks < other.marks) && chunk != self.protected {
+                if victim.is_none_or(|other| marks < other.marks)
+                    && chunk != self.protected
+                    && !self.guards.is_guarded(chunk)
+                {
                     victim = Some(Place {
                         primary,
                         bucket,

@@ -118,6 +118,7 @@ impl ShardState {
         self.held = Default::default();
         self.oldest = Default::default();
         self.protected = ChunkRef::NONE;
+        self.guards.forget();
         self.deadline_min = NO_DEADLINE;
         self.ghost_bytes = 0;
         self.counters.items = 0;

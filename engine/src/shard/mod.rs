@@ -38,7 +38,7 @@ use crate::lru::segments::Segment;
 use crate::rebalance::Ages;
 use crate::region::Region;
 use crate::stats::{ClassStats, Counters};
-use pins::Pins;
+use pins::{Guards, Pins};
 pub(crate) use storage::PageBag;
 use storage::Slab;
 
@@ -103,6 +103,7 @@ pub(crate) struct ShardState {
     pub slab: Slab,
     classes: Box<[Class]>,
     pub pins: Pins,
+    pub guards: Guards,
     /// An item that an operation under way still needs: it is not evicted meanwhile.
     protected: ChunkRef,
     /// No item of this shard expires before this second.
@@ -204,6 +205,7 @@ impl Shard {
             slab: Slab::new(geometry, shard_no),
             classes: vec![Class::default(); geometry.classes.count()].into(),
             pins: Pins::default(),
+            guards: Guards::default(),
             protected: ChunkRef::NONE,
             deadline_min: u32::MAX,
             cas_last: (cas_first & !(SHARD_COUNT as u64 - 1)) | shard_no as u64,

@@ -9,6 +9,80 @@ use crate::chunk_ref::ChunkRef;
 /// Pinned items a shard can have at once.
 pub(crate) const PINS_MAX: usize = 32;
 
+/// Items of a shard that are to be replaced by large ones for which room is being made.
+const GUARDS_MAX: usize = 4;
+
+/// An item that is not evicted while room is made for what replaces it: a store that depends on it would fail of its
+/// own doing. It may be moved, replaced and deleted like any other.
+#[derive(Clone, Copy, Default)]
+struct Guard {
+    chunk: ChunkRef,
+    is_used: bool,
+}
+
+/// The guards, and how many of them name an item.
+#[derive(Default)]
+pub(crate) struct Guards {
+    guards: [Guard; GUARDS_MAX],
+    named: u32,
+}
+
+impl Guards {
+    /// Guards the item; the number is for [`Guards::end`]. `None`: there are too many, and it is not guarded.
+    pub fn begin(&mut self, chunk: ChunkRef) -> Option<usize> {
+        let no = self.guards.iter().position(|guard| !guard.is_used)?;
+        self.guards[no] = Guard {
+            chunk,
+            is_used: true,
+        };
+        self.named += 1;
+        Some(no)
+    }
+
+    pub fn end(&mut self, no: usize) {
+        self.named -= u32::from(self.guards[no].chunk.is_some());
+        self.guards[no] = Guard::default();
+    }
+
+    pub fn used(&self) -> usize {
+        self.named as usize
+    }
+
+    #[inline(always)]
+    pub fn is_guarded(&self, chunk: ChunkRef) -> bool {
+        self.named > 0 && self.guards.iter().any(|guard| guard.chunk == chunk)
+    }
+
+    /// The item is at `to` now; it is gone if that is none.
+    #[inline(always)]
+    pub fn follow(&mut self, from: ChunkRef, to: ChunkRef) {
+        if self.named > 0 {
+            self.follow_some(from, to);
+        }
+    }
+
+    #[cold]
+    fn follow_some(&mut self, from: ChunkRef, to: ChunkRef) {
+        for guard in self.guards.iter_mut().filter(|guard| guard.chunk == from) {
+            guard.chunk = to;
+        }
+        self.count();
+    }
+
+    /// No item is there any more.
+    pub fn forget(&mut self) {
+        for guard in &mut self.guards {
+            guard.chunk = ChunkRef::NONE;
+        }
+        self.count();
+    }
+
+    fn count(&mut self) {
+        let named = self.guards.iter().filter(|guard| guard.chunk.is_some());
+        self.named = named.count() as u32;
+    }
+}
+
 #[derive(Clone, Copy, Default)]
 struct Pin {
     chunk: ChunkRef,
@@ -27,6 +101,11 @@ pub(crate) struct Pins {
 impl Pins {
     pub fn used(&self) -> usize {
         self.used
+    }
+
+    /// Whether one more item can be pinned.
+    pub fn has_room(&self) -> bool {
+        self.used < PINS_MAX
     }
 
     fn find(&mut self, chunk: ChunkRef) -> Option<&mut Pin> {

@@ -91,3 +91,108 @@ impl ShardState {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Attributes, Cache, Lookup, Options, Plan};
+
+    const NOW: Tick = Tick::from_secs(1);
+
+    fn open() -> Cache {
+        let options = Options {
+            budget_bytes: 8 << 20,
+            ..Options::default()
+        };
+        Cache::open(Plan::new(&options).unwrap()).unwrap()
+    }
+
+    /// Keys of shard 0 whose bucket has `bits` for its low `mask`.
+    fn keys(cache: &Cache, mask: u32, bits: u32) -> impl Iterator<Item = [u8; 8]> {
+        (0u64..).map(u64::to_le_bytes).filter(move |bytes| {
+            let hash = cache.key(bytes).unwrap().hash();
+            hash.shard_no() == 0 && hash.bucket_bits() & mask == bits
+        })
+    }
+
+    fn put(cache: &Cache, bytes: &[u8; 8]) {
+        let key = cache.key(bytes).unwrap();
+        cache
+            .put(key, b"value", Attributes::default(), NOW)
+            .unwrap();
+    }
+
+    fn is_there(cache: &Cache, bytes: &[u8; 8]) -> bool {
+        let found = cache.get(cache.key(bytes).unwrap(), NOW, &mut [0; 5]);
+        found != Lookup::Miss
+    }
+
+    /// Two chains of every length around the limits become one, with exactly as many overflow buckets in store as
+    /// were asked for.
+    #[test]
+    fn a_merge_asks_for_as_many_buckets_as_it_needs() {
+        for (lower, upper) in [
+            (12, 12),
+            (11, 12),
+            (12, 1),
+            (1, 12),
+            (12, 11),
+            (23, 12),
+            (12, 23),
+            (24, 24),
+        ] {
+            let cache = open();
+            let region = cache.region();
+            let first = cache.shard_of(0).lock(region).index.buckets() as u32;
+            // Chains 0 and 64 once there are 65 buckets, and others to make the index grow so far.
+            let mask = 2 * first - 1;
+            let mut kept: Vec<_> = keys(&cache, mask, 0).take(lower).collect();
+            kept.extend(keys(&cache, mask, first).take(upper));
+            let others: Vec<_> = keys(&cache, 7, 5)
+                .take(8 * first as usize + 8 - kept.len())
+                .collect();
+            kept.iter()
+                .chain(&others)
+                .for_each(|bytes| put(&cache, bytes));
+            assert!(cache.shard_of(0).lock(region).index.buckets() as u32 > first);
+            for bytes in &others {
+                assert!(cache.delete(cache.key(bytes).unwrap(), NOW));
+            }
+            let mut state = cache.shard_of(0).lock(region);
+            while state.index.buckets() as u32 > first {
+                let spares = state.index.merge_spares(&region.arena, &region.geometry);
+                let mut taken = Vec::new();
+                while state.slab.overflow_free() > spares {
+                    taken.push(state.slab.take_overflow(region).unwrap());
+                }
+                state.shrink_index(region, NOW);
+                for bucket in taken {
+                    state.slab.give_overflow(region, bucket);
+                }
+            }
+            drop(state);
+            assert!(kept.iter().all(|bytes| is_there(&cache, bytes)));
+            cache.audit().unwrap();
+        }
+    }
+
+    /// More than a reader without the lock follows.
+    #[test]
+    fn a_very_long_chain_has_no_false_misses() {
+        let cache = open();
+        let all: Vec<_> = keys(&cache, (1 << 12) - 1, 5).take(900).collect();
+        for bytes in &all {
+            put(&cache, bytes);
+        }
+        let misses = all.iter().filter(|bytes| !is_there(&cache, bytes)).count();
+        assert_eq!(misses, 0);
+        for bytes in &all {
+            let key = cache.key(bytes).unwrap();
+            assert!(cache.meta(key, NOW).is_some());
+            let spot = cache.prefetch(key);
+            let found = cache.get_at(key, spot, NOW, &mut [0; 5], |_, _| Some(0));
+            assert_eq!(found, crate::Copied::Bytes(5));
+        }
+        cache.audit().unwrap();
+    }
+}

@@ -12,7 +12,7 @@ use crate::cache::{Copied, ItemMeta, Lookup};
 use crate::hash::{Key, KeyHash};
 use crate::index::Place;
 use crate::index::bucket::Slot;
-use crate::index::probe::{Chain, First, Probe, Spot};
+use crate::index::probe::{Chain, First, Lost, Probe, Spot};
 use crate::item::header::extra;
 use crate::item::view::View;
 use crate::lru::segments::MARKS_MAX;
@@ -227,11 +227,14 @@ fn look<T>(
     };
     let found = match first {
         First::Candidate(slot) => match View::new(region, slot.chunk()) {
-            Some(view) if view.key_is(key.bytes()) => Some((view, slot)),
+            Some(view) if view.key_is(key.bytes()) => Ok(Some((view, slot))),
             _ => further(region, key, &probe),
         },
         First::Further => further(region, key, &probe),
-        First::None => None,
+        First::None => Ok(None),
+    };
+    let Ok(found) = found else {
+        return Look::Torn;
     };
     let look = match found {
         Some((view, slot)) if !view.is_expired(now) => match with(view) {
@@ -252,14 +255,23 @@ fn look<T>(
 
 /// The key's item in the whole chain: another item has its tag, or its bucket overflowed.
 #[inline(always)]
-fn further<'r>(region: &'r Region, key: Key<'_>, probe: &Probe) -> Option<(View<'r>, Slot)> {
+fn further<'r>(
+    region: &'r Region,
+    key: Key<'_>,
+    probe: &Probe,
+) -> Result<Option<(View<'r>, Slot)>, Lost> {
     let slot = find_further(region, key.bytes(), key.hash(), probe.chain())?;
-    Some((View::new(region, slot.chunk())?, slot))
+    Ok(slot.and_then(|slot| Some((View::new(region, slot.chunk())?, slot))))
 }
 
 /// The rare part of it. Apart, and without references to what the short way keeps in registers.
 #[inline(never)]
-fn find_further(region: &Region, key: &[u8], hash: KeyHash, chain: Chain) -> Option<Slot> {
+fn find_further(
+    region: &Region,
+    key: &[u8],
+    hash: KeyHash,
+    chain: Chain,
+) -> Result<Option<Slot>, Lost> {
     chain.find(&region.arena, &region.geometry, hash, |chunk| {
         View::new(region, chunk).is_some_and(|view| view.key_is(key))
     })

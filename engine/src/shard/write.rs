@@ -489,6 +489,7 @@ impl ShardState {
 
     /// The second half: nobody finds the item any more.
     pub(super) fn free_item(&mut self, region: &Region, head: ChunkRef) {
+        self.guards.follow(head, ChunkRef::NONE);
         if self.pins.orphan(head) {
             let mut view = View::known(region, head);
             view.set_header(view.header.with_kind(Kind::Reserved));
