@@ -184,6 +184,11 @@ impl<'h> House<'h> {
         &self.counters[worker_no]
     }
 
+    /// The counters of each worker.
+    pub fn all_counters(&self) -> impl Iterator<Item = &Counters> + Clone {
+        self.counters.iter()
+    }
+
     /// The durations of one worker.
     pub fn latencies(&self, worker_no: usize) -> &Latencies {
         &self.latencies[worker_no]

@@ -92,6 +92,14 @@ pub struct Counters {
     pub hangups: Counter,
     /// Connections closed because they held a buffer for too long.
     pub stalls: Counter,
+    /// Connections closed earlier than that, because others waited for what they held.
+    pub stalls_shed: Counter,
+    /// Connections closed because the kernel held too much for slow peers.
+    pub stalls_kernel: Counter,
+    /// Connections closed because nobody logged in on them in time.
+    pub login_timeouts: Counter,
+    /// Connections closed after a failed login, because too many from their address had failed.
+    pub login_cuts: Counter,
     /// Connections closed because serving them panicked.
     pub panics: Counter,
     /// Times a connection had to wait for a buffer or for a large transfer's turn.
@@ -99,6 +107,46 @@ pub struct Counters {
     /// When the worker last looked at its connections, in milliseconds of the house's clock:
     /// every second even if nothing happens.
     pub seen_alive: Counter,
+    /// The thread's number in the kernel.
+    pub thread_id: Counter,
+    /// The CPU time that the thread has used, in microseconds: set about once a second.
+    pub cpu_micros: Counter,
+    /// The worker's connections: likewise.
+    pub connections_now: Counter,
+    /// Its leased buffers, by kind, in the order of [`LEASE_KINDS`]: likewise.
+    pub leases_in_use: [Counter; LEASE_KINDS.len()],
+    /// How many wait for a buffer or a permit: likewise.
+    pub waiting: Counter,
+    /// For how long the first of them has waited, in milliseconds: likewise.
+    pub longest_wait_millis: Counter,
+}
+
+/// The kinds of leased buffers, as metrics call them.
+pub const LEASE_KINDS: [&str; 3] = ["small", "input", "output"];
+
+/// How one worker stands at the moment.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs)] // The fields of `Counters`, documented there.
+pub struct WorkerFigures {
+    pub cpu_micros: u64,
+    pub connections: u64,
+    pub leases_in_use: [u64; LEASE_KINDS.len()],
+    pub waiting: u64,
+    pub longest_wait_millis: u64,
+}
+
+impl WorkerFigures {
+    /// What stands in these counters.
+    #[must_use]
+    pub fn of(counters: &Counters) -> Self {
+        WorkerFigures {
+            cpu_micros: counters.cpu_micros.get(),
+            connections: counters.connections_now.get(),
+            leases_in_use: std::array::from_fn(|kind| counters.leases_in_use[kind].get()),
+            waiting: counters.waiting.get(),
+            longest_wait_millis: counters.longest_wait_millis.get(),
+        }
+    }
 }
 
 /// How many of each kind of command.
@@ -181,6 +229,10 @@ pub struct Totals {
     pub connections: u64,
     pub hangups: u64,
     pub stalls: u64,
+    pub stalls_shed: u64,
+    pub stalls_kernel: u64,
+    pub login_timeouts: u64,
+    pub login_cuts: u64,
     pub panics: u64,
     pub waits: u64,
 }
@@ -215,6 +267,10 @@ impl Totals {
         self.written_bytes += counters.written_bytes.get();
         self.connections += counters.connections.get();
         self.hangups += counters.hangups.get();
+        self.stalls_shed += counters.stalls_shed.get();
+        self.stalls_kernel += counters.stalls_kernel.get();
+        self.login_timeouts += counters.login_timeouts.get();
+        self.login_cuts += counters.login_cuts.get();
         self.stalls += counters.stalls.get();
         self.panics += counters.panics.get();
         self.waits += counters.waits.get();
@@ -252,9 +308,19 @@ impl Totals {
             connections: self.connections - before.connections,
             hangups: self.hangups - before.hangups,
             stalls: self.stalls - before.stalls,
+            stalls_shed: self.stalls_shed - before.stalls_shed,
+            stalls_kernel: self.stalls_kernel - before.stalls_kernel,
+            login_timeouts: self.login_timeouts - before.login_timeouts,
+            login_cuts: self.login_cuts - before.login_cuts,
             panics: self.panics - before.panics,
             waits: self.waits - before.waits,
         }
+    }
+
+    /// Connections closed because they held something for too long, for whatever reason.
+    #[must_use]
+    pub fn all_stalls(&self) -> u64 {
+        self.stalls + self.stalls_shed + self.stalls_kernel
     }
 
     /// Requests answered.

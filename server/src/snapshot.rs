@@ -16,7 +16,7 @@ use crate::allocations::{self, During};
 use crate::departures::Departures;
 use crate::house::{BoardFigures, Clock, House, Stage};
 use crate::latency::{Distribution, distributions};
-use crate::metrics::Totals;
+use crate::metrics::{Totals, WorkerFigures};
 use crate::tls::{Handshake, Keeper};
 
 /// What the classes hold is asked of the engine no more often than this.
@@ -42,6 +42,8 @@ pub struct Snapshot {
     /// The plan's lines.
     pub plan: Rc<[(String, u64)]>,
     pub workers: u64,
+    /// How each of them stands.
+    pub worker_figures: Vec<WorkerFigures>,
     pub connections: u64,
     pub connections_max: u64,
     pub connections_allowed: u64,
@@ -137,6 +139,7 @@ impl<'h> Photographer<'h> {
             socket_bytes_max: house.plan.socket_bytes as u64,
             plan: Rc::clone(&self.plan),
             workers: house.plan.worker_count as u64,
+            worker_figures: house.all_counters().map(WorkerFigures::of).collect(),
             connections: house.connections() as u64,
             connections_max: house.plan.connections_max as u64,
             connections_allowed: house.connections_allowed() as u64,

@@ -250,3 +250,44 @@ fn promtool_would_not_accept_anything() {
         assert_ne!(complaints(page), "", "{page}");
     }
 }
+
+/// What is lent, and to whose connections, stands in the metrics about a second later.
+#[test]
+fn each_worker_and_what_it_has_lent_is_told() {
+    let server = start_with(Config {
+        admin: Some(([127, 0, 0, 1], 0).into()),
+        ..small_config()
+    });
+    let admin = server.admin_addr().expect("has one");
+    let read = |name: &str| {
+        let page = get(admin, "/metrics").body;
+        sample(&page, name).unwrap_or_else(|| panic!("no {name} in {page}"))
+    };
+    let output = "flagstone_leases_in_use{kind=\"output\"}";
+    assert_eq!(read(output), 0.0);
+    let mut clients: Vec<_> = (0..4).map(|_| common::connect(&server)).collect();
+    // Many replies, of which it takes none.
+    let put = format!("PUT a {}\n", "v".repeat(1000));
+    common::exchange(&mut clients[0], put.as_bytes(), b"OK\n");
+    clients[0]
+        .write_all(&b"GET a\n".repeat(20_000))
+        .expect("sends");
+    common::wait_until("the unread replies are in a lease", || read(output) == 1.0);
+    common::wait_until("each worker tells its connections", || {
+        let of = |no| read(&format!("flagstone_worker_connections{{worker=\"{no}\"}}"));
+        of(0) + of(1) == 4.0
+    });
+    for no in 0..2 {
+        assert!(
+            read(&format!(
+                "flagstone_worker_cpu_seconds_total{{worker=\"{no}\"}}"
+            )) >= 0.0
+        );
+        assert_eq!(
+            read(&format!("flagstone_worker_waiting{{worker=\"{no}\"}}")),
+            0.0
+        );
+    }
+    drop(clients);
+    common::wait_until("it is given back", || read(output) == 0.0);
+}

@@ -52,7 +52,7 @@ fn numbers(of: &Snapshot, out: &mut String) -> fmt::Result {
         ("connections_allowed", of.connections_allowed),
         ("connections_total", totals.connections),
         ("turned_away", of.turned_away),
-        ("stalled", totals.stalls),
+        ("stalled", totals.all_stalls()),
         ("items", engine.items),
         ("item_bytes", engine.item_bytes),
         ("evictions", engine.evictions),

@@ -84,6 +84,12 @@ impl Leases {
         }
     }
 
+    /// How many are lent, by kind, in the order of [`LEASE_KINDS`](crate::metrics::LEASE_KINDS).
+    pub fn in_use(&self) -> [u64; 3] {
+        [&self.small, &self.input, &self.output]
+            .map(|pool| (pool.bytes.len() / pool.lease_bytes - pool.free.len()) as u64)
+    }
+
     pub fn has_output(&self) -> bool {
         !self.output.free.is_empty()
     }

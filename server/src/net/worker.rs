@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use flagstone_engine::Tick;
 use parking_lot::Mutex;
+use rustix::time::{ClockId, clock_gettime};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::ready::ReadySet;
@@ -150,6 +151,8 @@ pub fn run(house: &House<'_>, mailbox: &Mailbox, worker_no: usize, started: impl
     park_once();
     runtime.block_on(async {
         let mut worker = Worker::new(house, mailbox, worker_no);
+        let thread_id = rustix::thread::gettid().as_raw_nonzero().get();
+        house.counters(worker_no).thread_id.set(thread_id as u64);
         started();
         // Unconstrained: tokio's budget is meant for one task of many, and would cut a pass
         // short at an arbitrary connection. Passes and turns are bounded on their own.
@@ -428,14 +431,31 @@ impl<'w> Worker<'w> {
             .filter_map(|slot_no| keeps_waiting(&self.slots[slot_no]).map(|held| (held, slot_no)))
             .max();
         if let Some((_, slot_no)) = longest {
-            self.shop.counters.stalls.add(1);
+            self.shop.counters.stalls_shed.add(1);
             self.close(slot_no);
         }
+    }
+
+    /// Writes down how this worker stands, for the metrics.
+    fn note_figures(&self) {
+        let counters = self.shop.counters;
+        let cpu = clock_gettime(ClockId::ThreadCPUTime);
+        let micros = cpu.tv_sec as u64 * 1_000_000 + cpu.tv_nsec as u64 / 1000;
+        counters.cpu_micros.set(micros);
+        counters
+            .connections_now
+            .set(self.mailbox.connections() as u64);
+        for (counter, in_use) in counters.leases_in_use.iter().zip(self.shop.leases.in_use()) {
+            counter.set(in_use);
+        }
+        let waiting = self.lease_queue.len() + self.large_queue.len();
+        counters.waiting.set(waiting as u64);
     }
 
     /// Closes who has held something for too long.
     fn sweep(&mut self) {
         let now = self.shop.now;
+        self.note_figures();
         // Who waits for a buffer of ours is not the one who stalls.
         for &slot_no in &self.lease_queue {
             if let Some(conn) = &mut self.slots[slot_no as usize].conn {
@@ -490,7 +510,7 @@ impl<'w> Worker<'w> {
         for slot_no in 0..self.slots.len() {
             let millis = stuck_for(&self.slots[slot_no]);
             if millis.is_some_and(|millis| millis >= longest / 2) {
-                self.shop.counters.stalls.add(1);
+                self.shop.counters.stalls_kernel.add(1);
                 self.close(slot_no);
             }
         }

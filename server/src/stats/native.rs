@@ -49,7 +49,7 @@ pub fn stats<'h>(house: &House<'h>, now: Tick) -> [Stat<'h>; 44] {
         n("connections_allowed", house.connections_allowed() as u64),
         n("connections_served", totals.connections),
         n("connections_turned_away", house.turned_away()),
-        n("connections_stalled", totals.stalls),
+        n("connections_stalled", totals.all_stalls()),
         n("connections_hung_up", totals.hangups),
         n("connections_panicked", totals.panics),
         n("buffer_waits", totals.waits),

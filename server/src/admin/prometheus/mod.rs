@@ -7,11 +7,13 @@
 
 mod items;
 mod memory;
+mod workers;
 
 use std::fmt::{self, Write};
 
 use self::items::{classes, items};
 use self::memory::{memory, pages, plan};
+use self::workers::{leases, workers};
 use super::http::quoted;
 use crate::house::Stage;
 use crate::latency::{Distribution, bucket_end_micros};
@@ -44,8 +46,10 @@ pub fn write(snapshot: &Snapshot, section: usize, out: &mut String) -> Result<bo
 type Section = fn(&Snapshot, &mut String) -> fmt::Result;
 
 /// In the order of the page. Each is a few kilobytes at most.
-const SECTIONS: [Section; 8] = [
+const SECTIONS: [Section; 10] = [
     server,
+    workers,
+    leases,
     requests,
     connections,
     items,
@@ -342,12 +346,20 @@ fn connections(of: &Snapshot, out: &mut String) -> fmt::Result {
             "flagstone_connections_cut_total",
             COUNTER,
             "Connections that the server ended: turned away at the limit, stalled while holding \
-             a buffer, of a protocol that strayed here, failed by a bug.",
+             a buffer, shed because others waited for what they held, stuck while the kernel held \
+             too much for slow peers, idle for too long, not logged in in time, closed after too \
+             many failed logins from their address, of a protocol that strayed here, failed by a \
+             bug.",
         ),
         "reason",
         [
             ("turned_away", of.turned_away),
             ("stalled", totals.stalls),
+            ("shed", totals.stalls_shed),
+            ("kernel_memory", totals.stalls_kernel),
+            ("idle", totals.idle_kicks),
+            ("login_timeout", totals.login_timeouts),
+            ("login_failures", totals.login_cuts),
             ("stray", totals.hangups),
             ("panic", totals.panics),
         ],
