@@ -54,6 +54,21 @@ impl<'c> Pinned<'c> {
         }
         done
     }
+
+    /// The next [`read`](Self::read) begins at the value's byte `at`.
+    pub fn seek(&mut self, at: usize) {
+        self.piece = self.head;
+        self.at = at;
+        while self.piece.is_some() {
+            let view = View::known(self.region, self.piece);
+            let here = usize::from(view.header.value_len);
+            if self.at < here {
+                break;
+            }
+            self.at -= here;
+            self.piece = view.next_piece();
+        }
+    }
 }
 
 impl Drop for Pinned<'_> {

@@ -1,5 +1,5 @@
 //! What the whole server shares: the cache, the clock, every worker's counters, the permits
-//! for large transfers.
+//! for long values.
 //!
 //! The house outlives every worker and every connection: they borrow it, so a reservation or
 //! a pinned value can live in a connection's state without a reference count.
@@ -23,6 +23,7 @@ use crate::execute::deadline;
 use crate::latency::Latencies;
 use crate::metrics::{Counters, Totals};
 use crate::pace::Pace;
+use crate::permits::Permits;
 use crate::plan::ServerPlan;
 use crate::proto::Lifetime;
 use crate::slow::Slow;
@@ -152,7 +153,7 @@ impl<'h> House<'h> {
             cache,
             plan,
             clock: Clock::start(),
-            permits: Permits::new(plan.transfers_max),
+            permits: Permits::new(&plan.transfers, plan.worker_count),
             manners,
             listen,
             users,
@@ -471,63 +472,9 @@ pub fn exact_nanos() -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
-/// How many more values may be on their way in pieces. They hold memory that cannot be
-/// evicted meanwhile, so their number is bounded over all workers, by the plan.
-#[derive(Debug)]
-pub struct Permits {
-    left: AtomicUsize,
-    /// Somebody wanted one and there was none, since [`Permits::take_wanted`].
-    wanted: AtomicBool,
-}
-
-impl Permits {
-    fn new(count: usize) -> Self {
-        Permits {
-            left: AtomicUsize::new(count),
-            wanted: AtomicBool::new(false),
-        }
-    }
-
-    pub fn take(&self) -> bool {
-        // Nothing is published by a permit: the engine's own locks guard the memory.
-        let taken = self
-            .left
-            .fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1))
-            .is_ok();
-        if !taken {
-            self.wanted.store(true, Relaxed);
-        }
-        taken
-    }
-
-    /// Whether one was wanted in vain, by whichever worker, since this was asked. Who waits asks
-    /// again and again.
-    pub fn take_wanted(&self) -> bool {
-        self.wanted.load(Relaxed) && self.wanted.swap(false, Relaxed)
-    }
-
-    pub fn none_left(&self) -> bool {
-        self.left.load(Relaxed) == 0
-    }
-
-    pub fn give(&self) {
-        self.left.fetch_add(1, Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn permits_run_out_and_return() {
-        let permits = Permits::new(2);
-        assert!(permits.take());
-        assert!(permits.take());
-        assert!(!permits.take());
-        permits.give();
-        assert!(permits.take());
-    }
 
     #[test]
     fn the_clock_begins_at_its_epoch_and_goes_on() {

@@ -51,6 +51,7 @@ mod maintainer;
 pub mod metrics;
 mod net;
 mod pace;
+mod permits;
 pub mod plan;
 pub mod proto;
 mod server;

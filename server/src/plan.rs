@@ -29,6 +29,7 @@ use flagstone_engine::{Backing, Options, Plan, PlanError};
 
 use crate::admin;
 use crate::config::{CONNECTIONS_MAX_DEFAULT, Config, Invalid};
+use crate::permits::{CHARGE_MIN, SHORT_BYTES};
 use crate::tls;
 
 /// A worker reads into an inbox of this size, which its connections share. Enough for
@@ -69,10 +70,12 @@ pub const CONNECTIONS_STEP: usize = 64;
 const LEASES_SHARE: usize = 32;
 /// … but never more than this in a worker.
 pub const LEASES_BYTES_MAX: usize = 8 << 20;
-/// Large transfers may hold this part of the memory still.
-const TRANSFERS_SHARE: usize = 8;
-/// More large transfers at a time than this help nobody.
-const TRANSFERS_MAX: usize = 256;
+/// Long values on their way, in pieces, may hold this part of the memory still …
+const LONG_TRANSFERS_SHARE: usize = 8;
+/// … and the shorter ones among them this.
+const SHORT_TRANSFERS_SHARE: usize = 24;
+/// More of them at a time than this on one worker help nobody.
+const TRANSFERS_MAX: usize = 128;
 
 /// The kernel's socket buffers may take this part of the memory …
 const SOCKETS_SHARE: usize = 32;
@@ -116,6 +119,30 @@ pub struct WorkerPlan {
     pub output_count: usize,
 }
 
+/// What values on their way, in pieces, may hold still, over all workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransferPlan {
+    /// Values below [`SHORT_BYTES`].
+    pub short_bytes: usize,
+    /// Longer ones.
+    pub long_bytes: usize,
+    /// Transfers at a time in each worker.
+    pub places: usize,
+}
+
+impl TransferPlan {
+    fn new(budget_bytes: usize, item_bytes_max: usize) -> Self {
+        // One of the longest can always be under way.
+        let long_bytes = (budget_bytes / LONG_TRANSFERS_SHARE).max(item_bytes_max);
+        let short_bytes = (budget_bytes / SHORT_TRANSFERS_SHARE).max(SHORT_BYTES);
+        TransferPlan {
+            short_bytes,
+            long_bytes,
+            places: ((short_bytes + long_bytes) / CHARGE_MIN).clamp(1, TRANSFERS_MAX),
+        }
+    }
+}
+
 /// One addend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
@@ -138,8 +165,8 @@ pub struct ServerPlan {
     pub worker_count: usize,
     /// Connections served at a time.
     pub connections_max: usize,
-    /// Values that can be on their way through at a time, in pieces, over all workers.
-    pub transfers_max: usize,
+    /// What values on their way, in pieces, may hold still.
+    pub transfers: TransferPlan,
     /// The whole process's memory at the start.
     pub memory_bytes: usize,
     /// What the arena is reserved for: the memory can grow to this.
@@ -336,8 +363,7 @@ impl ServerPlan {
         };
         let engine = Plan::new(&options).map_err(Short::Engine)?;
         let mut plan = ServerPlan {
-            transfers_max: (budget_bytes / TRANSFERS_SHARE / config.item_bytes_max)
-                .clamp(1, TRANSFERS_MAX),
+            transfers: TransferPlan::new(budget_bytes, config.item_bytes_max),
             engine,
             worker,
             worker_count: config.workers,
@@ -625,7 +651,7 @@ mod tests {
             let plan = ServerPlan::new(&config(memory, connections, workers), 0).expect("it fits");
             assert_eq!(sum(plan.lines()), memory);
             assert!(plan.worker.slot_count * workers >= connections);
-            assert!(plan.transfers_max >= 1);
+            assert!(plan.transfers.long_bytes >= plan.engine.item_bytes_max());
         }
     }
 

@@ -4,21 +4,25 @@
 //! reader can see until the last byte is there. Going out, it is pinned, so that its memory
 //! is not given to another item while the peer reads at its own speed.
 //!
-//! Both hold memory still, so each needs a permit. A connection without one waits its turn;
+//! Both hold memory still, so each needs a permit ([`Permits`]). A connection without one waits its turn;
 //! nothing that it sent is lost meanwhile. State lives in this table rather than in the
 //! connection, because few connections ever need it and every connection would pay for it.
 
 use flagstone_engine::{Cache, Key, Pinned, Reservation, StoreError, Tick};
 
 use crate::execute::{self, Order};
-use crate::house::Permits;
+use crate::permits::{Charge, Permits};
 use crate::proto::{KeptVoice, Refusal, ValueScan, Voice};
 
 /// A worker's transfers under way.
 pub struct Larges<'w> {
-    /// As many as there are permits: whoever has a permit finds a free place.
-    places: Box<[Option<Large<'w>>]>,
+    places: Box<[Option<(Large<'w>, Charge)>]>,
+    free_count: usize,
     permits: &'w Permits,
+    /// What whoever has its turn now has waited for.
+    granted: Option<Charge>,
+    /// What whoever had its turn has to wait for.
+    wanted: Option<Charge>,
 }
 
 /// One value in pieces. A box for the larger kind would be an allocation on a request's way;
@@ -33,8 +37,8 @@ pub enum Large<'w> {
     },
     Sending {
         pinned: Pinned<'w>,
-        /// Bytes that are not in the outbox yet.
-        left: usize,
+        /// So much of value and tail is in the outbox or was sent.
+        at: usize,
         /// What follows the value.
         tail: &'static [u8],
     },
@@ -61,8 +65,33 @@ impl<'w> Larges<'w> {
     pub fn new(count: usize, permits: &'w Permits) -> Self {
         Larges {
             places: (0..count).map(|_| None).collect(),
+            free_count: count,
             permits,
+            granted: None,
+            wanted: None,
         }
+    }
+
+    /// Whether another has a place.
+    pub fn has_place(&self) -> bool {
+        self.free_count > 0
+    }
+
+    /// Whose turn is next has waited for this, and may have it.
+    pub fn grant(&mut self, charge: Charge) {
+        self.granted = Some(charge);
+    }
+
+    /// The turn is over: what was granted and not used goes to the next.
+    pub fn end_grant(&mut self) {
+        if let Some(charge) = self.granted.take() {
+            self.permits.give(charge);
+        }
+    }
+
+    /// What the connection that had its turn waits for; `None`: for memory.
+    pub fn take_wanted(&mut self) -> Option<Charge> {
+        self.wanted.take()
     }
 
     /// Begins to store a value.
@@ -75,31 +104,45 @@ impl<'w> Larges<'w> {
         voice: Voice<'_>,
         now: Tick,
     ) -> Begun {
-        self.begin(|| match order.reserve(cache, key, value_len, now) {
-            Ok(reservation) => Ok(Large::Storing {
-                reservation,
-                scan: value_len.map_or(ValueScan::LINE, ValueScan::counted),
-                order,
-                voice: voice.keep(),
-            }),
+        // A line's end may be as far away as an item can be long.
+        let most = cache.plan().item_bytes_max();
+        let len = value_len.map_or(most, |len| len.min(most));
+        self.begin(len, || match order.reserve(cache, key, value_len, now) {
+            Ok(reservation) => Ok((
+                Large::Storing {
+                    reservation,
+                    scan: value_len.map_or(ValueScan::LINE, ValueScan::counted),
+                    order,
+                    voice: voice.keep(),
+                },
+                len,
+            )),
             Err(StoreError::NoSpace) => Err(Begun::NotNow),
             Err(error) => Err(Begun::Refused(execute::refusal(error))),
         })
     }
 
-    /// Begins to send a value that `pin` finds; it also writes the value's head and says how
-    /// long that is.
+    /// Begins to send a value that `pin` finds, of `value_len` bytes if it is the same as a moment ago; it also writes the
+    /// value's head and says how long that is.
     pub fn send(
         &mut self,
         tail: &'static [u8],
+        value_len: usize,
         pin: impl FnOnce() -> Result<Option<(Pinned<'w>, usize)>, StoreError>,
     ) -> Begun {
         let mut head_len = 0;
-        let begun = self.begin(|| match pin() {
+        let begun = self.begin(value_len, || match pin() {
             Ok(Some((pinned, len))) => {
                 head_len = len;
-                let left = pinned.meta().value_len;
-                Ok(Large::Sending { pinned, left, tail })
+                let len = pinned.meta().value_len;
+                Ok((
+                    Large::Sending {
+                        pinned,
+                        at: 0,
+                        tail,
+                    },
+                    len,
+                ))
             }
             Ok(None) => Err(Begun::Missing),
             Err(StoreError::NoSpace) => Err(Begun::NotNow),
@@ -111,37 +154,63 @@ impl<'w> Larges<'w> {
         }
     }
 
-    fn begin(&mut self, make: impl FnOnce() -> Result<Large<'w>, Begun>) -> Begun {
-        if !self.permits.take() {
-            return Begun::NotNow;
-        }
+    fn begin(
+        &mut self,
+        value_len: usize,
+        make: impl FnOnce() -> Result<(Large<'w>, usize), Begun>,
+    ) -> Begun {
+        let mut charge = Charge::of(value_len);
         let free = self.places.iter().position(Option::is_none);
-        let made = match free {
-            Some(place) => make().map(|large| (place, large)),
-            None => Err(Begun::NotNow),
+        let Some(place) = free.filter(|_| self.take_permit(charge)) else {
+            self.wanted = Some(charge);
+            return Begun::NotNow;
         };
-        match made {
-            Ok((place, large)) => {
-                self.places[place] = Some(large);
+        match make() {
+            Ok((large, value_len)) => {
+                // Only a value that is sent can have become another.
+                if matches!(large, Large::Sending { .. }) {
+                    self.permits.correct(charge, Charge::of(value_len));
+                    charge = Charge::of(value_len);
+                }
+                self.places[place] = Some((large, charge));
+                self.free_count -= 1;
                 Begun::Yes(LargeNo(u16::try_from(place).expect("places are few")), 0)
             }
             Err(begun) => {
-                self.permits.give();
+                self.permits.give(charge);
                 begun
             }
         }
     }
 
+    fn take_permit(&mut self, charge: Charge) -> bool {
+        match self.granted.take() {
+            Some(granted) if granted == charge => true,
+            Some(granted) => {
+                self.permits.give(granted);
+                false
+            }
+            None => self.permits.take(charge),
+        }
+    }
+
     pub fn get_mut(&mut self, no: LargeNo) -> Option<&mut Large<'w>> {
-        self.places[usize::from(no.0)].as_mut()
+        let (large, _) = self.places[usize::from(no.0)].as_mut()?;
+        Some(large)
+    }
+
+    /// What a transfer holds.
+    pub fn charge(&self, no: LargeNo) -> Option<Charge> {
+        self.places[usize::from(no.0)]
+            .as_ref()
+            .map(|&(_, charge)| charge)
     }
 
     /// Ends a transfer and returns its permit. What is not committed is given back.
     pub fn take(&mut self, no: LargeNo) -> Option<Large<'w>> {
-        let large = self.places[usize::from(no.0)].take();
-        if large.is_some() {
-            self.permits.give();
-        }
-        large
+        let (large, charge) = self.places[usize::from(no.0)].take()?;
+        self.free_count += 1;
+        self.permits.give(charge);
+        Some(large)
     }
 }

@@ -9,10 +9,15 @@
 //! | input | whatever was read and is not executed yet | an inbox |
 //! | output | replies that the peer has not taken yet | an outbox |
 //!
-//! A connection holds at most one for input (small or not) and one for output. Because input
-//! and output have pools of their own, whoever holds one and needs the other waits for peers
-//! that hold both, never in a circle. Likewise a quarter of the input leases is for those who
-//! have a transfer under way, because who waits for a permit to begin one holds its input.
+//! A connection holds at most one for input (small or not) and one for output, and hardly anybody ever waits for
+//! one:
+//!
+//! - *Without a lease for input,* what was read is only looked at, whole requests are executed and then taken
+//!   out of the kernel, and half a one stays there. With TLS that cannot be done: a quarter of the leases is kept
+//!   for such connections, which do wait.
+//! - *Without a lease for output,* as much is executed as the socket is sure to take: a reply of a kilobyte or two.
+//!   If it has no room for that, the peer has not read what it was sent before, and it is the socket that is waited for.
+//! - *A value that is sent in pieces* needs none. What the peer does not take is read again from the cache.
 //!
 //! All of it is allocated, and touched, when the worker starts.
 
@@ -52,7 +57,7 @@ pub struct Leases {
     small: Pool,
     input: Pool,
     output: Pool,
-    /// Input leases that only a connection with a transfer under way may use.
+    /// Input leases that only a connection may use which cannot leave in the kernel what it has looked at.
     input_kept: usize,
 }
 
@@ -94,10 +99,10 @@ impl Leases {
         !self.output.free.is_empty()
     }
 
-    /// Whether there is a place for what a turn reads. Some are kept for connections with a
-    /// transfer under way: those who wait for its permit may hold all the others.
-    pub fn has_input(&self, in_transfer: bool) -> bool {
-        let kept = if in_transfer { 0 } else { self.input_kept };
+    /// Whether there is a place for what a turn reads. Some are kept for those who `need` one.
+    #[inline]
+    pub fn has_input(&self, needs: bool) -> bool {
+        let kept = if needs { 0 } else { self.input_kept };
         self.input.free.len() > kept
     }
 

@@ -40,12 +40,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::ioctl_fionread;
 use socket2::SockRef;
 
-use self::large::LargeNo;
+use self::large::{LargeNo, Larges};
 use self::lease::{Lease, Leases};
 use self::outbox::{Sent, send_some};
 pub use self::stream::Stream;
 pub use self::tls_stream::TlsStream;
 pub use self::workshop::Workshop;
+use crate::permits;
 use crate::plan::{INBOX_BYTES, OUTBOX_BYTES};
 use crate::proto::{Codec, HEAD_BYTES_MAX, REPLY_BYTES_MAX, Refusal, Rest, Tone, WHOLE_BYTES_MAX};
 
@@ -91,6 +92,9 @@ pub struct Conn {
     sniffed: bool,
     /// The peer will send no more.
     ended: bool,
+    /// The kernel has something of it of which no event will tell: requests that were looked at and left there, or
+    /// replies that leave no room for more.
+    left_in_kernel: bool,
     /// Close when everything is sent.
     closing: bool,
 }
@@ -124,7 +128,7 @@ pub enum Turn {
     Again,
     /// A turn when there are buffers for what it may leave over.
     WaitLease,
-    /// A turn when a transfer ends, or memory becomes free.
+    /// A turn when a transfer that keeps it waiting ends, or memory becomes free.
     WaitLarge,
     /// To be closed.
     Close,
@@ -141,6 +145,8 @@ enum Halt {
     Tired,
     /// A transfer cannot begin or go on.
     WaitLarge,
+    /// A reply needs more room than there is.
+    WaitLease,
     /// The connection is to be closed.
     Close,
 }
@@ -149,9 +155,25 @@ enum Halt {
 struct Budget {
     requests: u32,
     reply_bytes: usize,
+    /// Of values that go out in pieces, so much was taken by the peer.
+    moved_bytes: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Budget {
+            requests: REQUESTS_PER_TURN,
+            reply_bytes: REPLY_BYTES_PER_TURN,
+            moved_bytes: 0,
+        }
+    }
 }
 
 impl Budget {
+    fn take_moved(&mut self) -> usize {
+        std::mem::take(&mut self.moved_bytes)
+    }
+
     fn spend(&mut self, requests: u32, reply_bytes: usize) {
         self.requests = self.requests.saturating_sub(requests);
         self.reply_bytes = self.reply_bytes.saturating_sub(reply_bytes);
@@ -175,6 +197,7 @@ impl Conn {
             queued: false,
             sniffed: false,
             ended: false,
+            left_in_kernel: false,
             closing: false,
         }
     }
@@ -185,7 +208,7 @@ impl Conn {
         let held = self.holds();
         let turn = self.try_turn(shop, cx).unwrap_or(Turn::Close);
         // An error may leave replies behind.
-        shop.outbox.clear();
+        shop.outbox.reset();
         let waits_for_us = match turn {
             Turn::WaitLease => true,
             // A transfer that has begun holds memory that others may be waiting for: it stays
@@ -210,15 +233,24 @@ impl Conn {
         if self.closing {
             return self.say_goodbye(shop, cx);
         }
-        if !self.may_begin(&shop.leases) {
+        let Some(peeks) = self.may_begin(&shop.leases) else {
             return Ok(Turn::WaitLease);
-        }
-        let mut have = self.bring_back_input(shop);
-        let mut budget = Budget {
-            requests: REQUESTS_PER_TURN,
-            reply_bytes: REPLY_BYTES_PER_TURN,
         };
+        if !shop.leases.has_output() {
+            // A value that is sent in pieces can be read again from where the peer has stopped.
+            let needs_room = !matches!(self.phase, Phase::Sending(_));
+            if needs_room && self.stream.poll_roomy(cx)?.is_pending() {
+                self.left_in_kernel = true;
+                return Ok(Turn::Rest);
+            }
+            shop.outbox.limit();
+        }
+        // So much of the inbox is ours; what is behind it in a turn that peeks is still the kernel's.
+        let mut owned = self.bring_back_input(shop);
+        let mut have = owned;
+        let mut budget = Budget::default();
         let mut reads = 0;
+        let mut is_last = false;
         let mut may_have_more = false;
         loop {
             // Nearly every turn begins with nothing but the news that there is something to read.
@@ -228,11 +260,18 @@ impl Conn {
                 let halt = self.serve(have, &mut taken, &mut budget, shop, cx)?;
                 if taken > 0 {
                     self.note_progress(taken, shop.now);
+                    if peeks && taken > owned {
+                        self.stream.consume(&mut shop.inbox[owned..taken])?;
+                        shop.counters.read_bytes.add((taken - owned) as u64);
+                    }
+                    owned = owned.saturating_sub(taken);
                     if taken < have {
                         shop.inbox.copy_within(taken..have, 0);
                     }
                     have -= taken;
                 }
+                self.note_moved(budget.take_moved(), shop.now);
+                let has_sent = !shop.outbox.is_empty();
                 let sent = match halt {
                     Halt::Blocked => Sent::Blocked,
                     _ => shop.outbox.send(&mut self.stream, shop.counters, cx)?,
@@ -241,20 +280,33 @@ impl Conn {
                 if sent == Sent::Blocked {
                     self.put_aside_output(shop)?;
                     if !self.closing {
-                        self.put_aside_input(have, shop)?;
+                        self.put_aside_input(owned, have, shop)?;
                     }
                     return Ok(Turn::Rest);
                 }
                 match halt {
                     Halt::Close => return self.say_goodbye(shop, cx),
                     Halt::WaitLarge => {
-                        self.put_aside_input(have, shop)?;
+                        self.put_aside_input(owned, have, shop)?;
                         return Ok(Turn::WaitLarge);
                     }
                     Halt::Hungry if self.ended => return self.say_goodbye(shop, cx),
+                    Halt::WaitLease => {
+                        self.put_aside_input(owned, have, shop)?;
+                        return Ok(Turn::WaitLease);
+                    }
+                    Halt::Hungry if is_last && reads > 0 && !may_have_more => {
+                        self.ended = true;
+                        return self.say_goodbye(shop, cx);
+                    }
+                    // What else the socket is sure to take is another turn's.
+                    Halt::Hungry if has_sent && shop.outbox.is_limited() => {
+                        self.put_aside_input(owned, have, shop)?;
+                        return Ok(Turn::Again);
+                    }
                     Halt::Hungry if !may_have_more && reads < 2 => {}
                     Halt::Hungry | Halt::Tired | Halt::Blocked => {
-                        self.put_aside_input(have, shop)?;
+                        self.put_aside_input(owned, have, shop)?;
                         return Ok(Turn::Again);
                     }
                 }
@@ -263,31 +315,56 @@ impl Conn {
             let rests = reads > 0 && self.stream.poll_readable(cx)?.is_pending();
             let read = match rests {
                 true => Poll::Pending,
+                false if peeks => self.peek(&mut shop.inbox[owned..], cx)?,
                 false => self.read(&mut shop.inbox[have..], cx)?,
             };
             match read {
                 Poll::Ready(0) => self.ended = true,
                 Poll::Ready(n) => {
-                    shop.counters.read_bytes.add(n as u64);
-                    have += n;
+                    if peeks {
+                        have = owned + n;
+                    } else {
+                        have += n;
+                        owned = have;
+                        shop.counters.read_bytes.add(n as u64);
+                    }
                     reads += 1;
                     may_have_more = have == shop.inbox.len();
                 }
                 Poll::Pending if shop.finishing => return self.say_goodbye(shop, cx),
                 Poll::Pending => {
-                    self.put_aside_input(have, shop)?;
+                    // The end is not read as long as something stands before it. Another look, because
+                    // the rest may have come with it; half a request is nobody's.
+                    if have > owned && !is_last && self.stream.has_ended() {
+                        is_last = true;
+                        reads = 0;
+                        continue;
+                    }
+                    self.put_aside_input(owned, have, shop)?;
                     return Ok(Turn::Rest);
                 }
             }
         }
     }
 
-    /// Whether there is a place for whatever a turn reads or answers and cannot finish. Its own
-    /// input lease counts: it is given back when the turn begins.
-    pub fn may_begin(&self, leases: &Leases) -> bool {
+    /// Whether it has to leave in the kernel what it reads and cannot finish: there is no place for that. Its own
+    /// input lease counts: it is given back when the turn begins. `None`: it cannot do that.
+    #[inline]
+    pub fn may_begin(&self, leases: &Leases) -> Option<bool> {
+        let can_peek = self.stream.can_peek();
         let has_own = self.input.as_ref().is_some_and(Lease::is_input);
-        let in_transfer = self.has_transfer();
-        leases.has_output() && (has_own || leases.has_input(in_transfer))
+        match has_own || leases.has_input(!can_peek) {
+            true => Some(false),
+            false => can_peek.then_some(true),
+        }
+    }
+
+    #[cold]
+    fn peek(&mut self, room: &mut [u8], cx: &mut Context<'_>) -> io::Result<Poll<usize>> {
+        match self.stream.poll_read_left(cx, room, true) {
+            Poll::Pending => Ok(Poll::Pending),
+            Poll::Ready(n) => Ok(Poll::Ready(n?)),
+        }
     }
 
     fn read(&mut self, room: &mut [u8], cx: &mut Context<'_>) -> io::Result<Poll<usize>> {
@@ -295,7 +372,12 @@ impl Conn {
             !room.is_empty(),
             "an empty room would look like the peer's end"
         );
-        match self.stream.poll_read(cx, room) {
+        let read = match self.left_in_kernel {
+            false => self.stream.poll_read(cx, room),
+            true => self.stream.poll_read_left(cx, room, false),
+        };
+        self.left_in_kernel = false;
+        match read {
             Poll::Pending => Ok(Poll::Pending),
             Poll::Ready(n) => Ok(Poll::Ready(n?)),
         }
@@ -313,7 +395,10 @@ impl Conn {
         while !lease.is_empty() {
             let unsent = shop.leases.bytes(lease);
             match send_some(&mut self.stream, unsent, shop.counters, cx)? {
-                Poll::Ready(n) => lease.advance(n),
+                Poll::Ready(n) => {
+                    lease.advance(n);
+                    self.moved_bytes = self.moved_bytes.saturating_add(n as u32);
+                }
                 Poll::Pending => return Ok(false),
             }
         }
@@ -337,10 +422,16 @@ impl Conn {
     }
 
     #[inline]
-    fn put_aside_input(&mut self, have: usize, shop: &mut Workshop<'_>) -> io::Result<()> {
-        if have > 0 {
-            self.input = shop.leases.put_input(&shop.inbox[..have]);
-            // The turn began only when there was one.
+    fn put_aside_input(
+        &mut self,
+        owned: usize,
+        have: usize,
+        shop: &mut Workshop<'_>,
+    ) -> io::Result<()> {
+        self.left_in_kernel |= owned < have;
+        if owned > 0 {
+            self.input = shop.leases.put_input(&shop.inbox[..owned]);
+            // There was one when the turn began, or they came out of one.
             debug_assert!(self.input.is_some());
             if self.input.is_none() {
                 return Err(io::ErrorKind::OutOfMemory.into());
@@ -349,9 +440,13 @@ impl Conn {
         Ok(())
     }
 
+    /// Nothing is left of a value that can be read again.
     fn put_aside_output(&mut self, shop: &mut Workshop<'_>) -> io::Result<()> {
+        if shop.outbox.is_empty() {
+            return Ok(());
+        }
         self.output = shop.leases.put_output(shop.outbox.unsent());
-        debug_assert!(self.output.is_some());
+        // Else the kernel did not take what it seemed to have room for.
         if self.output.is_none() {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
@@ -417,6 +512,7 @@ impl Conn {
     fn holds(&self) -> bool {
         self.input.is_some()
             || self.output.is_some()
+            || self.left_in_kernel
             || self.closing
             || !matches!(
                 self.phase,
@@ -444,9 +540,17 @@ impl Conn {
         self.output.is_some()
     }
 
-    /// Whether it has a permit for a large transfer.
-    pub fn has_transfer(&self) -> bool {
-        matches!(self.phase, Phase::Storing(_) | Phase::Sending(_))
+    /// Whether it keeps half a request in a lease that those need who cannot do without.
+    pub fn keeps_input(&self) -> bool {
+        self.input.as_ref().is_some_and(Lease::is_input)
+    }
+
+    /// Of which kind the long value is that it has on its way.
+    pub fn transfer(&self, larges: &Larges<'_>) -> Option<permits::Kind> {
+        match self.phase {
+            Phase::Storing(no) | Phase::Sending(no) => Some(larges.charge(no)?.kind),
+            _ => None,
+        }
     }
 
     /// Whether its socket is only waiting for the peer's FIN.
@@ -491,13 +595,24 @@ impl Conn {
     }
 
     fn note_progress(&mut self, bytes: usize, now: Tick) {
-        self.moved_bytes = self
-            .moved_bytes
-            .saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
         // A whole request is progress whatever its size; a piece of a value is when it is
         // not a trickle.
-        if !matches!(self.phase, Phase::Storing(_)) || self.moved_bytes >= PROGRESS_BYTES {
+        if matches!(self.phase, Phase::Storing(_)) {
+            self.note_moved(bytes, now);
+        } else {
             self.got_on(now);
+        }
+    }
+
+    /// So much of a value moved.
+    #[inline]
+    fn note_moved(&mut self, bytes: usize, now: Tick) {
+        if bytes > 0 {
+            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+            self.moved_bytes = self.moved_bytes.saturating_add(bytes);
+            if self.moved_bytes >= PROGRESS_BYTES {
+                self.got_on(now);
+            }
         }
     }
 

@@ -9,15 +9,21 @@ use std::task::{Context, Poll};
 use super::stream::Stream;
 use crate::metrics::Counters;
 use crate::plan::OUTBOX_BYTES;
-use crate::proto::{Reply, Voice};
+use crate::proto::{REPLY_BYTES_MAX, Reply, Voice};
 
 pub struct Outbox {
     bytes: Box<[u8]>,
     /// Sent up to here …
     start: usize,
-    /// … and filled up to here.
+    /// … and filled up to here …
     end: usize,
+    /// … of so much.
+    most: usize,
 }
+
+/// So much is sure to be taken by a socket that says it is writable. Kept below a third of the smallest buffer that
+/// the kernel gives a socket.
+const SURE_BYTES: usize = 2 * REPLY_BYTES_MAX;
 
 /// Whether the peer took everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +39,30 @@ impl Outbox {
             bytes: vec![0xa5; OUTBOX_BYTES].into_boxed_slice(),
             start: 0,
             end: 0,
+            most: OUTBOX_BYTES,
         }
+    }
+
+    /// For a turn in which there is no place for what the peer does not take: only as much is filled as is sure to be
+    /// taken.
+    pub fn limit(&mut self) {
+        self.most = SURE_BYTES;
+    }
+
+    /// Whether that is so. Then what is filled once is all for this turn.
+    #[inline]
+    pub fn is_limited(&self) -> bool {
+        self.most < OUTBOX_BYTES
+    }
+
+    /// All the room there is, for what can be read again if the peer does not take it.
+    pub fn whole_room(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.end..]
+    }
+
+    /// The last `n` bytes were never filled.
+    pub fn unfill(&mut self, n: usize) {
+        self.end -= n;
     }
 
     pub fn is_empty(&self) -> bool {
@@ -43,7 +72,7 @@ impl Outbox {
     /// Where the next reply goes.
     #[inline]
     pub fn room(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.end..]
+        &mut self.bytes[self.end..self.most.max(self.end)]
     }
 
     /// The first `n` bytes of [`room`](Self::room) are a reply.
@@ -70,9 +99,17 @@ impl Outbox {
         &self.bytes[self.start..self.end]
     }
 
+    /// Empties it.
+    #[inline]
     pub fn clear(&mut self) {
         self.start = 0;
         self.end = 0;
+    }
+
+    /// As a turn finds it.
+    pub fn reset(&mut self) {
+        self.clear();
+        self.most = OUTBOX_BYTES;
     }
 
     /// Sends as much as the peer takes.

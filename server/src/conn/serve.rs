@@ -197,8 +197,8 @@ impl<'w> Desk<'_, 'w, '_> {
 
     /// Nothing behind the stray is looked at.
     fn hang_up(&mut self, words: &[u8]) -> io::Result<Halt> {
-        if !self.has_room()? {
-            return Ok(Halt::Blocked);
+        if let Some(halt) = self.lacks_room()? {
+            return Ok(halt);
         }
         self.outbox.room()[..words.len()].copy_from_slice(words);
         self.outbox.filled(words.len());
@@ -228,8 +228,8 @@ impl<'w> Desk<'_, 'w, '_> {
     #[inline]
     fn execute_one(&mut self, planned: &Planned<'_>, at: &mut usize) -> io::Result<Option<Halt>> {
         loop {
-            if !self.has_room()? {
-                return Ok(Some(Halt::Blocked));
+            if let Some(halt) = self.lacks_room()? {
+                return Ok(Some(halt));
             }
             let voice = planned.voice;
             let room = self.outbox.room();
@@ -241,10 +241,10 @@ impl<'w> Desk<'_, 'w, '_> {
                     self.push(voice, reply);
                     return Ok(None);
                 }
-                Done::TooLong if self.outbox.is_empty() => {
+                Done::TooLong(value_len) if self.outbox.is_empty() => {
                     let (house, now, counters) = (self.house, self.now, self.counters);
                     let room = self.outbox.room();
-                    let begun = self.larges.send(voice.value_tail(), || {
+                    let begun = self.larges.send(voice.value_tail(), value_len, || {
                         execute::pin(planned.work, house, now, voice, room, counters)
                     });
                     match begun {
@@ -266,14 +266,14 @@ impl<'w> Desk<'_, 'w, '_> {
                     return Ok(None);
                 }
                 // It may fit into the whole outbox.
-                Done::TooLong => {
-                    if self.send()? == Sent::Blocked {
-                        return Ok(Some(Halt::Blocked));
+                Done::TooLong(_) => {
+                    if let Some(halt) = self.empty_outbox()? {
+                        return Ok(Some(halt));
                     }
                 }
                 Done::Stats(topic) => {
-                    if !self.push_stats(topic, voice)? {
-                        return Ok(Some(Halt::Blocked));
+                    if let Some(halt) = self.push_stats(topic, voice)? {
+                        return Ok(Some(halt));
                     }
                     self.counters.others.add(1);
                     self.budget.spend(1, 0);
@@ -318,14 +318,16 @@ impl<'w> Desk<'_, 'w, '_> {
         self.codec.go_on(planned.inside);
     }
 
-    /// False: the peer does not take what is there.
-    fn push_stats(&mut self, topic: Topic, voice: Voice<'_>) -> io::Result<bool> {
+    fn push_stats(&mut self, topic: Topic, voice: Voice<'_>) -> io::Result<Option<Halt>> {
         while !self.tell_stats(topic, voice) {
-            if self.send()? == Sent::Blocked {
-                return Ok(false);
+            if self.outbox.is_empty() && self.outbox.is_limited() {
+                return Ok(Some(Halt::WaitLease));
+            }
+            if let Some(halt) = self.empty_outbox()? {
+                return Ok(Some(halt));
             }
         }
-        Ok(true)
+        Ok(None)
     }
 
     /// All of them or none: what does not fit any more is tried again in an empty outbox, in
@@ -417,8 +419,8 @@ impl<'w> Desk<'_, 'w, '_> {
         bytes: &[u8],
         at: &mut usize,
     ) -> io::Result<Option<Halt>> {
-        if !self.has_room()? {
-            return Ok(Some(Halt::Blocked));
+        if let Some(halt) = self.lacks_room()? {
+            return Ok(Some(halt));
         }
         let (taken, rest) = rest.within(&bytes[*at..]);
         *at += taken;
@@ -438,8 +440,8 @@ impl<'w> Desk<'_, 'w, '_> {
 
     /// A piece of a value comes in.
     fn store(&mut self, no: LargeNo, bytes: &[u8], at: &mut usize) -> io::Result<Option<Halt>> {
-        if !self.has_room()? {
-            return Ok(Some(Halt::Blocked));
+        if let Some(halt) = self.lacks_room()? {
+            return Ok(Some(halt));
         }
         let Some(Large::Storing {
             reservation,
@@ -513,36 +515,57 @@ impl<'w> Desk<'_, 'w, '_> {
         Ok(None)
     }
 
-    /// Pieces of a value go out, until it ends, the peer blocks, or the turn is over.
+    /// Pieces of a value go out, until it ends, the peer blocks, or the turn is over. What the peer does not take of
+    /// it is not kept: it is read again.
     fn send_value(&mut self, no: LargeNo) -> io::Result<Option<Halt>> {
         loop {
-            if !self.has_room()? {
-                return Ok(Some(Halt::Blocked));
-            }
-            let Some(Large::Sending { pinned, left, tail }) = self.larges.get_mut(no) else {
+            let Some(Large::Sending { pinned, at, tail }) = self.larges.get_mut(no) else {
                 return Err(io::ErrorKind::InvalidData.into());
             };
-            let room = self.outbox.room();
-            if *left == 0 {
-                let tail = *tail;
-                room[..tail.len()].copy_from_slice(tail);
-                self.outbox.filled(tail.len());
+            let value_len = pinned.meta().value_len;
+            let room = self.outbox.whole_room();
+            let most = room.len().min(value_len.saturating_sub(*at));
+            let mut len = pinned.read(&mut room[..most]);
+            if len < most {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if *at + len >= value_len {
+                let tail = &tail[*at + len - value_len..];
+                let most = tail.len().min(room.len() - len);
+                room[len..len + most].copy_from_slice(&tail[..most]);
+                len += most;
+            }
+            *at += len;
+            let (at, end) = (*at, value_len + tail.len());
+            self.outbox.filled(len);
+            let before = self.outbox.unsent().len();
+            let sent = self.outbox.send(self.stream, self.counters, self.cx);
+            let unsent = self.outbox.unsent().len();
+            self.budget.moved_bytes += before - unsent;
+            self.budget.spend(0, before - unsent);
+            if sent? == Sent::Blocked {
+                // Of what is not sent, all but the head.
+                let again = unsent.min(at);
+                self.outbox.unfill(again);
+                if unsent == again {
+                    self.outbox.clear();
+                }
+                if let Some(Large::Sending { pinned, at, .. }) = self.larges.get_mut(no) {
+                    *at -= again;
+                    pinned.seek((*at).min(value_len));
+                }
+                return Ok(Some(Halt::Blocked));
+            }
+            if at == end {
                 self.larges.take(no);
                 *self.phase = Phase::Requests;
                 self.budget.spend(1, 0);
-                return Ok(self.budget.is_spent().then_some(Halt::Tired));
+                let is_over = self.budget.is_spent() || self.outbox.is_limited();
+                return Ok(is_over.then_some(Halt::Tired));
             }
             if self.budget.is_spent() {
                 return Ok(Some(Halt::Tired));
             }
-            let most = room.len().min(*left);
-            let len = pinned.read(&mut room[..most]);
-            if len == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            *left -= len;
-            self.outbox.filled(len);
-            self.budget.spend(0, len);
         }
     }
 
@@ -550,9 +573,11 @@ impl<'w> Desk<'_, 'w, '_> {
     fn dump(&mut self, mut walk: Walk) -> io::Result<Option<Halt>> {
         let voice = Tone::Words.voice();
         loop {
-            if self.outbox.room().len() < DUMP_LINE_BYTES_MAX && self.send()? == Sent::Blocked {
+            if self.outbox.room().len() < DUMP_LINE_BYTES_MAX
+                && let Some(halt) = self.empty_outbox()?
+            {
                 *self.phase = Phase::Dumping(walk);
-                return Ok(Some(Halt::Blocked));
+                return Ok(Some(halt));
             }
             if self.budget.is_spent() {
                 *self.phase = Phase::Dumping(walk);
@@ -575,20 +600,32 @@ impl<'w> Desk<'_, 'w, '_> {
             if !more {
                 *self.phase = Phase::Requests;
                 // Room was made for a line, which is longer.
-                if self.has_room()? {
-                    self.push(voice, Reply::StatsEnd);
-                    return Ok(None);
+                if let Some(halt) = self.lacks_room()? {
+                    *self.phase = Phase::Dumping(walk);
+                    return Ok(Some(halt));
                 }
-                *self.phase = Phase::Dumping(walk);
-                return Ok(Some(Halt::Blocked));
+                self.push(voice, Reply::StatsEnd);
+                return Ok(None);
             }
         }
     }
 
-    /// Makes room for any short reply. False: the peer does not take what is there.
+    /// Makes room for any short reply. Else says why there is none.
     #[inline]
-    fn has_room(&mut self) -> io::Result<bool> {
-        Ok(self.outbox.room().len() >= REPLY_BYTES_MAX || self.send()? == Sent::All)
+    fn lacks_room(&mut self) -> io::Result<Option<Halt>> {
+        if self.outbox.room().len() >= REPLY_BYTES_MAX {
+            return Ok(None);
+        }
+        self.empty_outbox()
+    }
+
+    /// Sends what is there. Says why not, or why nothing more may be filled in.
+    fn empty_outbox(&mut self) -> io::Result<Option<Halt>> {
+        if self.outbox.is_limited() && !self.outbox.is_empty() {
+            return Ok(Some(Halt::Tired));
+        }
+        let sent = self.outbox.send(self.stream, self.counters, self.cx)?;
+        Ok((sent == Sent::Blocked).then_some(Halt::Blocked))
     }
 
     /// Appends a reply for which there is room.
@@ -598,9 +635,5 @@ impl<'w> Desk<'_, 'w, '_> {
         let pushed = self.outbox.push(voice, reply);
         debug_assert!(pushed, "room was made before the request was executed");
         self.budget.spend(1, self.outbox.unsent().len() - before);
-    }
-
-    fn send(&mut self) -> io::Result<Sent> {
-        self.outbox.send(self.stream, self.counters, self.cx)
     }
 }

@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use rustix::io::retry_on_intr;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::io::{AsyncWrite, Interest};
 use tokio::net::{TcpStream, UnixStream};
@@ -39,6 +40,66 @@ impl Stream {
             Stream::Tcp(stream) => poll_read(stream, cx, room),
             Stream::Unix(stream) => poll_read(stream, cx, room),
             Stream::Tls(stream) => stream.poll_read(cx, room),
+        }
+    }
+
+    /// Whether bytes can be looked at and left where they are.
+    #[inline]
+    pub fn can_peek(&self) -> bool {
+        !self.is_tls()
+    }
+
+    /// Reads like [`poll_read`](Self::poll_read), also if no event has told of what is there: it was looked at before and
+    /// left. With `peek` it is left again; [`consume`](Self::consume) takes it.
+    pub fn poll_read_left(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: &mut [u8],
+        peek: bool,
+    ) -> Poll<io::Result<usize>> {
+        let flags = if peek {
+            RecvFlags::PEEK
+        } else {
+            RecvFlags::empty()
+        };
+        match self {
+            Stream::Tcp(stream) => poll_read_left(stream, cx, room, flags),
+            Stream::Unix(stream) => poll_read_left(stream, cx, room, flags),
+            Stream::Tls(stream) => stream.poll_read(cx, room),
+        }
+    }
+
+    /// Takes bytes that were looked at: as many as `bytes` has, which are these very bytes afterwards.
+    pub fn consume(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        let mut done = 0;
+        while done < bytes.len() {
+            let (n, _) = retry_on_intr(|| recv(&*self, &mut bytes[done..], RecvFlags::empty()))?;
+            if n == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            done += n;
+        }
+        Ok(())
+    }
+
+    /// Whether the peer has said that it will send no more, whatever of it is still unread.
+    pub fn has_ended(&self) -> bool {
+        is_polled(self, PollFlags::RDHUP)
+    }
+
+    /// Whether a short reply is sure to be taken: the socket has room for a third of its buffer, or the session for a
+    /// record. If not, `cx` is told when it is so.
+    pub fn poll_roomy(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Tls(stream) => return stream.poll_send(cx),
+            _ if is_polled(self, PollFlags::OUT) => return Poll::Ready(Ok(())),
+            _ => {}
+        }
+        // The question has made the kernel tell when it changes.
+        match self {
+            Stream::Tcp(stream) => poll_anew(stream, Interest::WRITABLE, cx),
+            Stream::Unix(stream) => poll_anew(stream, Interest::WRITABLE, cx),
+            Stream::Tls(_) => Poll::Ready(Ok(())),
         }
     }
 
@@ -152,6 +213,54 @@ fn poll_read(
     poll_move(stream, Interest::READABLE, cx, room.len(), || {
         recv(stream, &mut *room, RecvFlags::empty()).map(|(n, _)| n)
     })
+}
+
+fn poll_read_left(
+    stream: &impl Plain,
+    cx: &mut Context<'_>,
+    room: &mut [u8],
+    flags: RecvFlags,
+) -> Poll<io::Result<usize>> {
+    match retry_on_intr(|| recv(stream, &mut *room, flags)) {
+        // More would have been read if it were there: only an event brings it.
+        Ok((n, _)) => {
+            if n < room.len() {
+                forget(stream, Interest::READABLE);
+            }
+            Poll::Ready(Ok(n))
+        }
+        Err(Errno::WOULDBLOCK) => {
+            ready!(poll_anew(stream, Interest::READABLE, cx))?;
+            // An event has come meanwhile.
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+        Err(error) => Poll::Ready(Err(error.into())),
+    }
+}
+
+/// Makes tokio take the socket not to be ready until an event says that it is.
+fn forget(stream: &impl Plain, interest: Interest) {
+    let _ = stream.try_io(interest, || Err(io::ErrorKind::WouldBlock.into()));
+}
+
+fn poll_anew(
+    stream: &impl Plain,
+    interest: Interest,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
+    forget(stream, interest);
+    stream.poll_ready(interest, cx)
+}
+
+/// What the kernel says of a socket now.
+fn is_polled(stream: &Stream, what: PollFlags) -> bool {
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let mut polled = [PollFd::new(stream, what)];
+    poll(&mut polled, Some(&now)).is_ok_and(|_| polled[0].revents().intersects(what))
 }
 
 #[inline(always)]

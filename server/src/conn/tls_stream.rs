@@ -60,7 +60,7 @@ impl TlsStream {
     }
 
     /// Sends what the session has. Pending: the socket does not take all of it.
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.session.wants_write() {
             let mut socket = Socket(&mut self.socket, cx);
             match self.session.write_tls(&mut socket) {

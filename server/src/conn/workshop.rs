@@ -33,7 +33,7 @@ impl<'w> Workshop<'w> {
             inbox: vec![0xa5; INBOX_BYTES].into_boxed_slice(),
             outbox: Outbox::new(),
             leases: Leases::new(&house.plan.worker),
-            larges: Larges::new(house.plan.transfers_max, &house.permits),
+            larges: Larges::new(house.plan.transfers.places, &house.permits),
             now: house.clock.now(),
             finishing: false,
         }

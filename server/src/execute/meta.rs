@@ -97,7 +97,7 @@ fn read(
             }
             Got::NotNow => return Done::NotNow,
             // Or stale, and then somebody has to win.
-            Got::TooLong => {}
+            Got::TooLong(_) => {}
         }
     }
     let visit = visit_of(options, now, &house.clock, Want::Value);
@@ -126,7 +126,10 @@ fn read(
             note(options, false, counters);
             Done::Reply(Reply::Missing)
         }
-        Ok(Seen::TooSmall | Seen::Pinned(..)) => Done::TooLong,
+        Ok(Seen::TooSmall | Seen::Pinned(..)) => {
+            let meta = house.cache.meta(key, now);
+            Done::TooLong(meta.map_or(0, |meta| meta.value_len))
+        }
         Err(StoreError::NoSpace) => Done::NotNow,
         Err(error) => refused(refusal(error), counters),
     }

@@ -68,8 +68,8 @@ pub enum Work<'a> {
 pub enum Done {
     /// It is done; this is the answer.
     Reply(Reply<'static>),
-    /// The value is longer than the room. Nothing was done.
-    TooLong,
+    /// The value, of so many bytes, is longer than the room. Nothing was done.
+    TooLong(usize),
     /// The counters are asked for, which the caller gathers.
     Stats(Topic),
     /// Items are asked for, which the caller goes through.
@@ -156,7 +156,7 @@ impl<'a> Work<'a> {
                     counters.misses.add(1);
                     Reply::Missing
                 }
-                Got::TooLong => return Done::TooLong,
+                Got::TooLong(len) => return Done::TooLong(len),
                 Got::NotNow => return Done::NotNow,
             },
             Work::Store(key, value, terms) => {
@@ -181,7 +181,7 @@ impl<'a> Work<'a> {
                     counters.touch_misses.add(1);
                     Reply::Missing
                 }
-                Got::TooLong => return Done::TooLong,
+                Got::TooLong(len) => return Done::TooLong(len),
                 Got::NotNow => return Done::NotNow,
             },
             Work::Delete(key) => {
@@ -280,7 +280,7 @@ impl<'a> Work<'a> {
 enum Got {
     Value { len: usize },
     Missing,
-    TooLong,
+    TooLong(usize),
     NotNow,
 }
 
@@ -307,7 +307,7 @@ fn get(cache: &Cache, key: Key<'_>, now: Tick, voice: Voice<'_>, room: &mut [u8]
                     Err(_) => Got::NotNow,
                 }
             }
-            Lookup::TooSmall(_) => Got::TooLong,
+            Lookup::TooSmall(meta) => Got::TooLong(meta.value_len),
         };
     }
 }

@@ -25,6 +25,7 @@ use std::time::Duration;
 use flagstone_engine::Tick;
 use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
+use smallvec::SmallVec;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::ready::ReadySet;
@@ -34,23 +35,27 @@ use crate::conn::{Conn, LINGER_MILLIS, Turn, Workshop};
 use crate::house::{House, exact_nanos};
 use crate::latency::Latencies;
 use crate::metrics::Commands;
+use crate::permits::{Charge, Kind, Wish};
 use crate::proto::{Codec, Tongue};
 use crate::slow;
 use crate::tls;
 
 /// How often stalled connections are looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-/// How often waiting connections try again when nothing on this worker woke them: memory and
-/// permits may have been given back by another.
+/// How often connections that wait for memory try again, and who keeps others waiting is looked for.
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 /// Who has not moved for so long counts as stuck when the kernel's memory runs short.
 const STUCK_MILLIS: u32 = 1000;
+/// So many who have waited for a permit are served a pass.
+const SERVED_PER_PASS: usize = 16;
+/// So many who keep others waiting are closed at a time.
+const SHED_PER_TICK: usize = 16;
 /// Of those who wait for buffers, so many are asked a pass whether they can go on.
 const ASKED_PER_PASS: usize = 64;
 /// While others wait for what it holds, a connection may hold it without getting on for only
-/// this part of the stall timeout (at the default of 30 s: a quarter of a second for unread
-/// replies, two seconds for a large transfer).
-const PRESSURE_ON_OUTPUT: u32 = 120;
+/// this part of the stall timeout (at the default of 30 s: a second for a buffer, two seconds for a long value). It
+/// gets on by 64 KiB, so whoever moves 32 KiB a second keeps what it has.
+const PRESSURE_ON_BUFFER: u32 = 30;
 const PRESSURE_ON_TRANSFER: u32 = 15;
 
 /// A connection that was accepted.
@@ -99,6 +104,39 @@ impl Mailbox {
     }
 }
 
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug)]
+enum Queue {
+    Lease,
+    Memory,
+    Permit(Charge),
+}
+
+/// The few that have held something for longest. There may be thousands, and nothing is allocated for them.
+struct Slowest(SmallVec<[(u32, usize); SHED_PER_TICK]>);
+
+impl Slowest {
+    fn new() -> Self {
+        Slowest(SmallVec::new())
+    }
+
+    fn note(&mut self, millis: u32, slot_no: usize) {
+        if self.0.len() < SHED_PER_TICK {
+            self.0.push((millis, slot_no));
+        } else if let Some(least) = self.0.iter_mut().min()
+            && *least < (millis, slot_no)
+        {
+            *least = (millis, slot_no);
+        }
+    }
+
+    /// The one that has held it for longest comes first.
+    fn sorted(mut self) -> impl Iterator<Item = (u32, usize)> {
+        self.0.sort_unstable_by(|one, other| other.cmp(one));
+        self.0.into_iter()
+    }
+}
+
 struct Slot {
     conn: Option<Conn>,
     waker: Waker,
@@ -114,8 +152,12 @@ struct Worker<'w> {
     free: Vec<u32>,
     /// Who waits for buffers, in order.
     lease_queue: VecDeque<u32>,
-    /// Who waits for a transfer's turn, in order.
-    large_queue: VecDeque<u32>,
+    /// Who waits for memory, in order.
+    memory_queue: VecDeque<u32>,
+    /// Who waits for a permit of each kind, in order.
+    wishes: [VecDeque<(u32, Wish)>; 2],
+    /// Whether others know who is at the head of each.
+    heads_told: [bool; 2],
     /// The runtime's timer, polled with the waker of the clock's slot.
     clock: Pin<Box<Sleep>>,
     clock_waker: Waker,
@@ -176,13 +218,17 @@ impl<'w> Worker<'w> {
         let clock_no = slot_count + 1;
         // The clock's first turn sets the timer going.
         ready.wake(clock_no);
+        let permits = &house.permits;
+        permits.set_worker(worker_no, ready.waker(mailbox.mail_no));
         Worker {
             shop,
             mailbox,
             slots: Vec::with_capacity(slot_count),
             free: Vec::with_capacity(slot_count),
             lease_queue: VecDeque::with_capacity(slot_count),
-            large_queue: VecDeque::with_capacity(slot_count),
+            memory_queue: VecDeque::with_capacity(slot_count),
+            wishes: Kind::ALL.map(|_| VecDeque::with_capacity(slot_count)),
+            heads_told: [false; 2],
             clock: Box::pin(sleep(SWEEP_INTERVAL)),
             clock_waker: ready.waker(clock_no),
             clock_is_hurried: false,
@@ -218,6 +264,7 @@ impl<'w> Worker<'w> {
             }
         });
         self.wake_for_leases();
+        self.serve_wishes();
         if self.drained() {
             return Poll::Ready(());
         }
@@ -246,7 +293,7 @@ impl<'w> Worker<'w> {
         });
         let turn = turn.unwrap_or_else(|_| {
             shop.counters.panics.add(1);
-            shop.outbox.clear();
+            shop.outbox.reset();
             Turn::Close
         });
         let commands = shop.counters.commands();
@@ -268,22 +315,29 @@ impl<'w> Worker<'w> {
         match turn {
             Turn::Rest => {}
             Turn::Again => self.mailbox.ready.wake(slot_no),
-            Turn::WaitLease => self.queue(slot_no, false),
-            Turn::WaitLarge => self.queue(slot_no, true),
+            Turn::WaitLease => self.queue(slot_no, Queue::Lease),
+            Turn::WaitLarge => {
+                let wanted = self.shop.larges.take_wanted();
+                self.queue(slot_no, wanted.map_or(Queue::Memory, Queue::Permit));
+            }
             Turn::Close => self.close(slot_no),
         }
     }
 
-    fn queue(&mut self, slot_no: usize, for_large: bool) {
+    fn queue(&mut self, slot_no: usize, queue: Queue) {
         if let Some(conn) = &mut self.slots[slot_no].conn
             && !conn.queued
         {
             conn.queued = true;
             self.shop.counters.waits.add(1);
-            if for_large {
-                self.large_queue.push_back(slot_no as u32);
-            } else {
-                self.lease_queue.push_back(slot_no as u32);
+            let slot_no = slot_no as u32;
+            match queue {
+                Queue::Lease => self.lease_queue.push_back(slot_no),
+                Queue::Memory => self.memory_queue.push_back(slot_no),
+                Queue::Permit(charge) => {
+                    let wish = self.shop.house.permits.queue(charge, self.shop.now);
+                    self.wishes[charge.kind as usize].push_back((slot_no, wish));
+                }
             }
         }
         self.hurry_clock();
@@ -298,8 +352,13 @@ impl<'w> Worker<'w> {
             if was_queued {
                 self.lease_queue
                     .retain(|&queued| queued as usize != slot_no);
-                self.large_queue
+                self.memory_queue
                     .retain(|&queued| queued as usize != slot_no);
+                for (kind, wishes) in Kind::ALL.into_iter().zip(&mut self.wishes) {
+                    let before = wishes.len();
+                    wishes.retain(|&(queued, _)| queued as usize != slot_no);
+                    self.shop.house.permits.give_up(kind, before - wishes.len());
+                }
             }
             self.free.push(slot_no as u32);
             self.left();
@@ -370,7 +429,7 @@ impl<'w> Worker<'w> {
             let Some(conn) = &mut self.slots[slot_no as usize].conn else {
                 continue;
             };
-            if conn.may_begin(&self.shop.leases) {
+            if conn.may_begin(&self.shop.leases).is_some() && self.shop.leases.has_output() {
                 conn.queued = false;
                 self.mailbox.ready.wake(slot_no as usize);
             } else {
@@ -379,11 +438,47 @@ impl<'w> Worker<'w> {
         }
     }
 
+    /// Gives a turn to those who have waited for a permit and may have it now.
+    fn serve_wishes(&mut self) {
+        for kind in Kind::ALL {
+            let mut served = 0;
+            loop {
+                let first = self.wishes[kind as usize].front().copied();
+                let wish = first
+                    .map(|(_, wish)| wish)
+                    .filter(|_| self.shop.larges.has_place());
+                if wish.is_none() && !self.heads_told[kind as usize] {
+                    break;
+                }
+                self.heads_told[kind as usize] = wish.is_some();
+                let permits = &self.shop.house.permits;
+                if !permits.serve(kind, self.worker_no, wish) {
+                    break;
+                }
+                self.heads_told[kind as usize] = false;
+                self.wishes[kind as usize].pop_front();
+                if let Some((slot_no, wish)) = first
+                    && let Some(conn) = &mut self.slots[slot_no as usize].conn
+                {
+                    conn.queued = false;
+                    self.shop.larges.grant(wish.charge);
+                    self.turn(slot_no as usize);
+                    self.shop.larges.end_grant();
+                }
+                served += 1;
+                if served == SERVED_PER_PASS {
+                    self.mailbox.wake();
+                    break;
+                }
+            }
+        }
+    }
+
     fn tick(&mut self) {
         if self.clock_has_rung() {
             // First, while those who wait still stand in their queues.
             self.shed();
-            while let Some(slot_no) = self.large_queue.pop_front() {
+            while let Some(slot_no) = self.memory_queue.pop_front() {
                 if let Some(conn) = &mut self.slots[slot_no as usize].conn {
                     conn.queued = false;
                     self.mailbox.ready.wake(slot_no as usize);
@@ -393,7 +488,9 @@ impl<'w> Worker<'w> {
                 self.swept = self.shop.now;
                 self.sweep();
             }
-            let waits = !(self.lease_queue.is_empty() && self.large_queue.is_empty());
+            let waits = !self.lease_queue.is_empty()
+                || !self.memory_queue.is_empty()
+                || self.wishes.iter().any(|wishes| !wishes.is_empty());
             self.set_clock(waits || self.drain.is_some());
         }
     }
@@ -404,34 +501,49 @@ impl<'w> Worker<'w> {
         u32::try_from(stall).unwrap_or(u32::MAX) / pressure
     }
 
-    /// While others wait, those who keep them waiting go: of the connections that have not got
-    /// on for long enough, the one that has not for longest. Once a tick, so a hundred a second.
+    /// While others wait, those go who keep them waiting: of the connections that have not got on for long enough, as
+    /// many as wait, beginning with those that have not for longest.
     fn shed(&mut self) {
-        let no_output = !self.lease_queue.is_empty() && !self.shop.leases.has_output();
-        // They may wait on another worker for what is held on this one.
+        let (leases, larges) = (&self.shop.leases, &self.shop.larges);
+        let for_lease = self.lease_queue.len();
+        let (no_input, no_output) = (!leases.has_input(true), !leases.has_output());
         let permits = &self.shop.house.permits;
-        let no_permit =
-            (permits.take_wanted() || !self.lease_queue.is_empty()) && permits.none_left();
-        if !(no_output || no_permit) {
+        let waiting = Kind::ALL.map(|kind| permits.waiting(kind));
+        // Who waits for memory waits for whoever holds it.
+        let for_memory = self.memory_queue.len();
+        let mut left = for_lease + for_memory + waiting[0] + waiting[1];
+        if left == 0 {
             return;
         }
-        let (for_output, for_permit) = (
-            self.stall_millis(PRESSURE_ON_OUTPUT),
+        let (for_buffer, for_transfer) = (
+            self.stall_millis(PRESSURE_ON_BUFFER),
             self.stall_millis(PRESSURE_ON_TRANSFER),
         );
         let now = self.shop.now;
-        let keeps_waiting = |slot: &Slot| {
-            let conn = slot.conn.as_ref()?;
-            let held = conn.held_millis(now)?;
-            let stalls = (no_output && conn.keeps_output() && held >= for_output)
-                || (no_permit && conn.has_transfer() && !conn.queued && held >= for_permit);
-            stalls.then_some(held)
-        };
-        let longest = (0..self.slots.len())
-            .filter_map(|slot_no| keeps_waiting(&self.slots[slot_no]).map(|held| (held, slot_no)))
-            .max();
-        if let Some((_, slot_no)) = longest {
-            self.shop.counters.stalls_shed.add(1);
+        let mut longest = Slowest::new();
+        for (slot_no, slot) in self.slots.iter().enumerate() {
+            let Some(conn) = &slot.conn else { continue };
+            let Some(held) = conn.held_millis(now) else {
+                continue;
+            };
+            let buffer = for_lease > 0
+                && held >= for_buffer
+                && (no_output && conn.keeps_output() || no_input && conn.keeps_input());
+            let transfer = held >= for_transfer
+                && !conn.queued
+                && conn
+                    .transfer(larges)
+                    .is_some_and(|kind| for_memory > 0 || waiting[kind as usize] > 0);
+            if buffer || transfer {
+                longest.note(held, slot_no);
+            }
+        }
+        for (_, slot_no) in longest.sorted() {
+            if left == 0 {
+                break;
+            }
+            left -= 1;
+            self.shop.counters.stalls.add(1);
             self.close(slot_no);
         }
     }
@@ -448,8 +560,12 @@ impl<'w> Worker<'w> {
         for (counter, in_use) in counters.leases_in_use.iter().zip(self.shop.leases.in_use()) {
             counter.set(in_use);
         }
-        let waiting = self.lease_queue.len() + self.large_queue.len();
+        let wishes: usize = self.wishes.iter().map(VecDeque::len).sum();
+        let waiting = self.lease_queue.len() + self.memory_queue.len() + wishes;
         counters.waiting.set(waiting as u64);
+        let firsts = self.wishes.iter().filter_map(VecDeque::front);
+        let waits = firsts.map(|&(_, wish)| self.shop.now.millis_since(wish.since));
+        counters.longest_wait_millis.set(waits.max().unwrap_or(0));
     }
 
     /// Closes who has held something for too long.

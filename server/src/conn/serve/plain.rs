@@ -13,7 +13,6 @@ use flagstone_engine::{Attributes, Copied, Key, Spot};
 
 use super::{Desk, Halt};
 use crate::conn::batch::{BATCH_MAX, Batch};
-use crate::conn::outbox::Sent;
 use crate::proto::{Dialect, What};
 
 /// A shorter run between other requests is left to the general way, which looks all of them up
@@ -88,8 +87,8 @@ impl Desk<'_, '_, '_> {
         let before = *at;
         for (planned, &spot) in batch.iter().zip(spots) {
             loop {
-                if !self.has_room()? {
-                    return Ok(Run::Executed(Some(Halt::Blocked)));
+                if let Some(halt) = self.lacks_room()? {
+                    return Ok(Run::Executed(Some(halt)));
                 }
                 let done = match planned.what {
                     What::Get(dialect) => self.get(planned.key, spot, dialect),
@@ -105,8 +104,8 @@ impl Desk<'_, '_, '_> {
                     return Ok(if some { Run::Executed(None) } else { Run::None });
                 }
                 // It may fit into the whole outbox.
-                if self.send()? == Sent::Blocked {
-                    return Ok(Run::Executed(Some(Halt::Blocked)));
+                if let Some(halt) = self.empty_outbox()? {
+                    return Ok(Run::Executed(Some(halt)));
                 }
             }
             *at = planned.end;

@@ -1,0 +1,208 @@
+//! Whoever behaves is served at once, whatever others do with what they have begun: half requests, slow uploads, replies
+//! that nobody reads. Times are generous, for a busy machine, and still a small part of what waiting for a stranger
+//! would take; `cargo run --release -p flagstone-benches --bin bystander` measures them.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use common::{connect, exchange, expect, expect_end, small_config, start_with, stat, wait_until};
+use flagstone_server::{Config, Running};
+
+/// Each of the scenes here kept a bystander waiting for longer than this, up to 30 s.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+fn crowded() -> Running {
+    start_with(Config {
+        connections_max: 600,
+        ..small_config()
+    })
+}
+
+/// Bystanders, one a worker, ask for a second or so, and for a long value each time as well if there is one.
+fn stand_by(scene: &str, bystanders: &mut [TcpStream], long: Option<&[u8]>) {
+    let mut longest = Duration::ZERO;
+    for _ in 0..40 {
+        for stream in &mut *bystanders {
+            let start = Instant::now();
+            exchange(stream, b"PUT a 1\n", b"OK\n");
+            exchange(stream, b"GET a\n", b"1\n");
+            if let Some(value) = long {
+                exchange(stream, b"GET long\n", &[value, b"\n"].concat());
+            }
+            longest = longest.max(start.elapsed());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    println!("{scene}: a bystander waited for {longest:?} at most");
+    assert!(longest < AT_ONCE, "{scene}: {longest:?}");
+}
+
+#[test]
+fn half_requests_keep_nobody_waiting() {
+    let server = crowded();
+    let mut bystanders = [connect(&server), connect(&server)];
+    let value = "v".repeat(2000);
+    let store = format!("set half 0 0 2000\r\n{value}\r\n");
+    // More than there are buffers of each kind.
+    let mut half: Vec<TcpStream> = (0..80).map(|_| connect(&server)).collect();
+    for stream in &mut half {
+        stream.write_all(&store.as_bytes()[..1300]).expect("sends");
+    }
+    let mut begun: Vec<TcpStream> = (0..310).map(|_| connect(&server)).collect();
+    for stream in &mut begun {
+        stream.write_all(b"P").expect("sends");
+    }
+    wait_until("all have arrived", || stat(&server, "connections") >= 393);
+    stand_by("half requests", &mut bystanders, None);
+    // Nothing that was begun is lost, whoever held it, and however it goes on.
+    for stream in &mut half {
+        stream
+            .write_all(&store.as_bytes()[1300..1302])
+            .expect("sends");
+    }
+    for stream in &mut half {
+        stream
+            .write_all(&[&store.as_bytes()[1302..], b"get half\r\nget n"].concat())
+            .expect("sends");
+    }
+    for (no, stream) in half.iter_mut().enumerate() {
+        expect(stream, b"STORED\r\nVALUE half 0 2000\r\n");
+        expect(stream, value.as_bytes());
+        expect(stream, b"\r\nEND\r\n");
+        // Half a request that ends is nobody's; a whole one is answered first.
+        if no % 2 == 0 {
+            stream.write_all(b"o\r\nget").expect("sends");
+        }
+        stream.shutdown(Shutdown::Write).expect("half-closes");
+        if no % 2 == 0 {
+            expect(stream, b"END\r\n");
+        }
+        expect_end(stream);
+    }
+    for stream in &mut begun {
+        exchange(stream, b"UT a 1\nGET a\n", b"OK\n1\n");
+    }
+    assert_eq!(stat(&server, "connections_stalled"), 0);
+}
+
+#[test]
+fn slow_uploads_keep_nobody_waiting() {
+    let server = crowded();
+    let mut bystanders = [connect(&server), connect(&server)];
+    let value = vec![b'v'; 15_000];
+    let store = [&b"set up 0 0 15000\r\n"[..], &value, b"\r\n"].concat();
+    let mut slow: Vec<TcpStream> = (0..60).map(|_| connect(&server)).collect();
+    let mut sent = 0;
+    while sent < store.len() {
+        let next = (sent + 1_500).min(store.len());
+        for stream in &mut slow {
+            stream.write_all(&store[sent..next]).expect("sends");
+        }
+        sent = next;
+        if sent == 6_000 {
+            stand_by("slow uploads", &mut bystanders, None);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    for stream in &mut slow {
+        expect(stream, b"STORED\r\n");
+    }
+}
+
+#[test]
+fn long_values_that_are_not_read_keep_nobody_waiting_for_shorter_ones() {
+    let server = crowded();
+    let mut bystanders = [connect(&server), connect(&server)];
+    let long = vec![b'l'; 60_000];
+    exchange(
+        &mut bystanders[0],
+        &[b"PUT long ", &long[..], b"\n"].concat(),
+        b"OK\n",
+    );
+    let huge = vec![b'h'; 1 << 20];
+    exchange(
+        &mut bystanders[0],
+        &[b"PUT huge ", &huge[..], b"\n"].concat(),
+        b"OK\n",
+    );
+    let mut deaf: Vec<TcpStream> = (0..20).map(|_| connect(&server)).collect();
+    for stream in &mut deaf {
+        stream.write_all(&b"GET huge\n".repeat(8)).expect("sends");
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    stand_by("long values, unread", &mut bystanders, Some(&long));
+}
+
+#[test]
+fn replies_that_are_not_read_keep_nobody_waiting() {
+    let server = crowded();
+    let mut bystanders = [connect(&server), connect(&server)];
+    // Longer than what a socket is sure to take.
+    let long = vec![b'l'; 20_000];
+    exchange(
+        &mut bystanders[0],
+        &[&b"set long 0 0 20000\r\n"[..], &long, b"\r\n"].concat(),
+        b"STORED\r\n",
+    );
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (stop, server) = (&stop, &server);
+        scope.spawn(move || {
+            let deaf: Vec<TcpStream> = (0..60).map(|_| connect(server)).collect();
+            let asked = b"GET long\n".repeat(100);
+            while !stop.load(Relaxed) {
+                for mut stream in &deaf {
+                    let _ = stream.set_nonblocking(true);
+                    let _ = stream.write(&asked);
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        });
+        std::thread::sleep(Duration::from_millis(300));
+        let stood = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            stand_by("replies, unread", &mut bystanders, Some(&long));
+        }));
+        stop.store(true, Relaxed);
+        assert!(stood.is_ok());
+    });
+}
+
+#[test]
+fn who_reads_slowly_and_goes_on_is_not_closed() {
+    let server = crowded();
+    let mut teller = connect(&server);
+    let long = vec![b'l'; 100_000];
+    exchange(
+        &mut teller,
+        &[b"PUT long ", &long[..], b"\n"].concat(),
+        b"OK\n",
+    );
+    exchange(
+        &mut teller,
+        &[b"PUT short ", &[b's'; 1000][..], b"\n"].concat(),
+        b"OK\n",
+    );
+    let mut readers: Vec<TcpStream> = (0..40).map(|_| connect(&server)).collect();
+    for (no, stream) in readers.iter_mut().enumerate() {
+        let asked = if no % 2 == 0 {
+            b"GET long\n".repeat(40)
+        } else {
+            b"GET short\n".repeat(4_000)
+        };
+        stream.write_all(&asked).expect("sends");
+    }
+    let mut piece = vec![0; 10_000];
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(5) {
+        for stream in &mut readers {
+            let n = stream.read(&mut piece).expect("not reset");
+            assert!(n > 0, "closed after {:?}", start.elapsed());
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(stat(&server, "connections_stalled"), 0);
+}
