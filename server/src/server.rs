@@ -358,15 +358,16 @@ fn serve(
                 .map_err(StartError::System)?;
         }
         let (warm, warmed) = mpsc::channel::<()>();
-        let spawned = mailboxes.iter().enumerate().try_for_each(|(no, mailbox)| {
-            let (house, alive, warm) = (&house, &alive, warm.clone());
+        let spawned = (0..mailboxes.len()).try_for_each(|no| {
+            let (house, mailboxes) = (&house, &mailboxes[..]);
+            let (alive, warm) = (&alive, warm.clone());
             alive.count.fetch_add(1, AcqRel);
             let leaves = LeaveOnDrop(alive);
             thread::Builder::new()
                 .name(format!("worker-{no}"))
                 .spawn_scoped(scope, move || {
                     let _leaves = leaves;
-                    worker::run(house, mailbox, no, || drop(warm));
+                    worker::run(house, mailboxes, no, || drop(warm));
                 })
                 .map(drop)
                 .map_err(StartError::System)

@@ -9,6 +9,7 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use common::process::Process;
 use common::{connect, exchange, expect, expect_end, small_config, start_with, stat, wait_until};
 use flagstone_server::{Config, Running};
 
@@ -205,4 +206,118 @@ fn who_reads_slowly_and_goes_on_is_not_closed() {
         std::thread::sleep(Duration::from_millis(100));
     }
     assert_eq!(stat(&server, "connections_stalled"), 0);
+}
+
+#[test]
+fn a_heavy_pipeline_keeps_nobody_waiting() {
+    let server = start_with(Config {
+        workers: 1,
+        ..small_config()
+    });
+    let mut bystanders = [connect(&server)];
+    let long = vec![b'l'; 900_000];
+    let put = [&b"set long 0 0 900000\r\n"[..], &long, b"\r\n"].concat();
+    exchange(&mut bystanders[0], &put, b"STORED\r\n");
+    for (scene, asked) in [
+        ("appends", &b"append long 0 0 1\r\nx\r\n"[..]),
+        ("stats slabs", b"stats slabs\r\n"),
+        ("STATS CLASSES", b"STATS CLASSES\n"),
+    ] {
+        let busy = connect(&server);
+        std::thread::scope(|scope| {
+            let mut writer = busy.try_clone().expect("clones");
+            let mut reader = busy.try_clone().expect("clones");
+            let ends = EndsOnDrop(busy);
+            scope.spawn(move || {
+                let asked = asked.repeat(400);
+                while writer.write_all(&asked).is_ok() {}
+            });
+            scope.spawn(move || {
+                let mut replies = vec![0; 1 << 16];
+                while reader.read(&mut replies).is_ok_and(|n| n > 0) {}
+            });
+            std::thread::sleep(Duration::from_millis(100));
+            stand_by(scene, &mut bystanders, None);
+            drop(ends);
+        });
+    }
+}
+
+/// Also when an assertion fails, so that a failure does not look like a hang.
+struct EndsOnDrop(TcpStream);
+
+impl Drop for EndsOnDrop {
+    fn drop(&mut self) {
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
+}
+
+#[test]
+fn lively_connections_are_spread_over_the_workers() {
+    let server = Process::start(&["--workers", "2"]);
+    let connections_of = |worker: &str| {
+        server.metric(&format!(
+            "flagstone_worker_connections{{worker=\"{worker}\"}}"
+        ))
+    };
+    let mut streams: Vec<TcpStream> = (0..40)
+        .map(|_| common::connect_to(server.address.parse().expect("an address")))
+        .collect();
+    for stream in &mut streams {
+        exchange(stream, b"PUT a 1\n", b"OK\n");
+    }
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // Every second one: all on one worker.
+        for stream in streams.iter_mut().step_by(2) {
+            let stop = &stop;
+            scope.spawn(move || {
+                let (asked, replies) = (b"GET a\n".repeat(200), b"1\n".repeat(200));
+                while !stop.load(Relaxed) {
+                    exchange(stream, &asked, &replies);
+                }
+            });
+        }
+        let start = Instant::now();
+        let mut moved = false;
+        while !moved && start.elapsed() < Duration::from_secs(30) {
+            std::thread::sleep(Duration::from_millis(200));
+            let counts = [connections_of("0"), connections_of("1")];
+            moved = counts[0].max(counts[1]) >= 25.0;
+        }
+        stop.store(true, Relaxed);
+        assert!(moved, "nobody was handed over");
+        println!("some were handed over after {:?}", start.elapsed());
+    });
+    // And all of them are served on, wherever they are.
+    for stream in &mut streams {
+        exchange(stream, b"GET a\n", b"1\n");
+    }
+}
+
+#[test]
+fn a_pause_of_the_process_closes_nobody() {
+    let server = Process::start(&["--workers", "1", "--stall-timeout", "3s"]);
+    let address = server.address.parse().expect("an address");
+    let mut streams: Vec<TcpStream> = (0..20).map(|_| common::connect_to(address)).collect();
+    for stream in &mut streams {
+        stream.write_all(b"PUT a").expect("sends");
+    }
+    let mut upload = common::connect_to(address);
+    let value = vec![b'v'; 100_000];
+    let store = [b"PUT long ", &value[..], b"\n"].concat();
+    upload.write_all(&store[..50_000]).expect("sends");
+    // They are read.
+    std::thread::sleep(Duration::from_millis(300));
+    server.signal("STOP");
+    for stream in &mut streams {
+        stream.write_all(b" 1\nGET a\n").expect("sends");
+    }
+    std::thread::sleep(Duration::from_secs(5));
+    server.signal("CONT");
+    for stream in &mut streams {
+        expect(stream, b"OK\n1\n");
+    }
+    upload.write_all(&store[50_000..]).expect("sends");
+    expect(&mut upload, b"OK\n");
 }

@@ -18,7 +18,7 @@
 //! one read and one write: a read that did not fill the inbox says that nothing more is there, so the
 //! second visit to step 5 only registers for the next event.
 //!
-//! A turn is bounded in requests and in bytes, so that a client who pipelines without end
+//! A turn is bounded in requests, in bytes and in time, so that a client who pipelines without end
 //! does not starve its neighbours.
 //!
 //! Nothing in this module knows which protocol is spoken.
@@ -46,6 +46,7 @@ use self::outbox::{Sent, send_some};
 pub use self::stream::Stream;
 pub use self::tls_stream::TlsStream;
 pub use self::workshop::Workshop;
+use crate::house::exact_nanos;
 use crate::permits;
 use crate::plan::{INBOX_BYTES, OUTBOX_BYTES};
 use crate::proto::{Codec, HEAD_BYTES_MAX, REPLY_BYTES_MAX, Refusal, Rest, Tone, WHOLE_BYTES_MAX};
@@ -64,6 +65,8 @@ static_assertions::const_assert!(size_of::<Conn>() <= 104);
 pub const REQUESTS_PER_TURN: u32 = 1024;
 /// … or so many bytes of replies.
 const REPLY_BYTES_PER_TURN: usize = 4 * OUTBOX_BYTES;
+/// … or this time.
+const NANOS_PER_TURN: u64 = 250_000;
 /// A transfer that moves this much is not stalled.
 const PROGRESS_BYTES: u32 = 64 << 10;
 /// After our FIN, so much of what the peer still sends is read and forgotten, so that a reset
@@ -157,6 +160,8 @@ struct Budget {
     reply_bytes: usize,
     /// Of values that go out in pieces, so much was taken by the peer.
     moved_bytes: usize,
+    /// When its time is over; 0: nobody has looked at the clock.
+    until_nanos: u64,
 }
 
 impl Default for Budget {
@@ -165,11 +170,22 @@ impl Default for Budget {
             requests: REQUESTS_PER_TURN,
             reply_bytes: REPLY_BYTES_PER_TURN,
             moved_bytes: 0,
+            until_nanos: 0,
         }
     }
 }
 
 impl Budget {
+    /// Whether the turn has taken too long since this was asked first. Asked where much may have been done: most turns are
+    /// too short to look at a clock.
+    fn is_late(&mut self) -> bool {
+        let now = exact_nanos();
+        if self.until_nanos == 0 {
+            self.until_nanos = now + NANOS_PER_TURN;
+        }
+        now >= self.until_nanos
+    }
+
     fn take_moved(&mut self) -> usize {
         std::mem::take(&mut self.moved_bytes)
     }
@@ -200,6 +216,28 @@ impl Conn {
             left_in_kernel: false,
             closing: false,
         }
+    }
+
+    /// One that another worker had, between two requests.
+    pub fn moved(stream: Stream, codec: Codec, now: Tick) -> Self {
+        Conn {
+            sniffed: true,
+            ..Conn::new(stream, codec, now)
+        }
+    }
+
+    /// Whether another worker can have it: it owns nothing here, and nothing is known of it but how it speaks. A session of
+    /// TLS stays where it is.
+    pub fn is_movable(&self) -> bool {
+        self.sniffed
+            && !self.codec.is_locked()
+            && matches!(self.phase, Phase::Requests)
+            && !(self.holds() || self.queued || self.ended || self.is_tls())
+    }
+
+    /// Leaves its worker.
+    pub fn leave(self) -> (Stream, Codec) {
+        (self.stream, self.codec)
     }
 
     /// Does what can be done now. Errors of the socket just end the connection: a peer that
@@ -614,6 +652,12 @@ impl Conn {
                 self.got_on(now);
             }
         }
+    }
+
+    /// Time has passed in which nobody could get on.
+    pub fn forgive(&mut self, millis: u32) {
+        self.held_since = self.held_since.wrapping_add(millis);
+        self.stream.forgive(millis);
     }
 
     /// Begins to measure anew how long it holds what it holds.

@@ -16,7 +16,7 @@ use std::task::Context;
 use flagstone_engine::{StoreError, Tick, Walk};
 
 use self::plain::Run;
-use super::batch::Batch;
+use super::batch::{BATCH_MAX, Batch};
 use super::large::{Begun, Large, LargeNo, Larges};
 use super::outbox::{Outbox, Sent};
 use super::stream::Stream;
@@ -210,6 +210,11 @@ impl<'w> Desk<'_, 'w, '_> {
     /// streamed from now on.
     fn execute(&mut self, batch: &[Planned<'_>], at: &mut usize) -> io::Result<Option<Halt>> {
         for planned in batch {
+            let is_heavy = planned.work.is_heavy();
+            // The clock runs from the first of them.
+            if is_heavy {
+                self.budget.is_late();
+            }
             if let Some(halt) = self.execute_one(planned, at)? {
                 return Ok(Some(halt));
             }
@@ -217,10 +222,14 @@ impl<'w> Desk<'_, 'w, '_> {
             if !matches!(self.phase, Phase::Requests) {
                 return Ok(None);
             }
-            if self.budget.is_spent() {
+            if self.budget.is_spent() || is_heavy && self.budget.is_late() {
                 self.counters.yields.add(1);
                 return Ok(Some(Halt::Tired));
             }
+        }
+        if batch.len() == BATCH_MAX && self.budget.is_late() {
+            self.counters.yields.add(1);
+            return Ok(Some(Halt::Tired));
         }
         Ok(None)
     }
@@ -579,7 +588,7 @@ impl<'w> Desk<'_, 'w, '_> {
                 *self.phase = Phase::Dumping(walk);
                 return Ok(Some(halt));
             }
-            if self.budget.is_spent() {
+            if self.budget.is_spent() || self.budget.is_late() {
                 *self.phase = Phase::Dumping(walk);
                 return Ok(Some(Halt::Tired));
             }

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
@@ -40,6 +41,13 @@ impl Stream {
             Stream::Tcp(stream) => poll_read(stream, cx, room),
             Stream::Unix(stream) => poll_read(stream, cx, room),
             Stream::Tls(stream) => stream.poll_read(cx, room),
+        }
+    }
+
+    /// Time has passed in which nobody could get on.
+    pub fn forgive(&mut self, millis: u32) {
+        if let Stream::Tls(stream) = self {
+            stream.forgive(Duration::from_millis(millis.into()));
         }
     }
 

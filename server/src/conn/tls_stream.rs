@@ -16,7 +16,7 @@ use std::io::{self, Read, Write};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustls::{ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -57,6 +57,11 @@ impl TlsStream {
     /// Whether its handshake takes too long.
     pub fn is_late(&self) -> bool {
         self.session.is_handshaking() && self.since.elapsed() > HANDSHAKE_TIMEOUT
+    }
+
+    /// Time has passed in which nobody could get on.
+    pub fn forgive(&mut self, time: Duration) {
+        self.since += time;
     }
 
     /// Sends what the session has. Pending: the socket does not take all of it.

@@ -17,8 +17,8 @@ pub use self::order::Order;
 use crate::house::{Clock, House};
 use crate::metrics::Counters;
 use crate::proto::{
-    Command, Facts, Fate, KEY_BYTES_MAX, Lifetime, Listing, Meta, Refusal, Reply, Storing, Terms,
-    Topic, Voice, Word,
+    Command, Facts, Fate, How, KEY_BYTES_MAX, Lifetime, Listing, Meta, Refusal, Reply, Storing,
+    Terms, Topic, Voice, Word,
 };
 
 static_assertions::const_assert_eq!(KEY_BYTES_MAX, flagstone_engine::KEY_BYTES_MAX);
@@ -131,6 +131,20 @@ impl<'a> Work<'a> {
             | Work::Count(key, ..)
             | Work::Ttl(key) => Some(key),
             _ => None,
+        }
+    }
+
+    /// Whether it may take so long that a turn should look at the clock: it may go through a long value, or through
+    /// much of the cache, or try a password.
+    #[inline]
+    #[must_use]
+    pub fn is_heavy(&self) -> bool {
+        match self {
+            Work::Store(_, _, terms) => matches!(terms.how, How::Behind | How::Before),
+            // That may be the mode.
+            Work::MetaStore(_, _, meta) => memchr::memchr(b'M', meta.flags).is_some(),
+            Work::Stats(_) | Work::Flush(_) | Work::Dump(_) | Work::Login(..) => true,
+            _ => false,
         }
     }
 

@@ -1,8 +1,7 @@
 //! The gate: accepting connections, and choosing who serves them.
 //!
-//! A newcomer goes to the worker with the fewest connections, ties in rotation, so no worker
-//! ever has more than its share of the slots. At the limit it is told so and shown out
-//! ([`refuse`](super::refuse)).
+//! A newcomer goes to the worker with the fewest connections that has a free slot, ties in rotation; past a worker that is
+//! busy while another is not. At the limit it is told so and shown out ([`refuse`](super::refuse)).
 //!
 //! Accepted sockets inherit TCP_NODELAY, keepalive and the sizes of their buffers from the
 //! listening one, which saves system calls on each of them.
@@ -109,19 +108,32 @@ impl<'w> Acceptor<'w> {
                 return;
             }
             refused.show_out(guest.into_socket(), self.tongue);
-        } else if let Some(mailbox) = fewest(self.mailboxes) {
+        } else if let Some(mailbox) = choose(self.mailboxes) {
             mailbox.post(Newcomer {
                 guest,
                 tongue: self.tongue,
+                moved: None,
             });
+        } else {
+            // Not seen: there are as many slots as connections are admitted, but for one that is being handed over.
+            self.house.leave();
+            refused.show_out(guest.into_socket(), self.tongue);
         }
     }
 }
 
-/// The mailbox whose worker has the fewest connections. A tie goes to the first: it has one
-/// more at once, so ties go round by themselves.
-fn fewest(mailboxes: &[Mailbox]) -> Option<&Mailbox> {
-    mailboxes.iter().min_by_key(|mailbox| mailbox.connections())
+/// Reserves a slot of a worker. A tie goes to the first: it has one more at once, so ties go round by themselves.
+fn choose(mailboxes: &[Mailbox]) -> Option<&Mailbox> {
+    let one_is_free = mailboxes.iter().any(|mailbox| mailbox.is_idle());
+    loop {
+        let with_room = mailboxes.iter().filter(|mailbox| mailbox.has_room());
+        let best = with_room
+            .min_by_key(|mailbox| (one_is_free && mailbox.is_busy(), mailbox.connections()))?;
+        // Another worker may have taken the slot just now.
+        if best.reserve() {
+            return Some(best);
+        }
+    }
 }
 
 #[cfg(test)]

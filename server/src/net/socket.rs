@@ -200,6 +200,15 @@ pub enum Guest {
 }
 
 impl Guest {
+    /// Takes a plain socket from the runtime that it is registered with.
+    pub fn unregister(stream: Stream) -> io::Result<Self> {
+        match stream {
+            Stream::Tcp(stream) => Ok(Guest::Tcp(stream.into_std()?)),
+            Stream::Unix(stream) => Ok(Guest::Unix(stream.into_std()?)),
+            Stream::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     /// Registers it with the runtime that this is called in.
     pub fn register(self) -> io::Result<Stream> {
         Ok(match self {

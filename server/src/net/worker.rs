@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::AcqRel, Ordering::Acquire};
+use std::sync::atomic::{AtomicUsize, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ use flagstone_engine::Tick;
 use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
 use smallvec::SmallVec;
+use tokio::runtime::{Handle, RuntimeMetrics};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::ready::ReadySet;
@@ -46,6 +47,8 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 /// Who has not moved for so long counts as stuck when the kernel's memory runs short.
 const STUCK_MILLIS: u32 = 1000;
+/// Passes further apart than this are none of the clients' fault: the clock rings every second.
+const PAUSE_NANOS: u64 = 1_500_000_000;
 /// So many who have waited for a permit are served a pass.
 const SERVED_PER_PASS: usize = 16;
 /// So many who keep others waiting are closed at a time.
@@ -63,6 +66,8 @@ pub struct Newcomer {
     pub guest: Guest,
     /// Which protocols its port is for.
     pub tongue: Tongue,
+    /// How it speaks, if another worker had it.
+    pub moved: Option<Codec>,
 }
 
 /// How the acceptor reaches a worker.
@@ -73,9 +78,17 @@ pub struct Mailbox {
     /// touch every place in turn and a stack only those it needs; whoever is in it at a time is
     /// taken in at once.
     sockets: Mutex<Vec<Newcomer>>,
-    /// Connections of this worker, those in `sockets` included.
+    /// Connections of this worker, those in `sockets` and on their way there included.
     connections: AtomicUsize,
+    /// Hundredths of the last second or so in which the worker did not wait for events. Not its CPU time, which is
+    /// small on a machine that is busy with something else.
+    load_percent: AtomicUsize,
 }
+
+/// A worker that is busier than this …
+const BUSY_PERCENT: usize = 80;
+/// … gives connections to one that is idler than this.
+const IDLE_PERCENT: usize = 40;
 
 impl Mailbox {
     pub fn new(slot_count: usize) -> Self {
@@ -84,16 +97,42 @@ impl Mailbox {
             mail_no: slot_count,
             sockets: Mutex::new(Vec::with_capacity(slot_count)),
             connections: AtomicUsize::new(0),
+            load_percent: AtomicUsize::new(0),
         }
+    }
+
+    fn load_percent(&self) -> usize {
+        self.load_percent.load(Relaxed)
+    }
+
+    pub fn is_busy(&self) -> bool {
+        self.load_percent() >= BUSY_PERCENT
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.load_percent() <= IDLE_PERCENT && self.has_room()
+    }
+
+    /// Whether one of its slots is free.
+    pub fn has_room(&self) -> bool {
+        self.connections() < self.mail_no
+    }
+
+    /// Takes a slot for a connection that will be [posted](Self::post), if one is free.
+    pub fn reserve(&self) -> bool {
+        self.connections
+            .fetch_update(AcqRel, Acquire, |count| {
+                (count < self.mail_no).then_some(count + 1)
+            })
+            .is_ok()
     }
 
     pub fn connections(&self) -> usize {
         self.connections.load(Acquire)
     }
 
-    /// Hands a socket over.
+    /// Hands a socket over, for which a slot is reserved.
     pub fn post(&self, newcomer: Newcomer) {
-        self.connections.fetch_add(1, AcqRel);
         self.sockets.lock().push(newcomer);
         self.wake();
     }
@@ -145,6 +184,14 @@ struct Slot {
 struct Worker<'w> {
     shop: Workshop<'w>,
     mailbox: &'w Mailbox,
+    /// Of all workers.
+    mailboxes: &'w [Mailbox],
+    /// Knows for how long this worker did not wait for events.
+    runtime: RuntimeMetrics,
+    /// That, and when it was, in nanoseconds.
+    measured: (u64, u64),
+    /// So many connections go to that worker when they have had their turn.
+    gives: (usize, usize),
     /// Those that were ever used; there is room for all that are planned, so it never moves.
     /// An OS page of it costs memory when the first of its slots is used.
     slots: Vec<Slot>,
@@ -184,7 +231,7 @@ struct Drain {
 }
 
 /// Runs a worker until the house is drained. `started` is called when it is ready to serve.
-pub fn run(house: &House<'_>, mailbox: &Mailbox, worker_no: usize, started: impl FnOnce()) {
+pub fn run(house: &House<'_>, mailboxes: &[Mailbox], worker_no: usize, started: impl FnOnce()) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -192,7 +239,7 @@ pub fn run(house: &House<'_>, mailbox: &Mailbox, worker_no: usize, started: impl
         .expect("the runtime of a worker could be made a moment ago for the acceptor");
     park_once();
     runtime.block_on(async {
-        let mut worker = Worker::new(house, mailbox, worker_no);
+        let mut worker = Worker::new(house, mailboxes, worker_no);
         let thread_id = rustix::thread::gettid().as_raw_nonzero().get();
         house.counters(worker_no).thread_id.set(thread_id as u64);
         started();
@@ -210,7 +257,8 @@ pub fn park_once() {
 }
 
 impl<'w> Worker<'w> {
-    fn new(house: &'w House<'w>, mailbox: &'w Mailbox, worker_no: usize) -> Self {
+    fn new(house: &'w House<'w>, mailboxes: &'w [Mailbox], worker_no: usize) -> Self {
+        let mailbox = &mailboxes[worker_no];
         let slot_count = house.plan.worker.slot_count;
         let ready = &mailbox.ready;
         let shop = Workshop::new(house, worker_no);
@@ -223,6 +271,10 @@ impl<'w> Worker<'w> {
         Worker {
             shop,
             mailbox,
+            mailboxes,
+            runtime: Handle::current().metrics(),
+            measured: (0, exact_nanos()),
+            gives: (0, 0),
             slots: Vec::with_capacity(slot_count),
             free: Vec::with_capacity(slot_count),
             lease_queue: VecDeque::with_capacity(slot_count),
@@ -251,7 +303,10 @@ impl<'w> Worker<'w> {
         self.shop.now = self.shop.house.clock.now();
         self.shop.house.flush_if_due(self.shop.now);
         self.shop.counters.seen_alive.set(self.shop.now.as_millis());
-        self.pass_nanos = exact_nanos();
+        let last_nanos = std::mem::replace(&mut self.pass_nanos, exact_nanos());
+        if self.pass_nanos - last_nanos > PAUSE_NANOS {
+            self.forgive(self.pass_nanos - last_nanos);
+        }
         tls::begin_pass();
         let mail_no = self.mailbox.mail_no;
         ready.take(|slot_no| {
@@ -272,6 +327,18 @@ impl<'w> Worker<'w> {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
+    }
+
+    /// The whole process was stopped, or the machine was: what clients have sent meanwhile is not read yet, and nobody
+    /// is to blame for that.
+    #[cold]
+    fn forgive(&mut self, nanos: u64) {
+        // The coarse clock may be behind, and nobody may have held something since a moment to come.
+        let millis = (nanos / 1_000_000).saturating_sub(50);
+        let millis = u32::try_from(millis).unwrap_or(u32::MAX / 2);
+        for conn in self.slots.iter_mut().filter_map(|slot| slot.conn.as_mut()) {
+            conn.forgive(millis);
+        }
     }
 
     fn turn(&mut self, slot_no: usize) {
@@ -313,6 +380,7 @@ impl<'w> Worker<'w> {
             }
         }
         match turn {
+            Turn::Rest if self.gives.0 > 0 => self.hand_over(slot_no),
             Turn::Rest => {}
             Turn::Again => self.mailbox.ready.wake(slot_no),
             Turn::WaitLease => self.queue(slot_no, Queue::Lease),
@@ -321,6 +389,71 @@ impl<'w> Worker<'w> {
                 self.queue(slot_no, wanted.map_or(Queue::Memory, Queue::Permit));
             }
             Turn::Close => self.close(slot_no),
+        }
+    }
+
+    /// Gives a connection that has just had its turn, and owns nothing, to another worker.
+    #[cold]
+    fn hand_over(&mut self, slot_no: usize) {
+        let to = &self.mailboxes[self.gives.1];
+        let slot = &mut self.slots[slot_no];
+        if !slot.conn.as_ref().is_some_and(Conn::is_movable) {
+            return;
+        }
+        if !to.reserve() {
+            self.gives.0 = 0;
+            return;
+        }
+        // Who drains waits for what is reserved, and takes nothing in that is reserved later.
+        if self.shop.house.is_draining() {
+            to.connections.fetch_sub(1, AcqRel);
+            self.gives.0 = 0;
+            return;
+        }
+        if let Some(conn) = slot.conn.take() {
+            let (stream, codec) = conn.leave();
+            match Guest::unregister(stream) {
+                Ok(guest) => to.post(Newcomer {
+                    guest,
+                    tongue: codec.tongue(),
+                    moved: Some(codec),
+                }),
+                // The socket is closed.
+                Err(_) => {
+                    to.connections.fetch_sub(1, AcqRel);
+                    self.shop.house.leave();
+                }
+            }
+            self.gives.0 -= 1;
+            self.free.push(slot_no as u32);
+            self.mailbox.connections.fetch_sub(1, AcqRel);
+        }
+    }
+
+    /// If this worker is busy and another is not, some of its lively connections go there.
+    fn balance(&mut self) {
+        let (busy_before, nanos_before) = self.measured;
+        let busy = self.runtime.worker_total_busy_duration(0).as_nanos() as u64;
+        let nanos = self.pass_nanos.saturating_sub(nanos_before).max(1);
+        self.measured = (busy, self.pass_nanos);
+        let percent = busy.saturating_sub(busy_before) * 100 / nanos;
+        let load = usize::try_from(percent).unwrap_or(100).min(100);
+        self.mailbox.load_percent.store(load, Relaxed);
+        // Right after some have gone, nobody's figure says how it is now.
+        let has_given = self.gives.1 != self.worker_no;
+        self.gives = (0, self.worker_no);
+        if load < BUSY_PERCENT || has_given || self.drain.is_some() {
+            return;
+        }
+        let others = self.mailboxes.iter().enumerate();
+        let idle = others.filter(|&(no, other)| no != self.worker_no && other.is_idle());
+        if let Some((to, other)) = idle.min_by_key(|(_, other)| other.load_percent()) {
+            let now = self.shop.now;
+            let is_lively = |conn: &Conn| conn.is_movable() && conn.quiet_millis(now) < 500;
+            let conns = self.slots.iter().filter_map(|slot| slot.conn.as_ref());
+            let lively = conns.filter(|conn| is_lively(conn)).count();
+            // As many as make both alike, if all of them cost the same.
+            self.gives = (lively * (load - other.load_percent()) / (2 * load), to);
         }
     }
 
@@ -381,9 +514,14 @@ impl<'w> Worker<'w> {
             match (stream, self.empty_slot()) {
                 (Ok(stream), Some(slot_no)) => {
                     let has_to_log_in = !self.shop.house.users.is_empty();
-                    let codec = Codec::new(newcomer.tongue).locked(has_to_log_in);
-                    self.shop.counters.connections.add(1);
-                    self.slots[slot_no].conn = Some(Conn::new(stream, codec, self.shop.now));
+                    let conn = if let Some(codec) = newcomer.moved {
+                        Conn::moved(stream, codec, self.shop.now)
+                    } else {
+                        let codec = Codec::new(newcomer.tongue).locked(has_to_log_in);
+                        self.shop.counters.connections.add(1);
+                        Conn::new(stream, codec, self.shop.now)
+                    };
+                    self.slots[slot_no].conn = Some(conn);
                     self.mailbox.ready.wake(slot_no);
                 }
                 // No memory for the registration; the socket is closed.
@@ -572,6 +710,7 @@ impl<'w> Worker<'w> {
     fn sweep(&mut self) {
         let now = self.shop.now;
         self.note_figures();
+        self.balance();
         // Who waits for a buffer of ours is not the one who stalls.
         for &slot_no in &self.lease_queue {
             if let Some(conn) = &mut self.slots[slot_no as usize].conn {
@@ -690,6 +829,7 @@ impl<'w> Worker<'w> {
                 self.close(slot_no);
             }
         }
-        self.free.len() == self.slots.len()
+        // One may be on its way from another worker.
+        self.free.len() == self.slots.len() && self.mailbox.connections() == 0
     }
 }

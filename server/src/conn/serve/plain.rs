@@ -115,6 +115,10 @@ impl Desk<'_, '_, '_> {
                 return Ok(Run::Executed(Some(Halt::Tired)));
             }
         }
+        if batch.len() == BATCH_MAX && self.budget.is_late() {
+            self.counters.yields.add(1);
+            return Ok(Run::Executed(Some(Halt::Tired)));
+        }
         Ok(Run::Executed(None))
     }
 
