@@ -495,7 +495,8 @@ impl Cache {
                 if outcome != Outcome::Stored {
                     return Ok(Stored::not(outcome));
                 }
-                let mut reservation = self.try_reserve(key, value.len(), attributes, wish, now)?;
+                let mut reservation =
+                    self.try_reserve(key, value.len(), attributes, condition, wish, now)?;
                 reservation.write(value, now)?;
                 reservation.commit_as(condition, now)
             });
@@ -569,11 +570,28 @@ impl Cache {
         cas: CasWish,
         now: Tick,
     ) -> Result<Reservation<'c>, StoreError> {
+        self.reserve_for(key, value_len, attributes, Condition::Always, cas, now)
+    }
+
+    /// As [`Cache::reserve_as`], when it is known what the commit will depend on: a stale value of
+    /// [`Condition::Since`] needs fields, and a commit without them treats the condition as [`Condition::Cas`].
+    ///
+    /// # Errors
+    /// As [`Cache::put`].
+    pub fn reserve_for<'c>(
+        &'c self,
+        key: Key<'_>,
+        value_len: usize,
+        attributes: Attributes,
+        condition: Condition,
+        cas: CasWish,
+        now: Tick,
+    ) -> Result<Reservation<'c>, StoreError> {
         if value_len > self.plan.item_bytes_max() {
             return Err(StoreError::TooLarge);
         }
         self.with_room(false, || {
-            self.try_reserve(key, value_len, attributes, cas, now)
+            self.try_reserve(key, value_len, attributes, condition, cas, now)
         })
     }
 
@@ -582,13 +600,29 @@ impl Cache {
         key: Key<'_>,
         value_len: usize,
         attributes: Attributes,
+        condition: Condition,
         cas: CasWish,
         now: Tick,
     ) -> Result<Reservation<'c>, StoreError> {
-        let blueprint = Blueprint::new(key, attributes).with_cas(cas);
+        let mut blueprint = Blueprint::new(key, attributes).with_cas(cas);
+        if matches!(condition, Condition::Since(_)) {
+            blueprint.flags |= flag::DEADLINE | flag::EXTRA;
+        }
+        blueprint.flags |= self.fields_kept(key);
         let layout = Layout::of(&self.region.geometry.classes, blueprint.lead(), value_len);
         let head = self.reserve_layout(blueprint, layout, value_len, now)?;
         Ok(Reservation::new(self, key, head, Some(value_len), cas))
+    }
+
+    /// The fields that an item keeps when it is overwritten: what was asked for once is likely to be asked again.
+    fn fields_kept(&self, key: Key<'_>) -> u8 {
+        let state = self.shard(key.hash()).lock(&self.region);
+        let Some(place) = state.find(&self.region, key) else {
+            return 0;
+        };
+        let view = View::known(&self.region, place.chunk);
+        let noted = view.extra() & extra::NOTED != 0;
+        view.header.flags() & flag::CAS | if noted { flag::EXTRA } else { 0 }
     }
 
     /// Runs `attempt`, and again if there was no space for it because others were about to store large values: when
@@ -624,7 +658,7 @@ impl Cache {
         now: Tick,
     ) -> Result<Reservation<'c>, StoreError> {
         let mut blueprint = Blueprint::new(key, attributes);
-        blueprint.flags |= flag::CHAINED;
+        blueprint.flags |= flag::CHAINED | self.fields_kept(key);
         let layout = Layout {
             pages: 1,
             small: [None; 3],

@@ -14,6 +14,8 @@ pub struct Pinned<'c> {
     piece: ChunkRef,
     /// Bytes of `piece` that were read.
     at: usize,
+    /// Bytes that are still to be read. The item may be longer by now.
+    left: usize,
     meta: ItemMeta,
 }
 
@@ -27,6 +29,7 @@ impl<'c> Pinned<'c> {
             head,
             piece: head,
             at: 0,
+            left: meta.value_len,
             meta,
         }
     }
@@ -40,12 +43,13 @@ impl<'c> Pinned<'c> {
     /// Copies the value's next bytes to the front of `out`; returns how many, 0 at its end.
     pub fn read(&mut self, out: &mut [u8]) -> usize {
         let mut done = 0;
-        while done < out.len() && self.piece.is_some() {
+        while done < out.len() && self.left > 0 {
             let view = View::known(self.region, self.piece);
             let here = usize::from(view.header.value_len);
-            let len = (here - self.at).min(out.len() - done);
+            let len = (here - self.at).min(out.len() - done).min(self.left);
             view.copy_piece(self.at, &mut out[done..done + len]);
             self.at += len;
+            self.left -= len;
             done += len;
             if self.at == here {
                 self.piece = view.next_piece();

@@ -10,6 +10,7 @@ use crate::chunk_ref::ChunkRef;
 use crate::error::StoreError;
 use crate::geometry::KEY_BYTES_MAX;
 use crate::hash::{Key, KeyHash};
+use crate::item::header::flag;
 use crate::item::layout::Layout;
 use crate::item::view::View;
 use crate::shard::PageBag;
@@ -139,11 +140,6 @@ impl<'c> Reservation<'c> {
     /// # Errors
     /// As [`Reservation::commit`].
     pub fn commit_as(mut self, condition: Condition, now: Tick) -> Result<Stored, StoreError> {
-        // A stale value would need fields that nobody reserved: only the very item will do.
-        let condition = match condition {
-            Condition::Since(cas) => Condition::Cas(cas),
-            condition => condition,
-        };
         let region = self.cache.region();
         self.finish(now)?;
         let mut key = [0u8; 256];
@@ -152,10 +148,13 @@ impl<'c> Reservation<'c> {
         let key = Key::known(&key[..len], self.hash);
         let head = std::mem::take(&mut self.head);
         let mut state = self.cache.shard_of(self.hash.shard_no()).lock(region);
-        match self.cas {
-            CasWish::IfKept => {}
-            CasWish::Next => View::known(region, head).set_cas(state.next_cas()),
-            CasWish::Be(cas) => View::known(region, head).set_cas(cas),
+        let condition = state.inherit(region, key, head, condition, now);
+        let view = View::known(region, head);
+        if view.header.has(flag::CAS) {
+            view.set_cas(match self.cas {
+                CasWish::Be(cas) => cas,
+                CasWish::IfKept | CasWish::Next => state.next_cas(),
+            });
         }
         let cas = View::known(region, head).cas().unwrap_or(0);
         let outcome = state.commit(region, key, head, condition, now);
@@ -219,13 +218,14 @@ impl<'c> Reservation<'c> {
         let key_len = head.copy_key(&mut key);
         let key = Key::known(&key[..key_len], self.hash);
         let meta = head.meta();
-        let blueprint = Blueprint::new(
+        let mut blueprint = Blueprint::new(
             key,
             Attributes {
                 client_flags: meta.client_flags,
                 deadline: meta.deadline,
             },
         );
+        blueprint.flags |= head.header.flags() & (flag::CAS | flag::EXTRA | flag::DEADLINE);
         let layout = Layout::of(&region.geometry.classes, blueprint.lead(), self.written);
         if self.piece == self.head {
             let Ok(small) = cache.reserve_layout(blueprint, layout, self.written, now) else {

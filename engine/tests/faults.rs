@@ -275,5 +275,65 @@ fn a_condition_means_the_same_at_every_length() {
         let cas = cache.cas(key, NOW).expect("room").expect("is there");
         assert_eq!(store(Condition::Cas(cas - 1)), Ok(Outcome::Exists));
         assert_eq!(store(Condition::Cas(cas)), Ok(Outcome::Stored));
+
+        // Whose number was asked for once has one from now on, and a new one.
+        let next = cache.meta(key, NOW).expect("is there").cas.expect("kept");
+        assert!(next > cas, "{len}: {next} after {cas}");
+
+        // The same through a reservation, which is told what it will depend on.
+        let reserve = |condition, attributes| {
+            let mut reservation = cache
+                .reserve_for(key, len, attributes, condition, CasWish::IfKept, NOW)
+                .expect("room");
+            reservation.write(&value, NOW).expect("fits");
+            reservation.commit(condition, NOW)
+        };
+        assert_eq!(
+            reserve(Condition::Cas(cas), Attributes::default()),
+            Ok(Outcome::Exists)
+        );
+        assert_eq!(
+            reserve(Condition::Cas(next), Attributes::default()),
+            Ok(Outcome::Stored)
+        );
+        let meta = cache.meta(key, NOW).expect("is there");
+        assert!(meta.cas > Some(next), "{len}: {meta:?}");
+
+        // What comes too late is stale, and keeps the deadline of what was there; reads are noted on.
+        let visit = Visit {
+            note: true,
+            ..Visit::default()
+        };
+        let seen = cache.visit(key, &visit, NOW, &mut [0; 50], 50, |_, _| Some(0));
+        assert!(matches!(seen, Ok(Seen::Copied(0))));
+        let deadline = Deadline::after_secs(NOW, 77);
+        assert_eq!(cache.touch(key, deadline, NOW), Ok(true));
+        let other = Attributes {
+            client_flags: 5,
+            deadline: Deadline::exact(NOW.plus_millis(1234)),
+        };
+        for by_reservation in [false, true] {
+            for (late, old_deadline) in [(true, deadline), (false, other.deadline)] {
+                assert_eq!(cache.touch(key, deadline, NOW), Ok(true));
+                let cas = cache.cas(key, NOW).expect("room").expect("is there");
+                let condition = Condition::Since(if late { cas - 16 } else { cas });
+                let stored = if by_reservation {
+                    reserve(condition, other)
+                } else {
+                    cache.store(key, &value, other, condition, NOW)
+                };
+                assert_eq!(stored, Ok(Outcome::Stored), "{len}");
+                let seen = cache.examine(key, NOW).expect("is there");
+                assert_eq!(
+                    (seen.meta.stale, seen.meta.deadline),
+                    (late, old_deadline),
+                    "{len}"
+                );
+                assert_eq!(seen.meta.client_flags, 5);
+                assert_eq!(seen.idle_seconds, Some(0), "{len}: reads are not noted");
+                assert_eq!(store(Condition::Since(u64::MAX >> 1)), Ok(Outcome::Exists));
+            }
+        }
     }
+    cache.audit().expect("whole");
 }

@@ -119,6 +119,7 @@ impl ShardState {
             self.protected = to;
         }
         self.guards.follow(from, to);
+        self.forget_tail(from);
     }
 
     /// A further piece moves: the item's stamp covers the change of its chain.
@@ -135,6 +136,7 @@ impl ShardState {
         stamp::open::<_, StdFences>(stamp_word);
         View::known(region, view.prev_piece()).set_next_piece(to);
         stamp::close(stamp_word);
+        self.forget_tail(from);
     }
 }
 

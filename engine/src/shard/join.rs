@@ -2,12 +2,12 @@
 //!
 //! The new part is bytes that are at hand, or a reservation that was filled from a socket.
 //! Either way the result is a new item in the old one's place, with its attributes and its
-//! standing: a value that grows changes its shape anyway, so there is no way in place.
+//! standing: a value that grows changes its shape anyway. A long one keeps its chain (`extend`).
 
 use super::ShardState;
 use super::arith::CasWish;
 use super::storage::PageBag;
-use super::write::{Blueprint, Filler, Shortage};
+use super::write::{Blueprint, Filler, Shortage, copy_range};
 use crate::cache::{Attributes, Outcome, Stored};
 use crate::chunk_ref::ChunkRef;
 use crate::hash::Key;
@@ -44,9 +44,30 @@ impl Part<'_> {
     }
 
     fn add_to(self, region: &Region, filler: &mut Filler) {
+        self.add_from(region, 0, filler);
+    }
+
+    /// Adds what is behind the first `skipped` bytes.
+    pub(super) fn add_from(self, region: &Region, skipped: usize, filler: &mut Filler) {
+        let len = self.len(region) - skipped;
         match self {
-            Part::Bytes(bytes) => filler.write(region, bytes),
-            Part::Reserved(head) => filler.copy(region, head),
+            Part::Bytes(bytes) => filler.write(region, &bytes[skipped..]),
+            Part::Reserved(head) => {
+                copy_range(region, head, skipped, len, |part| {
+                    filler.write(region, part);
+                });
+            }
+        }
+    }
+
+    /// Writes the first `len` bytes to byte `at` of a piece.
+    pub(super) fn write_to(self, region: &Region, len: usize, piece: View<'_>, mut at: usize) {
+        match self {
+            Part::Bytes(bytes) => piece.write_piece(at, &bytes[..len]),
+            Part::Reserved(head) => copy_range(region, head, 0, len, |part| {
+                piece.write_piece(at, part);
+                at += part.len();
+            }),
         }
     }
 }
@@ -62,6 +83,11 @@ impl ShardState {
         bag: &mut PageBag<'_>,
         now: Tick,
     ) -> Result<Stored, Shortage> {
+        if side == Side::Behind
+            && let Some(stored) = self.append(region, key, place, (part, wish), bag, now)?
+        {
+            return Ok(stored);
+        }
         let view = View::known(region, place.chunk);
         let mut blueprint = Blueprint::new(
             key,
@@ -76,6 +102,24 @@ impl ShardState {
         }
         blueprint = blueprint.with_cas(wish);
         let value_len = view.value_len() + part.len(region);
+        if side == Side::Before {
+            // Lengthening it gives it a new number, if it has one.
+            let fronted = Blueprint {
+                cas: blueprint.cas.or_else(|| Some(self.next_cas())),
+                ..blueprint
+            };
+            if let Some(head) = self.refront(region, place, fronted, Some(part), bag, now)? {
+                if !head.is_some() {
+                    return Ok(Stored::not(Outcome::NotStored));
+                }
+                self.counters.sets += 1;
+                return Ok(Stored {
+                    outcome: Outcome::Stored,
+                    cas: View::known(region, head).cas().unwrap_or(0),
+                    value_len,
+                });
+            }
+        }
         let layout = Layout::of(&region.geometry.classes, blueprint.lead(), value_len);
         self.protected = place.chunk;
         let reserved = self.reserve(region, blueprint, layout, value_len, bag, now);

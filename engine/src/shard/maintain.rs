@@ -119,6 +119,7 @@ impl ShardState {
         self.oldest = Default::default();
         self.protected = ChunkRef::NONE;
         self.guards.forget();
+        self.last_tail = Default::default();
         self.deadline_min = NO_DEADLINE;
         self.ghost_bytes = 0;
         self.counters.items = 0;

@@ -16,6 +16,7 @@ pub(crate) mod arith;
 pub(crate) mod audit;
 mod evacuate;
 mod evict;
+mod extend;
 pub(crate) mod join;
 mod maintain;
 pub(crate) mod pins;
@@ -38,6 +39,7 @@ use crate::lru::segments::Segment;
 use crate::rebalance::Ages;
 use crate::region::Region;
 use crate::stats::{ClassStats, Counters};
+use extend::LastTail;
 use pins::{Guards, Pins};
 pub(crate) use storage::PageBag;
 use storage::Slab;
@@ -106,6 +108,7 @@ pub(crate) struct ShardState {
     pub guards: Guards,
     /// An item that an operation under way still needs: it is not evicted meanwhile.
     protected: ChunkRef,
+    last_tail: LastTail,
     /// No item of this shard expires before this second.
     deadline_min: u32,
     /// The last CAS number given out.
@@ -207,6 +210,7 @@ impl Shard {
             pins: Pins::default(),
             guards: Guards::default(),
             protected: ChunkRef::NONE,
+            last_tail: LastTail::default(),
             deadline_min: u32::MAX,
             cas_last: (cas_first & !(SHARD_COUNT as u64 - 1)) | shard_no as u64,
             held: Default::default(),

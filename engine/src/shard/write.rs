@@ -184,6 +184,36 @@ impl ShardState {
         }
     }
 
+    /// What the reservation `head` takes over from the item that it is to replace, if it has the fields for it: that
+    /// reads are noted, and, when it comes too late, the deadline. Returns the condition for its commit.
+    pub fn inherit(
+        &self,
+        region: &Region,
+        key: Key<'_>,
+        head: ChunkRef,
+        condition: Condition,
+        now: Tick,
+    ) -> Condition {
+        let Some(place) = self.find(region, key) else {
+            return condition;
+        };
+        let (old, view) = (View::known(region, place.chunk), View::known(region, head));
+        let noted = old.extra() & extra::NOTED != 0;
+        let mut bits = if noted { extra::noted(0, now) } else { 0 };
+        let mut condition = condition;
+        if let Condition::Since(cas) = condition
+            && old.cas() != Some(cas)
+        {
+            if view.header.has(flag::EXTRA) && view.set_deadline(old.deadline()) {
+                bits |= extra::STALE | old.extra() & extra::WON;
+            } else {
+                condition = Condition::Cas(cas);
+            }
+        }
+        view.set_extra(bits);
+        condition
+    }
+
     /// Links a filled reservation, if `condition` holds; else gives it back.
     pub fn commit(
         &mut self,
@@ -400,13 +430,18 @@ impl ShardState {
 
     /// `head` takes the place of the item at `place`, and its standing.
     pub(super) fn supersede(&mut self, region: &Region, place: Place, head: ChunkRef) {
+        self.take_place(region, place, head);
+        self.free_item(region, place.chunk);
+    }
+
+    /// The same, and the chunks of the one that was there are left to the caller.
+    pub(super) fn take_place(&mut self, region: &Region, place: Place, head: ChunkRef) {
         let old = View::known(region, place.chunk);
         let segment = segment_of(old.header);
         self.enlist(region, head, segment);
         let marks = region.eviction.marks_after_store(place.marks);
         self.index.redirect(&region.arena, place, head, marks);
         self.delist(region, place.chunk);
-        self.free_item(region, place.chunk);
     }
 
     /// Puts an item at the head of a list of its class and declares it linked.
@@ -490,6 +525,7 @@ impl ShardState {
     /// The second half: nobody finds the item any more.
     pub(super) fn free_item(&mut self, region: &Region, head: ChunkRef) {
         self.guards.follow(head, ChunkRef::NONE);
+        self.forget_tail(head);
         if self.pins.orphan(head) {
             let mut view = View::known(region, head);
             view.set_header(view.header.with_kind(Kind::Reserved));
@@ -522,7 +558,7 @@ impl ShardState {
     }
 
     /// A copy of the item at `place` with other fields: a deadline it had no room for, or a
-    /// CAS number. The value is copied under the lock. `false`: there is no such item.
+    /// CAS number. The value is copied under the lock, of a long one the beginning. `false`: there is no such item.
     pub fn rewrite(
         &mut self,
         region: &Region,
@@ -542,6 +578,9 @@ impl ShardState {
             cas: None,
             marks: View::known(region, place.chunk).extra(),
         };
+        if let Some(head) = self.refront(region, place, blueprint, None, bag, now)? {
+            return Ok(head.is_some());
+        }
         let value_len = View::known(region, place.chunk).value_len();
         let layout = Layout::of(&region.geometry.classes, blueprint.lead(), value_len);
         self.protected = place.chunk;
@@ -566,6 +605,14 @@ impl ShardState {
         });
         self.supersede(region, place, head);
         Ok(true)
+    }
+
+    /// The first or the last piece of a value is gone, or another.
+    #[inline(always)]
+    pub(super) fn forget_tail(&mut self, chunk: ChunkRef) {
+        if self.last_tail.head == chunk || self.last_tail.tail == chunk {
+            self.last_tail = Default::default();
+        }
     }
 
     /// Changes the deadline where it lies, if the item has room for it.
@@ -658,8 +705,8 @@ pub(super) fn due_second(deadline: Deadline) -> Option<u32> {
     Some(due.min(NO_DEADLINE - 1))
 }
 
-/// About what a linked item takes up, by its first piece and that one's class; it does not change while
-/// the item is linked.
+/// About what a linked item takes up, by its first piece and that one's class. Whoever changes it for a linked item
+/// tells the lists' account (`extend`).
 pub(super) fn footprint(region: &Region, view: View<'_>, class: usize) -> u64 {
     let first = region.geometry.classes.chunk_bytes(class);
     if view.header.has(flag::CHAINED) {
@@ -737,23 +784,48 @@ impl Filler {
         }
     }
 
-    /// Appends the whole value of another item.
-    pub fn copy(&mut self, region: &Region, from: ChunkRef) {
+    /// Appends what of a value is in one piece.
+    pub fn copy_piece(&mut self, region: &Region, source: View<'_>) {
         let mut window = [0u8; 32 * WORD_BYTES];
-        let mut source = View::known(region, from);
-        let mut left = source.value_len();
-        let mut at = 0;
-        while left > 0 {
-            let here = usize::from(source.header.value_len);
-            if at == here {
-                (source, at) = (View::known(region, source.next_piece()), 0);
-                continue;
-            }
-            let len = (here - at).min(window.len());
+        let here = usize::from(source.header.value_len);
+        for at in (0..here).step_by(window.len()) {
+            let len = window.len().min(here - at);
             source.copy_piece(at, &mut window[..len]);
             self.write(region, &window[..len]);
-            at += len;
-            left -= len;
         }
+    }
+
+    /// Appends the whole value of another item.
+    pub fn copy(&mut self, region: &Region, from: ChunkRef) {
+        let value_len = View::known(region, from).value_len();
+        copy_range(region, from, 0, value_len, |part| self.write(region, part));
+    }
+}
+
+/// Calls `each` with the bytes of a value from `skipped` on, `left` of them, in parts.
+pub(crate) fn copy_range(
+    region: &Region,
+    from: ChunkRef,
+    mut skipped: usize,
+    mut left: usize,
+    mut each: impl FnMut(&[u8]),
+) {
+    let mut window = [0u8; 32 * WORD_BYTES];
+    let mut source = View::known(region, from);
+    let mut at = 0;
+    while left > 0 {
+        let here = usize::from(source.header.value_len);
+        let step = skipped.min(here - at);
+        at += step;
+        skipped -= step;
+        if at == here {
+            (source, at) = (View::known(region, source.next_piece()), 0);
+            continue;
+        }
+        let len = (here - at).min(window.len()).min(left);
+        source.copy_piece(at, &mut window[..len]);
+        each(&window[..len]);
+        at += len;
+        left -= len;
     }
 }

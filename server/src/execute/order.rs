@@ -138,7 +138,13 @@ impl Order {
         now: Tick,
     ) -> Result<Reservation<'c>, StoreError> {
         match value_len {
-            Some(len) => cache.reserve_as(key, len, self.attributes, self.wish, now),
+            Some(len) => {
+                let condition = match self.over {
+                    Over::Replace(condition) => condition,
+                    Over::Join { .. } => Condition::Always,
+                };
+                cache.reserve_for(key, len, self.attributes, condition, self.wish, now)
+            }
             None => cache.reserve_growing(key, self.attributes, now),
         }
     }

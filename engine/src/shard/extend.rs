@@ -1,0 +1,349 @@
+//! Changing one end of a long value, and leaving the rest of its chain where it lies.
+//!
+//! ```text
+//! append   [head][page] … [page][tail]          the tail takes more bytes, if it has room; else a larger one takes its
+//!                                └───→ [tail'][…] place, and whole pages follow
+//! refront  [head][small][page] … [page][tail]   a new first piece, with more fields or more bytes in front; what it
+//!             └──→ [head'][small'][page] …      cannot hold goes to small pieces behind it
+//! ```
+//!
+//! So one byte more behind 100 MiB, or the first CAS number of such a value, costs about a page and not the value. Readers
+//! without a lock are told by the stamp. Those who stream a pinned item read its length as it was: behind that an
+//! append may write, but no piece of a pinned item is replaced.
+//!
+//! Ends grow by half from one size to the next, so that many small additions copy each byte a few times only.
+
+use super::ShardState;
+use super::join::Part;
+use super::storage::{PageBag, class_of};
+use super::write::{Blueprint, Filler, Shortage, footprint, segment_of, set_value_here};
+use crate::cache::{Attributes, Outcome, Stored};
+use crate::chunk_ref::ChunkRef;
+use crate::hash::Key;
+use crate::index::Place;
+use crate::item::header::{HEADER_BYTES, Header, Kind, extra, fields_bytes, flag};
+use crate::item::view::{View, continuation};
+use crate::region::Region;
+use crate::shard::arith::CasWish;
+use crate::stamp::{self, StdFences};
+use crate::tick::Tick;
+
+/// The last piece of the value that was lengthened last: to walk there from the first one takes as long as the
+/// chain is. Forgotten as soon as either end is another.
+#[derive(Clone, Copy, Default)]
+pub(super) struct LastTail {
+    pub head: ChunkRef,
+    pub tail: ChunkRef,
+}
+
+/// Held pieces that belong to no item yet, linked with each other.
+#[derive(Clone, Copy, Default)]
+struct Pieces {
+    first: ChunkRef,
+    last: ChunkRef,
+}
+
+impl ShardState {
+    /// Whether the item at `place` is long enough that its ends are worth changing alone.
+    fn is_long(region: &Region, view: View<'_>) -> bool {
+        view.header.has(flag::CHAINED) && view.value_len() >= region.geometry.page_bytes
+    }
+
+    fn tail_of(&self, region: &Region, head: ChunkRef) -> ChunkRef {
+        let mut tail = if self.last_tail.head == head {
+            self.last_tail.tail
+        } else {
+            head
+        };
+        loop {
+            let next = View::known(region, tail).next_piece();
+            if !next.is_some() {
+                return tail;
+            }
+            tail = next;
+        }
+    }
+
+    /// Pieces for `bytes` of value.
+    fn reserve_pieces(
+        &mut self,
+        region: &Region,
+        bytes: usize,
+        bag: &mut PageBag<'_>,
+        now: Tick,
+    ) -> Result<Pieces, Shortage> {
+        let classes = &region.geometry.classes;
+        let payload = region.geometry.page_bytes - HEADER_BYTES;
+        let pages = bytes / payload;
+        let mut pieces = Pieces::default();
+        let mut left = bytes;
+        while left > 0 {
+            let class = if left >= payload {
+                classes.whole_page()
+            } else {
+                classes.tail_for(left + HEADER_BYTES)
+            };
+            let Ok(chunk) = self.obtain(region, class, bag, now) else {
+                self.abandon(region, pieces.first);
+                return Err(Shortage((pages + 1).saturating_sub(bag.count()).max(1)));
+            };
+            self.slab.hold(region, chunk);
+            let mut view = View::fresh(region, chunk, continuation(0));
+            let here = left.min(view.room(classes.chunk_bytes(class)));
+            set_value_here(&mut view, here);
+            left -= here;
+            if pieces.last.is_some() {
+                view.set_prev_piece(pieces.last);
+                View::known(region, pieces.last).set_next_piece(chunk);
+            } else {
+                pieces.first = chunk;
+            }
+            pieces.last = chunk;
+        }
+        Ok(pieces)
+    }
+
+    /// Whole pages come from the pool and from all shards.
+    fn fill_bag(region: &Region, pages: usize, bag: &mut PageBag<'_>) -> Result<(), Shortage> {
+        while bag.count() < pages {
+            match region.pool.pop(region.pages()) {
+                Some(page_no) => bag.push(page_no),
+                None => return Err(Shortage(pages - bag.count())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts `part` behind the long value at `place`. `None`: it is not one for which that is cheaper than a copy.
+    pub(super) fn append(
+        &mut self,
+        region: &Region,
+        key: Key<'_>,
+        mut place: Place,
+        (part, wish): (Part<'_>, CasWish),
+        bag: &mut PageBag<'_>,
+        now: Tick,
+    ) -> Result<Option<Stored>, Shortage> {
+        let classes = &region.geometry.classes;
+        let view = View::known(region, place.chunk);
+        if !Self::is_long(region, view) {
+            return Ok(None);
+        }
+        if wish != CasWish::IfKept && !view.header.has(flag::CAS) {
+            let attributes = Attributes {
+                client_flags: view.client_flags(),
+                deadline: view.deadline(),
+            };
+            let flags = view.header.flags() & !(flag::CHAINED | flag::MAIN) | flag::CAS;
+            self.rewrite(region, key, flags, attributes, bag, now)?;
+            match self.find(region, key) {
+                Some(found) => place = found,
+                None => return Ok(Some(Stored::not(Outcome::NotStored))),
+            }
+        }
+        let is_pinned = self.pins.is_pinned(place.chunk);
+        let more = part.len(region);
+        let tail = self.tail_of(region, place.chunk);
+        let view = View::known(region, tail);
+        let here = usize::from(view.header.value_len);
+        let class = class_of(region, tail);
+        let room = view.room(classes.chunk_bytes(class)) - here;
+        // The tail stays if it has room for all, or cannot be larger, or is somebody's.
+        let stays =
+            more <= room || class == classes.whole_page() || is_pinned || tail == place.chunk;
+        let into_tail = if stays { more.min(room) } else { 0 };
+        let into_pieces = if stays { more - into_tail } else { here + more };
+        let mut pieces = Pieces::default();
+        if into_pieces > 0 {
+            let payload = region.geometry.page_bytes - HEADER_BYTES;
+            Self::fill_bag(region, into_pieces / payload, bag)?;
+            self.protected = place.chunk;
+            let reserved = self.reserve_pieces(region, into_pieces, bag, now);
+            self.protected = ChunkRef::NONE;
+            pieces = reserved?;
+            // Found again: it may have moved while room was made, but not gone.
+            match self.find(region, key) {
+                Some(found) => place = found,
+                None => {
+                    self.abandon(region, pieces.first);
+                    return Ok(Some(Stored::not(Outcome::NotStored)));
+                }
+            }
+        }
+        let tail = self.tail_of(region, place.chunk);
+        let mut tail_view = View::known(region, tail);
+        let mut filler = Filler::new(pieces.first);
+        if !stays {
+            filler.copy_piece(region, tail_view);
+        }
+        part.add_from(region, into_tail, &mut filler);
+
+        let before = footprint(
+            region,
+            View::known(region, place.chunk),
+            class_of(region, place.chunk),
+        );
+        let stamp_word = region.arena.word(place.primary.0);
+        stamp::open::<_, StdFences>(stamp_word);
+        if into_tail > 0 {
+            part.write_to(region, into_tail, tail_view, here);
+            set_value_here(&mut tail_view, here + into_tail);
+        }
+        if pieces.first.is_some() {
+            let last = if stays { tail } else { tail_view.prev_piece() };
+            View::known(region, last).set_next_piece(pieces.first);
+            View::known(region, pieces.first).set_prev_piece(last);
+        }
+        let head = View::known(region, place.chunk);
+        let value_len = head.value_len() + more;
+        head.set_value_len(value_len);
+        let noted = head.extra() & extra::NOTED != 0;
+        head.set_extra(if noted { extra::noted(0, now) } else { 0 });
+        let mut cas = 0;
+        if head.header.has(flag::CAS) {
+            cas = match wish {
+                CasWish::Be(cas) => cas,
+                _ => self.next_cas(),
+            };
+            head.set_cas(cas);
+        }
+        stamp::close(stamp_word);
+
+        if !stays {
+            self.slab.give(region, tail);
+        }
+        if !is_pinned && pieces.first.is_some() {
+            self.for_each_piece(region, pieces.first, |state, piece| {
+                state.slab.unhold(region, piece);
+            });
+        }
+        self.last_tail = LastTail {
+            head: place.chunk,
+            tail: if pieces.last.is_some() {
+                pieces.last
+            } else {
+                tail
+            },
+        };
+        let head = View::known(region, place.chunk);
+        let grown = footprint(region, head, class_of(region, place.chunk)) - before;
+        self.held[segment_of(head.header) as usize].bytes += grown;
+        self.inserted_bytes += grown;
+        self.counters.item_bytes += more as u64;
+        self.mark_place(region, place);
+        self.counters.sets += 1;
+        Ok(Some(Stored {
+            outcome: Outcome::Stored,
+            cas,
+            value_len,
+        }))
+    }
+
+    /// Gives the long item at `place` a new first piece, as `blueprint` says, with `part` before the value if there is
+    /// one. The rest of the chain stays. `None`: it is not one for which that is cheaper than a copy.
+    pub(super) fn refront(
+        &mut self,
+        region: &Region,
+        place: Place,
+        blueprint: Blueprint<'_>,
+        part: Option<Part<'_>>,
+        bag: &mut PageBag<'_>,
+        now: Tick,
+    ) -> Result<Option<ChunkRef>, Shortage> {
+        let classes = &region.geometry.classes;
+        let view = View::known(region, place.chunk);
+        if !Self::is_long(region, view) || self.pins.is_pinned(place.chunk) {
+            return Ok(None);
+        }
+        // A small piece that an earlier one left is made anew, or they would be many.
+        let absorbs = |view: View<'_>| {
+            let second = view.next_piece();
+            second.is_some() && class_of(region, second) != classes.whole_page()
+        };
+        let second_len = if absorbs(view) {
+            usize::from(View::known(region, view.next_piece()).header.value_len)
+        } else {
+            0
+        };
+        let more = part.map_or(0, |part| part.len(region));
+        let front = more + usize::from(view.header.value_len) + second_len;
+        let flags = blueprint.flags | flag::CHAINED;
+        let key = blueprint.key.bytes();
+        let lead = HEADER_BYTES + fields_bytes(flags) + key.len();
+        let class = classes.class_for((lead + front).min(region.geometry.page_bytes));
+        let into_head = front.min(classes.chunk_bytes(class) - lead);
+        let payload = region.geometry.page_bytes - HEADER_BYTES;
+        let head_pages = usize::from(class == classes.whole_page());
+        Self::fill_bag(region, head_pages + (front - into_head) / payload, bag)?;
+
+        self.protected = place.chunk;
+        let reserved = self.obtain(region, class, bag, now).and_then(|head| {
+            self.slab.hold(region, head);
+            let header = Header::new(Kind::Reserved, flags, key.len(), into_head);
+            let view = View::fresh(region, head, header);
+            view.write_fields(
+                blueprint.attributes.client_flags,
+                blueprint.attributes.deadline,
+                blueprint.marks,
+            );
+            view.write_key(key);
+            match self.reserve_pieces(region, front - into_head, bag, now) {
+                Ok(pieces) => Ok((head, pieces)),
+                Err(shortage) => {
+                    self.abandon(region, head);
+                    Err(shortage)
+                }
+            }
+        });
+        self.protected = ChunkRef::NONE;
+        let (head, pieces) = reserved?;
+        let view = View::known(region, head);
+        view.set_next_piece(pieces.first);
+        if pieces.first.is_some() {
+            View::known(region, pieces.first).set_prev_piece(head);
+        }
+        // Found again: it may have moved while room was made, but not gone.
+        let Some(place) = self.find(region, blueprint.key) else {
+            self.abandon(region, head);
+            return Ok(Some(ChunkRef::NONE));
+        };
+        let old = View::known(region, place.chunk);
+        let mut filler = Filler::new(head);
+        if let Some(part) = part {
+            part.add_from(region, 0, &mut filler);
+        }
+        filler.copy_piece(region, old);
+        let mut rest = old.next_piece();
+        let absorbed = absorbs(old).then_some(rest);
+        if let Some(second) = absorbed {
+            filler.copy_piece(region, View::known(region, second));
+            rest = View::known(region, second).next_piece();
+        }
+        view.set_value_len(old.value_len() + more);
+        if flags & flag::CAS != 0 {
+            let cas = blueprint.cas.or(old.cas());
+            view.set_cas(cas.unwrap_or_else(|| self.next_cas()));
+        }
+        self.for_each_piece(region, head, |state, piece| {
+            state.slab.unhold(region, piece);
+        });
+        // From here on the rest of the chain has two ways to it, until the index names the new one.
+        let last = if pieces.last.is_some() {
+            pieces.last
+        } else {
+            head
+        };
+        View::known(region, last).set_next_piece(rest);
+        if rest.is_some() {
+            View::known(region, rest).set_prev_piece(last);
+        }
+        self.take_place(region, place, head);
+        self.guards.follow(place.chunk, head);
+        self.last_tail = LastTail::default();
+        self.slab.give(region, place.chunk);
+        if let Some(second) = absorbed {
+            self.slab.give(region, second);
+        }
+        Ok(Some(head))
+    }
+}
