@@ -61,9 +61,11 @@ impl<'c> Pinned<'c> {
 
     /// The next [`read`](Self::read) begins at the value's byte `at`.
     pub fn seek(&mut self, at: usize) {
+        let at = at.min(self.meta.value_len);
         self.piece = self.head;
         self.at = at;
-        while self.piece.is_some() {
+        self.left = self.meta.value_len - at;
+        while self.left > 0 {
             let view = View::known(self.region, self.piece);
             let here = usize::from(view.header.value_len);
             if self.at < here {

@@ -355,3 +355,25 @@ fn a_change_at_the_end_of_100_mib_takes_as_long_as_one_of_a_page() {
     assert!(slowest < 0.003, "{slowest} s");
     cache.audit().expect("whole");
 }
+
+#[test]
+fn a_pinned_value_is_read_again_from_anywhere() {
+    let cache = open(16 << 20, 1 << 20);
+    let key = cache.key(b"long").expect("a key");
+    let value: Vec<u8> = (0..100_000u32).map(|n| (n % 251) as u8).collect();
+    cache
+        .put(key, &value, Attributes::default(), NOW)
+        .expect("fits");
+    let mut pinned = cache.pin(key, NOW).expect("room").expect("is there");
+    // It grows behind its reader's back.
+    cache
+        .join(key, &[7; 5000], Side::Behind, None, CasWish::IfKept, NOW)
+        .expect("fits");
+    let mut out = vec![0; 200_000];
+    assert_eq!(pinned.read(&mut out), value.len());
+    for at in [0, 1, 16_000, 50_000, 99_999, 100_000] {
+        pinned.seek(at);
+        let len = pinned.read(&mut out);
+        assert_eq!(out[..len], value[at..], "from {at}");
+    }
+}

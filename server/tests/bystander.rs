@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -91,12 +91,54 @@ fn half_requests_keep_nobody_waiting() {
 }
 
 #[test]
+fn who_was_served_without_a_buffer_may_idle_afterwards() {
+    let server = start_with(Config {
+        stall_timeout: Duration::from_secs(2),
+        ..small_config()
+    });
+    let mut half: Vec<TcpStream> = (0..100).map(|_| connect(&server)).collect();
+    for stream in &mut half {
+        let sent = stream.write_all(&[b"PUT half ", &[b'v'; 3_000][..]].concat());
+        sent.expect("sends");
+    }
+    let mut idle = [connect(&server), connect(&server)];
+    for stream in &mut idle {
+        stream
+            .write_all(&[b"PUT a ", &[b'v'; 2_000][..]].concat())
+            .expect("sends");
+    }
+    std::thread::sleep(Duration::from_millis(50));
+    for stream in &mut idle {
+        exchange(stream, b"\n", b"OK\n");
+    }
+    wait_until("those who stall are closed", || {
+        stat(&server, "connections_stalled") >= 100
+    });
+    std::thread::sleep(Duration::from_secs(1));
+    for stream in &mut idle {
+        exchange(stream, b"PUT a 1\nGET a\n", b"OK\n1\n");
+    }
+}
+
+#[test]
 fn slow_uploads_keep_nobody_waiting() {
-    let server = crowded();
-    let mut bystanders = [connect(&server), connect(&server)];
+    slow_uploads(&crowded());
+}
+
+#[test]
+fn slow_uploads_keep_nobody_waiting_when_the_kernel_has_no_room_for_them_either() {
+    slow_uploads(&start_with(Config {
+        connections_max: 600,
+        socket_buffer_bytes: 4 << 10,
+        ..small_config()
+    }));
+}
+
+fn slow_uploads(server: &Running) {
+    let mut bystanders = [connect(server), connect(server)];
     let value = vec![b'v'; 15_000];
     let store = [&b"set up 0 0 15000\r\n"[..], &value, b"\r\n"].concat();
-    let mut slow: Vec<TcpStream> = (0..60).map(|_| connect(&server)).collect();
+    let mut slow: Vec<TcpStream> = (0..60).map(|_| connect(server)).collect();
     let mut sent = 0;
     while sent < store.len() {
         let next = (sent + 1_500).min(store.len());
@@ -195,13 +237,17 @@ fn who_reads_slowly_and_goes_on_is_not_closed() {
             b"GET short\n".repeat(4_000)
         };
         stream.write_all(&asked).expect("sends");
+        stream.set_nonblocking(true).expect("settable");
     }
     let mut piece = vec![0; 10_000];
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(5) {
         for stream in &mut readers {
-            let n = stream.read(&mut piece).expect("not reset");
-            assert!(n > 0, "closed after {:?}", start.elapsed());
+            match stream.read(&mut piece) {
+                Ok(n) => assert!(n > 0, "closed after {:?}", start.elapsed()),
+                // It waits for its turn: their values are more than may be under way.
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
         }
         std::thread::sleep(Duration::from_millis(100));
     }

@@ -319,7 +319,8 @@ fn load(scene: &str, address: SocketAddr) -> io::Result<Vec<Peer>> {
         }),
         "idle" => many(9_990, &|_| peer(b"get b\r\n", b"", (0.0, 0.0))),
         "hot" => many(40, &|n| {
-            let mut hot = peer(b"", if n % 2 == 0 { b"get b\r\n" } else { b"" }, (ALL, ALL))?;
+            let asked = b"get b\r\n".repeat(if n % 2 == 0 { 300 } else { 0 });
+            let mut hot = peer(b"", &asked, (ALL, ALL))?;
             hot.waits = true;
             Ok(hot)
         }),

@@ -129,12 +129,21 @@ pub enum Turn {
     Rest,
     /// Another turn, after its neighbours'.
     Again,
-    /// A turn when there are buffers for what it may leave over.
+    /// A turn when there is a buffer for what it may leave over.
     WaitLease,
-    /// A turn when a transfer that keeps it waiting ends, or memory becomes free.
+    /// A turn when a transfer that keeps it waiting ends, or memory or a buffer becomes free.
     WaitLarge,
     /// To be closed.
     Close,
+}
+
+/// Where what was read and is not finished can stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In a lease.
+    Lease,
+    /// Where it is.
+    Kernel,
 }
 
 /// Why step 3 ended.
@@ -148,8 +157,6 @@ enum Halt {
     Tired,
     /// A transfer cannot begin or go on.
     WaitLarge,
-    /// A reply needs more room than there is.
-    WaitLease,
     /// The connection is to be closed.
     Close,
 }
@@ -162,6 +169,8 @@ struct Budget {
     moved_bytes: usize,
     /// When its time is over; 0: nobody has looked at the clock.
     until_nanos: u64,
+    /// A store is begun when its head is there: the kernel has no room for the rest, and neither have we.
+    begins_early: bool,
 }
 
 impl Default for Budget {
@@ -171,6 +180,7 @@ impl Default for Budget {
             reply_bytes: REPLY_BYTES_PER_TURN,
             moved_bytes: 0,
             until_nanos: 0,
+            begins_early: false,
         }
     }
 }
@@ -271,7 +281,19 @@ impl Conn {
         if self.closing {
             return self.say_goodbye(shop, cx);
         }
-        let Some(peeks) = self.may_begin(&shop.leases) else {
+        let has_leases =
+            shop.leases.has_output() && self.may_begin(&shop.leases) == Some(Place::Lease);
+        if has_leases && !self.left_in_kernel {
+            self.serve_turn::<false>(Place::Lease, shop, cx)
+        } else {
+            self.frugal_turn(shop, cx)
+        }
+    }
+
+    /// A turn without a place for whatever it leaves over, or after one.
+    #[cold]
+    fn frugal_turn(&mut self, shop: &mut Workshop<'_>, cx: &mut Context<'_>) -> io::Result<Turn> {
+        let Some(place) = self.may_begin(&shop.leases) else {
             return Ok(Turn::WaitLease);
         };
         if !shop.leases.has_output() {
@@ -283,10 +305,25 @@ impl Conn {
             }
             shop.outbox.limit();
         }
+        self.serve_turn::<true>(place, shop, cx)
+    }
+
+    /// Steps 2 to 5.
+    #[inline]
+    fn serve_turn<const FRUGAL: bool>(
+        &mut self,
+        place: Place,
+        shop: &mut Workshop<'_>,
+        cx: &mut Context<'_>,
+    ) -> io::Result<Turn> {
+        let peeks = FRUGAL && place == Place::Kernel;
         // So much of the inbox is ours; what is behind it in a turn that peeks is still the kernel's.
         let mut owned = self.bring_back_input(shop);
         let mut have = owned;
         let mut budget = Budget::default();
+        if peeks {
+            budget.begins_early = self.stream.is_narrow();
+        }
         let mut reads = 0;
         let mut is_last = false;
         let mut may_have_more = false;
@@ -302,14 +339,20 @@ impl Conn {
                         self.stream.consume(&mut shop.inbox[owned..taken])?;
                         shop.counters.read_bytes.add((taken - owned) as u64);
                     }
-                    owned = owned.saturating_sub(taken);
                     if taken < have {
                         shop.inbox.copy_within(taken..have, 0);
                     }
                     have -= taken;
+                    owned = if peeks {
+                        owned.saturating_sub(taken)
+                    } else {
+                        have
+                    };
                 }
-                self.note_moved(budget.take_moved(), shop.now);
-                let has_sent = !shop.outbox.is_empty();
+                if budget.moved_bytes > 0 {
+                    self.note_moved(budget.take_moved(), shop.now);
+                }
+                let is_all = FRUGAL && shop.outbox.is_limited() && !shop.outbox.is_empty();
                 let sent = match halt {
                     Halt::Blocked => Sent::Blocked,
                     _ => shop.outbox.send(&mut self.stream, shop.counters, cx)?,
@@ -329,16 +372,12 @@ impl Conn {
                         return Ok(Turn::WaitLarge);
                     }
                     Halt::Hungry if self.ended => return self.say_goodbye(shop, cx),
-                    Halt::WaitLease => {
-                        self.put_aside_input(owned, have, shop)?;
-                        return Ok(Turn::WaitLease);
-                    }
-                    Halt::Hungry if is_last && reads > 0 && !may_have_more => {
+                    Halt::Hungry if FRUGAL && is_last && reads > 0 && !may_have_more => {
                         self.ended = true;
                         return self.say_goodbye(shop, cx);
                     }
                     // What else the socket is sure to take is another turn's.
-                    Halt::Hungry if has_sent && shop.outbox.is_limited() => {
+                    Halt::Hungry if is_all => {
                         self.put_aside_input(owned, have, shop)?;
                         return Ok(Turn::Again);
                     }
@@ -354,7 +393,8 @@ impl Conn {
             let read = match rests {
                 true => Poll::Pending,
                 false if peeks => self.peek(&mut shop.inbox[owned..], cx)?,
-                false => self.read(&mut shop.inbox[have..], cx)?,
+                false if FRUGAL => self.read(&mut shop.inbox[have..], cx)?,
+                false => self.read_ready(&mut shop.inbox[have..], cx)?,
             };
             match read {
                 Poll::Ready(0) => self.ended = true,
@@ -373,7 +413,7 @@ impl Conn {
                 Poll::Pending => {
                     // The end is not read as long as something stands before it. Another look, because
                     // the rest may have come with it; half a request is nobody's.
-                    if have > owned && !is_last && self.stream.has_ended() {
+                    if peeks && have > owned && !is_last && self.stream.has_ended() {
                         is_last = true;
                         reads = 0;
                         continue;
@@ -385,37 +425,47 @@ impl Conn {
         }
     }
 
-    /// Whether it has to leave in the kernel what it reads and cannot finish: there is no place for that. Its own
-    /// input lease counts: it is given back when the turn begins. `None`: it cannot do that.
+    /// Where is a place for what it reads and cannot finish? Its own input lease counts: it is given back when the turn
+    /// begins. `None`: nowhere.
     #[inline]
-    pub fn may_begin(&self, leases: &Leases) -> Option<bool> {
+    pub fn may_begin(&self, leases: &Leases) -> Option<Place> {
         let can_peek = self.stream.can_peek();
         let has_own = self.input.as_ref().is_some_and(Lease::is_input);
         match has_own || leases.has_input(!can_peek) {
-            true => Some(false),
-            false => can_peek.then_some(true),
+            true => Some(Place::Lease),
+            false => can_peek.then_some(Place::Kernel),
         }
     }
 
     #[cold]
     fn peek(&mut self, room: &mut [u8], cx: &mut Context<'_>) -> io::Result<Poll<usize>> {
+        // What is left this time is known when the turn ends.
+        self.left_in_kernel = false;
         match self.stream.poll_read_left(cx, room, true) {
             Poll::Pending => Ok(Poll::Pending),
             Poll::Ready(n) => Ok(Poll::Ready(n?)),
         }
     }
 
-    fn read(&mut self, room: &mut [u8], cx: &mut Context<'_>) -> io::Result<Poll<usize>> {
+    #[inline]
+    fn read_ready(&mut self, room: &mut [u8], cx: &mut Context<'_>) -> io::Result<Poll<usize>> {
         debug_assert!(
             !room.is_empty(),
             "an empty room would look like the peer's end"
         );
-        let read = match self.left_in_kernel {
-            false => self.stream.poll_read(cx, room),
-            true => self.stream.poll_read_left(cx, room, false),
-        };
-        self.left_in_kernel = false;
-        match read {
+        match self.stream.poll_read(cx, room) {
+            Poll::Pending => Ok(Poll::Pending),
+            Poll::Ready(n) => Ok(Poll::Ready(n?)),
+        }
+    }
+
+    /// Also what was left in the kernel.
+    #[cold]
+    fn read(&mut self, room: &mut [u8], cx: &mut Context<'_>) -> io::Result<Poll<usize>> {
+        if !std::mem::take(&mut self.left_in_kernel) {
+            return self.read_ready(room, cx);
+        }
+        match self.stream.poll_read_left(cx, room, false) {
             Poll::Pending => Ok(Poll::Pending),
             Poll::Ready(n) => Ok(Poll::Ready(n?)),
         }
@@ -581,6 +631,11 @@ impl Conn {
     /// Whether it keeps half a request in a lease that those need who cannot do without.
     pub fn keeps_input(&self) -> bool {
         self.input.as_ref().is_some_and(Lease::is_input)
+    }
+
+    /// Whether some bytes moved since it got on last.
+    pub fn has_moved(&self) -> bool {
+        self.moved_bytes > 0
     }
 
     /// Of which kind the long value is that it has on its way.

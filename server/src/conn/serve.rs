@@ -25,8 +25,8 @@ use crate::execute::{self, Done, Work};
 use crate::house::House;
 use crate::metrics::Counters;
 use crate::proto::{
-    Codec, Decoded, Fate, Inside, Listing, LongHead, REPLY_BYTES_MAX, Refusal, Reply, Rest,
-    Sniffed, Storing, Tone, Topic, ValueEnd, Voice, sniff,
+    Codec, Decoded, Fate, HEAD_BYTES_MAX, Inside, Listing, LongHead, REPLY_BYTES_MAX, Refusal,
+    Reply, Rest, Sniffed, Storing, Tone, Topic, ValueEnd, Voice, sniff,
 };
 use crate::stats;
 
@@ -90,6 +90,7 @@ macro_rules! desk {
 
 impl Conn {
     /// Executes what can be executed of `inbox[*at..have]`, and moves `at` on.
+    #[inline(always)]
     pub(super) fn serve(
         &mut self,
         have: usize,
@@ -150,6 +151,13 @@ impl<'w> Desk<'_, 'w, '_> {
             Next::Long(head) => return Ok(self.begin_long(head, at)),
             Next::More if *at == 0 && bytes.len() == inbox_bytes => {
                 let head = codec.decode_long(bytes);
+                return Ok(self.begin_long(head, at));
+            }
+            Next::More
+                if self.budget.begins_early
+                    && bytes.len() - *at > HEAD_BYTES_MAX
+                    && let Some(head) = codec.decode_begun(&bytes[*at..]) =>
+            {
                 return Ok(self.begin_long(head, at));
             }
             Next::More => return Ok(Some(Halt::Hungry)),
@@ -330,7 +338,8 @@ impl<'w> Desk<'_, 'w, '_> {
     fn push_stats(&mut self, topic: Topic, voice: Voice<'_>) -> io::Result<Option<Halt>> {
         while !self.tell_stats(topic, voice) {
             if self.outbox.is_empty() && self.outbox.is_limited() {
-                return Ok(Some(Halt::WaitLease));
+                // Too long for what the socket is sure to take.
+                return Ok(Some(Halt::WaitLarge));
             }
             if let Some(halt) = self.empty_outbox()? {
                 return Ok(Some(halt));
@@ -526,6 +535,7 @@ impl<'w> Desk<'_, 'w, '_> {
 
     /// Pieces of a value go out, until it ends, the peer blocks, or the turn is over. What the peer does not take of
     /// it is not kept: it is read again.
+    #[inline(never)]
     fn send_value(&mut self, no: LargeNo) -> io::Result<Option<Halt>> {
         loop {
             let Some(Large::Sending { pinned, at, tail }) = self.larges.get_mut(no) else {
@@ -629,6 +639,7 @@ impl<'w> Desk<'_, 'w, '_> {
     }
 
     /// Sends what is there. Says why not, or why nothing more may be filled in.
+    #[inline(never)]
     fn empty_outbox(&mut self) -> io::Result<Option<Halt>> {
         if self.outbox.is_limited() && !self.outbox.is_empty() {
             return Ok(Some(Halt::Tired));

@@ -9,10 +9,12 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
+use socket2::SockRef;
 use tokio::io::{AsyncWrite, Interest};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::tls_stream::TlsStream;
+use crate::plan::INBOX_BYTES;
 
 /// A socket that is registered with the worker's runtime.
 pub enum Stream {
@@ -90,6 +92,13 @@ impl Stream {
         Ok(())
     }
 
+    /// Whether the kernel may have no room for a whole request of the longest.
+    pub fn is_narrow(&self) -> bool {
+        let room = SockRef::from(self).recv_buffer_size();
+        // It counts its own bookkeeping, too.
+        room.is_ok_and(|bytes| bytes < 4 * INBOX_BYTES)
+    }
+
     /// Whether the peer has said that it will send no more, whatever of it is still unread.
     pub fn has_ended(&self) -> bool {
         is_polled(self, PollFlags::RDHUP)
@@ -98,13 +107,15 @@ impl Stream {
     /// Whether a short reply is sure to be taken: the socket has room for a third of its buffer, or the session for a
     /// record. If not, `cx` is told when it is so.
     pub fn poll_roomy(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
+        let is_roomy = match self {
             Stream::Tls(stream) => return stream.poll_send(cx),
-            _ if is_polled(self, PollFlags::OUT) => return Poll::Ready(Ok(())),
-            _ => {}
-        }
-        // The question has made the kernel tell when it changes.
+            _ => is_polled(self, PollFlags::OUT),
+        };
+        // If it is not, the question has made the kernel tell when it changes. If it is, tokio may not have heard of it yet,
+        // and would not try.
         match self {
+            Stream::Tcp(stream) if is_roomy => stream.poll_write_ready(cx),
+            Stream::Unix(stream) if is_roomy => stream.poll_write_ready(cx),
             Stream::Tcp(stream) => poll_anew(stream, Interest::WRITABLE, cx),
             Stream::Unix(stream) => poll_anew(stream, Interest::WRITABLE, cx),
             Stream::Tls(_) => Poll::Ready(Ok(())),

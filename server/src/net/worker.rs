@@ -56,10 +56,11 @@ const SHED_PER_TICK: usize = 16;
 /// Of those who wait for buffers, so many are asked a pass whether they can go on.
 const ASKED_PER_PASS: usize = 64;
 /// While others wait for what it holds, a connection may hold it without getting on for only
-/// this part of the stall timeout (at the default of 30 s: a second for a buffer, two seconds for a long value). It
-/// gets on by 64 KiB, so whoever moves 32 KiB a second keeps what it has.
+/// this part of the stall timeout (at the default of 30 s: a second for a buffer, three for a long value of which nothing
+/// moves; six if some does, and then it gets on by 64 KiB). Not less: who reads 100 KB a second opens its window by 128 KiB
+/// at a time.
 const PRESSURE_ON_BUFFER: u32 = 30;
-const PRESSURE_ON_TRANSFER: u32 = 15;
+const PRESSURE_ON_TRANSFER: u32 = 10;
 
 /// A connection that was accepted.
 pub struct Newcomer {
@@ -190,6 +191,8 @@ struct Worker<'w> {
     runtime: RuntimeMetrics,
     /// That, and when it was, in nanoseconds.
     measured: (u64, u64),
+    /// Of the connections that had to go for others, so many were told of.
+    shed_told: u64,
     /// So many connections go to that worker when they have had their turn.
     gives: (usize, usize),
     /// Those that were ever used; there is room for all that are planned, so it never moves.
@@ -274,6 +277,7 @@ impl<'w> Worker<'w> {
             mailboxes,
             runtime: Handle::current().metrics(),
             measured: (0, exact_nanos()),
+            shed_told: 0,
             gives: (0, 0),
             slots: Vec::with_capacity(slot_count),
             free: Vec::with_capacity(slot_count),
@@ -341,6 +345,7 @@ impl<'w> Worker<'w> {
         }
     }
 
+    #[inline(always)]
     fn turn(&mut self, slot_no: usize) {
         // A waker outlives its connection, never its slot.
         let slot = &mut self.slots[slot_no];
@@ -567,7 +572,7 @@ impl<'w> Worker<'w> {
             let Some(conn) = &mut self.slots[slot_no as usize].conn else {
                 continue;
             };
-            if conn.may_begin(&self.shop.leases).is_some() && self.shop.leases.has_output() {
+            if conn.may_begin(&self.shop.leases).is_some() {
                 conn.queued = false;
                 self.mailbox.ready.wake(slot_no as usize);
             } else {
@@ -647,7 +652,7 @@ impl<'w> Worker<'w> {
         let (no_input, no_output) = (!leases.has_input(true), !leases.has_output());
         let permits = &self.shop.house.permits;
         let waiting = Kind::ALL.map(|kind| permits.waiting(kind));
-        // Who waits for memory waits for whoever holds it.
+        // Or for a buffer for a long reply: who waits for memory waits for whoever holds it.
         let for_memory = self.memory_queue.len();
         let mut left = for_lease + for_memory + waiting[0] + waiting[1];
         if left == 0 {
@@ -664,10 +669,11 @@ impl<'w> Worker<'w> {
             let Some(held) = conn.held_millis(now) else {
                 continue;
             };
-            let buffer = for_lease > 0
-                && held >= for_buffer
-                && (no_output && conn.keeps_output() || no_input && conn.keeps_input());
-            let transfer = held >= for_transfer
+            let output = for_memory > 0 && no_output && conn.keeps_output();
+            let input = for_lease > 0 && no_input && conn.keeps_input();
+            let buffer = (output || input) && held >= for_buffer;
+            let is_slow = held >= for_transfer && !conn.has_moved() || held >= 2 * for_transfer;
+            let transfer = is_slow
                 && !conn.queued
                 && conn
                     .transfer(larges)
@@ -706,11 +712,25 @@ impl<'w> Worker<'w> {
         counters.longest_wait_millis.set(waits.max().unwrap_or(0));
     }
 
+    /// Says in the log, once a second at most, that somebody had to go for others.
+    fn tell_of_shed(&mut self) {
+        let shed = self.shop.counters.stalls_shed.get();
+        let closed = shed - std::mem::replace(&mut self.shed_told, shed);
+        if closed > 0 {
+            log::warn!(
+                "worker {}: closed {closed} connections that hardly moved and held a buffer or a long value that others \
+                 waited for",
+                self.worker_no
+            );
+        }
+    }
+
     /// Closes who has held something for too long.
     fn sweep(&mut self) {
         let now = self.shop.now;
         self.note_figures();
         self.balance();
+        self.tell_of_shed();
         // Who waits for a buffer of ours is not the one who stalls.
         for &slot_no in &self.lease_queue {
             if let Some(conn) = &mut self.slots[slot_no as usize].conn {

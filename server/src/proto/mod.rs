@@ -175,6 +175,24 @@ impl Codec {
         }
     }
 
+    /// Says how a store begins of which `bytes` is the beginning, if as much as its head can be held, and no more: `bytes` is
+    /// longer than [`HEAD_BYTES_MAX`], and to [`decode`](Self::decode) not a whole request. `None`: it is no store.
+    pub fn decode_begun(self, bytes: &[u8]) -> Option<LongHead<'_>> {
+        let is_native = match (self.tongue, bytes.first()?) {
+            _ if self.locked || matches!(self.inside, Inside::Keys(_)) => return None,
+            (Tongue::Auto, b'a'..=b'z' | b' ') | (Tongue::Memcached, _) => false,
+            (Tongue::Native, _) | (Tongue::Auto, b'A'..=b'Z') => true,
+            _ => self.inside == Inside::Line,
+        };
+        if is_native {
+            return Some(text::decode_long(bytes));
+        }
+        match memcache::decode::line_within::<0>(bytes) {
+            Decoded::Long(head) => Some(head),
+            _ => None,
+        }
+    }
+
     /// Says what to do with a request of which `bytes` is the beginning, and which is too
     /// long to be held until it is whole. `bytes` is [`WHOLE_BYTES_MAX`] long.
     pub fn decode_long(self, bytes: &[u8]) -> LongHead<'_> {

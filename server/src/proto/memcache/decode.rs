@@ -17,6 +17,12 @@ const CLASSES: u8 = 64;
 /// Reads one request, or the first key of a list, from the front of `bytes`.
 #[inline]
 pub fn line(bytes: &[u8]) -> Decoded<'_> {
+    line_within::<WHOLE_BYTES_MAX>(bytes)
+}
+
+/// The same, where a store of more than `WHOLE` bytes is not held whole.
+#[inline(always)]
+pub fn line_within<const WHOLE: usize>(bytes: &[u8]) -> Decoded<'_> {
     let Some(end) = newline(bytes) else {
         return unfinished(bytes);
     };
@@ -46,13 +52,13 @@ pub fn line(bytes: &[u8]) -> Decoded<'_> {
         if line.len() > HEAD_BYTES_MAX {
             return Decoded::HangUp(b"");
         }
-        return store::line(how, rest, bytes, taken);
+        return store::line::<WHOLE>(how, rest, bytes, taken);
     }
     if let [b'm', letter] = verb {
         return if line.len() > HEAD_BYTES_MAX {
             Decoded::HangUp(b"")
         } else {
-            meta(*letter, rest, bytes, taken)
+            meta::<WHOLE>(*letter, rest, bytes, taken)
         };
     }
     match verb {
@@ -63,7 +69,12 @@ pub fn line(bytes: &[u8]) -> Decoded<'_> {
 }
 
 /// A line with a meta command.
-fn meta<'a>(letter: u8, rest: &'a [u8], bytes: &'a [u8], taken: usize) -> Decoded<'a> {
+fn meta<'a, const WHOLE: usize>(
+    letter: u8,
+    rest: &'a [u8],
+    bytes: &'a [u8],
+    taken: usize,
+) -> Decoded<'a> {
     let verb = match letter {
         b'g' => Verb::Get,
         b's' => Verb::Set,
@@ -78,7 +89,7 @@ fn meta<'a>(letter: u8, rest: &'a [u8], bytes: &'a [u8], taken: usize) -> Decode
         return refuse(Refusal::BadFormat, Tone::Words, taken);
     };
     if verb == Verb::Set {
-        return store::meta(key, words, bytes, taken);
+        return store::meta::<WHOLE>(key, words, bytes, taken);
     }
     let meta = Meta {
         verb,

@@ -15,7 +15,7 @@ use super::meta::{Meta, Verb};
 use super::words::Words;
 use crate::proto::{
     Command, Decoded, How, Inside, KEY_BYTES_MAX, LongHead, Refusal, Request, Rest, Storing, Terms,
-    Tone, Voice, WHOLE_BYTES_MAX, number,
+    Tone, Voice, number,
 };
 
 /// The longest block that can be announced, its end not counted.
@@ -39,7 +39,12 @@ pub fn verb(verb: &[u8]) -> Option<How> {
 
 /// Reads a line of `head` bytes at the front of `bytes`, and its block.
 #[inline]
-pub fn line<'a>(how: How, rest: &'a [u8], bytes: &'a [u8], head: usize) -> Decoded<'a> {
+pub fn line<'a, const WHOLE: usize>(
+    how: How,
+    rest: &'a [u8],
+    bytes: &'a [u8],
+    head: usize,
+) -> Decoded<'a> {
     let mut words = Words::of(rest);
     let [Some(key), Some(client_flags), Some(exptime), Some(len)] =
         [words.next(), words.next(), words.next(), words.next()]
@@ -75,11 +80,16 @@ pub fn line<'a>(how: How, rest: &'a [u8], bytes: &'a [u8], head: usize) -> Decod
         }),
         _ => Err(Refusal::BadFormat),
     };
-    block(storing, value_len, voice, bytes, head)
+    block::<WHOLE>(storing, value_len, voice, bytes, head)
 }
 
 /// Reads the rest of an `ms` line: the length, then flags.
-pub fn meta<'a>(key: &'a [u8], mut words: Words<'a>, bytes: &'a [u8], head: usize) -> Decoded<'a> {
+pub fn meta<'a, const WHOLE: usize>(
+    key: &'a [u8],
+    mut words: Words<'a>,
+    bytes: &'a [u8],
+    head: usize,
+) -> Decoded<'a> {
     let value_len = match words.next().and_then(number::parse_i64) {
         Some(len @ 0..=BLOCK_BYTES_MAX) => len as usize,
         _ => return refuse(Refusal::BadFormat, Tone::Words, head),
@@ -90,7 +100,7 @@ pub fn meta<'a>(key: &'a [u8], mut words: Words<'a>, bytes: &'a [u8], head: usiz
         flags: words.rest(),
     };
     match meta.options() {
-        Ok(_) => block(
+        Ok(_) => block::<WHOLE>(
             Ok(Storing::Meta(meta)),
             value_len,
             Voice::Meta(meta),
@@ -98,13 +108,13 @@ pub fn meta<'a>(key: &'a [u8], mut words: Words<'a>, bytes: &'a [u8], head: usiz
             head,
         ),
         // Told even to the quiet.
-        Err(refusal) => block(Err(refusal), value_len, Tone::Words.voice(), bytes, head),
+        Err(refusal) => block::<WHOLE>(Err(refusal), value_len, Tone::Words.voice(), bytes, head),
     }
 }
 
 /// What to do with a block of `value_len` bytes behind a line of `head` bytes.
 #[inline]
-fn block<'a>(
+fn block<'a, const WHOLE: usize>(
     storing: Result<Storing<'a>, Refusal>,
     value_len: usize,
     voice: Voice<'a>,
@@ -127,7 +137,7 @@ fn block<'a>(
             inside: Inside::MemcachedLine,
         });
     }
-    if taken <= WHOLE_BYTES_MAX {
+    if taken <= WHOLE {
         return Decoded::More;
     }
     Decoded::Long(match storing {
