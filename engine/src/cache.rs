@@ -20,6 +20,7 @@ use crate::region::Region;
 use crate::reservation::Reservation;
 use crate::shard::arith::{CasWish, Change, Counted};
 use crate::shard::join::{Part, Side};
+use crate::shard::sweep::Round;
 use crate::shard::visit::{Discard, Visit, Visited, Want};
 use crate::shard::write::{Blueprint, Shortage};
 use crate::shard::{PageBag, Shard};
@@ -195,6 +196,8 @@ pub struct Cache {
     plan: Plan,
     region: Region,
     shards: Box<[Shard]>,
+    /// The sweep's round through the pages. Taken before any shard's lock.
+    round: Mutex<Round>,
     /// Pages are retired and restored by one thread at a time.
     resizing: Mutex<()>,
     /// Shared by those who store a large value, which they hold memory for meanwhile; taken alone by one for whom
@@ -246,6 +249,7 @@ impl Cache {
             plan,
             region,
             shards,
+            round: Mutex::default(),
             resizing: Mutex::new(()),
             large: RwLock::new(()),
         })
@@ -501,12 +505,16 @@ impl Cache {
                 reservation.commit_as(condition, now)
             });
         }
-        self.with_room(false, || {
-            self.store_small(key, value, attributes, condition, wish, now)
-        })
+        match self.store_small(key, value, attributes, condition, wish, now) {
+            Err(StoreError::NoSpace) => self.with_room(false, || {
+                self.store_small(key, value, attributes, condition, wish, now)
+            }),
+            stored => stored,
+        }
     }
 
     /// A store whose value is copied under the lock.
+    #[inline]
     fn store_small(
         &self,
         key: Key<'_>,
@@ -630,6 +638,8 @@ impl Cache {
     /// memory is held for longer than a call, by reservations and pins.
     ///
     /// `holds`: the attempt is itself one that holds memory for as long as it runs.
+    #[cold]
+    #[inline(never)]
     fn with_room<T>(
         &self,
         holds: bool,
@@ -714,6 +724,7 @@ impl Cache {
     /// Runs `attempt` until it has the pages that it needs; each shortage is made good by
     /// all shards together, without holding any lock in between. The item that the key has is the last to go for it: the
     /// attempt may be to change it.
+    #[inline(always)]
     pub(crate) fn with_pages<'r, T>(
         &'r self,
         key: Key<'_>,
@@ -721,21 +732,37 @@ impl Cache {
         now: Tick,
         mut attempt: impl FnMut(&mut PageBag<'r>) -> Result<T, Shortage>,
     ) -> Result<T, StoreError> {
+        match attempt(bag) {
+            Ok(done) => Ok(done),
+            Err(shortage) => self.with_more_pages(key, bag, now, attempt, shortage),
+        }
+    }
+
+    /// The rare part of it, apart.
+    #[cold]
+    #[inline(never)]
+    fn with_more_pages<'r, T>(
+        &'r self,
+        key: Key<'_>,
+        bag: &mut PageBag<'r>,
+        now: Tick,
+        mut attempt: impl FnMut(&mut PageBag<'r>) -> Result<T, Shortage>,
+        mut shortage: Shortage,
+    ) -> Result<T, StoreError> {
         loop {
+            let want = bag.count() + shortage.0;
+            let guard = self.guard(key, now);
+            let mut enough = self.gather(bag, want, now);
+            self.unguard(key, guard);
+            if !enough && guard.is_some() {
+                enough = self.gather(bag, want, now);
+            }
+            if !enough {
+                return Err(StoreError::NoSpace);
+            }
             match attempt(bag) {
                 Ok(done) => return Ok(done),
-                Err(Shortage(pages)) => {
-                    let want = bag.count() + pages;
-                    let guard = self.guard(key, now);
-                    let mut enough = self.gather(bag, want, now);
-                    self.unguard(key, guard);
-                    if !enough && guard.is_some() {
-                        enough = self.gather(bag, want, now);
-                    }
-                    if !enough {
-                        return Err(StoreError::NoSpace);
-                    }
-                }
+                Err(more) => shortage = more,
             }
         }
     }
@@ -1041,17 +1068,13 @@ impl Cache {
             let mut state = shard.lock(&self.region);
             done.more |= state.reclaim_flushed(&self.region);
             state.tidy(&self.region, now, 16);
-            if !state.sweep_due(now) {
-                continue;
-            }
-            let left = work_max.saturating_sub(done.reclaimed);
-            if left == 0 {
-                done.more = true;
-                break;
-            }
-            // In slices, so that no request waits for the whole of it.
-            done.reclaimed += state.sweep(&self.region, now, left.min(256));
-            done.more |= state.sweep_due(now);
+        }
+        // Two who maintain at once are one too many.
+        if let Some(mut round) = self.round.try_lock() {
+            let shard = |shard_no: usize| self.shards[shard_no].lock(&self.region);
+            let (reclaimed, more) = round.go_on(&self.region, shard, now, work_max);
+            done.reclaimed = reclaimed;
+            done.more |= more;
         }
         done
     }

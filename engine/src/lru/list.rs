@@ -43,6 +43,13 @@ impl List {
         prev.is_some().then_some(prev)
     }
 
+    /// Pulls in what taking `chunk` off its list will change.
+    pub fn prefetch_neighbours(arena: &Arena, geometry: &Geometry, chunk: ChunkRef) {
+        let (next, prev) = links(arena, geometry, chunk);
+        arena.prefetch(geometry.word_of(next));
+        arena.prefetch(geometry.word_of(prev));
+    }
+
     pub fn push_head(&mut self, arena: &Arena, geometry: &Geometry, chunk: ChunkRef) {
         set_links(arena, geometry, chunk, self.head, ChunkRef::NONE);
         if self.head.is_some() {

@@ -2,6 +2,7 @@
 
 use super::ShardState;
 use super::storage::chunk_geometry;
+use super::sweep::LATE_MAX;
 use super::write::{footprint, segment_of};
 use crate::cache::Audit;
 use crate::chunk_ref::ChunkRef;
@@ -179,8 +180,9 @@ impl ShardState {
                 if let Some(due) = super::write::due_second(view.deadline())
                     && kind == Kind::Linked
                 {
+                    let late = due.saturating_add(LATE_MAX);
                     ensure!(
-                        table.deadline(page_no) <= due && self.deadline_min <= due,
+                        table.deadline(page_no) <= late && self.deadline_min <= late,
                         "page {page_no}: an item is due at {due}, the page at {}, the shard at {}",
                         table.deadline(page_no),
                         self.deadline_min

@@ -101,7 +101,7 @@ impl ShardState {
             {
                 return Ok(chunk);
             }
-            if self.sweep_due(now) && self.sweep(region, now, SWEEP_ON_REQUEST) > 0 {
+            if self.sweep_for_room(region, now, SWEEP_ON_REQUEST) > 0 {
                 continue;
             }
             if self.compact(region) {

@@ -23,6 +23,7 @@ pub(crate) mod pins;
 mod provision;
 pub(crate) mod read;
 mod storage;
+pub(crate) mod sweep;
 pub(crate) mod visit;
 pub(crate) mod write;
 
@@ -109,8 +110,13 @@ pub(crate) struct ShardState {
     /// An item that an operation under way still needs: it is not evicted meanwhile.
     protected: ChunkRef,
     last_tail: LastTail,
-    /// No item of this shard expires before this second.
+    /// No page of this shard is to be swept before this second.
     deadline_min: u32,
+    /// The earliest that was stored since the sweep's round began.
+    deadline_noted: u32,
+    /// Where a store that finds no room goes on to sweep, and the second in which it found nothing.
+    sweep_at: usize,
+    sweep_rests_in: u32,
     /// The last CAS number given out.
     cas_last: u64,
     /// Items and bytes on the lists of all classes together, by segment.
@@ -212,6 +218,9 @@ impl Shard {
             protected: ChunkRef::NONE,
             last_tail: LastTail::default(),
             deadline_min: u32::MAX,
+            deadline_noted: u32::MAX,
+            sweep_at: 0,
+            sweep_rests_in: u32::MAX,
             cas_last: (cas_first & !(SHARD_COUNT as u64 - 1)) | shard_no as u64,
             held: Default::default(),
             inserted_bytes: 0,

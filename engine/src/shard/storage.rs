@@ -53,7 +53,18 @@ impl<'r> PageBag<'r> {
 }
 
 impl Drop for PageBag<'_> {
+    #[inline(always)]
     fn drop(&mut self) {
+        // Nearly always.
+        if self.count > 0 {
+            self.give_back();
+        }
+    }
+}
+
+impl PageBag<'_> {
+    #[cold]
+    fn give_back(&mut self) {
         while let Some(page_no) = self.pop() {
             self.region.pool.push(self.region.pages(), page_no);
         }

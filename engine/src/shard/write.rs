@@ -683,6 +683,7 @@ impl ShardState {
             table.set_deadline(page_no, due);
         }
         self.deadline_min = self.deadline_min.min(due);
+        self.deadline_noted = self.deadline_noted.min(due);
     }
 
     pub(super) fn class(&self, class: usize) -> &Class {

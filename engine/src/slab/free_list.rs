@@ -117,6 +117,11 @@ impl PagePool {
         free.retired_count + (free.page_count - free.fresh_end)
     }
 
+    /// The pages from this one on were never used.
+    pub fn fresh(&self) -> usize {
+        self.free.lock().fresh
+    }
+
     /// Takes a page. Its entry is [`PageMeta::EMPTY`].
     pub fn pop(&self, table: PageTable<'_>) -> Option<usize> {
         if self.count() == 0 {
