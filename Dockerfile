@@ -37,7 +37,8 @@ COPY --from=builder /out/flagstone /flagstone
 # A number, not a name: scratch has no /etc/passwd, and Kubernetes' `runAsNonRoot` can only check numbers.
 USER 65532:65532
 # All addresses, because a container's loopback is nobody's but its own; what is published decides who gets in.
-ENV FLAGSTONE_LISTEN=0.0.0.0:7171 FLAGSTONE_ADMIN=0.0.0.0:7172
+# Of both families; where there is no IPv6, the server says so and goes on without.
+ENV FLAGSTONE_LISTEN=0.0.0.0:7171,[::]:7171 FLAGSTONE_ADMIN=[::]:7172
 EXPOSE 7171 7172
 # The exec form: there is no shell here. The subcommand opens one connection to FLAGSTONE_LISTEN's port and asks.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 CMD ["/flagstone", "healthcheck"]

@@ -35,7 +35,7 @@ _flagstone() {
 
     case "${cmd}" in
         flagstone)
-            opts="-h -V --config --check-config --print-config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --memory --memory-max --max-item --workers --max-connections --socket-buffer --arena --eviction --prefault --huge-pages --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help --version plan stats top healthcheck"
+            opts="-h -V --config --check-config --print-config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --admin-host --memory --memory-max --max-item --workers --max-connections --socket-buffer --arena --eviction --prefault --huge-pages --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help --version plan stats top healthcheck"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -78,6 +78,10 @@ _flagstone() {
                     return 0
                     ;;
                 --admin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin-host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -141,6 +145,10 @@ _flagstone() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --login-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --idle-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -169,7 +177,7 @@ _flagstone() {
             return 0
             ;;
         flagstone__subcmd__healthcheck)
-            opts="-h --address --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --memory --memory-max --max-item --workers --max-connections --socket-buffer --arena --eviction --prefault --huge-pages --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
+            opts="-h --address --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --admin-host --memory --memory-max --max-item --workers --max-connections --socket-buffer --arena --eviction --prefault --huge-pages --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -219,6 +227,10 @@ _flagstone() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --admin-host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --memory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -276,6 +288,10 @@ _flagstone() {
                     return 0
                     ;;
                 --enable-shutdown)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --login-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -307,7 +323,7 @@ _flagstone() {
             return 0
             ;;
         flagstone__subcmd__plan)
-            opts="-h --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --memory --memory-max --max-item --workers --max-connections --socket-buffer --arena --eviction --prefault --huge-pages --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
+            opts="-h --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --admin-host --memory --memory-max --max-item --workers --max-connections --socket-buffer --arena --eviction --prefault --huge-pages --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -350,6 +366,10 @@ _flagstone() {
                     return 0
                     ;;
                 --admin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin-host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -410,6 +430,10 @@ _flagstone() {
                     return 0
                     ;;
                 --enable-shutdown)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --login-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -441,7 +465,7 @@ _flagstone() {
             return 0
             ;;
         flagstone__subcmd__stats)
-            opts="-h --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --memory --memory-max --max-item --workers --max-connections --socket-buffer --arena --eviction --prefault --huge-pages --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
+            opts="-h --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --admin-host --memory --memory-max --max-item --workers --max-connections --socket-buffer --arena --eviction --prefault --huge-pages --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -484,6 +508,10 @@ _flagstone() {
                     return 0
                     ;;
                 --admin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin-host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -544,6 +572,10 @@ _flagstone() {
                     return 0
                     ;;
                 --enable-shutdown)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --login-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -575,7 +607,7 @@ _flagstone() {
             return 0
             ;;
         flagstone__subcmd__top)
-            opts="-h --once --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --memory --memory-max --max-item --workers --max-connections --socket-buffer --arena --eviction --prefault --huge-pages --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
+            opts="-h --once --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --admin-host --memory --memory-max --max-item --workers --max-connections --socket-buffer --arena --eviction --prefault --huge-pages --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -618,6 +650,10 @@ _flagstone() {
                     return 0
                     ;;
                 --admin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin-host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -678,6 +714,10 @@ _flagstone() {
                     return 0
                     ;;
                 --enable-shutdown)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --login-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

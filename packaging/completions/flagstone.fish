@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_flagstone_global_optspecs
-    string join \n config= check-config print-config log-format= log-level= slow-request= listen= unix-mode= tls-cert= tls-key= tls-max-connections= admin= memory= memory-max= max-item= workers= max-connections= socket-buffer= arena= eviction= prefault= huge-pages= drain-delay= drain-timeout= stall-timeout= flush= enable-shutdown= idle-timeout= auth-file= auth-token-file= test-hooks= cgroup-root= h/help V/version
+    string join \n config= check-config print-config log-format= log-level= slow-request= listen= unix-mode= tls-cert= tls-key= tls-max-connections= admin= admin-host= memory= memory-max= max-item= workers= max-connections= socket-buffer= arena= eviction= prefault= huge-pages= drain-delay= drain-timeout= stall-timeout= flush= enable-shutdown= login-timeout= idle-timeout= auth-file= auth-token-file= test-hooks= cgroup-root= h/help V/version
 end
 
 function __fish_flagstone_needs_command
@@ -34,7 +34,8 @@ complete -c flagstone -n "__fish_flagstone_needs_command" -l tls-cert -d 'The ce
 complete -c flagstone -n "__fish_flagstone_needs_command" -l tls-key -d 'The key of that certificate, in PEM; read again on SIGHUP' -r -F
 complete -c flagstone -n "__fish_flagstone_needs_command" -l tls-max-connections -d 'Connections with TLS at a time; each is planned with 48 KiB [default: 1000, or as many as take an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l admin -d 'Address and port for health checks, metrics and a page to look at (/livez, /readyz, /metrics, /); none for nowhere' -r
-complete -c flagstone -n "__fish_flagstone_needs_command" -l memory -d 'The whole process\'s memory: bytes, or with k, m, g (powers of 1024); auto takes the container\'s limit, or 256MiB where there is none' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l admin-host -d 'Names, separated by commas, under which browsers may ask for the admin pages; addresses, localhost and names without a dot always work' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l memory -d 'The whole process\'s memory: bytes, or with k, m, g (powers of 1024; 64Mi works, too); auto takes the container\'s limit, or 256MiB where there is none' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l memory-max -d 'What the memory may grow to when the container\'s limit is raised while it runs [default: the memory]' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l max-item -d 'The longest value' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l workers -d 'Threads that serve connections [default: the CPUs that the process may use]' -r
@@ -49,9 +50,10 @@ complete -c flagstone -n "__fish_flagstone_needs_command" -l drain-timeout -d 'H
 complete -c flagstone -n "__fish_flagstone_needs_command" -l stall-timeout -d 'How long a connection may hold a buffer (half a request, an unread reply) without getting on' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l flush -d 'Let clients remove everything at once (FLUSH, flush_all)' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l enable-shutdown -d 'Let clients shut the server down (memcached\'s shutdown)' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l login-timeout -d 'Close connections that have not logged in so long after they came, where everybody has to; 0 is never' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l idle-timeout -d 'Close connections on which nothing was asked for so long: seconds, or with ms, s, m, h; 0 is never' -r
-complete -c flagstone -n "__fish_flagstone_needs_command" -l auth-file -d 'A file with a line user:password for each who may log in, as memcached\'s clients do with a set; if it is given, everybody has to' -r -F
-complete -c flagstone -n "__fish_flagstone_needs_command" -l auth-token-file -d 'A file of tokens, a line each: clients must begin with AUTH and one of them, or in memcached\'s protocol with a set whose value is any name, a space, and the token' -r -F
+complete -c flagstone -n "__fish_flagstone_needs_command" -l auth-file -d 'A file with a line user:password for each who may log in, as memcached\'s clients do with a set; if it is given, everybody has to; read again on SIGHUP' -r -F
+complete -c flagstone -n "__fish_flagstone_needs_command" -l auth-token-file -d 'A file of tokens, a line each: clients must begin with AUTH and one of them, or in memcached\'s protocol with a set whose value is any name, a space, and the token; read again on SIGHUP' -r -F
 complete -c flagstone -n "__fish_flagstone_needs_command" -l test-hooks -d 'Let clients move the clock, for tests' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l cgroup-root -d 'Where proc and sys are, for tests' -r -F
 complete -c flagstone -n "__fish_flagstone_needs_command" -l check-config -d 'Check the settings, and exit: code 0 if they work, else 2'
@@ -59,9 +61,9 @@ complete -c flagstone -n "__fish_flagstone_needs_command" -l print-config -d 'Pr
 complete -c flagstone -n "__fish_flagstone_needs_command" -s h -l help -d 'Print help'
 complete -c flagstone -n "__fish_flagstone_needs_command" -s V -l version -d 'Print version'
 complete -c flagstone -n "__fish_flagstone_needs_command" -f -a "plan" -d 'Print where each byte of the memory would go, and exit'
-complete -c flagstone -n "__fish_flagstone_needs_command" -f -a "stats" -d 'Print the counters of a running server; where it wants a login, with the first of its --auth-token-file or --auth-file'
+complete -c flagstone -n "__fish_flagstone_needs_command" -f -a "stats" -d 'Print the counters of a running server; where it wants a login, with the first of its --auth-token-file or --auth-file, and over TLS only if it presents the certificate of --tls-cert'
 complete -c flagstone -n "__fish_flagstone_needs_command" -f -a "top" -d 'Watch a running server: rates, percentiles, memory, size classes'
-complete -c flagstone -n "__fish_flagstone_needs_command" -f -a "healthcheck" -d 'Ask a running server whether it answers: exit code 0 if it does, else 1'
+complete -c flagstone -n "__fish_flagstone_needs_command" -f -a "healthcheck" -d 'Ask a running server whether it answers: exit code 0 if it does, else 1. One that listens for TLS alone is asked at its admin pages, where --admin names them, else over TLS'
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l config -d 'A file of settings in TOML: a key for each flag, named as it is, without the dashes' -r -F
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l log-format -d 'Messages on stderr: plain for people, json for collectors, one a line' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l log-level -d 'The least important messages to print: error, warn, info or debug' -r
@@ -72,7 +74,8 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l tls-cert -d
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l tls-key -d 'The key of that certificate, in PEM; read again on SIGHUP' -r -F
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l tls-max-connections -d 'Connections with TLS at a time; each is planned with 48 KiB [default: 1000, or as many as take an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l admin -d 'Address and port for health checks, metrics and a page to look at (/livez, /readyz, /metrics, /); none for nowhere' -r
-complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l memory -d 'The whole process\'s memory: bytes, or with k, m, g (powers of 1024); auto takes the container\'s limit, or 256MiB where there is none' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l admin-host -d 'Names, separated by commas, under which browsers may ask for the admin pages; addresses, localhost and names without a dot always work' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l memory -d 'The whole process\'s memory: bytes, or with k, m, g (powers of 1024; 64Mi works, too); auto takes the container\'s limit, or 256MiB where there is none' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l memory-max -d 'What the memory may grow to when the container\'s limit is raised while it runs [default: the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l max-item -d 'The longest value' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l workers -d 'Threads that serve connections [default: the CPUs that the process may use]' -r
@@ -87,9 +90,10 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l drain-timeo
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l stall-timeout -d 'How long a connection may hold a buffer (half a request, an unread reply) without getting on' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l flush -d 'Let clients remove everything at once (FLUSH, flush_all)' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l enable-shutdown -d 'Let clients shut the server down (memcached\'s shutdown)' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l login-timeout -d 'Close connections that have not logged in so long after they came, where everybody has to; 0 is never' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l idle-timeout -d 'Close connections on which nothing was asked for so long: seconds, or with ms, s, m, h; 0 is never' -r
-complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l auth-file -d 'A file with a line user:password for each who may log in, as memcached\'s clients do with a set; if it is given, everybody has to' -r -F
-complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l auth-token-file -d 'A file of tokens, a line each: clients must begin with AUTH and one of them, or in memcached\'s protocol with a set whose value is any name, a space, and the token' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l auth-file -d 'A file with a line user:password for each who may log in, as memcached\'s clients do with a set; if it is given, everybody has to; read again on SIGHUP' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l auth-token-file -d 'A file of tokens, a line each: clients must begin with AUTH and one of them, or in memcached\'s protocol with a set whose value is any name, a space, and the token; read again on SIGHUP' -r -F
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l test-hooks -d 'Let clients move the clock, for tests' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l cgroup-root -d 'Where proc and sys are, for tests' -r -F
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -s h -l help -d 'Print help'
@@ -103,7 +107,8 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l tls-cert -
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l tls-key -d 'The key of that certificate, in PEM; read again on SIGHUP' -r -F
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l tls-max-connections -d 'Connections with TLS at a time; each is planned with 48 KiB [default: 1000, or as many as take an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l admin -d 'Address and port for health checks, metrics and a page to look at (/livez, /readyz, /metrics, /); none for nowhere' -r
-complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l memory -d 'The whole process\'s memory: bytes, or with k, m, g (powers of 1024); auto takes the container\'s limit, or 256MiB where there is none' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l admin-host -d 'Names, separated by commas, under which browsers may ask for the admin pages; addresses, localhost and names without a dot always work' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l memory -d 'The whole process\'s memory: bytes, or with k, m, g (powers of 1024; 64Mi works, too); auto takes the container\'s limit, or 256MiB where there is none' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l memory-max -d 'What the memory may grow to when the container\'s limit is raised while it runs [default: the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l max-item -d 'The longest value' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l workers -d 'Threads that serve connections [default: the CPUs that the process may use]' -r
@@ -118,9 +123,10 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l drain-time
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l stall-timeout -d 'How long a connection may hold a buffer (half a request, an unread reply) without getting on' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l flush -d 'Let clients remove everything at once (FLUSH, flush_all)' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l enable-shutdown -d 'Let clients shut the server down (memcached\'s shutdown)' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l login-timeout -d 'Close connections that have not logged in so long after they came, where everybody has to; 0 is never' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l idle-timeout -d 'Close connections on which nothing was asked for so long: seconds, or with ms, s, m, h; 0 is never' -r
-complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l auth-file -d 'A file with a line user:password for each who may log in, as memcached\'s clients do with a set; if it is given, everybody has to' -r -F
-complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l auth-token-file -d 'A file of tokens, a line each: clients must begin with AUTH and one of them, or in memcached\'s protocol with a set whose value is any name, a space, and the token' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l auth-file -d 'A file with a line user:password for each who may log in, as memcached\'s clients do with a set; if it is given, everybody has to; read again on SIGHUP' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l auth-token-file -d 'A file of tokens, a line each: clients must begin with AUTH and one of them, or in memcached\'s protocol with a set whose value is any name, a space, and the token; read again on SIGHUP' -r -F
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l test-hooks -d 'Let clients move the clock, for tests' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l cgroup-root -d 'Where proc and sys are, for tests' -r -F
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -s h -l help -d 'Print help'
@@ -134,7 +140,8 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l tls-cert -d 
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l tls-key -d 'The key of that certificate, in PEM; read again on SIGHUP' -r -F
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l tls-max-connections -d 'Connections with TLS at a time; each is planned with 48 KiB [default: 1000, or as many as take an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l admin -d 'Address and port for health checks, metrics and a page to look at (/livez, /readyz, /metrics, /); none for nowhere' -r
-complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l memory -d 'The whole process\'s memory: bytes, or with k, m, g (powers of 1024); auto takes the container\'s limit, or 256MiB where there is none' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l admin-host -d 'Names, separated by commas, under which browsers may ask for the admin pages; addresses, localhost and names without a dot always work' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l memory -d 'The whole process\'s memory: bytes, or with k, m, g (powers of 1024; 64Mi works, too); auto takes the container\'s limit, or 256MiB where there is none' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l memory-max -d 'What the memory may grow to when the container\'s limit is raised while it runs [default: the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l max-item -d 'The longest value' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l workers -d 'Threads that serve connections [default: the CPUs that the process may use]' -r
@@ -149,14 +156,15 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l drain-timeou
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l stall-timeout -d 'How long a connection may hold a buffer (half a request, an unread reply) without getting on' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l flush -d 'Let clients remove everything at once (FLUSH, flush_all)' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l enable-shutdown -d 'Let clients shut the server down (memcached\'s shutdown)' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l login-timeout -d 'Close connections that have not logged in so long after they came, where everybody has to; 0 is never' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l idle-timeout -d 'Close connections on which nothing was asked for so long: seconds, or with ms, s, m, h; 0 is never' -r
-complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l auth-file -d 'A file with a line user:password for each who may log in, as memcached\'s clients do with a set; if it is given, everybody has to' -r -F
-complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l auth-token-file -d 'A file of tokens, a line each: clients must begin with AUTH and one of them, or in memcached\'s protocol with a set whose value is any name, a space, and the token' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l auth-file -d 'A file with a line user:password for each who may log in, as memcached\'s clients do with a set; if it is given, everybody has to; read again on SIGHUP' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l auth-token-file -d 'A file of tokens, a line each: clients must begin with AUTH and one of them, or in memcached\'s protocol with a set whose value is any name, a space, and the token; read again on SIGHUP' -r -F
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l test-hooks -d 'Let clients move the clock, for tests' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l cgroup-root -d 'Where proc and sys are, for tests' -r -F
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l once -d 'Print one view and exit, as it also does when the output is no terminal'
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -s h -l help -d 'Print help'
-complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l address -d 'Where to ask [default: the first place of --listen; 127.0.0.1 for 0.0.0.0]' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l address -d 'Where to ask [default: the first plain place of --listen; 127.0.0.1 for 0.0.0.0]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l config -d 'A file of settings in TOML: a key for each flag, named as it is, without the dashes' -r -F
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l log-format -d 'Messages on stderr: plain for people, json for collectors, one a line' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l log-level -d 'The least important messages to print: error, warn, info or debug' -r
@@ -167,7 +175,8 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l tls-
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l tls-key -d 'The key of that certificate, in PEM; read again on SIGHUP' -r -F
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l tls-max-connections -d 'Connections with TLS at a time; each is planned with 48 KiB [default: 1000, or as many as take an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l admin -d 'Address and port for health checks, metrics and a page to look at (/livez, /readyz, /metrics, /); none for nowhere' -r
-complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l memory -d 'The whole process\'s memory: bytes, or with k, m, g (powers of 1024); auto takes the container\'s limit, or 256MiB where there is none' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l admin-host -d 'Names, separated by commas, under which browsers may ask for the admin pages; addresses, localhost and names without a dot always work' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l memory -d 'The whole process\'s memory: bytes, or with k, m, g (powers of 1024; 64Mi works, too); auto takes the container\'s limit, or 256MiB where there is none' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l memory-max -d 'What the memory may grow to when the container\'s limit is raised while it runs [default: the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l max-item -d 'The longest value' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l workers -d 'Threads that serve connections [default: the CPUs that the process may use]' -r
@@ -182,9 +191,10 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l drai
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l stall-timeout -d 'How long a connection may hold a buffer (half a request, an unread reply) without getting on' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l flush -d 'Let clients remove everything at once (FLUSH, flush_all)' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l enable-shutdown -d 'Let clients shut the server down (memcached\'s shutdown)' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l login-timeout -d 'Close connections that have not logged in so long after they came, where everybody has to; 0 is never' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l idle-timeout -d 'Close connections on which nothing was asked for so long: seconds, or with ms, s, m, h; 0 is never' -r
-complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l auth-file -d 'A file with a line user:password for each who may log in, as memcached\'s clients do with a set; if it is given, everybody has to' -r -F
-complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l auth-token-file -d 'A file of tokens, a line each: clients must begin with AUTH and one of them, or in memcached\'s protocol with a set whose value is any name, a space, and the token' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l auth-file -d 'A file with a line user:password for each who may log in, as memcached\'s clients do with a set; if it is given, everybody has to; read again on SIGHUP' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l auth-token-file -d 'A file of tokens, a line each: clients must begin with AUTH and one of them, or in memcached\'s protocol with a set whose value is any name, a space, and the token; read again on SIGHUP' -r -F
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l test-hooks -d 'Let clients move the clock, for tests' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l cgroup-root -d 'Where proc and sys are, for tests' -r -F
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -s h -l help -d 'Print help'

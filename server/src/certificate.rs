@@ -38,6 +38,14 @@ pub fn expires_unix(der: &[u8]) -> Option<i64> {
     Some(time(end)?.0)
 }
 
+/// Whether this is a certificate of the first version: it does not say which.
+#[must_use]
+pub fn is_version_1(der: &[u8]) -> bool {
+    let signed = element(der, SEQUENCE).and_then(|(certificate, _)| element(certificate, SEQUENCE));
+    expires_unix(der).is_some()
+        && signed.is_some_and(|(signed, _)| element(signed, VERSION).is_none())
+}
+
 /// The content of the element that `bytes` begin with, and what is behind it.
 fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (&first, rest) = bytes.split_first()?;

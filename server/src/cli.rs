@@ -20,7 +20,8 @@ use crate::config::{
     parse_backing, parse_count, parse_delay, parse_eviction, parse_mode, parse_size,
     parse_slow_request, parse_switch, parse_timeout,
 };
-use crate::endpoint::{Endpoint, Place, parse_listen};
+use crate::endpoint::{Endpoint, parse_listen};
+use crate::healthcheck::Target;
 use crate::logs::{LogSettings, parse_log_format, parse_log_level};
 use crate::plan::{connections_default, size_text};
 use crate::settings_file::{self, Entry};
@@ -42,9 +43,10 @@ enum Sub {
     /// Print where each byte of the memory would go, and exit
     Plan,
     /// Print the counters of a running server; where it wants a login, with the first of its
-    /// --auth-token-file or --auth-file
+    /// --auth-token-file or --auth-file, and over TLS only if it presents the certificate of
+    /// --tls-cert
     Stats {
-        /// Where to ask [default: the first place of --listen; 127.0.0.1 for 0.0.0.0]
+        /// Where to ask [default: the first plain place of --listen; 127.0.0.1 for 0.0.0.0]
         #[arg(value_name = "PLACE")]
         address: Option<String>,
     },
@@ -57,9 +59,10 @@ enum Sub {
         #[arg(long)]
         once: bool,
     },
-    /// Ask a running server whether it answers: exit code 0 if it does, else 1
+    /// Ask a running server whether it answers: exit code 0 if it does, else 1. One that listens
+    /// for TLS alone is asked at its admin pages, where --admin names them, else over TLS
     Healthcheck {
-        /// Where to ask [default: the first place of --listen; 127.0.0.1 for 0.0.0.0]
+        /// Where to ask [default: the first plain place of --listen; 127.0.0.1 for 0.0.0.0]
         #[arg(long, value_name = "PLACE")]
         address: Option<String>,
     },
@@ -149,7 +152,17 @@ struct Settings {
         default_value = "127.0.0.1:7172"
     )]
     admin: String,
-    /// The whole process's memory: bytes, or with k, m, g (powers of 1024); auto takes the
+    /// Names, separated by commas, under which browsers may ask for the admin pages; addresses,
+    /// localhost and names without a dot always work
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "FLAGSTONE_ADMIN_HOST",
+        value_delimiter = ','
+    )]
+    admin_host: Vec<String>,
+    /// The whole process's memory: bytes, or with k, m, g (powers of 1024; 64Mi works, too); auto takes the
     /// container's limit, or 256MiB where there is none
     #[arg(
         long,
@@ -253,6 +266,16 @@ struct Settings {
     /// Let clients shut the server down (memcached's shutdown)
     #[arg(long, global = true, value_name = "BOOL", env = "FLAGSTONE_ENABLE_SHUTDOWN", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
     enable_shutdown: String,
+    /// Close connections that have not logged in so long after they came, where everybody has to; 0
+    /// is never
+    #[arg(
+        long,
+        global = true,
+        value_name = "TIME",
+        env = "FLAGSTONE_LOGIN_TIMEOUT",
+        default_value = "5s"
+    )]
+    login_timeout: String,
     /// Close connections on which nothing was asked for so long: seconds, or with ms, s, m, h; 0
     /// is never
     #[arg(
@@ -264,11 +287,12 @@ struct Settings {
     )]
     idle_timeout: String,
     /// A file with a line user:password for each who may log in, as memcached's clients do with a
-    /// set; if it is given, everybody has to
+    /// set; if it is given, everybody has to; read again on SIGHUP
     #[arg(long, global = true, value_name = "PATH", env = "FLAGSTONE_AUTH_FILE")]
     auth_file: Option<PathBuf>,
     /// A file of tokens, a line each: clients must begin with AUTH and one of them, or in
-    /// memcached's protocol with a set whose value is any name, a space, and the token
+    /// memcached's protocol with a set whose value is any name, a space, and the token; read again
+    /// on SIGHUP
     #[arg(
         long,
         global = true,
@@ -303,9 +327,10 @@ pub enum Asked {
     /// Print the settings.
     PrintConfig(Invocation),
     /// Ask the server there.
-    Healthcheck(Place),
-    /// Print its counters, after logging in if that is needed.
-    Stats(Place, Option<Login>),
+    Healthcheck(Target),
+    /// Print its counters, after logging in if that is needed; over TLS from the server that has
+    /// this certificate.
+    Stats(Target, Option<Login>, Option<PathBuf>),
     /// Watch the server whose admin pages are there, or look `once`.
     Top {
         /// Where.
@@ -371,6 +396,13 @@ fn settings(command: &clap::Command) -> impl Iterator<Item = (&clap::Arg, &str, 
     })
 }
 
+/// Whether the command line asks a running server something. Then every failure has the exit
+/// code 1: a prober knows no other.
+pub fn is_question<T: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = T>) -> bool {
+    let mut words = arguments.into_iter().skip(1);
+    words.any(|word| word.as_ref() == "healthcheck" || word.as_ref() == "stats")
+}
+
 /// Reads the command line, the environment and the file that they may name.
 pub fn read<I, T>(arguments: I) -> Result<Asked, Refusal>
 where
@@ -409,24 +441,44 @@ where
             Some(address) => parse_listen("--address", address),
             None => flags.settings.listen(),
         };
-        // Neither health checks nor counters are asked for by TLS.
-        let plain = places.map_err(refuse)?.into_iter().find(|place| !place.tls);
-        plain.map(|endpoint| endpoint.place).ok_or_else(|| {
-            let why = "has only places with TLS: name a plain one, with --address for healthcheck";
-            refuse(Invalid::new(
-                "--listen",
-                flags.settings.listen.join(","),
-                why,
-            ))
-        })
+        let mut places = places.map_err(refuse)?;
+        // A plain place first: it asks for nothing but a connection.
+        places.sort_by_key(|place| place.tls);
+        let none = || refuse(Invalid::new("--listen", "", "needs at least one address"));
+        places.into_iter().next().ok_or_else(none)
+    };
+    // Where nobody has named it, another server's pages may be there.
+    let admin = || {
+        let is_named = given
+            .iter()
+            .any(|given| given.flag == "--admin" && given.origin != Origin::Default);
+        match is_named {
+            true => parse_admin("--admin", &flags.settings.admin).map_err(refuse),
+            false => Ok(None),
+        }
     };
     match &flags.command {
-        Some(Sub::Healthcheck { address }) => return Ok(Asked::Healthcheck(place(address)?)),
+        Some(Sub::Healthcheck { address }) => {
+            let endpoint = place(address)?;
+            let pages = match endpoint.tls && address.is_none() {
+                true => admin()?,
+                false => None,
+            };
+            return Ok(Asked::Healthcheck(match pages {
+                Some(pages) => Target::Admin(pages),
+                None => Target::of(endpoint),
+            }));
+        }
         Some(Sub::Stats { address }) => {
             let settings = &flags.settings;
             let (user, token) = (&settings.auth_file, &settings.auth_token_file);
             let login = Login::of(user.as_deref(), token.as_deref()).map_err(refuse)?;
-            return Ok(Asked::Stats(place(address)?, login));
+            let certificate = settings.tls_cert.clone();
+            return Ok(Asked::Stats(
+                Target::of(place(address)?),
+                login,
+                certificate,
+            ));
         }
         Some(Sub::Top { address, once }) => {
             let text = address.as_ref().unwrap_or(&flags.settings.admin);
@@ -440,8 +492,16 @@ where
         }
         Some(Sub::Plan) | None => {}
     }
+    let is_default = |flag: &str| {
+        let mut settings = given.iter();
+        settings.any(|given| given.flag == flag && given.origin == Origin::Default)
+    };
+    let config = flags
+        .settings
+        .config(is_default("--admin"))
+        .map_err(refuse)?;
     let invocation = Invocation {
-        config: flags.settings.config().map_err(refuse)?,
+        config,
         log: flags.settings.log().map_err(refuse)?,
         given,
     };
@@ -539,7 +599,42 @@ fn blame(given: &[Given], invalid: Invalid) -> Invalid {
     }
 }
 
+/// Variables that look like settings and are none: a misspelt one must not be a default in
+/// disguise. Kubernetes makes others of the name of a service, which are nobody's mistake.
+fn unknown_variables() -> Vec<(String, Option<String>)> {
+    let command = command();
+    let known: Vec<&str> = settings(&command).map(|(.., variable)| variable).collect();
+    let is_ours = |name: &String| {
+        let rest = name.strip_prefix("FLAGSTONE_");
+        rest.is_some_and(|rest| !rest.starts_with("PORT") && !rest.starts_with("SERVICE_"))
+            && !known.contains(&name.as_str())
+    };
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let mut names: Vec<String> = names.filter(is_ours).collect();
+    names.sort();
+    let nearest = |name: &String| {
+        let distance = |known: &&&str| strsim::damerau_levenshtein(name, known);
+        let nearest = known.iter().min_by_key(distance)?;
+        (distance(&nearest) <= 4).then(|| (*nearest).to_owned())
+    };
+    let with_nearest = |name: String| {
+        let nearest = nearest(&name);
+        (name, nearest)
+    };
+    names.into_iter().map(with_nearest).collect()
+}
+
 impl Invocation {
+    /// Tells what is no mistake for certain, but looks like one.
+    pub fn warn(&self, mut tell: impl FnMut(&str)) {
+        for (name, nearest) in unknown_variables() {
+            let meant = nearest.map_or(String::new(), |name| format!(" (is {name} meant?)"));
+            tell(&format!(
+                "the variable {name} is no setting and changes nothing{meant}"
+            ));
+        }
+    }
+
     /// Names the variable or the file that a refused value came from, if it did.
     #[must_use]
     pub fn blame(&self, invalid: Invalid) -> Invalid {
@@ -611,7 +706,7 @@ impl Settings {
         })
     }
 
-    fn config(&self) -> Result<Config, Invalid> {
+    fn config(&self, admin_is_default: bool) -> Result<Config, Invalid> {
         let memory_bytes_max = match &self.memory_max {
             Some(most) => Some(parse_size("--memory-max", most)?),
             None => None,
@@ -631,10 +726,13 @@ impl Settings {
                 None => tls::connections_default(memory_bytes),
             },
             admin: parse_admin("--admin", &self.admin)?,
+            admin_is_default,
+            admin_hosts: self.admin_host.clone(),
             drain_delay: parse_delay("--drain-delay", &self.drain_delay)?,
             auth_file: self.auth_file.clone(),
             auth_token_file: self.auth_token_file.clone(),
             shutdown: parse_switch("--enable-shutdown", &self.enable_shutdown)?,
+            login_timeout: parse_delay("--login-timeout", &self.login_timeout)?,
             idle_timeout: match self.idle_timeout.as_str() {
                 "0" => None,
                 text => Some(parse_timeout("--idle-timeout", text)?),
@@ -697,6 +795,7 @@ mod tests {
         let default = Config {
             // Who embeds a server asks for it.
             admin: Some(([127, 0, 0, 1], 7172).into()),
+            admin_is_default: true,
             cgroup_root: Some(root.into()),
             ..Config::default()
         };

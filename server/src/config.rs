@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use flagstone_engine::{Backing, Eviction};
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Place};
 use crate::house::Manners;
 use crate::plan::size_text;
 
@@ -30,6 +30,11 @@ pub struct Config {
     pub tls_connections_max: usize,
     /// Where the admin pages are served; `None`: nowhere.
     pub admin: Option<SocketAddr>,
+    /// Nobody has asked for that address: if it is taken, the server goes on without.
+    pub admin_is_default: bool,
+    /// Names by which browsers may ask for the admin pages, beside addresses, `localhost` and
+    /// names without a dot.
+    pub admin_hosts: Vec<String>,
     /// The whole process's memory: all that the server plans with.
     pub memory_bytes: usize,
     /// What the memory may grow to while it runs, when the limit is raised; `None`: no more
@@ -71,6 +76,8 @@ pub struct Config {
     pub test_hooks: bool,
     /// Whether clients may shut the server down.
     pub shutdown: bool,
+    /// How long a connection may take to log in, where everybody has to; zero: for ever.
+    pub login_timeout: Duration,
     /// How long a connection may ask nothing; `None`: for ever.
     pub idle_timeout: Option<Duration>,
     /// The file with those who may log in; `None`: nobody has to.
@@ -105,6 +112,8 @@ impl Default for Config {
             tls_key: None,
             tls_connections_max: crate::tls::connections_default(MEMORY_BYTES_DEFAULT),
             admin: None,
+            admin_is_default: false,
+            admin_hosts: Vec::new(),
             memory_bytes: MEMORY_BYTES_DEFAULT,
             memory_bytes_max: None,
             memory_is_limit: false,
@@ -124,6 +133,7 @@ impl Default for Config {
             flush: true,
             test_hooks: false,
             shutdown: false,
+            login_timeout: Duration::from_secs(5),
             idle_timeout: None,
             auth_file: None,
             auth_token_file: None,
@@ -193,6 +203,7 @@ impl Config {
             flush: self.flush,
             test_hooks: self.test_hooks,
             shutdown: self.shutdown,
+            login_timeout: self.login_timeout,
             idle_timeout: self.idle_timeout,
             slow_request: self.slow_request,
         }
@@ -217,6 +228,7 @@ impl Config {
             SOCKET_BUFFER_BYTES_LEAST,
             SOCKET_BUFFER_BYTES_MOST,
         )?;
+        self.validate_places()?;
         self.validate_growth()?;
         for (setting, timeout) in [
             ("--drain-timeout", self.drain_timeout),
@@ -235,6 +247,42 @@ impl Config {
 }
 
 impl Config {
+    /// No two places may be one. An address of one family does not get in the way of the other.
+    fn validate_places(&self) -> Result<(), Invalid> {
+        let tcp = |place: &Place| match place {
+            Place::Tcp(address) if address.port() != 0 => Some(*address),
+            _ => None,
+        };
+        let is_one = |one: &SocketAddr, other: &SocketAddr| {
+            let (a, b) = (one.ip(), other.ip());
+            one.port() == other.port()
+                && a.is_ipv4() == b.is_ipv4()
+                && (a == b || a.is_unspecified() || b.is_unspecified())
+        };
+        for (no, endpoint) in self.listen.iter().enumerate() {
+            let before = self.listen[..no].iter().find(|before| {
+                let tcp = tcp(&endpoint.place).zip(tcp(&before.place));
+                let is_file = matches!(endpoint.place, Place::Unix(_));
+                tcp.is_some_and(|(one, other)| is_one(&one, &other))
+                    || (is_file && before.place == endpoint.place)
+            });
+            if let Some(before) = before {
+                let why = format!("is a place that {before} has already: one of them works");
+                return Err(Invalid::new("--listen", endpoint, why));
+            }
+        }
+        let admin = self.admin.filter(|_| !self.admin_is_default);
+        let listens = |admin: &SocketAddr| {
+            let mut all = self.listen.iter().filter_map(|place| tcp(&place.place));
+            all.any(|place| admin.port() != 0 && is_one(admin, &place))
+        };
+        if let Some(admin) = admin.filter(listens) {
+            let why = "is a place of --listen: another port works";
+            return Err(Invalid::new("--admin", admin, why));
+        }
+        Ok(())
+    }
+
     /// Memory that is to be had later must be memory that can be left alone until then.
     fn validate_growth(&self) -> Result<(), Invalid> {
         let Some(most) = self.memory_bytes_max else {
@@ -295,14 +343,14 @@ pub fn parse_count(setting: &str, text: &str, least: usize, most: usize) -> Resu
     }
 }
 
-/// A size in bytes: `67108864`, `64m`, `64MB`, `64MiB`. Every unit is a power of 1024, as in
-/// Docker's `--memory`.
+/// A size in bytes: `67108864`, `64m`, `64MB`, `64MiB`, and Kubernetes' `64Mi`. Every unit is a
+/// power of 1024, as in Docker's `--memory`.
 pub fn parse_size(setting: &str, text: &str) -> Result<usize, Invalid> {
     let refuse = || {
         Invalid::new(
             setting,
             text,
-            "is not a size: bytes or a whole number with k, m, g (powers of 1024) work, such as 64m, 48MiB or 1g",
+            "is not a size: bytes or a whole number with k, m, g (powers of 1024) work, such as 64m, 48MiB, 64Mi or 1g",
         )
     };
     let digits_len = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -310,10 +358,10 @@ pub fn parse_size(setting: &str, text: &str) -> Result<usize, Invalid> {
     let number: usize = digits.parse().map_err(|_| refuse())?;
     let shift = match unit.trim_start().to_ascii_lowercase().as_str() {
         "" | "b" => 0,
-        "k" | "kb" | "kib" => 10,
-        "m" | "mb" | "mib" => 20,
-        "g" | "gb" | "gib" => 30,
-        "t" | "tb" | "tib" => 40,
+        "k" | "kb" | "ki" | "kib" => 10,
+        "m" | "mb" | "mi" | "mib" => 20,
+        "g" | "gb" | "gi" | "gib" => 30,
+        "t" | "tb" | "ti" | "tib" => 40,
         _ => return Err(refuse()),
     };
     number.checked_mul(1 << shift).ok_or_else(refuse)
@@ -461,6 +509,13 @@ mod tests {
             ("48 MiB", Some(48 << 20)),
             ("1g", Some(1 << 30)),
             ("1GiB", Some(1 << 30)),
+            ("64Ki", Some(64 << 10)),
+            ("64Mi", Some(64 << 20)),
+            ("500M", Some(500 << 20)),
+            ("1Gi", Some(1 << 30)),
+            ("2Ti", Some(2 << 40)),
+            ("64i", None),
+            ("64Mii", None),
             ("", None),
             ("m", None),
             ("-1", None),
@@ -511,6 +566,39 @@ mod tests {
             refused.given_by("FLAGSTONE_WORKERS").to_string(),
             "FLAGSTONE_WORKERS (--workers) \"many\" is not a whole number in range: 1 to 256 work"
         );
+    }
+
+    #[test]
+    fn no_two_places_are_one() {
+        let table: &[(&[&str], Option<&str>, Option<&str>)] = &[
+            (&["127.0.0.1:1", "[::]:1"], None, None),
+            (&["0.0.0.0:1", "[::]:1"], Some("127.0.0.1:2"), None),
+            (&["127.0.0.1:0", "127.0.0.1:0"], Some("127.0.0.1:0"), None),
+            (&["127.0.0.1:1", "127.0.0.2:1"], None, None),
+            (&["127.0.0.1:1", "unix:/x"], None, None),
+            (&["127.0.0.1:1", "127.0.0.1:1"], None, Some("--listen")),
+            (&["127.0.0.1:1", "tls:0.0.0.0:1"], None, Some("--listen")),
+            (&["[::]:1", "memcached:[::1]:1"], None, Some("--listen")),
+            (&["unix:/x", "native:unix:/x"], None, Some("--listen")),
+            (&["127.0.0.1:1"], Some("0.0.0.0:1"), Some("--admin")),
+            (&["127.0.0.1:1"], Some("[::1]:1"), None),
+        ];
+        for (listen, admin, refused) in table {
+            let config = Config {
+                listen: listen
+                    .iter()
+                    .map(|place| place.parse().expect("a place"))
+                    .collect(),
+                admin: admin.map(|place| place.parse().expect("an address")),
+                ..Config::default()
+            };
+            let told = config.validate().err();
+            assert_eq!(
+                told.as_ref().map(Invalid::setting),
+                *refused,
+                "{listen:?} {admin:?}"
+            );
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! ```
 
 use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -52,8 +52,17 @@ impl From<SocketAddr> for Endpoint {
 impl FromStr for Endpoint {
     type Err = Invalid;
 
-    /// A host's name is looked up once, now.
+    /// The first of [`all_of`](Self::all_of).
     fn from_str(text: &str) -> Result<Self, Invalid> {
+        let refuse = || Invalid::new("--listen", text, WHAT_WORKS);
+        Self::all_of(text)?.into_iter().next().ok_or_else(refuse)
+    }
+}
+
+impl Endpoint {
+    /// The places that a text names: more than one for a host's name that has several
+    /// addresses, as `localhost` has one of each family. The name is looked up once, now.
+    pub fn all_of(text: &str) -> Result<Vec<Self>, Invalid> {
         let refuse = || Invalid::new("--listen", text, WHAT_WORKS);
         let (tongue, place) = match text.split_once(':') {
             Some(("auto", place)) => (Tongue::Auto, place),
@@ -65,20 +74,35 @@ impl FromStr for Endpoint {
             Some(place) => (true, place),
             None => (false, place),
         };
-        let place = match place.strip_prefix("unix:") {
+        let places = match place.strip_prefix("unix:") {
             Some(_) if tls => return Err(refuse()),
             Some("") => return Err(refuse()),
-            Some(path) => Place::Unix(PathBuf::from(path)),
-            None => Place::Tcp(match place.parse() {
-                Ok(address) => address,
-                Err(_) => place
-                    .to_socket_addrs()
-                    .map_err(|_| refuse())?
-                    .next()
-                    .ok_or_else(refuse)?,
-            }),
+            Some(path) => vec![Place::Unix(PathBuf::from(path))],
+            None => match place.parse() {
+                Ok(address) => vec![Place::Tcp(address)],
+                // Both families, whatever the machine's file of hosts has for it.
+                Err(_) if place.to_ascii_lowercase().starts_with("localhost:") => {
+                    let port = place["localhost:".len()..].parse().map_err(|_| refuse())?;
+                    let hosts: [IpAddr; 2] =
+                        [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+                    hosts
+                        .map(|host| Place::Tcp(SocketAddr::new(host, port)))
+                        .into()
+                }
+                Err(_) => {
+                    let mut addresses: Vec<SocketAddr> =
+                        place.to_socket_addrs().map_err(|_| refuse())?.collect();
+                    // IPv4 first: the first place is where health checks ask.
+                    addresses.sort_by_key(SocketAddr::is_ipv6);
+                    addresses.dedup();
+                    addresses.into_iter().map(Place::Tcp).collect()
+                }
+            },
         };
-        Ok(Endpoint { tongue, tls, place })
+        Ok(places
+            .into_iter()
+            .map(|place| Endpoint { tongue, tls, place })
+            .collect())
     }
 }
 
@@ -108,9 +132,14 @@ impl fmt::Display for Endpoint {
 /// Places separated by commas.
 pub fn parse_listen(setting: &str, text: &str) -> Result<Vec<Endpoint>, Invalid> {
     let refuse = || Invalid::new(setting, text, WHAT_WORKS);
-    text.split(',')
-        .map(|part| part.parse().map_err(|_| refuse()))
-        .collect()
+    let mut all = Vec::new();
+    for part in text.split(',') {
+        all.extend(Endpoint::all_of(part).map_err(|_| refuse())?);
+    }
+    match all.is_empty() {
+        true => Err(refuse()),
+        false => Ok(all),
+    }
 }
 
 #[cfg(test)]
@@ -135,10 +164,9 @@ mod tests {
             parse_listen("--listen", "127.0.0.1:1,unix:/x").map(|e| e.len()),
             Ok(2)
         );
-        assert_eq!(
-            parse_listen("--listen", "localhost:7171").map(|e| e.len()),
-            Ok(1)
-        );
+        let both = parse_listen("--listen", "native:localhost:7171").expect("places");
+        let both: Vec<String> = both.iter().map(Endpoint::to_string).collect();
+        assert_eq!(both, ["native:127.0.0.1:7171", "native:[::1]:7171"]);
         for text in [
             "",
             "7171",
@@ -147,6 +175,8 @@ mod tests {
             "127.0.0.1:70000",
             "127.0.0.1:1,",
             ":7171",
+            "localhost:",
+            "localhost:70000",
             "unix:",
             "native:",
             "native:unix:",

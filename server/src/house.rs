@@ -20,7 +20,9 @@ use crate::cgroup::Figures;
 use crate::departures::Departures;
 use crate::endpoint::Place;
 use crate::execute::deadline;
+use crate::guesses::Guesses;
 use crate::latency::Latencies;
+use crate::liveness::{Liveness, Look, judge};
 use crate::metrics::{Counters, Totals};
 use crate::pace::Pace;
 use crate::permits::Permits;
@@ -28,7 +30,7 @@ use crate::plan::ServerPlan;
 use crate::proto::Lifetime;
 use crate::slow::Slow;
 use crate::tls::Keeper;
-use crate::users::Users;
+use crate::users::Logins;
 
 /// What workers and connections borrow.
 pub struct House<'h> {
@@ -41,7 +43,9 @@ pub struct House<'h> {
     /// Where connections come in, in words.
     pub listen: &'h Listen,
     /// Who may log in. If there is anybody, everybody has to.
-    pub users: &'h Users,
+    pub users: &'h Logins,
+    /// Who has failed to, too often.
+    pub guesses: Guesses,
     /// A client has asked for it, who may.
     pub shutdown: Notify,
     /// What the governor knows.
@@ -60,6 +64,11 @@ pub struct House<'h> {
     latencies: Vec<Latencies>,
     /// When the acceptor's thread last made its round, in milliseconds of the clock.
     seen_alive: AtomicU64,
+    /// What it had used of the CPU then, and its number in the kernel.
+    acceptor_cpu_micros: AtomicU64,
+    acceptor_id: AtomicU64,
+    /// Connections that the open files allowed to the process are enough for.
+    files_allow: AtomicUsize,
     stage: AtomicU8,
     /// Connections being served: up in the acceptor, down in a worker.
     open: AtomicUsize,
@@ -135,6 +144,8 @@ pub struct Manners {
     pub test_hooks: bool,
     /// Shut the server down.
     pub shutdown: bool,
+    /// Hold a place without having logged in, where everybody has to; zero: for ever.
+    pub login_timeout: Duration,
     /// Ask nothing; `None`: for ever.
     pub idle_timeout: Option<Duration>,
     /// Take without being told of.
@@ -147,7 +158,7 @@ impl<'h> House<'h> {
         plan: &'h ServerPlan,
         manners: Manners,
         listen: &'h Listen,
-        users: &'h Users,
+        users: &'h Logins,
     ) -> Self {
         House {
             cache,
@@ -157,6 +168,7 @@ impl<'h> House<'h> {
             manners,
             listen,
             users,
+            guesses: Guesses::default(),
             shutdown: Notify::new(),
             reset: Mutex::default(),
             flush_due: AtomicU64::new(u64::MAX),
@@ -172,6 +184,9 @@ impl<'h> House<'h> {
                 .map(|_| Latencies::default())
                 .collect(),
             seen_alive: AtomicU64::new(Clock::EPOCH.as_millis()),
+            acceptor_cpu_micros: AtomicU64::new(0),
+            acceptor_id: AtomicU64::new(thread_id()),
+            files_allow: AtomicUsize::new(usize::MAX),
             stage: AtomicU8::new(Stage::Starting as u8),
             open: AtomicUsize::new(0),
             allowed: AtomicUsize::new(plan.connections_max),
@@ -217,6 +232,38 @@ impl<'h> House<'h> {
     /// The acceptor's thread has made its round.
     pub fn note_round(&self, now: Tick) {
         self.seen_alive.store(now.as_millis(), Relaxed);
+        self.acceptor_cpu_micros.store(thread_cpu_micros(), Relaxed);
+        self.acceptor_id.store(thread_id(), Relaxed);
+    }
+
+    /// How the thread fares that fares worst.
+    pub fn liveness(&self, now: Tick) -> Liveness {
+        let silent_for = |seen: u64| {
+            // Not warm yet is not silent.
+            let seen = seen.max(Clock::EPOCH.as_millis());
+            Duration::from_millis(now.as_millis().saturating_sub(seen))
+        };
+        let worker = |counters: &Counters| {
+            let thread_id = counters.thread_id.get();
+            let cpu_micros = counters.cpu_micros.get();
+            judge(silent_for(counters.seen_alive.get()), cpu_micros, || {
+                Look::at(thread_id)
+            })
+        };
+        let acceptor = judge(
+            silent_for(self.seen_alive.load(Relaxed)),
+            self.acceptor_cpu_micros.load(Relaxed),
+            || Look::at(self.acceptor_id.load(Relaxed)),
+        );
+        self.counters
+            .iter()
+            .map(worker)
+            .fold(acceptor, |worst, one| worst.max(one))
+    }
+
+    /// Sets how many connections the open files are enough for.
+    pub fn set_files_allow(&self, connections: usize) {
+        self.files_allow.store(connections, Relaxed);
     }
 
     /// For how long the thread has shown no sign of life that has shown none for longest.
@@ -263,7 +310,9 @@ impl<'h> House<'h> {
 
     /// Connections that may be served at the moment.
     pub fn connections_allowed(&self) -> usize {
-        self.allowed.load(Relaxed)
+        self.allowed
+            .load(Relaxed)
+            .min(self.files_allow.load(Relaxed))
     }
 
     /// Sets that number. Called by the governor alone.
@@ -461,6 +510,22 @@ impl Clock {
         self.moved_millis
             .fetch_add(seconds.saturating_mul(1000), Relaxed);
     }
+}
+
+/// The number of this thread in the kernel.
+pub fn thread_id() -> u64 {
+    u64::from(
+        rustix::thread::gettid()
+            .as_raw_nonzero()
+            .get()
+            .unsigned_abs(),
+    )
+}
+
+/// The CPU time that this thread has used, in microseconds.
+pub fn thread_cpu_micros() -> u64 {
+    let cpu = clock_gettime(ClockId::ThreadCPUTime);
+    cpu.tv_sec as u64 * 1_000_000 + cpu.tv_nsec as u64 / 1000
 }
 
 /// Exact time, for measuring durations: read from memory as the coarse one is, at about three

@@ -5,30 +5,53 @@
 //!   {"time":"2026-11-22T19:24:46.120Z","level":"warn","message":"only 1024 …"}   json
 //! ```
 //!
-//! A message is put together on the stack and leaves in one write: nothing is allocated, and
-//! lines of two threads do not mix. Messages come from the acceptor's thread, never from a
-//! worker: a pipe that nobody reads must not stop a request.
+//! A message is put together on the stack and goes to a thread that writes it
+//! ([`log_writer`](crate::log_writer)): nothing is allocated, lines of two threads do not mix,
+//! and a pipe that nobody reads stops neither requests nor newcomers nor signals.
+//!
+//! A JSON line has what a message is about as fields, too: the numbers and names that the
+//! caller gave beside the sentence. The plan of the start is one record there, and a table
+//! for people.
 //!
 //! A burst of `BURST` may be told, and `PER_SECOND` after that; what was left out is
 //! counted and said.
 
 use std::fmt::{self, Write as _};
-use std::io::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
+use log::kv::{self, Key, Value, VisitSource};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use parking_lot::Mutex;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use crate::config::Invalid;
+use crate::log_writer::{self, Writer};
 
 /// Messages that may come at once: a start with its plan has about forty.
 const BURST: u64 = 100;
 /// Messages a second in the long run.
 const PER_SECOND: u64 = 5;
-/// The target of lines of a table: people see them as they are.
-pub const TABLE: &str = "flagstone_table";
-/// Longer lines are cut.
-const LINE_BYTES_MAX: usize = 1024;
+/// The target of a table: people see its lines as they are, collectors its fields.
+const TABLE: &str = "flagstone_table";
+/// Longer messages are cut …
+const MESSAGE_BYTES_MAX: usize = 1024;
+/// … and fields that make the line longer are left out.
+const LINE_BYTES_MAX: usize = 4096;
+/// How long the end of the process waits for its last message to be read.
+const FLUSH_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Messages left out because there were too many.
+static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
+
+/// Messages that were not written, by why.
+#[must_use]
+pub fn dropped() -> [(&'static str, u64); 2] {
+    [
+        ("too_many", LEFT_OUT.load(Relaxed)),
+        ("unread", log_writer::lost()),
+    ]
+}
 
 /// How to log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +99,7 @@ pub fn parse_log_level(setting: &str, text: &str) -> Result<LevelFilter, Invalid
     }
 }
 
-/// From here on messages are printed. The first call counts.
+/// From here on messages are printed, those of panics too. The first call counts.
 pub fn begin(settings: LogSettings) {
     let sink = Box::leak(Box::new(Sink {
         format: settings.format,
@@ -85,15 +108,63 @@ pub fn begin(settings: LogSettings) {
             filled_nanos: 0,
             left_out: 0,
         }),
+        lost_told: AtomicU64::new(0),
+        writer: Writer::start(),
     }));
     if log::set_logger(sink).is_ok() {
         log::set_max_level(settings.level);
+        // The hook of the standard library writes to stderr itself, and may wait there.
+        std::panic::set_hook(Box::new(|panic| {
+            log::error!("a thread has panicked: {panic}");
+            let is_main = std::thread::current().name() == Some("main");
+            if is_main {
+                log::logger().flush();
+            }
+        }));
+    }
+}
+
+/// Prints a table: for people its lines, for collectors one record with `words` for its message
+/// and each of its numbers below the field `name`.
+pub fn table(words: &str, name: &str, table: &impl fmt::Display, numbers: &[(&str, u64)]) {
+    if log::max_level() < Level::Info {
+        return;
+    }
+    let fields: Vec<(&str, Value<'_>)> = numbers
+        .iter()
+        .map(|&(name, number)| (name, Value::from(number)))
+        .collect();
+    let text = table.to_string();
+    let heads = [("words", Value::from(words)), ("name", Value::from(name))];
+    let fields = (&heads[..], &fields[..]);
+    let fields = Both(fields.0, fields.1);
+    log::logger().log(
+        &Record::builder()
+            .target(TABLE)
+            .level(Level::Info)
+            .key_values(&fields)
+            .args(format_args!("{text}"))
+            .build(),
+    );
+}
+
+/// A table's head, and its numbers.
+struct Both<'f>(&'f [(&'f str, Value<'f>)], &'f [(&'f str, Value<'f>)]);
+
+impl kv::Source for Both<'_> {
+    fn visit<'kvs>(&'kvs self, visitor: &mut dyn VisitSource<'kvs>) -> Result<(), kv::Error> {
+        kv::Source::visit(&self.0, visitor)?;
+        kv::Source::visit(&self.1, visitor)
     }
 }
 
 struct Sink {
     format: LogFormat,
     rate: Mutex<Rate>,
+    /// How many lost lines have been told of.
+    lost_told: AtomicU64,
+    /// `None`: there is no thread for it, and this one writes.
+    writer: Option<&'static Writer>,
 }
 
 /// How much more may be told.
@@ -112,6 +183,7 @@ impl Rate {
         self.left = self.left.saturating_add(more).min(BURST);
         if self.left == 0 {
             self.left_out += 1;
+            LEFT_OUT.fetch_add(1, Relaxed);
             return None;
         }
         self.left -= 1;
@@ -136,25 +208,62 @@ impl Log for Sink {
         let now = clock_gettime(ClockId::Realtime);
         if left_out > 0 {
             let words = format_args!("{left_out} messages were left out: there were too many");
-            self.line("", Level::Warn, &words, now);
+            self.line("", Level::Warn, &words, &NOTHING, now);
         }
-        self.line(record.target(), record.level(), record.args(), now);
+        let lost = log_writer::lost();
+        let untold = lost - self.lost_told.load(Relaxed).min(lost);
+        if untold > 0 {
+            let words = format_args!("{untold} messages were lost: nobody has read them");
+            if self.line("", Level::Warn, &words, &NOTHING, now) {
+                self.lost_told.store(lost, Relaxed);
+            }
+        }
+        if record.target() == TABLE && self.format == LogFormat::Plain {
+            for line in record.args().to_string().lines() {
+                let line = format_args!("{line}");
+                self.line(TABLE, record.level(), &line, &NOTHING, now);
+            }
+            return;
+        }
+        let (target, level) = (record.target(), record.level());
+        self.line(target, level, record.args(), record.key_values(), now);
     }
 
-    fn flush(&self) {}
+    fn flush(&self) {
+        if let Some(writer) = self.writer {
+            writer.flush(FLUSH_PATIENCE);
+        }
+    }
 }
 
+/// No fields.
+const NOTHING: [(&str, Value<'static>); 0] = [];
+
 impl Sink {
-    fn line(&self, target: &str, level: Level, message: &fmt::Arguments<'_>, now: Timespec) {
+    /// False: it was dropped.
+    fn line(
+        &self,
+        target: &str,
+        level: Level,
+        message: &fmt::Arguments<'_>,
+        fields: &dyn kv::Source,
+        now: Timespec,
+    ) -> bool {
         let mut line = Line::default();
         // A line that is cut is better than none.
         let _ = match self.format {
             LogFormat::Plain if target == TABLE => write!(line, "{message}"),
             LogFormat::Plain => plain(&mut line, level, message),
-            LogFormat::Json => json(&mut line, level, message, now),
+            LogFormat::Json => json(&mut line, target, level, message, fields, now),
         };
-        // Who reads no messages gets none.
-        let _ = std::io::stderr().write_all(line.end(self.format));
+        let line = line.end();
+        match self.writer {
+            Some(writer) => writer.push(line),
+            None => {
+                log_writer::write_now(line);
+                true
+            }
+        }
     }
 }
 
@@ -167,7 +276,14 @@ fn plain(line: &mut Line, level: Level, message: &fmt::Arguments<'_>) -> fmt::Re
     write!(line, "{message}")
 }
 
-fn json(line: &mut Line, level: Level, message: &fmt::Arguments<'_>, now: Timespec) -> fmt::Result {
+fn json(
+    line: &mut Line,
+    target: &str,
+    level: Level,
+    message: &fmt::Arguments<'_>,
+    fields: &dyn kv::Source,
+    now: Timespec,
+) -> fmt::Result {
     let level = match level {
         Level::Error => "error",
         Level::Warn => "warn",
@@ -179,19 +295,99 @@ fn json(line: &mut Line, level: Level, message: &fmt::Arguments<'_>, now: Timesp
         "{{\"time\":\"{}\",\"level\":\"{level}\",\"message\":\"",
         Calendar(now)
     )?;
-    line.escapes = true;
-    write!(line, "{message}")
+    let mut fields_of = Fields {
+        line,
+        is_table: target == TABLE,
+        comma: ",",
+    };
+    if !fields_of.is_table {
+        // A message that is cut still ends.
+        fields_of.line.escapes = true;
+        let _ = write!(fields_of.line, "{message}");
+        fields_of.line.escapes = false;
+        fields_of.line.limit = LINE_BYTES_MAX - END_BYTES;
+        fields_of.line.put(b"\"")?;
+    }
+    fields_of.line.limit = LINE_BYTES_MAX - END_BYTES;
+    let _ = fields.visit(&mut fields_of);
+    // There is always room for the end.
+    fields_of.line.limit = LINE_BYTES_MAX - 1;
+    if fields_of.is_table {
+        fields_of.line.put(b"}")?;
+    }
+    fields_of.line.put(b"}")
+}
+
+/// Writes fields as members of an object.
+struct Fields<'l> {
+    line: &'l mut Line,
+    /// The first field is the message, the second the name of the object for the rest.
+    is_table: bool,
+    comma: &'static str,
+}
+
+impl<'kvs> VisitSource<'kvs> for Fields<'_> {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
+        let before = self.line.len;
+        if self.write(key.as_str(), &value).is_err() {
+            // What has no room is left out.
+            self.line.len = before;
+            self.line.escapes = false;
+        }
+        Ok(())
+    }
+}
+
+impl Fields<'_> {
+    fn write(&mut self, key: &str, value: &Value<'_>) -> fmt::Result {
+        if self.is_table && key == "words" {
+            self.text(value)?;
+            return self.line.put(b"\"");
+        }
+        if self.is_table && key == "name" {
+            self.line.put(b",\"")?;
+            self.text(value)?;
+            self.comma = "";
+            return self.line.put(b"\":{");
+        }
+        self.line.put(self.comma.as_bytes())?;
+        self.line.put(b"\"")?;
+        self.text(&Value::from(key))?;
+        self.line.put(b"\":")?;
+        match (value.to_u64(), value.to_i64(), value.to_bool()) {
+            (Some(number), ..) => write!(self.line, "{number}")?,
+            (_, Some(number), _) => write!(self.line, "{number}")?,
+            (_, _, Some(yes)) => write!(self.line, "{yes}")?,
+            _ => {
+                self.line.put(b"\"")?;
+                self.text(value)?;
+                self.line.put(b"\"")?;
+            }
+        }
+        self.comma = ",";
+        Ok(())
+    }
+
+    /// What stands between quotes.
+    fn text(&mut self, value: &Value<'_>) -> fmt::Result {
+        self.line.escapes = true;
+        write!(self.line, "{value}")?;
+        self.line.escapes = false;
+        Ok(())
+    }
 }
 
 /// A line on the stack.
 struct Line {
     bytes: [u8; LINE_BYTES_MAX],
     len: usize,
+    /// How long it may become.
+    limit: usize,
     /// What is written is inside a JSON string.
     escapes: bool,
 }
 
-/// Room for the end of a line: a sign that it was cut, `"}` and a newline.
+/// Room for the end of a line: `"}}` and a newline.
 const END_BYTES: usize = 8;
 
 impl Default for Line {
@@ -199,6 +395,7 @@ impl Default for Line {
         Line {
             bytes: [0; LINE_BYTES_MAX],
             len: 0,
+            limit: MESSAGE_BYTES_MAX - END_BYTES,
             escapes: false,
         }
     }
@@ -207,7 +404,7 @@ impl Default for Line {
 impl Line {
     fn put(&mut self, bytes: &[u8]) -> fmt::Result {
         let end = self.len + bytes.len();
-        if end > LINE_BYTES_MAX - END_BYTES {
+        if end > self.limit {
             return Err(fmt::Error);
         }
         self.bytes[self.len..end].copy_from_slice(bytes);
@@ -215,14 +412,9 @@ impl Line {
         Ok(())
     }
 
-    fn end(&mut self, format: LogFormat) -> &[u8] {
-        let end: &[u8] = match format {
-            LogFormat::Plain => b"\n",
-            LogFormat::Json => b"\"}\n",
-        };
-        self.bytes[self.len..self.len + end.len()].copy_from_slice(end);
-        self.len += end.len();
-        &self.bytes[..self.len]
+    fn end(&mut self) -> &[u8] {
+        self.bytes[self.len] = b'\n';
+        &self.bytes[..=self.len]
     }
 }
 
@@ -297,6 +489,15 @@ mod tests {
     }
 
     fn told(format: LogFormat, level: Level, message: &str) -> String {
+        told_with(format, level, message, &NOTHING)
+    }
+
+    fn told_with(
+        format: LogFormat,
+        level: Level,
+        message: &str,
+        fields: &dyn kv::Source,
+    ) -> String {
         let mut line = Line::default();
         let epoch = Timespec {
             tv_sec: 0,
@@ -304,9 +505,16 @@ mod tests {
         };
         let _ = match format {
             LogFormat::Plain => plain(&mut line, level, &format_args!("{message}")),
-            LogFormat::Json => json(&mut line, level, &format_args!("{message}"), epoch),
+            LogFormat::Json => json(
+                &mut line,
+                "",
+                level,
+                &format_args!("{message}"),
+                fields,
+                epoch,
+            ),
         };
-        String::from_utf8(line.end(format).to_vec()).expect("text")
+        String::from_utf8(line.end().to_vec()).expect("text")
     }
 
     #[test]
@@ -322,9 +530,34 @@ mod tests {
             "{\"time\":\"1970-01-01T00:00:00.000Z\",\"level\":\"warn\",\
              \"message\":\"\\\"a\\\"\\\\\\n ß\"}\n"
         );
+        let fields = [
+            ("clients", Value::from(3)),
+            ("why", Value::from("\"SIGTERM\"\n")),
+            ("is_late", Value::from(true)),
+        ];
+        let long = "v".repeat(LINE_BYTES_MAX);
+        let more = [
+            ("a", Value::from(1)),
+            ("long", Value::from(&*long)),
+            ("b", Value::from(2)),
+        ];
+        for (fields, written) in [
+            (
+                &fields[..],
+                r#","clients":3,"why":"\"SIGTERM\"\n","is_late":true}"#,
+            ),
+            // What has no room is left out, what has some is not.
+            (&more[..], r#","a":1,"b":2}"#),
+        ] {
+            let line = told_with(Json, Level::Info, "m", &fields);
+            assert!(
+                line.ends_with(&format!("\"message\":\"m\"{written}\n")),
+                "{line}"
+            );
+        }
         for format in [Plain, Json] {
             let long = told(format, Level::Info, &"ß\"".repeat(2000));
-            assert!((1000..=LINE_BYTES_MAX).contains(&long.len()));
+            assert!((1000..=MESSAGE_BYTES_MAX + 4).contains(&long.len()));
             assert!(long.ends_with(if format == Json { "\"}\n" } else { "\n" }));
         }
     }

@@ -1,10 +1,11 @@
 //! The binary `flagstone`: settings in, an exit code out.
 
 use std::io::{ErrorKind, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use flagstone_server::cli::{self, Asked, Invocation, Refusal};
-use flagstone_server::endpoint::Place;
+use flagstone_server::healthcheck::Target;
 use flagstone_server::plan::ServerPlan;
 use flagstone_server::users::Login;
 use flagstone_server::{Server, StartError, healthcheck, logs, stats_command, tls, top, users};
@@ -18,10 +19,16 @@ const EXIT_INVALID: u8 = 2;
 const EXIT_FAILED: u8 = 1;
 
 fn main() -> ExitCode {
+    let is_question = cli::is_question(std::env::args_os());
     let asked = match cli::read(std::env::args_os()) {
         Ok(asked) => asked,
         // Prints help and version to stdout with code 0, and mistakes to stderr with code 2.
-        Err(Refusal::Usage(error)) => error.exit(),
+        Err(Refusal::Usage(error)) if !is_question || !error.use_stderr() => error.exit(),
+        Err(Refusal::Usage(error)) => {
+            let _ = error.print();
+            return ExitCode::from(EXIT_FAILED);
+        }
+        Err(Refusal::Invalid(invalid)) if is_question => return refuse(&invalid, EXIT_FAILED),
         Err(Refusal::Invalid(invalid)) => return refuse(&invalid, EXIT_INVALID),
     };
     match asked {
@@ -29,8 +36,10 @@ fn main() -> ExitCode {
         Asked::Serve(invocation) => serve(&invocation),
         Asked::CheckConfig(invocation) => check_config(&invocation),
         Asked::PrintConfig(invocation) => say(&invocation.print()),
-        Asked::Healthcheck(place) => check(&place),
-        Asked::Stats(place, login) => print_stats(&place, login.as_ref()),
+        Asked::Healthcheck(target) => check(&target),
+        Asked::Stats(target, login, certificate) => {
+            print_stats(&target, login.as_ref(), certificate.as_deref())
+        }
         Asked::Top { address, once } => match top::run(address, once) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => refuse(&error, EXIT_FAILED),
@@ -49,29 +58,33 @@ fn check_config(invocation: &Invocation) -> ExitCode {
     let checked = ServerPlan::new(&invocation.config, 0)
         .and_then(|_| tls::Keeper::of(&invocation.config).map(drop))
         .and_then(|()| users::Users::of(&invocation.config).map(drop));
+    invocation.warn(|warning| {
+        let _ = writeln!(std::io::stderr(), "flagstone: warning: {warning}");
+    });
     match checked {
         Ok(()) => say("flagstone: the settings work\n"),
         Err(invalid) => refuse(&invocation.blame(invalid), EXIT_INVALID),
     }
 }
 
-fn print_stats(place: &Place, login: Option<&Login>) -> ExitCode {
-    match stats_command::ask(place, login) {
+fn print_stats(target: &Target, login: Option<&Login>, certificate: Option<&Path>) -> ExitCode {
+    match stats_command::ask(target, login, certificate) {
         Ok(lines) => say(&lines),
         Err(untold) => refuse(&untold, EXIT_FAILED),
     }
 }
 
-fn check(place: &Place) -> ExitCode {
-    match healthcheck::ask(place) {
-        Ok(place) => say(&format!("flagstone: the server at {place} answers\n")),
+fn check(target: &Target) -> ExitCode {
+    match healthcheck::ask(target) {
+        Ok(target) => say(&format!("flagstone: the server at {target} answers\n")),
         Err(unhealthy) => refuse(&unhealthy, EXIT_FAILED),
     }
 }
 
 fn serve(invocation: &Invocation) -> ExitCode {
     logs::begin(invocation.log);
-    match Server::run_until_signal(&invocation.config) {
+    invocation.warn(|warning| log::warn!("{warning}"));
+    let code = match Server::run_until_signal(&invocation.config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(StartError::Invalid(invalid)) => {
             log::error!("{}", invocation.blame(invalid));
@@ -81,7 +94,10 @@ fn serve(invocation: &Invocation) -> ExitCode {
             log::error!("{error}");
             ExitCode::from(EXIT_FAILED)
         }
-    }
+    };
+    // The last message is on its way.
+    log::logger().flush();
+    code
 }
 
 /// Prints what was asked for. Who reads no further, as `head` does, has what it wanted.

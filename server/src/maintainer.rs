@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::governor::{Governor, Portion};
 use crate::house::House;
+use crate::metrics::WorkerFigures;
 
 /// Between two rounds.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -22,11 +23,48 @@ const PORTIONS_MAX: usize = 64;
 /// The governor looks closely once in so many rounds.
 const ROUNDS_PER_LOOK: u32 = 10;
 
+/// Who waits for a buffer or a permit for so long has a reason to be told of …
+const WAIT_TOLD_MILLIS: u64 = 2000;
+/// … once in so many looks.
+const WAIT_TOLD_LOOKS: u32 = 10;
+
+/// Tells of queues that stand still.
+#[derive(Default)]
+struct Queues {
+    looks_left: u32,
+}
+
+impl Queues {
+    fn tell(&mut self, house: &House<'_>) {
+        self.looks_left = self.looks_left.saturating_sub(1);
+        if self.looks_left > 0 {
+            return;
+        }
+        let workers = house.all_counters().map(WorkerFigures::of).enumerate();
+        let longest = workers.max_by_key(|(_, worker)| worker.longest_wait_millis);
+        let Some((no, worker)) = longest else {
+            return;
+        };
+        if worker.longest_wait_millis >= WAIT_TOLD_MILLIS {
+            self.looks_left = WAIT_TOLD_LOOKS;
+            let (millis, waiting) = (worker.longest_wait_millis, worker.waiting);
+            log::warn!(
+                worker = no, waiting = waiting, longest_wait_ms = millis;
+                "{waiting} connections of worker {no} wait for a buffer or a long value's turn, the \
+                 first for {}.{:03} s",
+                millis / 1000,
+                millis % 1000,
+            );
+        }
+    }
+}
+
 /// Maintains until dropped.
 pub async fn run(house: &House<'_>, governor: &Governor<'_>) -> io::Result<Infallible> {
     // The runtime allocates a little list when something yields for the first time.
     tokio::task::yield_now().await;
     let mut round = 0u32;
+    let mut queues = Queues::default();
     loop {
         tokio::time::sleep(INTERVAL).await;
         round = round.wrapping_add(1);
@@ -42,6 +80,15 @@ pub async fn run(house: &House<'_>, governor: &Governor<'_>) -> io::Result<Infal
             let slow = house.slow.lock().take();
             if let Some(slow) = slow {
                 log::warn!("{slow}");
+            }
+            queues.tell(house);
+            if let Some(news) = house.guesses.news(now) {
+                let (origin, failures) = (news.origin.to_string(), news.failures);
+                log::warn!(
+                    origin = origin.as_str(), failures = failures;
+                    "{failures} logins from {origin} have failed: new connections from there are \
+                     slowed to five a second"
+                );
             }
         } else {
             governor.glance();

@@ -100,6 +100,8 @@ pub struct Counters {
     pub login_timeouts: Counter,
     /// Connections closed after a failed login, because too many from their address had failed.
     pub login_cuts: Counter,
+    /// Connections that had not finished when a shutdown's time was over.
+    pub drain_cuts: Counter,
     /// Connections closed because serving them panicked.
     pub panics: Counter,
     /// Times a connection had to wait for a buffer or for a large transfer's turn.
@@ -233,6 +235,7 @@ pub struct Totals {
     pub stalls_kernel: u64,
     pub login_timeouts: u64,
     pub login_cuts: u64,
+    pub drain_cuts: u64,
     pub panics: u64,
     pub waits: u64,
 }
@@ -271,6 +274,7 @@ impl Totals {
         self.stalls_kernel += counters.stalls_kernel.get();
         self.login_timeouts += counters.login_timeouts.get();
         self.login_cuts += counters.login_cuts.get();
+        self.drain_cuts += counters.drain_cuts.get();
         self.stalls += counters.stalls.get();
         self.panics += counters.panics.get();
         self.waits += counters.waits.get();
@@ -312,6 +316,7 @@ impl Totals {
             stalls_kernel: self.stalls_kernel - before.stalls_kernel,
             login_timeouts: self.login_timeouts - before.login_timeouts,
             login_cuts: self.login_cuts - before.login_cuts,
+            drain_cuts: self.drain_cuts - before.drain_cuts,
             panics: self.panics - before.panics,
             waits: self.waits - before.waits,
         }

@@ -10,17 +10,20 @@
 //!   exit ◄── workers joined ◄── each connection answered, FIN ◄── stop ◄──┘
 //! ```
 
+use std::cell::Cell;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::AcqRel, Ordering::Acquire};
 use std::sync::mpsc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use flagstone_engine::{Cache, OpenError};
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -40,7 +43,7 @@ use crate::net::worker::{self, Mailbox, park_once};
 use crate::plan::{ServerPlan, size_text};
 use crate::snapshot::Photographer;
 use crate::tls::Keeper;
-use crate::users::Users;
+use crate::users::Logins;
 
 /// A whole server.
 pub struct Server;
@@ -107,20 +110,31 @@ impl Server {
     pub fn run_until_signal(config: &Config) -> Result<(), StartError> {
         serve(config, Stop::signals, |places, admin, plan| {
             let places: Vec<String> = places.iter().map(Place::to_string).collect();
+            let places = places.join(", ");
             log::info!(
+                version = env!("CARGO_PKG_VERSION"),
+                places = places.as_str(),
+                memory_bytes = plan.memory_bytes,
+                workers = plan.worker_count,
+                connections_max = plan.connections_max;
                 "version {} listening on {}, memory {}, workers {}, connections {}",
                 env!("CARGO_PKG_VERSION"),
-                places.join(", "),
+                places,
                 size_text(plan.memory_bytes),
                 plan.worker_count,
                 plan.connections_max,
             );
             if let Some(admin) = admin {
-                log::info!("admin pages at http://{admin}/");
+                let address = admin.to_string();
+                log::info!(address = address.as_str(); "admin pages at http://{admin}/");
             }
-            for line in plan.to_string().lines() {
-                log::info!(target: logs::TABLE, "{line}");
-            }
+            let mut lines: Vec<(&str, u64)> = plan
+                .lines()
+                .iter()
+                .map(|line| (line.name.as_str(), line.bytes as u64))
+                .collect();
+            lines.push(("total (--memory)", plan.memory_bytes as u64));
+            logs::table("the memory plan, in bytes", "plan", plan, &lines);
         })
     }
 }
@@ -185,7 +199,37 @@ enum Stop {
         interrupt: Signal,
         hangup: Signal,
         tls: Option<Arc<Keeper>>,
+        logins: Option<Arc<Logins>>,
     },
+}
+
+/// What made it stop, for the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// [`Running::shutdown`].
+    Told,
+    /// A client's command.
+    Command,
+    /// A signal, by its number.
+    Signal(i32),
+}
+
+impl Why {
+    /// Who presses Ctrl-C or asks for a shutdown does not want to wait.
+    fn is_hurried(self) -> bool {
+        matches!(self, Why::Command) || self == Why::Signal(SignalKind::interrupt().as_raw_value())
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Why::Told => "a call",
+            Why::Command => "a client's shutdown command",
+            Why::Signal(number) if *number == SignalKind::interrupt().as_raw_value() => "SIGINT",
+            Why::Signal(_) => "SIGTERM",
+        })
+    }
 }
 
 impl Stop {
@@ -195,13 +239,15 @@ impl Stop {
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
             tls: None,
+            logins: None,
         })
     }
 
-    /// From now on SIGHUP reads these certificates again.
-    fn reloads(&mut self, keeper: Option<&Arc<Keeper>>) {
-        if let Stop::Signals { tls, .. } = self {
+    /// From now on SIGHUP reads these again.
+    fn reloads(&mut self, keeper: Option<&Arc<Keeper>>, users: &Arc<Logins>) {
+        if let Stop::Signals { tls, logins, .. } = self {
             *tls = keeper.cloned();
+            *logins = (!users.is_empty()).then(|| Arc::clone(users));
         }
     }
 
@@ -209,35 +255,39 @@ impl Stop {
     async fn told_again(&mut self) -> i32 {
         match self {
             Stop::Told(_) => std::future::pending().await,
-            Stop::Signals { .. } => self.told().await,
+            Stop::Signals { .. } => match self.told().await {
+                Why::Signal(number) => number,
+                Why::Told | Why::Command => 0,
+            },
         }
     }
 
-    /// Waits for it, and says which signal it was.
-    async fn told(&mut self) -> i32 {
+    /// Waits for it, and says what it was.
+    async fn told(&mut self) -> Why {
         match self {
             Stop::Told(notify) => {
                 notify.notified().await;
-                0
+                Why::Told
             }
             Stop::Signals {
                 terminate,
                 interrupt,
                 hangup,
                 tls,
+                logins,
             } => {
                 let terminated = async {
                     terminate.recv().await;
-                    SignalKind::terminate().as_raw_value()
+                    Why::Signal(SignalKind::terminate().as_raw_value())
                 };
                 let interrupted = async {
                     interrupt.recv().await;
-                    SignalKind::interrupt().as_raw_value()
+                    Why::Signal(SignalKind::interrupt().as_raw_value())
                 };
                 let hung_up = async {
                     loop {
                         hangup.recv().await;
-                        read_again(tls.as_deref());
+                        read_again(tls.as_deref(), logins.as_deref());
                     }
                 };
                 first_of(first_of(terminated, interrupted), hung_up).await
@@ -246,15 +296,30 @@ impl Stop {
     }
 }
 
-/// What SIGHUP does. New connections see the new certificate, those there keep theirs.
-fn read_again(tls: Option<&Keeper>) {
+/// What SIGHUP does. New connections see the new certificate and the new users and tokens, those
+/// there keep what they have.
+fn read_again(tls: Option<&Keeper>, logins: Option<&Logins>) {
+    if tls.is_none() && logins.is_none() {
+        log::info!("SIGHUP: there is nothing to read again");
+    }
     match tls.map(Keeper::reload) {
-        None => log::info!("SIGHUP: there is nothing to read again"),
+        None => {}
         Some(Ok(())) => {
             log::info!("SIGHUP: the certificate and its key were read again");
             warn_of_certificate(tls);
         }
         Some(Err(invalid)) => log::warn!("SIGHUP: {invalid}; the old certificate stays"),
+    }
+    match logins.map(Logins::reload) {
+        None => {}
+        Some(Ok((users, tokens))) => log::info!(
+            users = users, tokens = tokens;
+            "SIGHUP: users ({users}) and tokens ({tokens}) were read again; whoever has logged in \
+             stays so"
+        ),
+        Some(Err(invalid)) => {
+            log::warn!("SIGHUP: {invalid}; the old users and tokens stay");
+        }
     }
 }
 
@@ -309,15 +374,28 @@ fn serve(
     raise_open_files_limit();
     // An address in use is found out before anything expensive, too.
     let tls = Keeper::of(config).map_err(StartError::Invalid)?;
-    stop.reloads(tls.as_ref());
+    let users = Arc::new(Logins::of(config).map_err(StartError::Invalid)?);
+    stop.reloads(tls.as_ref(), &users);
     warn_of_certificate(tls.as_deref());
     let (listeners, places) = listen_on(config, tls.as_ref())?;
     let (admin, admin_address) = match config.admin {
-        Some(address) => listen_for_admin(address).map(|(l, a)| (Some(l), Some(a)))?,
+        Some(address) => match listen_for_admin(address) {
+            Ok((listener, address)) => (Some(listener), Some(address)),
+            // A second server on one machine: nobody has asked for this address.
+            Err(StartError::Admin(_, error))
+                if config.admin_is_default && error.kind() == io::ErrorKind::AddrInUse =>
+            {
+                log::warn!(
+                    "no admin pages: {address} is taken, by another server perhaps; --admin \
+                     ADDR:PORT names a place for those of this one, --admin none does without"
+                );
+                (None, None)
+            }
+            Err(error) => return Err(error),
+        },
         None => (None, None),
     };
     let mut listen = Listen::new(&places, config.unix_mode);
-    let users = Users::of(config).map_err(StartError::Invalid)?;
     if let Some(path) = config
         .auth_file
         .as_ref()
@@ -326,8 +404,10 @@ fn serve(
         listen.auth_file = path.display().to_string();
     }
     // Prefaulting a large arena takes seconds: whoever asks meanwhile is told.
-    let cache = while_starting(admin.as_ref(), || Cache::open(plan.engine.clone()))
-        .map_err(StartError::Open)?;
+    let cache = while_starting(admin.as_ref(), &config.admin_hosts, || {
+        Cache::open(plan.engine.clone())
+    })
+    .map_err(StartError::Open)?;
     let mut house = House::new(&cache, &plan, config.manners(), &listen, &users);
     house.tls = tls;
     let house = house;
@@ -345,15 +425,16 @@ fn serve(
     };
     park_once();
     let admin_over = Notify::new();
+    let leaving = Cell::new(None);
     let served = thread::scope(|scope| {
         let _admin_ends = NotifyOnDrop(&admin_over);
         if let Some(listener) = &admin {
-            let (house, over) = (&house, &admin_over);
+            let (house, over, hosts) = (&house, &admin_over, &config.admin_hosts);
             thread::Builder::new()
                 .name("admin".to_owned())
                 .spawn_scoped(scope, move || {
                     let photographer = Photographer::new(house);
-                    warn_of_admin(admin::run(listener, Some(&photographer), over));
+                    warn_of_admin(admin::run(listener, Some(&photographer), hosts, over));
                 })
                 .map_err(StartError::System)?;
         }
@@ -376,9 +457,11 @@ fn serve(
         // Nobody sends: it ends when the last worker is warm and drops its end.
         let _ = warmed.recv();
         let served = spawned.and_then(|()| {
+            house.set_files_allow(connections_of_files());
             house.set_stage(Stage::Ready);
             started(&places, admin_address, &plan);
             warn_of_open_files(&plan);
+            warn_of_openness(&places, &users);
             if config.huge_pages {
                 warn_of_huge_pages();
             }
@@ -387,13 +470,13 @@ fn serve(
                 let all = plan.worker_count;
                 let asked = async {
                     house.shutdown.notified().await;
-                    SignalKind::interrupt().as_raw_value()
+                    Why::Command
                 };
                 let told = async {
-                    let number = first_of(stop.told(), asked).await;
+                    let why = first_of(stop.told(), asked).await;
+                    leaving.set(Some((why, Instant::now())));
                     house.set_stage(Stage::Leaving);
-                    // Who presses Ctrl-C or asks for a shutdown does not want to wait.
-                    if number != SignalKind::interrupt().as_raw_value() {
+                    if !why.is_hurried() {
                         first_of(sleep(config.drain_delay), end_at_once(&mut stop)).await;
                     }
                     Ok(())
@@ -408,10 +491,14 @@ fn serve(
                 .block_on(first_of(open, stopped))
                 .map_err(StartError::System)
         });
+        let clients = house.connections();
         house.drain();
         mailboxes.iter().for_each(Mailbox::wake);
         house.set_stage(Stage::Leaving);
         runtime.block_on(first_of(alive.at_most(0), end_at_once(&mut stop)));
+        if let Some((why, since)) = leaving.get() {
+            tell_of_end(why, since.elapsed(), clients, house.totals().drain_cuts);
+        }
         served
     });
     // Every test that shuts a server down asks its cache whether each chunk is where it belongs.
@@ -419,15 +506,36 @@ fn serve(
     served
 }
 
+/// The last message of a server.
+fn tell_of_end(why: Why, took: Duration, clients: usize, cut: u64) {
+    let (reason, took_ms) = (why.to_string(), took.as_millis() as u64);
+    log::info!(
+        reason = reason.as_str(), clients = clients, cut = cut, took_ms = took_ms;
+        "stopped by {why} after {:.3} s: {clients} clients were drained, of which {cut} had not \
+         finished in time",
+        took.as_secs_f64(),
+    );
+}
+
 /// Ends the process at a second signal.
 async fn end_at_once(stop: &mut Stop) {
     let number = stop.told_again().await;
     log::info!("a second signal, ending at once");
+    log::logger().flush();
     std::process::exit(128 + number);
 }
 
 fn listen_for_admin(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    admin::listen(address)
+    let listened = match admin::listen(address) {
+        // All addresses, of the one family that there is.
+        Err(error)
+            if address.ip().is_unspecified() && is_without_ipv6(&Place::Tcp(address), &error) =>
+        {
+            admin::listen((Ipv4Addr::UNSPECIFIED, address.port()).into())
+        }
+        listened => listened,
+    };
+    listened
         .and_then(|listener| {
             let address = listener.local_addr()?;
             Ok((listener, address))
@@ -436,7 +544,7 @@ fn listen_for_admin(address: SocketAddr) -> Result<(TcpListener, SocketAddr), St
 }
 
 /// Does `work` while the admin pages say that the server is starting.
-fn while_starting<R>(admin: Option<&TcpListener>, work: impl FnOnce() -> R) -> R {
+fn while_starting<R>(admin: Option<&TcpListener>, hosts: &[String], work: impl FnOnce() -> R) -> R {
     let Some(listener) = admin else {
         return work();
     };
@@ -445,7 +553,9 @@ fn while_starting<R>(admin: Option<&TcpListener>, work: impl FnOnce() -> R) -> R
         // Without this thread nobody is told, which is no reason not to start.
         let _ = thread::Builder::new()
             .name("admin".to_owned())
-            .spawn_scoped(scope, || warn_of_admin(admin::run(listener, None, &over)));
+            .spawn_scoped(scope, || {
+                warn_of_admin(admin::run(listener, None, hosts, &over))
+            });
         let _over = NotifyOnDrop(&over);
         work()
     })
@@ -476,13 +586,39 @@ fn listen_on(
         let place = listening.place()?;
         Ok((listening, place))
     };
-    config
-        .listen
-        .iter()
-        .map(|endpoint| {
-            listen_on(endpoint).map_err(|error| StartError::Listen(endpoint.place.clone(), error))
-        })
-        .collect()
+    let mut opened = (Vec::new(), Vec::new());
+    let mut without_ipv6 = None;
+    for endpoint in &config.listen {
+        match listen_on(endpoint) {
+            Ok((listening, place)) => {
+                opened.0.push(listening);
+                opened.1.push(place);
+            }
+            Err(error) if is_without_ipv6(&endpoint.place, &error) => {
+                log::warn!("--listen {endpoint}: there is no IPv6 here ({error})");
+                without_ipv6 = Some(StartError::Listen(endpoint.place.clone(), error));
+            }
+            Err(error) => return Err(StartError::Listen(endpoint.place.clone(), error)),
+        }
+    }
+    match without_ipv6 {
+        Some(error) if opened.0.is_empty() => Err(error),
+        _ => Ok(opened),
+    }
+}
+
+/// Where a system has no IPv6, its half of `localhost`, or of all addresses, is not missed as
+/// long as there is another place.
+fn is_without_ipv6(place: &Place, error: &io::Error) -> bool {
+    let Place::Tcp(SocketAddr::V6(address)) = place else {
+        return false;
+    };
+    let is_general = address.ip().is_unspecified() || address.ip().is_loopback();
+    is_general
+        && matches!(
+            Errno::from_io_error(error),
+            Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)
+        )
 }
 
 /// The limit, and how it is followed. What cannot be read is not followed: whoever made the
@@ -501,6 +637,42 @@ fn watch_limit(root: &Path) -> (Option<Watch>, Option<u64>) {
 /// Files that are not connections: listeners, runtimes, what the governor reads, those being
 /// shown out.
 const FILES_BESIDE: u64 = 128;
+/// Files that are opened for a moment: figures of the kernel, a certificate, a newcomer that is
+/// refused at once.
+const FILES_SPARE: usize = 8;
+
+/// Connections that the open files allowed to the process are enough for, so that there is
+/// always one for a probe and for what the server itself reads. Called when all that stays open
+/// is open.
+fn connections_of_files() -> usize {
+    let Some(files) = getrlimit(Resource::Nofile).current else {
+        return usize::MAX;
+    };
+    let open = std::fs::read_dir("/proc/self/fd").map_or(FILES_BESIDE as usize, Iterator::count);
+    let kept = open + FILES_SPARE + admin::FILES + gate::files_for_refused();
+    usize::try_from(files)
+        .unwrap_or(usize::MAX)
+        .saturating_sub(kept)
+        .max(1)
+}
+
+/// Who can be reached from elsewhere and asks for no login should know.
+fn warn_of_openness(places: &[Place], logins: &Logins) {
+    let is_beyond = |place: &&Place| match place {
+        Place::Tcp(address) => !address.ip().is_loopback(),
+        Place::Unix(_) => false,
+    };
+    if let Some(place) = places.iter().find(is_beyond)
+        && logins.is_empty()
+    {
+        let address = place.to_string();
+        log::warn!(
+            place = address.as_str();
+            "{place} can be reached from other machines and nobody has to log in: whoever gets \
+             there may read, change and remove everything; --auth-token-file PATH asks for a login"
+        );
+    }
+}
 
 /// Who allows fewer open files than connections should know.
 fn warn_of_open_files(plan: &ServerPlan) {

@@ -16,6 +16,8 @@ use crate::allocations::{self, During};
 use crate::departures::Departures;
 use crate::house::{BoardFigures, Clock, House, Stage};
 use crate::latency::{Distribution, distributions};
+use crate::liveness::Liveness;
+use crate::logs;
 use crate::metrics::{Totals, WorkerFigures};
 use crate::tls::{Handshake, Keeper};
 
@@ -48,6 +50,10 @@ pub struct Snapshot {
     pub connections_max: u64,
     pub connections_allowed: u64,
     pub turned_away: u64,
+    /// Newcomers not let in, after failed logins.
+    pub logins_slowed: u64,
+    /// Messages that were not written.
+    pub log_lines_dropped: [(&'static str, u64); 2],
     /// About TLS, if there is a port for it.
     pub tls: Option<TlsFigures>,
     pub allocations: [(&'static str, u64); During::ALL.len()],
@@ -114,9 +120,15 @@ impl<'h> Photographer<'h> {
     }
 
     /// Where the server is in its life, and for how long a thread has been silent.
-    pub fn health(&self) -> (Stage, Duration) {
+    fn health(&self) -> (Stage, Duration) {
         let now = self.house.clock.now();
         (self.house.stage(), self.house.silent_for(now))
+    }
+
+    /// Where the server is in its life, and how the thread fares that fares worst.
+    pub fn liveness(&self) -> (Stage, Liveness) {
+        let now = self.house.clock.now();
+        (self.house.stage(), self.house.liveness(now))
     }
 
     /// The server now.
@@ -134,7 +146,7 @@ impl<'h> Photographer<'h> {
             engine,
             classes: self.classes(now, engine.inserted_bytes),
             departures: *house.departures.lock(),
-            memory: house.memory.figures(),
+            memory: of_container(house.memory.figures()),
             memory_bytes_max: house.plan.memory_bytes_max as u64,
             socket_bytes_max: house.plan.socket_bytes as u64,
             plan: Rc::clone(&self.plan),
@@ -144,6 +156,8 @@ impl<'h> Photographer<'h> {
             connections_max: house.plan.connections_max as u64,
             connections_allowed: house.connections_allowed() as u64,
             turned_away: house.turned_away(),
+            logins_slowed: house.guesses.slowed(),
+            log_lines_dropped: logs::dropped(),
             tls: house.tls.as_deref().map(TlsFigures::of),
             allocations: During::ALL.map(|(during, name)| (name, allocations::count(during))),
             latencies: distributions(house.all_latencies()),
@@ -185,6 +199,18 @@ impl Snapshot {
     pub fn headroom_bytes(&self) -> Option<u64> {
         let memory = &self.memory;
         (memory.limit_bytes > 0).then(|| memory.limit_bytes.saturating_sub(memory.usage_bytes))
+    }
+}
+
+/// Without a limit the group may be the machine's own, whose figures are not the server's.
+fn of_container(figures: BoardFigures) -> BoardFigures {
+    match figures.limit_bytes {
+        0 => BoardFigures {
+            memory_bytes: figures.memory_bytes,
+            connection_bytes: figures.connection_bytes,
+            ..BoardFigures::default()
+        },
+        _ => figures,
     }
 }
 

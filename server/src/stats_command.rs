@@ -12,10 +12,11 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::path::Path;
 use std::time::Duration;
 
-use crate::endpoint::Place;
-use crate::healthcheck::{connect, reachable};
+use crate::healthcheck::{Target, connect};
+use crate::tls_client;
 use crate::users::Login;
 
 /// For each step of the talk.
@@ -23,23 +24,29 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Longer is no list of counters.
 const REPLY_BYTES_MAX: usize = 1 << 20;
 
+/// A connection, with TLS or without.
+trait Talk: Read + Write {}
+impl<T: Read + Write> Talk for T {}
+
 /// Why there are no counters.
 #[derive(Debug)]
 pub enum Untold {
     /// Nobody accepts there.
-    Unreachable(Place, io::Error),
+    Unreachable(Target, io::Error),
     /// It accepts and does not answer.
-    Silent(Place, io::Error),
+    Silent(Target, io::Error),
+    /// It is to be sent a login over TLS, and nothing says that it is the right server.
+    Unproven(Target),
     /// It has no place for another connection.
-    Full(Place),
+    Full(Target),
     /// It lets nobody in without a login.
-    WantsLogin(Place),
+    WantsLogin(Target),
     /// It does not know the login.
-    Denied(Place),
+    Denied(Target),
     /// It has counters, but does not speak the protocol that they are asked for in.
-    Memcached(Place),
+    Memcached(Target),
     /// It answers, but not as this server does.
-    Stranger(Place),
+    Stranger(Target),
 }
 
 impl fmt::Display for Untold {
@@ -51,6 +58,11 @@ impl fmt::Display for Untold {
             Untold::Silent(place, error) => {
                 write!(f, "the server at {place} does not answer: {error}")
             }
+            Untold::Unproven(place) => write!(
+                f,
+                "the server at {place} is not sent a login, because nothing says that it is the \
+                 right one: name its certificate with --tls-cert"
+            ),
             Untold::Full(place) => write!(
                 f,
                 "the server at {place} is full: it has no place for another connection; its admin \
@@ -78,21 +90,38 @@ impl fmt::Display for Untold {
 
 impl std::error::Error for Untold {}
 
-/// Asks the server that listens at `place`.
+/// Asks the server that listens there, over TLS only if it presents that certificate: it is sent
+/// a login.
 ///
 /// # Errors
 /// When it does not tell.
-pub fn ask(place: &Place, login: Option<&Login>) -> Result<String, Untold> {
-    let place = match place {
-        Place::Tcp(address) => Place::Tcp(reachable(*address)),
-        Place::Unix(path) => Place::Unix(path.clone()),
+pub fn ask(
+    target: &Target,
+    login: Option<&Login>,
+    certificate: Option<&Path>,
+) -> Result<String, Untold> {
+    let target = target.reachable();
+    let unreachable = |error| Untold::Unreachable(target.clone(), error);
+    let mut stream: Box<dyn Talk> = match &target {
+        Target::Plain(place) => {
+            let stream = connect(place).map_err(unreachable)?;
+            let timeouts = stream
+                .set_read_timeout(Some(PATIENCE))
+                .and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
+            timeouts.map_err(unreachable)?;
+            Box::new(stream)
+        }
+        Target::Tls(_) if login.is_some() && certificate.is_none() => {
+            return Err(Untold::Unproven(target));
+        }
+        Target::Tls(address) => {
+            Box::new(tls_client::connect(*address, PATIENCE, certificate).map_err(unreachable)?)
+        }
+        Target::Admin(_) => return Err(Untold::Stranger(target)),
     };
-    let mut stream = connect(&place).map_err(|error| Untold::Unreachable(place.clone(), error))?;
     let mut request = login.map_or(Vec::new(), Login::request);
     request.extend_from_slice(b"STATS\nQUIT\n");
     let mut talk = || -> io::Result<(Vec<u8>, bool)> {
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
         // A full server hangs up without having read.
         let sent = stream.write_all(&request);
         let mut reply = Vec::new();
@@ -119,13 +148,17 @@ pub fn ask(place: &Place, login: Option<&Login>) -> Result<String, Untold> {
             }
         }
     };
-    let (reply, is_closed) = talk().map_err(|error| Untold::Silent(place.clone(), error))?;
+    let (reply, is_closed) = talk().map_err(|error| Untold::Silent(target.clone(), error))?;
     let reply = String::from_utf8_lossy(&reply);
-    judge(&reply, is_closed, login.is_some()).map_err(|why| why(place))
+    judge(&reply, is_closed, login.is_some()).map_err(|why| why(target))
 }
 
 /// The counters, or why there are none.
-fn judge(reply: &str, is_closed: bool, has_logged_in: bool) -> Result<String, fn(Place) -> Untold> {
+fn judge(
+    reply: &str,
+    is_closed: bool,
+    has_logged_in: bool,
+) -> Result<String, fn(Target) -> Untold> {
     // What the login was answered: where nobody has to log in, it may be an error.
     let counters = match has_logged_in {
         true => reply.split_once('\n').map_or("", |(_, rest)| rest),
@@ -151,10 +184,11 @@ fn judge(reply: &str, is_closed: bool, has_logged_in: bool) -> Result<String, fn
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::endpoint::Place;
 
     #[test]
     fn each_reason_is_told_apart() {
-        let place: Place = Place::Unix("/x".into());
+        let place = Target::Plain(Place::Unix("/x".into()));
         let table: &[(&str, bool, bool, &str)] = &[
             (
                 "version 1\nhits 2\nEND\n",

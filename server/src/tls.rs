@@ -23,13 +23,16 @@ use std::sync::atomic::{
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{
+    CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer,
+};
 use rustls::server::NoServerSessionStorage;
+use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
+use rustls::{InconsistentKeys, ServerConfig};
 
-use crate::certificate::expires_unix;
+use crate::certificate::{expires_unix, is_version_1};
 use crate::config::{Config, Invalid};
 
 /// What one TLS connection may take in user space beside what every connection takes: its
@@ -241,6 +244,31 @@ fn useless(setting: &str, path: &Path) -> Invalid {
     Invalid::new(setting, path.display(), why)
 }
 
+/// The key, whatever the label says that its bytes are: one that says RSA and is PKCS #8 inside is
+/// what some tools write.
+fn signing_key(secret: &PrivateKeyDer<'_>) -> Result<Arc<dyn SigningKey>, rustls::Error> {
+    ring::sign::any_supported_type(secret).or_else(|error| {
+        let der = secret.secret_der();
+        let others = [
+            PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der)),
+            PrivateKeyDer::Pkcs1(PrivatePkcs1KeyDer::from(der)),
+            PrivateKeyDer::Sec1(PrivateSec1KeyDer::from(der)),
+        ];
+        let mut others = others.iter().map(ring::sign::any_supported_type);
+        others.find_map(Result::ok).ok_or(error)
+    })
+}
+
+/// Whether the certificate is of version 1 and holds the public part of the key.
+fn is_key_in(certified: &CertifiedKey) -> bool {
+    let public = certified.key.public_key();
+    public
+        .zip(certified.cert.first())
+        .is_some_and(|(key, der)| {
+            is_version_1(der) && der.windows(key.len()).any(|part| part == key.as_ref())
+        })
+}
+
 fn load(cert: &Path, key: &Path) -> Result<Pair, Invalid> {
     let refuse = |setting: &str, path: &Path, why: String| {
         Invalid::new(setting, path.display(), format!("cannot be used: {why}"))
@@ -255,12 +283,25 @@ fn load(cert: &Path, key: &Path) -> Result<Pair, Invalid> {
     let expires_unix = chain.iter().filter_map(|der| expires_unix(der)).min();
     let secret = PrivateKeyDer::from_pem_file(key)
         .map_err(|error| refuse("--tls-key", key, error.to_string()))?;
+    let secret =
+        signing_key(&secret).map_err(|error| refuse("--tls-key", key, error.to_string()))?;
+    let certified = CertifiedKey::new(chain, secret);
+    match certified.keys_match() {
+        Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            let why = "it is not the key of the certificate of --tls-cert";
+            return Err(refuse("--tls-key", key, why.to_owned()));
+        }
+        // The library reads no certificates of X.509 version 1, which are old but served all the
+        // same: clients decide what they trust. That the key belongs to it can be seen without.
+        Err(_) if is_key_in(&certified) => {}
+        Err(error) => return Err(refuse("--tls-cert", cert, error.to_string())),
+    }
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| refuse("--tls-cert", cert, error.to_string()))?
         .with_no_client_auth()
-        .with_single_cert(chain, secret)
-        .map_err(|error| refuse("--tls-key", key, error.to_string()))?;
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(Pair {

@@ -3,7 +3,12 @@
 //! The native protocol sends a token (`AUTH token`); memcached's fake `set` sends a user and
 //! a password, and a token is a password that goes with any name.
 //!
-//! Read once, at the start. A name and a password are compared as a whole, and with every user,
+//! Read at the start, and again on SIGHUP: then a token that is not there any more works no
+//! longer, and a new one does. A connection that has logged in stays so, whatever the files say
+//! later: cutting it would fail the requests of a client that is about to renew its token. A
+//! file that cannot be used is told of, and those who could log in before still can.
+//!
+//! A name and a password are compared as a whole, and with every user,
 //! in a time that depends on what was sent alone: it says neither whether a name is known nor
 //! how much of a password was right.
 
@@ -11,12 +16,55 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
+use parking_lot::RwLock;
+
 use crate::config::{Config, Invalid};
 
 /// More users than this are better kept elsewhere.
 const USERS_MAX: usize = 64;
 /// A longer line is a mistake.
 const LINE_BYTES_MAX: usize = 1024;
+
+/// The users of the moment, for those who log in now.
+#[derive(Debug)]
+pub struct Logins {
+    config: Config,
+    current: RwLock<Users>,
+    is_open: bool,
+}
+
+impl Logins {
+    /// Reads the files that the settings name.
+    pub fn of(config: &Config) -> Result<Self, Invalid> {
+        let users = Users::of(config)?;
+        Ok(Logins {
+            config: config.clone(),
+            is_open: users.is_empty(),
+            current: RwLock::new(users),
+        })
+    }
+
+    /// Nobody has to log in. That cannot change while the server runs: no file may be empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.is_open
+    }
+
+    /// Whether this is the password of a user, or a token, now.
+    #[must_use]
+    pub fn know(&self, user: &[u8], password: &[u8]) -> bool {
+        self.current.read().know(user, password)
+    }
+
+    /// Reads the files again, and says how many users and tokens there are now. If one cannot be
+    /// used, all stays as it was.
+    pub fn reload(&self) -> Result<(usize, usize), Invalid> {
+        let fresh = Users::of(&self.config)?;
+        let counts = (fresh.users.len(), fresh.tokens.len());
+        *self.current.write() = fresh;
+        Ok(counts)
+    }
+}
 
 /// Those who may log in.
 #[derive(Clone, Debug, Default)]

@@ -4,11 +4,11 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use common::http::{self, get, request, sample};
-use common::{connect, exchange, small_config, start_with, wait_until};
+use common::{PATIENCE, connect, exchange, small_config, start_with, wait_until};
 use flagstone_server::{Config, Running};
 
 fn config() -> Config {
@@ -350,4 +350,86 @@ fn requests_are_served_while_the_pages_are_besieged() {
     assert_eq!(refused, 0.0);
     let served = metric(&server, "flagstone_gets_total{result=\"hit\"}");
     assert_eq!(served, 5000.0);
+}
+
+#[test]
+fn a_strangers_host_is_not_served() {
+    let server = start_with(Config {
+        admin: Some(([127, 0, 0, 1], 0).into()),
+        admin_hosts: vec!["cache.example.org".to_owned()],
+        ..small_config()
+    });
+    let admin = server.admin_addr().expect("has one");
+    for (path, host, status) in [
+        ("/metrics", "127.0.0.1:7172", 200),
+        ("/metrics", "localhost", 200),
+        ("/stats", "cache.example.org:7172", 200),
+        ("/", "attacker.example", 403),
+        ("/stats", "attacker.example:7172", 403),
+        ("/metrics", "attacker.example", 403),
+        ("http://attacker.example/metrics", "localhost", 403),
+        // Probes tell nothing.
+        ("/livez", "attacker.example", 200),
+        ("/readyz", "attacker.example", 200),
+    ] {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let answer = request(admin, head.as_bytes()).expect("an answer");
+        assert_eq!(answer.status, status, "{path} {host}");
+        if status == 403 {
+            assert!(answer.body.contains("--admin-host"), "{}", answer.body);
+        }
+    }
+    let without = request(admin, b"GET /metrics HTTP/1.0\r\n\r\n").expect("an answer");
+    assert_eq!(without.status, 200);
+}
+
+/// Those who connect as fast as they can, silent or not, displace each other and no probe.
+#[test]
+fn a_crowd_at_full_speed_fails_no_probe() {
+    let server = start_with(Config {
+        admin: Some(([127, 0, 0, 1], 0).into()),
+        ..small_config()
+    });
+    let admin = server.admin_addr().expect("has one");
+    let (over, connected) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        let crowd = |keeps: usize| {
+            let (over, connected) = (&over, &connected);
+            move || {
+                let mut kept = std::collections::VecDeque::new();
+                while !over.load(Relaxed) {
+                    if let Ok(stream) = TcpStream::connect(admin) {
+                        kept.push_back(stream);
+                        connected.fetch_add(1, Relaxed);
+                    }
+                    if kept.len() > keeps {
+                        kept.pop_front();
+                    }
+                }
+            }
+        };
+        scope.spawn(crowd(0));
+        scope.spawn(crowd(100));
+        let mut no = 0;
+        while no < 100 || connected.load(Relaxed) < 1000 {
+            no += 1;
+            let path = ["/livez", "/readyz", "/metrics"][no % 3];
+            // The request comes after the connection, as a prober's does.
+            let asked = TcpStream::connect(admin).and_then(|mut stream| {
+                stream.set_read_timeout(Some(PATIENCE))?;
+                let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+                stream.write_all(head.as_bytes())?;
+                let mut answer = String::new();
+                stream.read_to_string(&mut answer).map(|_| answer)
+            });
+            let failed = !asked
+                .as_ref()
+                .is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"));
+            if failed {
+                over.store(true, Relaxed);
+            }
+            assert!(!failed, "probe {no} of {path}: {asked:?}");
+        }
+        over.store(true, Relaxed);
+    });
 }

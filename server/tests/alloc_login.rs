@@ -26,10 +26,13 @@ fn login_allocates_nothing() {
     assert_none(config, clients, LOGINS, |clients, n| {
         let client = &mut clients[n];
         client.exchange(b"get a\r\n", b"CLIENT_ERROR unauthenticated\r\n");
-        client.exchange(
-            b"set a 0 0 14\r\nsomebody wrong\r\n",
-            b"CLIENT_ERROR authentication failure\r\n",
-        );
+        // Few: more failures from one address end the connection.
+        if n % 60 == 0 {
+            client.exchange(
+                b"set a 0 0 14\r\nsomebody wrong\r\n",
+                b"CLIENT_ERROR authentication failure\r\n",
+            );
+        }
         client.exchange(b"set a 0 0 15\r\nsomebody secret\r\n", b"STORED\r\n");
         client.exchange(b"get a\r\n", b"END\r\n");
     });

@@ -144,10 +144,11 @@ fn a_second_signal_ends_at_once() {
     }
 }
 
+/// Admissions end before the files do, so that probes and the health check are still answered.
 #[test]
-fn when_open_files_run_out_those_connected_are_served_on() {
+fn when_open_files_run_out_those_connected_and_probes_are_served_on() {
     let mut command = Command::new("sh");
-    let script = "ulimit -n 40 && exec \"$0\" \"$@\"";
+    let script = "ulimit -n 100 && exec \"$0\" \"$@\"";
     command.args(["-c", script, env!("CARGO_BIN_EXE_flagstone")]);
     let process = Process::start_as(command, &["--workers", "1"]);
     let mut connected: Vec<TcpStream> = Vec::new();
@@ -158,32 +159,40 @@ fn when_open_files_run_out_those_connected_are_served_on() {
             .read_exact(&mut reply)
             .is_ok_and(|()| &reply == b"NOTFOUND\n")
     };
-    // The kernel completes every handshake; the server answers until its files run out.
     loop {
         let mut stream = process.connect();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(2)))
-            .expect("settable");
         let is_served = served(&mut stream);
-        connected.push(stream);
         if !is_served {
             break;
         }
-        assert!(connected.len() < 40, "more connections than files");
+        connected.push(stream);
+        assert!(connected.len() < 100, "more connections than files");
     }
-    let mut waiting = connected.pop().expect("the last one");
-    assert!(connected.len() > 10, "{}", connected.len());
+    assert!(connected.len() > 5, "{}", connected.len());
+    // Others keep knocking, and some who stay silent stand at the admin pages.
+    let admin = process.admin.parse().expect("an address");
+    let _silent: Vec<TcpStream> = (0..60)
+        .map(|_| TcpStream::connect(&process.admin).expect("connects"))
+        .collect();
+    for _ in 0..20 {
+        let _knocking: Vec<TcpStream> = (0..10).map(|_| process.connect()).collect();
+        assert_eq!(http::get(admin, "/livez").status, 200);
+        let output = run(&["healthcheck", "--address", &process.address], &[]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+    }
+    assert_eq!(
+        process.metric("flagstone_connections_allowed"),
+        connected.len() as f64
+    );
     for stream in &mut connected {
         assert!(served(stream));
     }
-    // Who waits at the door comes in when another leaves; its request is still there.
+    // When one leaves another comes in.
     drop(connected.pop());
-    waiting
-        .set_read_timeout(Some(Duration::from_secs(30)))
-        .expect("settable");
-    let mut reply = [0; 9];
-    waiting.read_exact(&mut reply).expect("served at last");
-    assert_eq!(&reply, b"NOTFOUND\n");
+    let begin = Instant::now();
+    while !served(&mut process.connect()) {
+        assert!(begin.elapsed() < Duration::from_secs(30), "nobody comes in");
+    }
 }
 
 /// A root directory that stands for the kernel's, with a v2 group and this limit file.
@@ -544,7 +553,37 @@ fn messages_are_json_if_asked_for_and_as_important_as_asked_for() {
             serde_json::from_str::<serde_json::Value>(line).expect("JSON, line by line");
         }
         assert_eq!(stderr.contains("listening on 127.0.0.1:"), is_told);
-        assert_eq!(stderr.contains("total (--memory)"), is_told);
+        let records: Vec<serde_json::Value> = stderr
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect();
+        if !is_told {
+            continue;
+        }
+        // What a message is about are fields, and the plan is one record that sums up.
+        let start = &records[0];
+        assert_eq!(start["memory_bytes"], 48 << 20);
+        assert_eq!(start["connections_max"], 100);
+        let plans: Vec<_> = records
+            .iter()
+            .filter_map(|record| record["plan"].as_object())
+            .collect();
+        assert_eq!(plans.len(), 1, "{stderr}");
+        let total = plans[0]["total (--memory)"].as_u64().expect("a number");
+        let lines = plans[0]
+            .iter()
+            .filter(|(name, _)| !name.starts_with("total"));
+        assert_eq!(
+            lines.filter_map(|(_, bytes)| bytes.as_u64()).sum::<u64>(),
+            total
+        );
+        assert_eq!(total, 48 << 20);
+        let last = records.last().expect("a last one");
+        assert_eq!(last["reason"], "SIGTERM", "{stderr}");
+        assert!(
+            last["clients"] == 0 && last["cut"] == 0 && last["took_ms"].is_u64(),
+            "{stderr}"
+        );
     }
 }
 
@@ -654,4 +693,512 @@ fn stats_and_top_show_a_running_server() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr.contains("is not a flagstone"), "{stderr}");
+}
+
+/// A server whose stderr is read to its end.
+struct Told {
+    child: std::process::Child,
+    lines: std::sync::mpsc::Receiver<String>,
+}
+
+impl Told {
+    fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut child = flagstone()
+            .args(["--memory", "48m", "--max-connections", "100"])
+            .args(arguments)
+            .envs(environment.iter().copied())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let stderr = BufReader::new(child.stderr.take().expect("piped"));
+        let (tell, lines) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let _ = tell.send(line);
+            }
+        });
+        Told { child, lines }
+    }
+
+    /// The next line with these words.
+    fn line(&self, words: &str) -> String {
+        let mut before = Vec::new();
+        loop {
+            match self.lines.recv_timeout(Duration::from_secs(60)) {
+                Ok(line) if line.contains(words) => return line,
+                Ok(line) => before.push(line),
+                Err(_) => panic!("never told: {words}; but {before:?}"),
+            }
+        }
+    }
+
+    /// The places of the line that says where it listens.
+    fn places(&self) -> Vec<String> {
+        let line = self.line("listening on ");
+        let places = line.split("listening on ").nth(1).expect("places");
+        let places = places.split(", memory ").next().expect("places");
+        places.split(", ").map(str::to_owned).collect()
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let status = Command::new("kill").args(["-s", name, &id]).status();
+        assert!(status.expect("kill runs").success());
+    }
+
+    fn end(&mut self) -> Option<i32> {
+        self.signal("TERM");
+        self.child.wait().expect("ends").code()
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn ask(address: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("connects");
+    stream.write_all(request.as_bytes()).expect("sends");
+    stream.shutdown(std::net::Shutdown::Write).expect("shuts");
+    let mut reply = String::new();
+    let _ = stream.read_to_string(&mut reply);
+    reply
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_stops_nothing() {
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    // Full before the server says its first word.
+    let flags = rustix::fs::fcntl_getfl(&writer).expect("flags");
+    rustix::fs::fcntl_setfl(&writer, flags | rustix::fs::OFlags::NONBLOCK).expect("settable");
+    while writer.write(&[b'x'; 4096]).is_ok() {}
+    while writer.write(b"x").is_ok() {}
+    rustix::fs::fcntl_setfl(&writer, flags).expect("settable");
+    let port = |taken: std::net::TcpListener| taken.local_addr().expect("bound").to_string();
+    let free = || port(std::net::TcpListener::bind("127.0.0.1:0").expect("binds"));
+    let (address, admin) = (free(), free());
+    let mut child = flagstone()
+        .args(["--listen", &address, "--admin", &admin])
+        .args(["--memory", "48m", "--max-connections", "100"])
+        .stderr(writer)
+        .spawn()
+        .expect("starts");
+    let begin = Instant::now();
+    while TcpStream::connect(&address).is_err() {
+        assert!(
+            begin.elapsed() < Duration::from_secs(60),
+            "it does not start"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    for round in 0..50 {
+        let hup = Command::new("kill")
+            .args(["-s", "HUP", &child.id().to_string()])
+            .status();
+        assert!(hup.expect("kill runs").success());
+        let reply = ask(&address, &format!("PUT a {round}\nGET a\n"));
+        assert_eq!(reply, format!("OK\n{round}\n"));
+    }
+    assert_eq!(
+        http::get(admin.parse().expect("an address"), "/livez").status,
+        200
+    );
+    let id = child.id().to_string();
+    Command::new("kill")
+        .args(["-s", "TERM", &id])
+        .status()
+        .expect("kill runs");
+    let begin = Instant::now();
+    let code = loop {
+        if let Some(status) = child.try_wait().expect("waits") {
+            break status.code();
+        }
+        if begin.elapsed() > Duration::from_secs(30) {
+            let _ = child.kill();
+            panic!("SIGTERM was not heard");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert_eq!(code, Some(0));
+    drop(reader);
+}
+
+#[test]
+fn sighup_reads_users_and_tokens_again() {
+    let scratch = Scratch::new("logins");
+    std::fs::create_dir_all(&scratch.0).expect("can be made");
+    let tokens = scratch.0.join("tokens");
+    std::fs::write(&tokens, "old\nboth\n").expect("writable");
+    let path = tokens.to_str().expect("text");
+    let mut server = Told::start(
+        &[
+            "--listen",
+            "127.0.0.1:0",
+            "--admin",
+            "none",
+            "--auth-token-file",
+            path,
+        ],
+        &[],
+    );
+    let address = server.places()[0].clone();
+    let login = |token: &str| ask(&address, &format!("AUTH {token}\nGET a\n"));
+    let mut live = TcpStream::connect(&address).expect("connects");
+    common::exchange(&mut live, b"AUTH old\n", b"OK\n");
+    assert_eq!(login("old"), "OK\nNOTFOUND\n");
+    assert!(!login("new").starts_with("OK\n"));
+
+    std::fs::write(&tokens, "new\nboth\n").expect("writable");
+    server.signal("HUP");
+    server.line("SIGHUP: users (0) and tokens (2) were read again");
+    assert_eq!(login("new"), "OK\nNOTFOUND\n");
+    assert_eq!(login("both"), "OK\nNOTFOUND\n");
+    assert!(!login("old").starts_with("OK\n"), "it was revoked");
+    // Whoever had logged in stays so.
+    common::exchange(&mut live, b"GET a\n", b"NOTFOUND\n");
+
+    std::fs::write(&tokens, "two words\n").expect("writable");
+    server.signal("HUP");
+    let told = server.line("SIGHUP: --auth-token-file ");
+    assert!(
+        told.starts_with("flagstone: warning: ")
+            && told.contains("has a line 1 that is no token")
+            && told.ends_with("the old users and tokens stay"),
+        "{told}"
+    );
+    assert!(!told.contains("two words"), "a secret is not repeated");
+    assert_eq!(login("new"), "OK\nNOTFOUND\n");
+    drop(live);
+    assert_eq!(server.end(), Some(0));
+}
+
+#[test]
+fn the_end_is_told_with_its_reason() {
+    let listen = [
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "none",
+        "--enable-shutdown",
+    ];
+    for (how, reason) in [
+        ("TERM", "SIGTERM"),
+        ("INT", "SIGINT"),
+        ("command", "a client's shutdown command"),
+    ] {
+        let mut server = Told::start(&listen, &[]);
+        let address = server.places()[0].clone();
+        let mut clients: Vec<TcpStream> = (0..3)
+            .map(|_| TcpStream::connect(&address).expect("connects"))
+            .collect();
+        for client in &mut clients {
+            common::exchange(client, b"GET a\n", b"NOTFOUND\n");
+        }
+        let expected = match how {
+            // Who asks is closed at once.
+            "command" => {
+                clients[0].write_all(b"shutdown\r\n").expect("sends");
+                None
+            }
+            signal => {
+                server.signal(signal);
+                Some(3)
+            }
+        };
+        let told = server.line("stopped by ");
+        let begin = format!("flagstone: stopped by {reason} after ");
+        assert!(
+            told.starts_with(&begin) && told.ends_with("of which 0 had not finished in time"),
+            "{told}"
+        );
+        if let Some(clients) = expected {
+            assert!(
+                told.contains(&format!(" s: {clients} clients were drained")),
+                "{told}"
+            );
+        }
+        assert_eq!(server.child.wait().expect("ends").code(), Some(0));
+    }
+}
+
+#[test]
+fn an_open_server_without_a_login_is_warned_of() {
+    let mut server = Told::start(&["--listen", "0.0.0.0:0", "--admin", "none"], &[]);
+    let told = server.line("can be reached from other machines and nobody has to log in");
+    assert!(told.starts_with("flagstone: warning: 0.0.0.0:"), "{told}");
+    server.end();
+    let mut server = Told::start(&["--listen", "127.0.0.1:0", "--admin", "none"], &[]);
+    server.places();
+    server.end();
+    let told: Vec<String> = server.lines.iter().collect();
+    assert!(
+        !told.iter().any(|line| line.contains("warning")),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_misspelt_variable_is_warned_of() {
+    let misspelt = [
+        ("FLAGSTONE_MEMROY", "64m"),
+        ("FLAGSTONE_PORT_7171_TCP", "tcp://10.0.0.1:7171"),
+        ("FLAGSTONE_SERVICE_HOST", "10.0.0.1"),
+        ("FLAGSTONE_XYZZY_PLUGH_QUUX", "1"),
+    ];
+    let output = run(&["--check-config", "--memory", "64Mi"], &misspelt);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "flagstone: warning: the variable FLAGSTONE_MEMROY is no setting and changes nothing (is \
+         FLAGSTONE_MEMORY meant?)\n\
+         flagstone: warning: the variable FLAGSTONE_XYZZY_PLUGH_QUUX is no setting and changes \
+         nothing\n"
+    );
+    let mut server = Told::start(&["--listen", "127.0.0.1:0", "--admin", "none"], &misspelt);
+    server.line("FLAGSTONE_MEMROY is no setting");
+    server.end();
+}
+
+/// Nobody asked for the default address of the admin pages.
+#[test]
+fn a_second_server_goes_on_without_the_default_admin_pages() {
+    // Held by this test, or by whatever else has it.
+    let _taken = std::net::TcpListener::bind("127.0.0.1:7172");
+    let mut server = Told::start(&["--listen", "127.0.0.1:0"], &[]);
+    let told = server.line("no admin pages: 127.0.0.1:7172 is taken");
+    assert!(told.starts_with("flagstone: warning: "), "{told}");
+    let address = server.places()[0].clone();
+    assert_eq!(ask(&address, "PUT a 1\n"), "OK\n");
+    server.end();
+    // Asked for, it is an error.
+    let arguments = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:7172"];
+    assert_eq!(run(&arguments, &[]).status.code(), Some(1));
+}
+
+#[test]
+fn each_family_has_places_of_its_own() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        return common::skip("each_family_has_places_of_its_own", "there is no IPv6 here");
+    }
+    let port = {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+        free.local_addr().expect("bound").port()
+    };
+    let (v4, v6) = (format!("127.0.0.1:{port}"), format!("[::1]:{port}"));
+    for listen in [
+        format!("127.0.0.1:{port},[::]:{port}"),
+        format!("0.0.0.0:{port},[::]:{port}"),
+        format!("[::]:{port},0.0.0.0:{port}"),
+        format!("localhost:{port}"),
+    ] {
+        let checked = run(
+            &["--check-config", "--listen", &listen, "--memory", "48m"],
+            &[],
+        );
+        assert_eq!(checked.status.code(), Some(0), "{listen}");
+        let mut server = Told::start(&["--listen", &listen, "--admin", "[::]:0"], &[]);
+        assert_eq!(server.places().len(), 2, "{listen}");
+        let admin = server.line("admin pages at http://");
+        let admin_port = admin
+            .trim_end_matches('/')
+            .rsplit(':')
+            .next()
+            .expect("a port");
+        for address in [&v4, &v6] {
+            assert_eq!(ask(address, "PUT a 1\n"), "OK\n", "{listen} {address}");
+        }
+        for host in ["127.0.0.1", "[::1]"] {
+            let address = format!("{host}:{admin_port}").parse().expect("an address");
+            assert_eq!(http::get(address, "/livez").status, 200, "{host}");
+        }
+        assert_eq!(server.end(), Some(0));
+    }
+    // What cannot work is said before it fails.
+    let listen = format!("127.0.0.1:{port},0.0.0.0:{port}");
+    let checked = run(
+        &["--check-config", "--listen", &listen, "--memory", "48m"],
+        &[],
+    );
+    assert_eq!(checked.status.code(), Some(2));
+}
+
+#[test]
+fn a_leaving_server_leaves_its_successors_socket_alone() {
+    let scratch = Scratch::new("successor");
+    std::fs::create_dir_all(&scratch.0).expect("can be made");
+    let path = scratch.0.join("socket");
+    let place = format!("unix:{}", path.display());
+    let arguments = ["--listen", &place, "--admin", "none"];
+    let mut first = Told::start(&arguments, &[]);
+    first.places();
+    // An operator makes way for another, as a deployment that does not wait does.
+    std::fs::remove_file(&path).expect("is there");
+    let mut second = Told::start(&arguments, &[]);
+    second.places();
+    assert_eq!(first.end(), Some(0));
+    let output = run(&["healthcheck", "--address", &place], &[]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(second.end(), Some(0));
+    assert!(!path.exists(), "the last one takes its own along");
+}
+
+#[test]
+fn a_start_at_a_socket_whose_owner_is_busy_ends_with_a_sentence() {
+    let scratch = Scratch::new("busy");
+    std::fs::create_dir_all(&scratch.0).expect("can be made");
+    let path = scratch.0.join("socket");
+    // An owner that accepts nobody, with as many in front of it as it allows.
+    let owner = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None);
+    let owner = owner.expect("a socket");
+    owner
+        .bind(&socket2::SockAddr::unix(&path).expect("a path"))
+        .expect("binds");
+    owner.listen(1).expect("listens");
+    let mut waiting = Vec::new();
+    loop {
+        let client = socket2::Socket::new(
+            socket2::Domain::UNIX,
+            socket2::Type::STREAM.nonblocking(),
+            None,
+        );
+        let client = client.expect("a socket");
+        if client
+            .connect(&socket2::SockAddr::unix(&path).expect("a path"))
+            .is_err()
+        {
+            break;
+        }
+        waiting.push(client);
+        assert!(waiting.len() < 100);
+    }
+    let place = format!("unix:{}", path.display());
+    let mut server = Told::start(&["--listen", &place, "--admin", "none"], &[]);
+    let told = server.line("cannot listen there: ");
+    assert!(
+        told.starts_with(&format!("flagstone: --listen {place}: ")),
+        "{told}"
+    );
+    assert_eq!(server.child.wait().expect("ends").code(), Some(1));
+    assert!(path.exists(), "it is the owner's");
+}
+
+#[test]
+fn without_a_limit_no_figures_are_told_as_the_containers() {
+    for (limit, is_told) in [("max\n", false), ("67108864\n", true)] {
+        let root = Root::new(&format!("usage-{is_told}"), limit);
+        std::fs::write(root.0.join("sys/fs/cgroup/memory.current"), "33333333\n")
+            .expect("writable");
+        let root = root.0.to_str().expect("text");
+        let process = Process::start(&["--cgroup-root", root]);
+        let admin = process.admin.parse().expect("an address");
+        let usage = || {
+            http::sample(
+                &http::get(admin, "/metrics").body,
+                "flagstone_cgroup_usage_bytes",
+            )
+        };
+        if is_told {
+            common::wait_until("the usage is told", || usage() == Some(33_333_333.0));
+        } else {
+            // It is read about once a second.
+            std::thread::sleep(Duration::from_millis(2500));
+            assert_eq!(usage(), None);
+        }
+    }
+}
+
+#[test]
+fn whoever_does_not_log_in_holds_no_place() {
+    let scratch = Scratch::new("login-timeout");
+    let tokens = scratch.0.join("tokens");
+    std::fs::write(&tokens, "s3cret\n").expect("writable");
+    let process = Process::start(&[
+        "--auth-token-file",
+        tokens.to_str().expect("text"),
+        "--login-timeout",
+        "1s",
+    ]);
+    let mut known = process.connect();
+    common::exchange(&mut known, b"AUTH s3cret\n", b"OK\n");
+    let mut strangers: Vec<TcpStream> = (0..20).map(|_| process.connect()).collect();
+    // Half a login, or an answer to a wrong request now and then, is no login.
+    strangers[0].write_all(b"AUTH s3c").expect("sends");
+    let mut busy = process.connect();
+    std::thread::spawn(move || {
+        while busy.write_all(b"GET a\n").is_ok() && busy.read(&mut [0; 64]).is_ok_and(|n| n > 0) {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    });
+    common::wait_until("they are shown out", || {
+        process.metric("flagstone_connections") == 1.0
+    });
+    for stream in &mut strangers {
+        assert!(matches!(stream.read(&mut [0; 64]), Ok(0) | Err(_)));
+    }
+    let cut = "flagstone_connections_cut_total{reason=\"login_timeout\"}";
+    assert_eq!(process.metric(cut), 21.0);
+    common::exchange(&mut known, b"GET a\n", b"NOTFOUND\n");
+}
+
+#[test]
+fn passwords_are_not_guessed_at_full_speed() {
+    let scratch = Scratch::new("guesses");
+    let tokens = scratch.0.join("tokens");
+    std::fs::write(&tokens, "s3cret\n").expect("writable");
+    let tokens = tokens.to_str().expect("text");
+    let server = Told::start(
+        &[
+            "--listen",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+            "--auth-token-file",
+            tokens,
+        ],
+        &[],
+    );
+    let address = server.places()[0].clone();
+    let admin = server.line("admin pages at http://");
+    let admin = admin
+        .split("http://")
+        .nth(1)
+        .expect("an address")
+        .trim_end_matches('/');
+    let admin = admin.parse().expect("an address");
+    let failures = || {
+        let page = http::get(admin, "/metrics").body;
+        http::sample(&page, "flagstone_login_failures_total").expect("counted")
+    };
+    let mut known = TcpStream::connect(&address).expect("connects");
+    common::exchange(&mut known, b"AUTH s3cret\n", b"OK\n");
+    // A pipeline of guesses ends at the eleventh.
+    let mut guesser = TcpStream::connect(&address).expect("connects");
+    let _ = guesser.write_all(&b"AUTH guess\n".repeat(50_000));
+    let _ = guesser.read_to_end(&mut Vec::new());
+    assert_eq!(failures(), 11.0);
+    // And newcomers from there are few, however many try.
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(2) {
+        if let Ok(mut stream) = TcpStream::connect(&address) {
+            let _ = stream.write_all(b"AUTH guess\n");
+            let _ = stream.read(&mut [0; 64]);
+        }
+    }
+    let most = 11.0 + 2.0 + begin.elapsed().as_secs_f64() * 5.0;
+    assert!(failures() <= most, "{} of {most}", failures());
+    let told = server.line(" logins from 127.0.0.1 have failed: ");
+    assert!(told.starts_with("flagstone: warning: "), "{told}");
+    let page = http::get(admin, "/metrics").body;
+    for reason in ["login_failures", "login_slowed"] {
+        let name = format!("flagstone_connections_cut_total{{reason=\"{reason}\"}}");
+        assert!(http::sample(&page, &name) > Some(0.0), "{reason} in {page}");
+    }
+    // Those who are in are served, and those who know the word come in, sooner or later.
+    common::exchange(&mut known, b"GET a\n", b"NOTFOUND\n");
+    common::wait_until("one who knows comes in", || {
+        ask(&address, "AUTH s3cret\nGET a\n") == "OK\nNOTFOUND\n"
+    });
 }

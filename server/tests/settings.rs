@@ -18,7 +18,7 @@ fn a_wrong_value_is_refused_with_setting_value_and_what_works() {
             &["--memory", "12q"],
             &[],
             "--memory \"12q\" is not a size: bytes or a whole number with k, m, g \
-             (powers of 1024) work, such as 64m, 48MiB or 1g",
+             (powers of 1024) work, such as 64m, 48MiB, 64Mi or 1g",
         ),
         (
             &[],

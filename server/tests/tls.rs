@@ -469,3 +469,214 @@ fn certificates_are_swapped_under_load() {
     child.kill().expect("ends");
     child.wait().expect("ends");
 }
+
+/// A server that listens for TLS alone is asked at its admin pages, or else over TLS; whatever goes
+/// wrong, the exit code is 1.
+#[test]
+fn a_server_with_tls_alone_can_be_asked() {
+    let pair = Pair::new("asked");
+    let other = Pair::new("asked-other");
+    let start = |more: &[&str]| {
+        let mut command = flagstone();
+        command
+            .args(["--listen", "tls:127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args(["--memory", "48m", "--max-connections", "10"])
+            .arg("--tls-cert")
+            .arg(&pair.cert)
+            .arg("--tls-key")
+            .arg(&pair.key)
+            .args(more);
+        Process::spawn(command)
+    };
+    let process = start(&[]);
+    let place = format!("tls:{}", process.address);
+    let (cert, stranger) = (pair.cert.display(), other.cert.display());
+    let (cert, stranger) = (cert.to_string(), stranger.to_string());
+    let tokens = std::env::temp_dir().join(format!("flagstone-{}-asked-token", std::process::id()));
+    std::fs::write(&tokens, "s3cret\n").expect("writable");
+    let token = tokens.to_str().expect("text").to_owned();
+    let locked = start(&["--auth-token-file", &token]);
+    let locked_place = format!("tls:{}", locked.address);
+    let gone = "127.0.0.1:1";
+    let table: &[(&[&str], Option<i32>, &str)] = &[
+        (
+            &["healthcheck", "--listen", &place, "--admin", &process.admin],
+            Some(0),
+            "/livez answers",
+        ),
+        // Nobody has named admin pages.
+        (
+            &["healthcheck", "--listen", &place],
+            Some(0),
+            "tls:127.0.0.1:",
+        ),
+        (
+            &["healthcheck", "--listen", &place, "--admin", "none"],
+            Some(0),
+            "tls:127.0.0.1:",
+        ),
+        (
+            &["healthcheck", "--address", &place],
+            Some(0),
+            "tls:127.0.0.1:",
+        ),
+        (
+            &["healthcheck", "--listen", &place, "--admin", gone],
+            Some(1),
+            "no server can be reached",
+        ),
+        (
+            &["healthcheck", "--listen", "nonsense"],
+            Some(1),
+            "--listen",
+        ),
+        (&["healthcheck", "--colour"], Some(1), "--colour"),
+        (&["healthcheck", "--help"], Some(0), "Usage"),
+        (&["stats", &place], Some(0), "version "),
+        (&["stats", &place, "--tls-cert", &cert], Some(0), "version "),
+        (
+            &["stats", &place, "--tls-cert", &stranger],
+            Some(1),
+            "does not answer",
+        ),
+        (
+            &["stats", &locked_place, "--auth-token-file", &token],
+            Some(1),
+            "--tls-cert",
+        ),
+        (
+            &[
+                "stats",
+                &locked_place,
+                "--auth-token-file",
+                &token,
+                "--tls-cert",
+                &cert,
+            ],
+            Some(0),
+            "version ",
+        ),
+    ];
+    for &(arguments, code, words) in table {
+        let output = common::process::run(arguments, &[]);
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert_eq!(output.status.code(), code, "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: {said}");
+    }
+    let _ = std::fs::remove_file(&tokens);
+}
+
+/// DER: a tag, a length, the content.
+fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+    let len = content.len();
+    let mut bytes = vec![tag, 0x82, (len >> 8) as u8, len as u8];
+    bytes.extend_from_slice(content);
+    bytes
+}
+
+/// The elements that `bytes` consist of, whole.
+fn elements(mut bytes: &[u8]) -> Vec<&[u8]> {
+    let mut found = Vec::new();
+    while bytes.len() > 1 {
+        let (head, len) = match bytes[1] {
+            len @ ..=0x7f => (2, usize::from(len)),
+            0x81 => (3, usize::from(bytes[2])),
+            _ => (4, usize::from(bytes[2]) << 8 | usize::from(bytes[3])),
+        };
+        let (one, rest) = bytes.split_at(head + len);
+        found.push(one);
+        bytes = rest;
+    }
+    found
+}
+
+fn inside(whole: &[u8]) -> &[u8] {
+    let head = match whole[1] {
+        ..=0x7f => 2,
+        0x81 => 3,
+        _ => 4,
+    };
+    &whole[head..]
+}
+
+/// Old tools make certificates of X.509 version 1, and label keys with names that do not fit.
+#[test]
+fn old_certificates_and_oddly_labelled_keys_are_served() {
+    let pair = Pair::new("old");
+    let key_pem = std::fs::read_to_string(&pair.key).expect("readable");
+    let cert_pem = std::fs::read_to_string(&pair.cert).expect("readable");
+    let key = rcgen::KeyPair::from_pem(&key_pem).expect("a key");
+    // The same certificate without version and extensions, signed anew.
+    let parts = elements(inside(&pair.der));
+    let signed: Vec<u8> = elements(inside(parts[0]))
+        .into_iter()
+        .filter(|part| part[0] != 0xa0 && part[0] != 0xa3)
+        .flatten()
+        .copied()
+        .collect();
+    let signed = element(0x30, &signed);
+    let mut signature = vec![0];
+    signature.extend(rcgen::SigningKey::sign(&key, &signed).expect("signs"));
+    let version_1 = element(
+        0x30,
+        &[&signed[..], parts[1], &element(3, &signature)].concat(),
+    );
+    let base64 = |der: &[u8]| {
+        const DIGITS: &[u8; 64] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let mut text = String::new();
+        for chunk in der.chunks(3) {
+            let bits = chunk
+                .iter()
+                .fold(0u32, |bits, &byte| bits << 8 | u32::from(byte));
+            let bits = bits << (8 * (3 - chunk.len()));
+            for no in 0..4 {
+                let digit = DIGITS[(bits >> (18 - 6 * no)) as usize & 63];
+                text.push(if no > chunk.len() {
+                    '='
+                } else {
+                    char::from(digit)
+                });
+            }
+        }
+        text
+    };
+    let version_1 = format!(
+        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+        base64(&version_1)
+    );
+    let rsa = key_pem.replace(" PRIVATE KEY", " RSA PRIVATE KEY");
+    let ec = key_pem.replace(" PRIVATE KEY", " EC PRIVATE KEY");
+    assert!(rsa != key_pem && ec != key_pem);
+    for (cert, key) in [
+        (&version_1, &key_pem),
+        (&cert_pem, &rsa),
+        (&cert_pem, &ec),
+        (&version_1, &rsa),
+    ] {
+        std::fs::write(&pair.cert, cert).expect("writable");
+        std::fs::write(&pair.key, key).expect("writable");
+        let server = start_with(config(&pair, 4));
+        let [_, secret] = addresses(&server);
+        let asked = flagstone_server::healthcheck::Target::Tls(secret);
+        flagstone_server::healthcheck::ask(&asked).expect("answers");
+    }
+    // A key of somebody else's is told of as such, of both versions.
+    let other = Pair::new("old-other");
+    for cert in [&cert_pem, &version_1] {
+        std::fs::write(&pair.cert, cert).expect("writable");
+        let refused = Server::start(Config {
+            tls_key: Some(other.key.clone()),
+            ..config(&pair, 4)
+        });
+        let refused = refused.map(drop).expect_err("cannot work").to_string();
+        let is_version_1 = cert == &version_1;
+        let blamed = if is_version_1 {
+            "--tls-cert \""
+        } else {
+            "--tls-key \""
+        };
+        assert!(refused.starts_with(blamed), "{refused}");
+    }
+}

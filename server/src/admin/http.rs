@@ -1,31 +1,28 @@
 //! Which path is which page, and how a page is written while it is sent.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::fmt::{self, Write};
 use std::future::{Ready, ready};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderName, HeaderValue,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use hyper::service::Service;
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::{json, prometheus};
+use super::{host, json, prometheus};
 use crate::house::Stage;
+use crate::liveness::Liveness;
 use crate::snapshot::{Photographer, Snapshot};
 
 /// The page to look at: markup, style and script in one file, and nothing from elsewhere.
 const PAGE: &str = include_str!("page.html");
-
-/// A thread that has shown no sign of life for so long is stuck. Each shows one every second
-/// at least.
-const SILENT_FOR_MAX: Duration = Duration::from_secs(10);
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
@@ -42,19 +39,91 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 
 pub struct Pages<'p> {
     /// `None` while the server is starting.
     pub photographer: Option<&'p Photographer<'p>>,
+    /// Hosts that are served beside those that always are.
+    pub hosts: &'p [String],
 }
 
-impl Service<Request<Incoming>> for &Pages<'_> {
-    type Response = Response<Page>;
+/// Whether a page is being sent to a connection.
+#[derive(Clone, Default)]
+pub struct Sending(Rc<Cell<bool>>);
+
+impl Sending {
+    /// Whether it is.
+    pub fn is_set(&self) -> bool {
+        self.0.get()
+    }
+}
+
+/// One connection's view of the pages.
+pub struct Visitor<'p> {
+    pub pages: &'p Pages<'p>,
+    pub sending: Sending,
+}
+
+impl Service<Request<Incoming>> for Visitor<'_> {
+    type Response = Response<Sent>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Response, Infallible>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        ready(Ok(self.answer(request.method(), request.uri().path())))
+        let path = request.uri().path();
+        let is_probe = matches!(path, "/livez" | "/readyz");
+        let answer = match is_probe || self.pages.serves(&request) {
+            true => self.pages.answer(request.method(), path),
+            false => words(
+                StatusCode::FORBIDDEN,
+                "this host is not served here: name it with --admin-host, or ask by address\n",
+            ),
+        };
+        self.sending.0.set(true);
+        ready(Ok(answer.map(|page| Sent {
+            page,
+            sending: self.sending.clone(),
+        })))
+    }
+}
+
+/// A page that says when it has been handed over.
+pub struct Sent {
+    page: Page,
+    sending: Sending,
+}
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        self.sending.0.set(false);
+    }
+}
+
+impl Body for Sent {
+    type Data = Bytes;
+    type Error = fmt::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, fmt::Error>>> {
+        Pin::new(&mut self.page).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.page.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.page.size_hint()
     }
 }
 
 impl Pages<'_> {
+    /// Whether the host that the request names is served.
+    fn serves(&self, request: &Request<Incoming>) -> bool {
+        let mut named = request.headers().get_all(HOST).iter();
+        let is_served = |host: &str| host::is_served(host, self.hosts);
+        request.uri().host().is_none_or(is_served)
+            && named.all(|host| host.to_str().is_ok_and(is_served))
+    }
+
     fn answer(&self, method: &Method, path: &str) -> Response<Page> {
         if method != Method::GET && method != Method::HEAD {
             let mut response = words(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD work\n");
@@ -91,24 +160,22 @@ impl Pages<'_> {
 
 /// False only when restarting would help: a thread is stuck.
 fn livez(photographer: &Photographer<'_>) -> Response<Page> {
-    let (_, silent_for) = photographer.health();
-    if silent_for > SILENT_FOR_MAX {
-        return words(
+    match photographer.liveness() {
+        (_, Liveness::Stuck) => words(
             StatusCode::SERVICE_UNAVAILABLE,
-            "a thread has not moved for more than 10 seconds\n",
-        );
+            "a thread is stuck: it shows no sign of life and does not work\n",
+        ),
+        (_, Liveness::Busy) => words(StatusCode::OK, "ok, with a thread that is busy\n"),
+        (_, Liveness::Alive) => words(StatusCode::OK, "ok\n"),
     }
-    words(StatusCode::OK, "ok\n")
 }
 
 fn readyz(photographer: &Photographer<'_>) -> Response<Page> {
-    match photographer.health() {
+    match photographer.liveness() {
         (Stage::Starting, _) => words(StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
         (Stage::Leaving, _) => words(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
-        (Stage::Ready, silent_for) if silent_for > SILENT_FOR_MAX => {
-            words(StatusCode::SERVICE_UNAVAILABLE, "stuck\n")
-        }
-        (Stage::Ready, _) => words(StatusCode::OK, "ready\n"),
+        (Stage::Ready, Liveness::Alive) => words(StatusCode::OK, "ready\n"),
+        (Stage::Ready, _) => words(StatusCode::SERVICE_UNAVAILABLE, "stuck\n"),
     }
 }
 

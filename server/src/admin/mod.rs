@@ -11,15 +11,29 @@
 //! probe, and a scrape does not delay a request. It sees snapshots, never
 //! the cache, and changes nothing.
 //!
-//! It stays small whoever calls. There are [`CONNECTIONS`] connections at a time, and a
-//! newcomer displaces the oldest: so a thousand silent connections keep nobody out. Each has
-//! a fixed buffer for its request's head, `HEAD_TIMEOUT` to send it, and `LIFETIME` for
-//! everything. The pages are written piece by piece as they are sent.
+//! It stays small whoever calls:
+//!
+//! ```text
+//!   accepted ─► anteroom: WAITING sockets ─► CONNECTIONS with buffers ─► answered
+//!               that have sent nothing        that have asked
+//! ```
+//!
+//! In the anteroom a newcomer displaces the oldest that had `ASK_PATIENCE` to say something, and
+//! waits in the kernel's backlog until there is one; among those who have asked, it displaces
+//! the oldest that is not being answered. So neither a thousand silent connections nor processes
+//! that connect as fast as they can keep out a probe, which sends its request at once. Each
+//! connection has a fixed buffer for its request's head, `HEAD_TIMEOUT` to send it, and
+//! `LIFETIME` for everything. The pages are written piece by piece as they are sent.
+//!
+//! A browser's request is answered only if it names a host that is not a stranger's ([`host`]):
+//! otherwise a page of somebody else's could read these by pointing its own name here.
 
+mod host;
 mod http;
 mod json;
 mod prometheus;
 
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -34,7 +48,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
-use self::http::Pages;
+use self::http::{Pages, Sending, Visitor};
 use crate::snapshot::Photographer;
 
 /// Connections at a time. A scraper has one, a page two, a prober one for a moment.
@@ -61,14 +75,29 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 pub const THREAD_BYTES: usize = 128 << 10;
 /// A buffer in, as much out, a snapshot, a socket with the kernel's buffers.
 pub const CONNECTION_BYTES: usize = 64 << 10;
+/// Connections that have sent nothing yet.
+const WAITING: usize = 32;
+/// What each of them costs beyond waiting in the kernel's backlog: an open file.
+const WAITING_BYTES: usize = 1 << 10;
 /// The memory of all this, a line of the plan.
-pub const PLAN_BYTES: usize = THREAD_BYTES + CONNECTIONS * CONNECTION_BYTES;
+pub const PLAN_BYTES: usize =
+    THREAD_BYTES + CONNECTIONS * CONNECTION_BYTES + WAITING * WAITING_BYTES;
+/// Its files: those, the runtime's, and the listener once more.
+pub const FILES: usize = CONNECTIONS + WAITING + 8;
+/// One in the anteroom keeps its place for so long, whoever comes.
+const ASK_PATIENCE: Duration = Duration::from_millis(250);
+/// One who is being answered keeps its place for so long, whoever comes.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Opens the listening socket.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let domain = Domain::for_address(address);
     let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
+    // `[::]` is every address, of both families: there is one place for these pages.
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
     socket.set_tcp_nodelay(true)?;
     socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES)?;
     socket.set_send_buffer_size(SOCKET_BUFFER_BYTES)?;
@@ -82,6 +111,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 pub fn run(
     listener: &TcpListener,
     photographer: Option<&Photographer<'_>>,
+    hosts: &[String],
     stop: &Notify,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -90,7 +120,10 @@ pub fn run(
         .build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
-        let pages = Pages { photographer };
+        let pages = Pages {
+            photographer,
+            hosts,
+        };
         let mut desk = Desk::new(listener, &pages);
         let mut stopped = pin!(stop.notified());
         poll_fn(|cx| {
@@ -106,6 +139,8 @@ pub fn run(
 /// so they may borrow.
 struct Visit<'d> {
     connection: Pin<Box<dyn Connection + 'd>>,
+    /// Set while a page is being sent to it.
+    sending: Sending,
     since: Instant,
     is_leaving: bool,
 }
@@ -118,7 +153,7 @@ trait Connection {
     fn leave(self: Pin<&mut Self>);
 }
 
-impl<'d> Connection for http1::Connection<TokioIo<TcpStream>, &'d Pages<'d>> {
+impl<'d> Connection for http1::Connection<TokioIo<TcpStream>, Visitor<'d>> {
     fn poll_over(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         self.poll(cx).map(drop)
     }
@@ -128,11 +163,19 @@ impl<'d> Connection for http1::Connection<TokioIo<TcpStream>, &'d Pages<'d>> {
     }
 }
 
+/// A connection that has sent nothing yet.
+struct Waiting {
+    stream: TcpStream,
+    since: Instant,
+}
+
 struct Desk<'d> {
     listener: tokio::net::TcpListener,
     pages: &'d Pages<'d>,
     http: http1::Builder,
-    /// Oldest first.
+    /// Those that have sent nothing yet, oldest first.
+    waiting: VecDeque<Waiting>,
+    /// Those that have, oldest first.
     visits: Vec<Visit<'d>>,
     clock: Interval,
     paused_until: Option<Instant>,
@@ -151,6 +194,7 @@ impl<'d> Desk<'d> {
             listener,
             pages,
             http,
+            waiting: VecDeque::with_capacity(WAITING),
             visits: Vec::with_capacity(CONNECTIONS),
             clock,
             paused_until: None,
@@ -160,6 +204,7 @@ impl<'d> Desk<'d> {
     fn poll(&mut self, cx: &mut Context<'_>) {
         // Those there first: a newcomer must not displace one who has its answer already.
         self.poll_visits(cx);
+        self.poll_waiting(cx);
         while self.clock.poll_tick(cx).is_ready() {
             self.close_late();
             self.paused_until = None;
@@ -168,12 +213,19 @@ impl<'d> Desk<'d> {
             return;
         }
         for _ in 0..ACCEPTS_PER_TURN {
+            if !self.has_waiting_room() {
+                self.paused_until = Some(Instant::now() + EXHAUSTED_PAUSE);
+                return;
+            }
             match self.listener.poll_accept(cx) {
                 Poll::Pending => return,
                 Poll::Ready(Ok((stream, _))) => {
-                    self.receive(stream);
-                    // It has usually asked already.
-                    self.poll_visits(cx);
+                    self.waiting.push_back(Waiting {
+                        stream,
+                        since: Instant::now(),
+                    });
+                    // It has usually asked already, and so have some of those before it.
+                    self.poll_waiting(cx);
                 }
                 // It left before it came in, or descriptors have run out: soon again.
                 Poll::Ready(Err(_)) => {
@@ -190,19 +242,67 @@ impl<'d> Desk<'d> {
             .retain_mut(|visit| visit.connection.as_mut().poll_over(cx).is_pending());
     }
 
-    fn receive(&mut self, stream: TcpStream) {
-        if self.visits.len() == CONNECTIONS {
-            self.visits.remove(0);
+    /// Whether another can wait; makes room if that is fair.
+    fn has_waiting_room(&mut self) -> bool {
+        let is_full = self.waiting.len() >= WAITING;
+        let first = self.waiting.front().filter(|_| is_full);
+        if first.is_some_and(|first| first.since.elapsed() >= ASK_PATIENCE) {
+            self.waiting.pop_front();
         }
-        let connection = self.http.serve_connection(TokioIo::new(stream), self.pages);
+        self.waiting.len() < WAITING
+    }
+
+    /// Lets in those who have sent something.
+    fn poll_waiting(&mut self, cx: &mut Context<'_>) {
+        let mut no = 0;
+        while let Some(waiting) = self.waiting.get(no) {
+            if waiting.stream.poll_read_ready(cx).is_pending() {
+                no += 1;
+                continue;
+            }
+            if !self.has_room() {
+                return;
+            }
+            if let Some(waiting) = self.waiting.remove(no) {
+                self.receive(waiting.stream);
+                self.poll_visits(cx);
+            }
+        }
+    }
+
+    /// Whether another can be let in; makes room if that is fair.
+    fn has_room(&mut self) -> bool {
+        if self.visits.len() < CONNECTIONS {
+            return true;
+        }
+        let oldest = self
+            .visits
+            .iter()
+            .position(|visit| !visit.sending.is_set() || visit.since.elapsed() >= ANSWER_PATIENCE);
+        oldest.map(|no| self.visits.remove(no)).is_some()
+    }
+
+    fn receive(&mut self, stream: TcpStream) {
+        let sending = Sending::default();
+        let visitor = Visitor {
+            pages: self.pages,
+            sending: sending.clone(),
+        };
+        let connection = self.http.serve_connection(TokioIo::new(stream), visitor);
         self.visits.push(Visit {
             connection: Box::pin(connection),
+            sending,
             since: Instant::now(),
             is_leaving: false,
         });
     }
 
     fn close_late(&mut self) {
+        while let Some(first) = self.waiting.front()
+            && first.since.elapsed() >= HEAD_TIMEOUT
+        {
+            self.waiting.pop_front();
+        }
         self.visits
             .retain(|visit| visit.since.elapsed() < LIFETIME + LIFETIME_GRACE);
         for visit in &mut self.visits {

@@ -245,6 +245,11 @@ impl Conn {
             && !(self.holds() || self.queued || self.ended || self.is_tls())
     }
 
+    /// Whether nobody has logged in on it who has to.
+    pub fn is_locked(&self) -> bool {
+        self.codec.is_locked() && !self.is_lingering()
+    }
+
     /// Leaves its worker.
     pub fn leave(self) -> (Stream, Codec) {
         (self.stream, self.codec)

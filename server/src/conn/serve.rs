@@ -306,6 +306,15 @@ impl<'w> Desk<'_, 'w, '_> {
                     self.push(voice, stored);
                     return Ok(None);
                 }
+                Done::LoginFailed => {
+                    self.push(voice, Reply::Refused(Refusal::LoginFailed));
+                    if self.house.guesses.note(self.stream.origin(), self.now) {
+                        self.counters.login_cuts.add(1);
+                        self.take(planned, at);
+                        return Ok(Some(Halt::Close));
+                    }
+                    return Ok(None);
+                }
                 Done::Dump(listing) => {
                     self.counters.others.add(1);
                     *self.phase = Phase::Dumping(match listing {

@@ -14,6 +14,7 @@ use tokio::io::{AsyncWrite, Interest};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::tls_stream::TlsStream;
+use crate::guesses::Origin;
 use crate::plan::INBOX_BYTES;
 
 /// A socket that is registered with the worker's runtime.
@@ -25,6 +26,16 @@ pub enum Stream {
 }
 
 impl Stream {
+    /// Where it comes from.
+    pub fn origin(&self) -> Origin {
+        let peer = match self {
+            Stream::Tcp(stream) => stream.peer_addr(),
+            Stream::Tls(stream) => stream.socket.peer_addr(),
+            Stream::Unix(_) => return Origin::LOCAL,
+        };
+        peer.map_or(Origin::LOCAL, |peer| Origin::of(peer.ip()))
+    }
+
     pub fn is_tls(&self) -> bool {
         matches!(self, Stream::Tls(_))
     }

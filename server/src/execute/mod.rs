@@ -76,6 +76,8 @@ pub enum Done {
     Dump(Listing),
     /// The client may do everything from now on.
     LoggedIn,
+    /// It may not, and has tried.
+    LoginFailed,
     /// The memory is held by transfers under way. Nothing was done; try again later.
     NotNow,
     /// The connection is to be closed.
@@ -247,7 +249,7 @@ impl<'a> Work<'a> {
                     return Done::LoggedIn;
                 }
                 counters.login_errors.add(1);
-                Reply::Refused(Refusal::LoginFailed)
+                return Done::LoginFailed;
             }
             Work::Dump(listing) => return Done::Dump(listing),
             Work::Shutdown if house.manners.shutdown => {

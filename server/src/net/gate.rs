@@ -28,6 +28,11 @@ const CROWDED_PAUSE: Duration = Duration::from_millis(1);
 /// How often exhaustion is told.
 const EXHAUSTED_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
+/// Files that those being shown out may take.
+pub fn files_for_refused() -> usize {
+    refuse::kept_max()
+}
+
 /// Accepts and maintains until dropped; returns only if that is impossible. When dropped, it
 /// first takes in who stands at the door.
 pub async fn run(

@@ -101,8 +101,17 @@ impl<'w> Acceptor<'w> {
         }
     }
 
+    /// Whether it does not come from where somebody guesses passwords too fast. Nearly always
+    /// nobody does, and nothing is looked up.
+    fn lets_in(&self, guest: &Guest) -> bool {
+        let (guesses, clock) = (&self.house.guesses, &self.house.clock);
+        !guesses.are_on()
+            || !guesses.are_hot(clock.now())
+            || guesses.lets_in(guest.origin(), clock.now())
+    }
+
     fn receive(&self, guest: Guest, refused: &mut Refused) {
-        if !self.house.admit() {
+        if !self.lets_in(&guest) || !self.house.admit() {
             // Words without TLS would be noise to who speaks it.
             if guest.is_tls() {
                 return;

@@ -9,12 +9,14 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, getrlimit};
 use socket2::Socket;
 
 use crate::proto::Tongue;
 
-/// Kept at a time.
+/// Kept at a time, and no more than a sixteenth of the files that may be open.
 const KEPT_MAX: usize = 64;
+const KEPT_SHARE: u64 = 16;
 /// Kept for so long.
 const KEPT_FOR: Duration = Duration::from_millis(500);
 /// How often they are looked at.
@@ -29,15 +31,25 @@ fn words(tongue: Tongue) -> &'static [u8] {
     }
 }
 
+/// Kept at a time, with the files that this process may open.
+pub fn kept_max() -> usize {
+    let files = getrlimit(Resource::Nofile).current;
+    let share = files.map_or(KEPT_MAX as u64, |files| files / KEPT_SHARE);
+    (share as usize).clamp(1, KEPT_MAX)
+}
+
 /// The refused, oldest first.
 pub struct Refused {
+    kept_max: usize,
     kept: VecDeque<(Socket, Instant)>,
 }
 
 impl Refused {
     pub fn new() -> Self {
+        let kept_max = kept_max();
         Refused {
-            kept: VecDeque::with_capacity(KEPT_MAX),
+            kept_max,
+            kept: VecDeque::with_capacity(kept_max),
         }
     }
 
@@ -50,7 +62,7 @@ impl Refused {
         // A new socket takes a few bytes. If not, it is closed without them.
         let told = socket.write(words(tongue)).is_ok() && socket.shutdown(Shutdown::Write).is_ok();
         if told {
-            if self.kept.len() == KEPT_MAX {
+            if self.kept.len() == self.kept_max {
                 self.kept.pop_front();
             }
             self.kept.push_back((socket, Instant::now()));

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use tokio::io::Interest;
 
 use crate::conn::{Stream, TlsStream};
 use crate::endpoint::{Endpoint, Place};
+use crate::guesses::Origin;
 use crate::proto::Tongue;
 use crate::tls::Keeper;
 
@@ -46,12 +47,32 @@ enum Bound {
 struct SendBuffer(usize);
 
 /// The file of a Unix socket, removed with it.
-struct SocketFile(PathBuf);
+struct SocketFile {
+    path: PathBuf,
+    /// Its device and its number there: another file of that name belongs to somebody else.
+    id: Option<(u64, u64)>,
+}
+
+impl SocketFile {
+    fn new(path: &Path) -> Self {
+        SocketFile {
+            path: path.to_owned(),
+            id: Self::id(path),
+        }
+    }
+
+    fn id(path: &Path) -> Option<(u64, u64)> {
+        let found = fs::symlink_metadata(path).ok()?;
+        Some((found.dev(), found.ino()))
+    }
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Somebody else may have removed it.
-        let _ = fs::remove_file(&self.0);
+        // Somebody else may have removed it, and a successor may have made its own.
+        if self.id.is_some() && Self::id(&self.path) == self.id {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -79,7 +100,7 @@ impl Listening {
     pub fn place(&self) -> io::Result<Place> {
         Ok(match &self.socket {
             Bound::Tcp(listener) => Place::Tcp(listener.local_addr()?),
-            Bound::Unix(_, file, _) => Place::Unix(file.0.clone()),
+            Bound::Unix(_, file, _) => Place::Unix(file.path.clone()),
         })
     }
 }
@@ -92,6 +113,10 @@ fn listen_tcp(address: SocketAddr, socket_buffer_bytes: usize) -> io::Result<Tcp
     )?;
     // A restarted server gets its port although old connections linger in TIME_WAIT.
     socket.set_reuse_address(true)?;
+    // Each family has places of its own, whatever the system's default is.
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_keepalive(
         &TcpKeepalive::new()
@@ -111,19 +136,26 @@ fn listen_unix(path: &Path, mode: u32, send_buffer: SendBuffer) -> io::Result<Bo
     // A file that a killed server left behind is in the way, one that somebody listens on is
     // theirs, and anything that is not a socket is none of our business.
     if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
-        && UnixStream::connect(path)
-            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+        && !somebody_listens(path)?
     {
         fs::remove_file(path)?;
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
     socket.bind(&SockAddr::unix(path)?)?;
-    let file = SocketFile(path.to_owned());
+    let file = SocketFile::new(path);
     // Before anybody can connect: nobody can until it listens.
     fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     socket.listen(BACKLOG)?;
     let listener = OwnedFd::from(socket).into();
     Ok(Bound::Unix(listener, file, send_buffer))
+}
+
+/// Whether a socket's file is somebody's. Asked without waiting: one who is too busy to accept is
+/// there all the same.
+fn somebody_listens(path: &Path) -> io::Result<bool> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    let asked = socket.connect(&SockAddr::unix(path)?);
+    Ok(!asked.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused))
 }
 
 /// A listening socket that is registered with the acceptor's runtime.
@@ -221,6 +253,16 @@ impl Guest {
             }
             Guest::Unix(stream) => Stream::Unix(tokio::net::UnixStream::from_std(stream)?),
         })
+    }
+
+    /// Where it comes from.
+    pub fn origin(&self) -> Origin {
+        match self {
+            Guest::Tcp(stream) | Guest::Tls(stream, _) => stream
+                .peer_addr()
+                .map_or(Origin::LOCAL, |peer| Origin::of(peer.ip())),
+            Guest::Unix(_) => Origin::LOCAL,
+        }
     }
 
     /// Whether it will speak TLS.

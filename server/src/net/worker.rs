@@ -24,7 +24,6 @@ use std::time::Duration;
 
 use flagstone_engine::Tick;
 use parking_lot::Mutex;
-use rustix::time::{ClockId, clock_gettime};
 use smallvec::SmallVec;
 use tokio::runtime::{Handle, RuntimeMetrics};
 use tokio::time::{Instant, Sleep, sleep};
@@ -33,7 +32,7 @@ use super::ready::ReadySet;
 use super::socket::Guest;
 use crate::allocations::{self, During};
 use crate::conn::{Conn, LINGER_MILLIS, Turn, Workshop};
-use crate::house::{House, exact_nanos};
+use crate::house::{House, exact_nanos, thread_cpu_micros, thread_id};
 use crate::latency::Latencies;
 use crate::metrics::Commands;
 use crate::permits::{Charge, Kind, Wish};
@@ -179,6 +178,8 @@ impl Slowest {
 
 struct Slot {
     conn: Option<Conn>,
+    /// When the connection came here: milliseconds, wrapping.
+    came: u32,
     waker: Waker,
 }
 
@@ -202,6 +203,10 @@ struct Worker<'w> {
     free: Vec<u32>,
     /// Who waits for buffers, in order.
     lease_queue: VecDeque<u32>,
+    /// How many of it got a buffer so far; and how many had when this was last looked at, since
+    /// when it has not changed while somebody waited.
+    lease_grants: u64,
+    lease_stands: (u64, Tick),
     /// Who waits for memory, in order.
     memory_queue: VecDeque<u32>,
     /// Who waits for a permit of each kind, in order.
@@ -243,8 +248,7 @@ pub fn run(house: &House<'_>, mailboxes: &[Mailbox], worker_no: usize, started: 
     park_once();
     runtime.block_on(async {
         let mut worker = Worker::new(house, mailboxes, worker_no);
-        let thread_id = rustix::thread::gettid().as_raw_nonzero().get();
-        house.counters(worker_no).thread_id.set(thread_id as u64);
+        house.counters(worker_no).thread_id.set(thread_id());
         started();
         // Unconstrained: tokio's budget is meant for one task of many, and would cut a pass
         // short at an arbitrary connection. Passes and turns are bounded on their own.
@@ -282,6 +286,8 @@ impl<'w> Worker<'w> {
             slots: Vec::with_capacity(slot_count),
             free: Vec::with_capacity(slot_count),
             lease_queue: VecDeque::with_capacity(slot_count),
+            lease_grants: 0,
+            lease_stands: (0, swept),
             memory_queue: VecDeque::with_capacity(slot_count),
             wishes: Kind::ALL.map(|_| VecDeque::with_capacity(slot_count)),
             heads_told: [false; 2],
@@ -527,6 +533,7 @@ impl<'w> Worker<'w> {
                         Conn::new(stream, codec, self.shop.now)
                     };
                     self.slots[slot_no].conn = Some(conn);
+                    self.slots[slot_no].came = self.shop.now.as_millis() as u32;
                     self.mailbox.ready.wake(slot_no);
                 }
                 // No memory for the registration; the socket is closed.
@@ -556,6 +563,7 @@ impl<'w> Worker<'w> {
         }
         self.slots.push(Slot {
             conn: None,
+            came: 0,
             waker: self.mailbox.ready.waker(slot_no),
         });
         Some(slot_no)
@@ -574,6 +582,7 @@ impl<'w> Worker<'w> {
             };
             if conn.may_begin(&self.shop.leases).is_some() {
                 conn.queued = false;
+                self.lease_grants += 1;
                 self.mailbox.ready.wake(slot_no as usize);
             } else {
                 self.lease_queue.push_back(slot_no);
@@ -687,17 +696,18 @@ impl<'w> Worker<'w> {
                 break;
             }
             left -= 1;
-            self.shop.counters.stalls.add(1);
+            self.shop.counters.stalls_shed.add(1);
             self.close(slot_no);
         }
     }
 
     /// Writes down how this worker stands, for the metrics.
-    fn note_figures(&self) {
+    fn note_figures(&mut self) {
+        if self.lease_queue.is_empty() || self.lease_stands.0 != self.lease_grants {
+            self.lease_stands = (self.lease_grants, self.shop.now);
+        }
         let counters = self.shop.counters;
-        let cpu = clock_gettime(ClockId::ThreadCPUTime);
-        let micros = cpu.tv_sec as u64 * 1_000_000 + cpu.tv_nsec as u64 / 1000;
-        counters.cpu_micros.set(micros);
+        counters.cpu_micros.set(thread_cpu_micros());
         counters
             .connections_now
             .set(self.mailbox.connections() as u64);
@@ -708,8 +718,10 @@ impl<'w> Worker<'w> {
         let waiting = self.lease_queue.len() + self.memory_queue.len() + wishes;
         counters.waiting.set(waiting as u64);
         let firsts = self.wishes.iter().filter_map(VecDeque::front);
-        let waits = firsts.map(|&(_, wish)| self.shop.now.millis_since(wish.since));
-        counters.longest_wait_millis.set(waits.max().unwrap_or(0));
+        let waits = firsts.map(|&(_, wish)| wish.since);
+        let waits = waits.chain([self.lease_stands.1]);
+        let longest = waits.map(|since| self.shop.now.millis_since(since)).max();
+        counters.longest_wait_millis.set(longest.unwrap_or(0));
     }
 
     /// Says in the log, once a second at most, that somebody had to go for others.
@@ -743,10 +755,22 @@ impl<'w> Worker<'w> {
         if self.shop.house.memory.are_sockets_over() {
             self.relieve_kernel();
         }
+        let login_timeout = self.shop.house.manners.login_timeout.as_millis();
+        let login_millis = match u32::try_from(login_timeout) {
+            Ok(0) | Err(_) => u32::MAX,
+            Ok(millis) => millis,
+        };
         for slot_no in 0..self.slots.len() {
-            let Some(conn) = &self.slots[slot_no].conn else {
+            let slot = &self.slots[slot_no];
+            let Some(conn) = &slot.conn else {
                 continue;
             };
+            let here_millis = (now.as_millis() as u32).wrapping_sub(slot.came);
+            if here_millis >= login_millis && conn.is_locked() {
+                self.shop.counters.login_timeouts.add(1);
+                self.close(slot_no);
+                continue;
+            }
             if conn.is_late() {
                 self.shop.counters.stalls.add(1);
                 self.close(slot_no);
@@ -846,6 +870,9 @@ impl<'w> Worker<'w> {
         }
         if self.shop.now >= drain.deadline {
             for slot_no in 0..self.slots.len() {
+                if self.slots[slot_no].conn.is_some() {
+                    self.shop.counters.drain_cuts.add(1);
+                }
                 self.close(slot_no);
             }
         }

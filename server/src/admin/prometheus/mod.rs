@@ -159,6 +159,16 @@ fn server(of: &Snapshot, out: &mut String) -> fmt::Result {
         "during",
         of.allocations,
     )?;
+    many(
+        out,
+        (
+            "flagstone_log_lines_dropped_total",
+            COUNTER,
+            "Messages that were not written: there were too many, or stderr was not read.",
+        ),
+        "reason",
+        of.log_lines_dropped,
+    )?;
     one(
         out,
         "process_cpu_seconds_total",
@@ -258,6 +268,20 @@ fn requests(of: &Snapshot, out: &mut String) -> fmt::Result {
     )?;
     one(
         out,
+        "flagstone_logins_total",
+        COUNTER,
+        "Attempts to log in.",
+        totals.logins,
+    )?;
+    one(
+        out,
+        "flagstone_login_failures_total",
+        COUNTER,
+        "Of those, the ones that failed.",
+        totals.login_errors,
+    )?;
+    one(
+        out,
         "flagstone_flushes_total",
         COUNTER,
         "Wishes to remove everything.",
@@ -348,7 +372,7 @@ fn connections(of: &Snapshot, out: &mut String) -> fmt::Result {
             "Connections that the server ended: turned away at the limit, stalled while holding \
              a buffer, shed because others waited for what they held, stuck while the kernel held \
              too much for slow peers, idle for too long, not logged in in time, closed after too \
-             many failed logins from their address, of a protocol that strayed here, failed by a \
+             many failed logins from their address or not let in after those, of a protocol that strayed here, failed by a \
              bug.",
         ),
         "reason",
@@ -360,6 +384,7 @@ fn connections(of: &Snapshot, out: &mut String) -> fmt::Result {
             ("idle", totals.idle_kicks),
             ("login_timeout", totals.login_timeouts),
             ("login_failures", totals.login_cuts),
+            ("login_slowed", of.logins_slowed),
             ("stray", totals.hangups),
             ("panic", totals.panics),
         ],
