@@ -9,6 +9,26 @@
 //! waited, in milliseconds, and how many connections of the load the server closed. The other columns are the
 //! load's own: what it moved, and the CPU time of the server's busiest and idlest worker.
 //!
+//! On 2026-11-26, at 64 MiB with two workers on two busy cores, GET p99 / max and GET 60 KB max in milliseconds; "before" is the
+//! server in which a turn needed a buffer for whatever it might leave over:
+//!
+//! | scene | before | today | memcached |
+//! |---|---|---|---|
+//! | `half` | 29,769 / 29,769; never | 0.1 / 5.3; 1.3 | 0.2 / 9.8; 0.6 |
+//! | `bytes` | 29,751 / 29,751; never | 0.3 / 1.8; 0.5 | 0.3 / 1.7; 3.3 |
+//! | `uploads` | 3,046 / 3,046; 0.4 | 1.7 / 4.4; 10.9 | 0.8 / 1.7; 6.6 |
+//! | `long-uploads` | 0.2 / 0.2; never in 100 s | 4.7 / 20.1; 10.3 | 8.0 / 34.6; 26.9 |
+//! | `reader-8m` | not measured | 0.2 / 4.7; 2.9 | 0.5 / 3.2; 2.7 |
+//! | `readers-1m` | 0.2 / 0.2; 8,463 | 0.2 / 7.4; 3.1 | 0.2 / 4.1; 3.4 |
+//! | `readers-400k` | 0.1 / 0.1; 9,086 | 0.5 / 3.9; 4.4 | 0.1 / 3.3; 1.2 |
+//! | `readers-1k` | 0.5 / 169; 10.9; 18 of 40 closed | 1.1 / 15.2; 6.4; none | 1.2 / 10.0; 5.0; none |
+//! | `deaf` | 0.3 / 48.3; 3.6; 18 of 40 closed | 0.2 / 1.1; 1.3; none | 0.1 / 4.0; 0.6; none |
+//! | `append` | 3.8 / 302; 219 | 0.5 / 5.3; 2.5 | 9.4 / 26.5; 21.2 |
+//! | `stats` | 3.3 / 211; 226 | 8.5 / 16.4; 24.2 | 1.8 / 7.2; 5.5 |
+//! | `classes` | 76.8 / 186; 89.5 | 2.9 / 6.4; 6.0 | |
+//! | `idle` | 0.2 / 1.5; 0.6 | 0.2 / 7.8; 3.7 | 0.2 / 0.3; 0.4 |
+//! | `hot` | not measured | 0.5 / 1.0; 1.3 | 10.8 / 20.6; 17.8 |
+//!
 //! Without names every scene is played, but `flush`, which fills a gigabyte first. `--server` takes any number of
 //! programs by repeating it, so that two builds can be compared; `--memcached` adds the memcached that is installed.
 
