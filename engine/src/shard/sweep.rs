@@ -14,14 +14,14 @@ use super::storage::chunk_geometry;
 use super::write::due_second;
 use crate::chunk_ref::ChunkRef;
 use crate::geometry::{SHARD_COUNT, WORD_BYTES};
-use crate::item::header::Kind;
+use crate::item::header::{Header, Kind, flag};
 use crate::item::view::View;
 use crate::lru::list::List;
 use crate::region::Region;
 use crate::slab::page::{CLASS_SPECIAL, NO_DEADLINE};
 use crate::tick::Tick;
 
-/// A page is looked through when this part of its items is due.
+/// A page is looked through when so many items are due that there is one for so many of its chunks.
 const BATCH_SHARE: u16 = 32;
 /// But so many seconds after the first of them at the latest.
 pub(crate) const LATE_MAX: u32 = 256;
@@ -160,10 +160,11 @@ impl ShardState {
         for chunk_no in 0..usize::from(meta.carved) {
             let word = geometry.page_word(page_no) + chunk_no * chunk_bytes / WORD_BYTES;
             let chunk = geometry.chunk_at(word);
-            let view = View::known(region, chunk);
-            if view.header.kind() != Kind::Linked {
+            let header = Header::unpack(region.arena.load(word + 1));
+            if header.kind() != Kind::Linked || !header.has(flag::DEADLINE) {
                 continue;
             }
+            let view = View::known(region, chunk);
             if !view.is_expired(now) {
                 if let Some(due) = due_second(view.deadline()) {
                     dues.note(now_secs, due);
@@ -187,7 +188,7 @@ impl ShardState {
             // Those were its last items, and the page has gone to the pool.
             return (count, usize::from(meta.carved));
         }
-        let wanted = table.get(page_no).live / BATCH_SHARE;
+        let wanted = meta.carved / BATCH_SHARE;
         table.set_deadline(page_no, dues.next_visit(now_secs, wanted));
         (count, usize::from(meta.carved))
     }
