@@ -8,7 +8,7 @@
 //!
 //! | figure | v2 | v1 |
 //! |---|---|---|
-//! | limit | `memory.max` | `memory.limit_in_bytes` |
+//! | limit | the less of `memory.max` and `memory.high` | `memory.limit_in_bytes` |
 //! | usage | `memory.current` | `memory.usage_in_bytes` |
 //! | at the limit | `max` in `memory.events` | `memory.failcnt` |
 //! | killed | `oom_kill` in `memory.events` | `oom_kill` in `memory.oom_control` |
@@ -44,10 +44,11 @@ pub enum Version {
 }
 
 impl Version {
-    fn limit_file(self) -> &'static str {
+    /// Each of them counts. Above `memory.high` nobody is killed, but everybody is slowed down until it is kept.
+    fn limit_files(self) -> &'static [&'static str] {
         match self {
-            Version::V1 => "memory.limit_in_bytes",
-            Version::V2 => "memory.max",
+            Version::V1 => &["memory.limit_in_bytes"],
+            Version::V2 => &["memory.max", "memory.high"],
         }
     }
 
@@ -144,8 +145,7 @@ impl Groups {
     /// When a limit is there and cannot be read, or is not one.
     pub fn limit_bytes(&self) -> Result<Option<u64>, Unreadable> {
         let mut least = None;
-        for (version, dir) in &self.dirs {
-            let path = dir.join(version.limit_file());
+        for path in self.limit_paths() {
             let Some(text) = read(&path)? else {
                 continue;
             };
@@ -157,13 +157,19 @@ impl Groups {
         Ok(least)
     }
 
+    fn limit_paths(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        self.dirs.iter().flat_map(|(version, dir)| {
+            let names = version.limit_files().iter();
+            names.map(move |name| dir.join(name))
+        })
+    }
+
     /// Opens what is to be read again and again.
     #[must_use]
     pub fn watch(&self) -> Watch {
         let limits = self
-            .dirs
-            .iter()
-            .filter_map(|(version, dir)| File::open(dir.join(version.limit_file())).ok())
+            .limit_paths()
+            .filter_map(|path| File::open(path).ok())
             .collect();
         let version = self.dirs.first().map(|(version, _)| *version);
         let open = |v1: &str, v2: &str| {
@@ -324,6 +330,13 @@ pub struct Figures {
     pub pressure_hundredths: u64,
 }
 
+/// What `memory.current` or its like says now, without a buffer of its own.
+#[must_use]
+pub fn usage_bytes(file: &File) -> Option<u64> {
+    let mut buffer = [0; 32];
+    number(read_again(Some(file), &mut buffer)?)
+}
+
 /// Reads the figures again and again.
 #[derive(Debug)]
 pub struct Watch {
@@ -353,6 +366,12 @@ impl Watch {
             least = at_most(least, parse_limit(text)?);
         }
         Some(least)
+    }
+
+    /// The file that says what is charged, for those who look by themselves.
+    #[must_use]
+    pub fn usage_file(&self) -> Option<File> {
+        self.usage.as_ref()?.try_clone().ok()
     }
 
     /// What is charged now.

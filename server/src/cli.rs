@@ -204,7 +204,7 @@ struct Settings {
         global = true,
         value_name = "SIZE",
         env = "FLAGSTONE_SOCKET_BUFFER",
-        default_value = "64KiB"
+        default_value = "32KiB"
     )]
     socket_buffer: String,
     /// What the cache's memory is made of: heap, mmap (anonymous), or the path of a file

@@ -95,7 +95,7 @@ pub const CONNECTIONS_MAX_DEFAULT: usize = 10_000;
 /// The memory when nobody has said how much and no limit says it either.
 pub const MEMORY_BYTES_DEFAULT: usize = 256 << 20;
 /// A connection's socket buffers, each, when nobody has said how large.
-pub const SOCKET_BUFFER_BYTES_DEFAULT: usize = 64 << 10;
+pub const SOCKET_BUFFER_BYTES_DEFAULT: usize = 32 << 10;
 /// The smallest that can be asked for; the kernel's own least is about as much.
 pub const SOCKET_BUFFER_BYTES_LEAST: usize = 4 << 10;
 /// The largest that can be asked for.

@@ -23,15 +23,19 @@
 use std::cell::{Cell, RefCell};
 
 use crate::cgroup::Watch;
-use crate::house::House;
+use crate::house::{House, PORTION_BYTES};
 use crate::plan::{CONNECTIONS_STEP, ServerPlan, size_text};
 
-/// Bytes that change hands in one go: about a millisecond of evicting.
-const PORTION_BYTES: usize = 512 << 10;
 /// So many steps of room may lie idle before some is given back.
 const IDLE_STEPS_MAX: usize = 3;
 /// Of what the cache gave up because of an excess, it takes back this part a second.
 const EXCESS_RETURN_SHARE: usize = 4;
+/// Of the headroom this part is kept free; with more charged the cache gives way.
+const MARGIN_PARTS: [usize; 2] = [3, 4];
+/// So many places for large socket buffers lie ready.
+const LARGE_SOCKETS_SPARE: usize = 4;
+/// When that was too few, so many more are made at once.
+const LARGE_SOCKETS_STEP: usize = 16;
 
 /// What the memory was measured by at the start.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +84,8 @@ pub struct Governor<'h> {
     granted_most: Cell<usize>,
     /// The most connections since the last look.
     open_peak: Cell<usize>,
-    excess_bytes: Cell<usize>,
+    /// Room for so many connections with large socket buffers is made, or being made.
+    large_sockets: Cell<usize>,
     idle_file_bytes: Cell<u64>,
     /// Said once, until it is otherwise again.
     told_too_small: Cell<bool>,
@@ -116,11 +121,14 @@ impl<'h> Governor<'h> {
             granted: Cell::new(0),
             granted_most: Cell::new(0),
             open_peak: Cell::new(0),
-            excess_bytes: Cell::new(0),
+            large_sockets: Cell::new(LARGE_SOCKETS_SPARE.min(plan.large_sockets_max)),
             idle_file_bytes: Cell::new(0),
             told_too_small: Cell::new(false),
             told_stuck: Cell::new(false),
         };
+        if let Some(watch) = governor.watch.borrow().as_ref() {
+            house.memory.watch_usage(watch.usage_file());
+        }
         governor.set_granted(CONNECTIONS_STEP.min(plan.connections_max));
         while governor.portion() == Portion::More {}
         governor.look();
@@ -135,6 +143,10 @@ impl<'h> Governor<'h> {
         // One over the limit is accepted, to be told so.
         if open < self.granted.get() || open >= self.house.connections_allowed() {
             return true;
+        }
+        // What is charged too much, newcomers would only make more.
+        if self.house.memory.is_watched() && self.house.look_at_memory(self.house.clock.now()) {
+            return false;
         }
         let granted = (open + 1).next_multiple_of(CONNECTIONS_STEP);
         let wanted = self.pages_wanted(granted);
@@ -158,7 +170,9 @@ impl<'h> Governor<'h> {
     fn pages_wanted(&self, granted: usize) -> usize {
         let plan = self.house.plan;
         let most = self.granted_most.get().max(granted);
-        let less = plan.connection_bytes(granted, most) + self.excess_bytes.get();
+        let less = plan.connection_bytes(granted, most)
+            + plan.large_sockets_bytes(self.large_sockets.get())
+            + self.house.memory.excess_bytes();
         plan.pages_for(self.memory_bytes.get())
             .saturating_sub(less.div_ceil(plan.engine.page_bytes()))
             .max(plan.pages_min())
@@ -166,7 +180,29 @@ impl<'h> Governor<'h> {
 
     /// Moves the cache a portion towards the pages it should have.
     pub fn portion(&self) -> Portion {
-        self.resize(self.pages_wanted(self.granted.get()))
+        let portion = self.resize(self.pages_wanted(self.granted.get()));
+        if portion == Portion::Settled {
+            self.house.sockets.allow(self.large_sockets.get());
+        }
+        portion
+    }
+
+    /// Makes as many places for large socket buffers as are wanted, and a few more. They can be taken once the
+    /// cache has made room.
+    fn share_sockets(&self) {
+        let (sockets, now) = (&self.house.sockets, self.large_sockets.get());
+        let taken = sockets.taken();
+        let mut wanted = taken + LARGE_SOCKETS_SPARE;
+        if sockets.take_wanted() {
+            wanted = wanted.max(now) + LARGE_SOCKETS_STEP;
+        }
+        let wanted = wanted.min(self.house.plan.large_sockets_max);
+        if wanted > now {
+            self.large_sockets.set(wanted);
+        } else if wanted + LARGE_SOCKETS_STEP <= now {
+            sockets.allow(wanted);
+            self.large_sockets.set(wanted);
+        }
     }
 
     fn resize(&self, wanted: usize) -> Portion {
@@ -195,8 +231,16 @@ impl<'h> Governor<'h> {
     /// Once in a while: what does the kernel say is charged? If it is more than planned, the
     /// cache gives way.
     pub fn glance(&self) {
+        self.share_sockets();
         let mut watch = self.watch.borrow_mut();
-        if let Some(usage_bytes) = watch.as_mut().and_then(Watch::usage_bytes) {
+        let Some(watch) = watch.as_mut() else {
+            return;
+        };
+        // A limit that is lowered in steps is followed before the next one comes.
+        if let Some(limit_bytes) = watch.limit_bytes() {
+            self.follow(limit_bytes);
+        }
+        if let Some(usage_bytes) = watch.usage_bytes() {
             self.weigh(usage_bytes);
         }
     }
@@ -209,9 +253,8 @@ impl<'h> Governor<'h> {
             }
             let figures = watch.figures();
             self.idle_file_bytes.set(figures.idle_file_bytes);
-            let excess = self.excess_bytes.get();
-            self.excess_bytes
-                .set(excess - excess.div_ceil(EXCESS_RETURN_SHARE));
+            let memory = &self.house.memory;
+            memory.lessen_excess(memory.excess_bytes().div_ceil(EXCESS_RETURN_SHARE));
             if let Some(usage_bytes) = figures.usage_bytes {
                 self.weigh(usage_bytes);
             }
@@ -221,16 +264,21 @@ impl<'h> Governor<'h> {
             self.house.memory.set_sockets_over(over);
             self.house.memory.note(&figures);
         }
+        self.share_sockets();
         self.give_back();
         self.publish();
     }
 
-    /// Half of the headroom may be used by what nobody counts; beyond that the cache pays.
+    /// A part of the headroom may be used by what nobody counts; beyond that the cache pays.
     fn weigh(&self, usage_bytes: u64) {
+        let memory = &self.house.memory;
         let Some(limit_bytes) = self.limit_bytes.get() else {
+            memory.allow_bytes(u64::MAX);
             return;
         };
-        let allowed = bytes(limit_bytes).saturating_sub(self.house.plan.headroom_bytes / 2);
+        let margin = self.house.plan.headroom_bytes * MARGIN_PARTS[0] / MARGIN_PARTS[1];
+        let allowed = bytes(limit_bytes).saturating_sub(margin);
+        memory.allow_bytes((allowed as u64).saturating_add(self.idle_file_bytes.get()));
         let usage = bytes(usage_bytes.saturating_sub(self.idle_file_bytes.get()));
         // What it is asked to give up and has not yet is still in the usage.
         let owed = self
@@ -241,9 +289,7 @@ impl<'h> Governor<'h> {
         let owed = owed * self.house.plan.engine.page_bytes();
         let over = usage.saturating_sub(allowed).saturating_sub(owed);
         if over > 0 {
-            let most = self.house.plan.memory_bytes_max;
-            self.excess_bytes
-                .set(self.excess_bytes.get().saturating_add(over).min(most));
+            memory.add_excess(over, self.house.plan.memory_bytes_max);
         }
     }
 

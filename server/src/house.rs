@@ -4,11 +4,12 @@
 //! The house outlives every worker and every connection: they borrow it, so a reservation or
 //! a pinned value can live in a connection's state without a reference count.
 
-use std::sync::Arc;
+use std::fs::File;
 use std::sync::atomic::{
     AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use flagstone_engine::{Cache, Tick};
@@ -16,7 +17,7 @@ use parking_lot::Mutex;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use tokio::sync::Notify;
 
-use crate::cgroup::Figures;
+use crate::cgroup::{self, Figures};
 use crate::departures::Departures;
 use crate::endpoint::Place;
 use crate::execute::deadline;
@@ -24,6 +25,7 @@ use crate::guesses::Guesses;
 use crate::latency::Latencies;
 use crate::liveness::{Liveness, Look, judge};
 use crate::metrics::{Counters, Totals};
+use crate::net::room::SocketRoom;
 use crate::pace::Pace;
 use crate::permits::Permits;
 use crate::plan::ServerPlan;
@@ -32,12 +34,17 @@ use crate::slow::Slow;
 use crate::tls::Keeper;
 use crate::users::Logins;
 
+/// Bytes that change hands in one go: about a millisecond of evicting.
+pub const PORTION_BYTES: usize = 512 << 10;
+
 /// What workers and connections borrow.
 pub struct House<'h> {
     pub cache: &'h Cache,
     pub plan: &'h ServerPlan,
     pub clock: Clock,
     pub permits: Permits,
+    /// Which connections may have large socket buffers.
+    pub sockets: SocketRoom,
     /// What clients may do, and how long.
     pub manners: Manners,
     /// Where connections come in, in words.
@@ -165,6 +172,7 @@ impl<'h> House<'h> {
             plan,
             clock: Clock::start(),
             permits: Permits::new(&plan.transfers, plan.worker_count),
+            sockets: SocketRoom::new(plan.socket_buffer_bytes),
             manners,
             listen,
             users,
@@ -292,6 +300,30 @@ impl<'h> House<'h> {
         self.stage.store(stage as u8, Release);
     }
 
+    /// Looks at what is charged to the container, and has the cache give way if that is too much: a portion at
+    /// once, by whoever looks. Workers look each millisecond and before many turns, because socket buffers fill
+    /// within milliseconds, and at the limit the kernel kills. True: it is too much, and nothing is left to give.
+    pub fn look_at_memory(&self, now: Tick) -> bool {
+        let over = self.memory.over_bytes();
+        let mut is_tight = false;
+        if over > 0 {
+            let page_bytes = self.plan.engine.page_bytes();
+            let pages = over.min(PORTION_BYTES).div_ceil(page_bytes);
+            let before = self.cache.pages_usable();
+            let after = self
+                .cache
+                .resize(before.saturating_sub(pages), pages, now)
+                .unwrap_or(before);
+            let given = before.saturating_sub(after) * page_bytes;
+            self.memory.add_excess(given, self.plan.memory_bytes_max);
+            is_tight = given == 0;
+        }
+        if is_tight != self.memory.is_tight() {
+            self.memory.is_tight.store(is_tight, Relaxed);
+        }
+        is_tight
+    }
+
     /// Takes a place for one more connection, if there is one. Called by the acceptor alone.
     pub fn admit(&self) -> bool {
         let admitted = self.connections() < self.connections_allowed();
@@ -385,9 +417,65 @@ pub struct Board {
     pub kill_count: AtomicU64,
     pub pressure_hundredths: AtomicU64,
     sockets_over: AtomicBool,
+    /// What is charged to the container, in a file that is made anew for each read.
+    usage: OnceLock<File>,
+    /// With more than this charged, the cache gives way.
+    allowed_bytes: AtomicU64,
+    /// What the cache has given up because more was charged than is planned.
+    excess_bytes: AtomicUsize,
+    /// More is charged than may be, and the cache has nothing left to give.
+    is_tight: AtomicBool,
 }
 
 impl Board {
+    /// From now on what is charged can be looked at.
+    pub fn watch_usage(&self, usage: Option<File>) {
+        if let Some(usage) = usage {
+            let _ = self.usage.set(usage);
+        }
+    }
+
+    /// Whether anything can be looked at.
+    pub fn is_watched(&self) -> bool {
+        self.usage.get().is_some()
+    }
+
+    /// How much more is charged than may be. One read of a small file.
+    fn over_bytes(&self) -> usize {
+        let usage = self.usage.get().and_then(cgroup::usage_bytes);
+        let over = usage
+            .unwrap_or(0)
+            .saturating_sub(self.allowed_bytes.load(Relaxed));
+        usize::try_from(over).unwrap_or(usize::MAX)
+    }
+
+    /// Sets from where on the cache gives way; 0: never.
+    pub fn allow_bytes(&self, bytes: u64) {
+        self.allowed_bytes.store(bytes, Relaxed);
+    }
+
+    /// What the cache has given up beyond the plan.
+    pub fn excess_bytes(&self) -> usize {
+        self.excess_bytes.load(Relaxed)
+    }
+
+    /// It gives up more, up to `most` in all.
+    pub fn add_excess(&self, bytes: usize, most: usize) {
+        let sum = |excess: usize| Some(excess.saturating_add(bytes).min(most));
+        let _ = self.excess_bytes.fetch_update(Relaxed, Relaxed, sum);
+    }
+
+    /// It takes some of that back.
+    pub fn lessen_excess(&self, bytes: usize) {
+        let rest = |excess: usize| Some(excess.saturating_sub(bytes));
+        let _ = self.excess_bytes.fetch_update(Relaxed, Relaxed, rest);
+    }
+
+    /// Whether more is charged than may be although the cache has given all it can.
+    pub fn is_tight(&self) -> bool {
+        self.is_tight.load(Relaxed)
+    }
+
     /// The limit and what is made of it.
     pub fn publish(&self, limit: Option<u64>, memory_bytes: usize, connection_bytes: usize) {
         self.limit_bytes.store(limit.unwrap_or(0), Relaxed);

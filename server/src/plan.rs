@@ -10,12 +10,12 @@
 //!             ├─ shared buffers   one inbox and one outbox a worker
 //!             ├─ leased buffers   three pools a worker: what a connection cannot finish at once
 //!             ├─ page tables      the kernel's, for the arena
-//!             ├─ socket buffers   the kernel's, for what peers have not read or we have not
 //!             ├─ headroom         for what nobody counts
 //!             ├─ admin pages      their thread, and so much a connection
 //!             ├─ tls connections  what rustls allocates, if there is a port for them
 //!             └─ the engine       everything else …
-//!                  └─ connections … of which they take theirs while they are there
+//!                  └─ connections … of which they take theirs while they are there: user space,
+//!                                  the kernel's, and what lies in their socket buffers
 //! ```
 //!
 //! The arena is reserved for `--memory-max` and as if there were no connections. Pages that
@@ -77,12 +77,17 @@ const SHORT_TRANSFERS_SHARE: usize = 24;
 /// More of them at a time than this on one worker help nobody.
 const TRANSFERS_MAX: usize = 128;
 
-/// The kernel's socket buffers may take this part of the memory …
-const SOCKETS_SHARE: usize = 32;
-/// … but at least so much …
-const SOCKETS_BYTES_MIN: usize = 512 << 10;
-/// … and at most so much: from here on, peers that do not read are closed sooner.
-const SOCKETS_BYTES_MAX: usize = 32 << 20;
+/// What a peer can make the kernel hold in both small socket buffers of its connection: measured over 2,000
+/// peers that neither read nor are read from.
+pub const SMALL_SOCKET_BYTES: usize = 8 << 10;
+/// For so much of the memory each connection's small buffers are planned in full. Beyond, ten thousand connections would
+/// leave no cache: nearly all of them are empty nearly always, and the workers look at what is charged.
+const SMALL_SOCKETS_SHARE: usize = 64;
+/// Connections with large socket buffers may take this part of the memory …
+const LARGE_SOCKETS_SHARE: usize = 8;
+/// … but there are always so many, and never more than so many.
+const LARGE_SOCKETS_MIN: usize = 2;
+const LARGE_SOCKETS_MAX: usize = 1024;
 
 /// What nobody counts takes this part of the memory …
 const HEADROOM_SHARE: usize = 64;
@@ -173,6 +178,14 @@ pub struct ServerPlan {
     pub memory_bytes_max: usize,
     /// What the kernel's socket buffers may take.
     pub socket_bytes: usize,
+    /// Connections that may have large socket buffers at a time.
+    pub large_sockets_max: usize,
+    /// What one of them may take in the kernel, beside what every connection takes.
+    pub large_socket_bytes: usize,
+    /// What each large buffer is asked for with.
+    pub socket_buffer_bytes: usize,
+    /// Connections whose small socket buffers are planned in full.
+    small_sockets_max: usize,
     /// What is left over on purpose.
     pub headroom_bytes: usize,
     /// Whether connections take their memory from the cache's pages while they are there;
@@ -214,9 +227,21 @@ impl WorkerPlan {
     }
 }
 
-/// The kernel's share for socket buffers.
-fn socket_bytes(memory_bytes: usize) -> usize {
-    (memory_bytes / SOCKETS_SHARE).clamp(SOCKETS_BYTES_MIN, SOCKETS_BYTES_MAX)
+/// Connections whose small socket buffers are planned in full.
+fn small_sockets_max(memory_bytes: usize) -> usize {
+    memory_bytes / SMALL_SOCKETS_SHARE / SMALL_SOCKET_BYTES
+}
+
+/// Connections that may have large socket buffers at a time.
+fn large_sockets_max(config: &Config, memory_bytes: usize) -> usize {
+    (memory_bytes / LARGE_SOCKETS_SHARE / large_socket_bytes(config))
+        .clamp(LARGE_SOCKETS_MIN, LARGE_SOCKETS_MAX)
+}
+
+/// The most that all socket buffers may take.
+fn socket_bytes(config: &Config, memory_bytes: usize) -> usize {
+    small_sockets_max(memory_bytes).min(config.connections_max) * SMALL_SOCKET_BYTES
+        + large_sockets_max(config, memory_bytes) * large_socket_bytes(config)
 }
 
 fn headroom_bytes(memory_bytes: usize) -> usize {
@@ -230,7 +255,7 @@ fn connections_share_pages(config: &Config) -> bool {
 }
 
 /// User space and kernel, `granted` now and at most `granted_most` so far: what user space
-/// has touched once stays with the process and serves the next connection.
+/// has touched once stays with the process and serves the next connection. Without what lies in socket buffers.
 const fn connection_bytes(granted: usize, granted_most: usize) -> usize {
     granted * CONNECTION_KERNEL_BYTES + granted_most * CONNECTION_USER_BYTES
 }
@@ -282,15 +307,6 @@ fn server_lines(config: &Config, worker: &WorkerPlan, memory: usize, most: usize
             "of the kernel, a 512th of the arena".to_owned(),
         ),
         line(
-            "socket buffers",
-            socket_bytes(memory),
-            format!(
-                "of the kernel; {} stalled peers at {}",
-                socket_bytes(memory) / stalled_peer_bytes(config),
-                size_text(stalled_peer_bytes(config))
-            ),
-        ),
-        line(
             "headroom",
             headroom_bytes(memory),
             "health checks, what nobody counts".to_owned(),
@@ -322,13 +338,23 @@ fn server_lines(config: &Config, worker: &WorkerPlan, memory: usize, most: usize
             connection_bytes(connections, connections),
             format!("{connections} × ({CONNECTION_USER_BYTES} + {CONNECTION_KERNEL_BYTES} kernel)"),
         ));
+        lines.push(line(
+            "socket buffers",
+            socket_bytes(config, memory),
+            format!(
+                "of the kernel; {} × {SMALL_SOCKET_BYTES} + {} × {}",
+                small_sockets_max(memory).min(connections),
+                large_sockets_max(config, memory),
+                large_socket_bytes(config)
+            ),
+        ));
     }
     lines
 }
 
-/// What the kernel may hold for one peer that neither reads nor is read from: both buffers,
+/// What the kernel may hold for a peer with large socket buffers that neither reads nor is read from: both,
 /// and it counts each twice as large as asked, for its own bookkeeping.
-fn stalled_peer_bytes(config: &Config) -> usize {
+fn large_socket_bytes(config: &Config) -> usize {
     4 * config.socket_buffer_bytes
 }
 
@@ -370,7 +396,11 @@ impl ServerPlan {
             connections_max: config.connections_max,
             memory_bytes,
             memory_bytes_max,
-            socket_bytes: socket_bytes(memory_bytes),
+            socket_bytes: socket_bytes(config, memory_bytes),
+            large_sockets_max: large_sockets_max(config, memory_bytes),
+            large_socket_bytes: large_socket_bytes(config),
+            socket_buffer_bytes: config.socket_buffer_bytes,
+            small_sockets_max: small_sockets_max(memory_bytes),
             headroom_bytes: headroom_bytes(memory_bytes),
             connections_share_pages: connections_share_pages(config),
             lines: Vec::new(),
@@ -432,6 +462,17 @@ impl ServerPlan {
             return 0;
         }
         connection_bytes(granted, granted_most)
+            + granted.min(self.small_sockets_max) * SMALL_SOCKET_BYTES
+    }
+
+    /// What so many connections with large socket buffers take from the cache.
+    #[must_use]
+    pub fn large_sockets_bytes(&self, count: usize) -> usize {
+        if self.connections_share_pages {
+            count * self.large_socket_bytes
+        } else {
+            0
+        }
     }
 
     /// Connections that fit beside the fewest pages, in `memory_bytes`.
@@ -444,10 +485,24 @@ impl ServerPlan {
         if !self.connections_share_pages {
             return self.connections_max;
         }
-        let spare = pages - self.pages_min();
-        let steps =
-            spare * self.engine.page_bytes() / connection_bytes(CONNECTIONS_STEP, CONNECTIONS_STEP);
-        steps * CONNECTIONS_STEP
+        let spare = (pages - self.pages_min()) * self.engine.page_bytes();
+        let spare = spare.saturating_sub(self.large_sockets_bytes(LARGE_SOCKETS_MIN));
+        let fits = |steps: usize| {
+            let connections = steps * CONNECTIONS_STEP;
+            self.connection_bytes(connections, connections) <= spare
+        };
+        // Each costs this at least, and the first ones more.
+        let most = spare / connection_bytes(CONNECTIONS_STEP, CONNECTIONS_STEP);
+        let (mut low, mut high) = (0, most + 1);
+        while low + 1 < high {
+            let middle = low.midpoint(high);
+            if fits(middle) {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        low * CONNECTIONS_STEP
     }
 
     /// The least memory with which this server works when nobody is connected.
@@ -481,7 +536,7 @@ pub fn connections_default(config: &Config) -> usize {
             ..config.clone()
         };
         ServerPlan::divide(&config, config.memory_bytes, 0).is_ok_and(|plan| {
-            let taken = connection_bytes(connections_max, connections_max);
+            let taken = plan.connection_bytes(connections_max, connections_max);
             let pages = plan.pages_for(plan.memory_bytes) * plan.engine.page_bytes();
             !plan.connections_share_pages && pages >= plan.memory_bytes / CONNECTIONS_LEAVE_SHARE
                 || pages >= taken + plan.memory_bytes / CONNECTIONS_LEAVE_SHARE
@@ -533,9 +588,16 @@ impl fmt::Display for ServerPlan {
         if self.connections_share_pages {
             writeln!(
                 f,
-                "each connection takes {} bytes from the pages while it is there ({CONNECTION_USER_BYTES} + {CONNECTION_KERNEL_BYTES} kernel); up to {most} take {}",
+                "each connection takes {} bytes from the pages while it is there ({CONNECTION_USER_BYTES} + {CONNECTION_KERNEL_BYTES} kernel), the first {} also {SMALL_SOCKET_BYTES} for what lies in its socket; up to {most} take {}",
                 CONNECTION_USER_BYTES + CONNECTION_KERNEL_BYTES,
-                connection_bytes(most, most)
+                self.small_sockets_max.min(most),
+                self.connection_bytes(most, most)
+            )?;
+            writeln!(
+                f,
+                "up to {} connections that move much take {} more each",
+                self.large_sockets_max,
+                size_text(self.large_socket_bytes)
             )?;
         }
         for item_bytes in [50, 300, 2000] {

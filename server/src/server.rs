@@ -581,8 +581,7 @@ fn listen_on(
     tls: Option<&Arc<Keeper>>,
 ) -> Result<(Vec<Listening>, Vec<Place>), StartError> {
     let listen_on = |endpoint: &Endpoint| {
-        let buffer_bytes = config.socket_buffer_bytes;
-        let listening = Listening::open(endpoint, buffer_bytes, config.unix_mode, tls)?;
+        let listening = Listening::open(endpoint, config.unix_mode, tls)?;
         let place = listening.place()?;
         Ok((listening, place))
     };

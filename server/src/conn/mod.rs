@@ -37,7 +37,6 @@ use std::task::{Context, Poll};
 
 use flagstone_engine::{Tick, Walk};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::ioctl_fionread;
 use socket2::SockRef;
 
 use self::large::{LargeNo, Larges};
@@ -47,6 +46,7 @@ pub use self::stream::Stream;
 pub use self::tls_stream::TlsStream;
 pub use self::workshop::Workshop;
 use crate::house::exact_nanos;
+use crate::net::room::MUCH_READ_BYTES;
 use crate::permits;
 use crate::plan::{INBOX_BYTES, OUTBOX_BYTES};
 use crate::proto::{Codec, HEAD_BYTES_MAX, REPLY_BYTES_MAX, Refusal, Rest, Tone, WHOLE_BYTES_MAX};
@@ -91,6 +91,8 @@ pub struct Conn {
     codec: Codec,
     /// Whether it stands in a queue of its worker's.
     pub queued: bool,
+    /// Whether its socket buffers are large.
+    is_large: bool,
     /// The first bytes have been looked at.
     sniffed: bool,
     /// The peer will send no more.
@@ -221,6 +223,7 @@ impl Conn {
             phase: Phase::Requests,
             codec,
             queued: false,
+            is_large: false,
             sniffed: false,
             ended: false,
             left_in_kernel: false,
@@ -364,6 +367,7 @@ impl Conn {
                 };
                 self.closing = halt == Halt::Close;
                 if sent == Sent::Blocked {
+                    self.enlarge(shop);
                     self.put_aside_output(shop)?;
                     if !self.closing {
                         self.put_aside_input(owned, have, shop)?;
@@ -410,6 +414,9 @@ impl Conn {
                         have += n;
                         owned = have;
                         shop.counters.read_bytes.add(n as u64);
+                    }
+                    if n >= MUCH_READ_BYTES {
+                        self.enlarge(shop);
                     }
                     reads += 1;
                     may_have_more = have == shop.inbox.len();
@@ -586,9 +593,31 @@ impl Conn {
         }
     }
 
+    /// Large socket buffers for a connection that moves much, if there is a place for one more.
+    #[inline]
+    fn enlarge(&mut self, shop: &Workshop<'_>) {
+        if !self.is_large {
+            self.is_large = shop.house.sockets.raise(&self.stream);
+        }
+    }
+
+    /// Takes the large buffers away again.
+    pub fn shrink(&mut self, shop: &Workshop<'_>) {
+        if self.is_large {
+            shop.house.sockets.lower(&self.stream);
+            self.is_large = false;
+        }
+    }
+
+    /// Whether its socket buffers are large.
+    pub fn is_large(&self) -> bool {
+        self.is_large
+    }
+
     /// Gives back everything that is held. The connection must not get another turn, except
     /// to say goodbye and to linger.
     pub fn give_back(&mut self, shop: &mut Workshop<'_>) {
+        self.shrink(shop);
         for lease in [self.input.take(), self.output.take()]
             .into_iter()
             .flatten()
@@ -667,10 +696,11 @@ impl Conn {
         (now.as_millis() as u32).wrapping_sub(self.held_since)
     }
 
-    /// Whether the kernel holds bytes that this peer has not taken, or that we have not taken
-    /// from it. A few system calls; asked only when the kernel holds too much.
+    /// Whether the kernel holds bytes that this peer has not taken, or that we do not take from it because of that.
+    /// What has just arrived is none of that: it is about to be read. A few system calls; asked only when the
+    /// kernel holds too much.
     pub fn keeps_kernel_memory(&self) -> bool {
-        if self.output.is_some() || ioctl_fionread(&self.stream).is_ok_and(|unread| unread > 0) {
+        if self.output.is_some() || self.queued {
             return true;
         }
         // The kernel calls a socket writable while less than so much is unsent: with 1, only

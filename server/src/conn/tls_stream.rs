@@ -24,6 +24,9 @@ use tokio::net::TcpStream;
 
 use crate::tls::{self, HANDSHAKE_TIMEOUT, Handshake, Seat};
 
+/// What a client may send before its handshake is over. A hello has one or two kilobytes; rustls would keep one of
+/// 64, which is more than a connection's place in the plan.
+const HANDSHAKE_BYTES_MAX: usize = 16 << 10;
 /// The longest record of TLS: so much plain text is taken at a time.
 const RECORD_BYTES: usize = 16 << 10;
 
@@ -36,6 +39,8 @@ pub struct TlsStream {
     is_closed: bool,
     /// Its handshake is not over.
     is_new: bool,
+    /// What came in meanwhile.
+    handshake_bytes: usize,
     seat: Seat,
 }
 
@@ -50,6 +55,7 @@ impl TlsStream {
             is_closing: false,
             is_closed: false,
             is_new: true,
+            handshake_bytes: 0,
             seat,
         })
     }
@@ -103,6 +109,14 @@ impl TlsStream {
             }
             let mut socket = Socket(&mut self.socket, cx);
             match self.session.read_tls(&mut socket) {
+                Ok(read) if self.is_new => {
+                    self.handshake_bytes += read;
+                    if self.handshake_bytes > HANDSHAKE_BYTES_MAX {
+                        self.is_new = false;
+                        self.seat.note(Handshake::Failed);
+                        return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+                    }
+                }
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
                 Err(error) => return Poll::Ready(Err(error)),

@@ -10,6 +10,7 @@
 
 use std::io;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -20,6 +21,10 @@ use crate::governor::Governor;
 use crate::house::House;
 use crate::proto::Tongue;
 
+/// How often, at the end, room is tried to be made for one more newcomer …
+const REST_TRIES: u32 = 50;
+/// … and the pause before the next try, in which the workers serve those who came before.
+const REST_PAUSE: Duration = Duration::from_millis(1);
 /// Accepted in one go before others have their turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
@@ -90,9 +95,18 @@ impl<'w> Acceptor<'w> {
         Pause::Yield
     }
 
-    /// Takes in, without waiting, who has arrived before we stop listening.
+    /// Takes in, without waiting, who has arrived before we stop listening. Room is made for them as for all others;
+    /// where none is left, they are told so.
     pub fn accept_rest(&self, refused: &mut Refused) {
         for _ in 0..self.house.plan.connections_max {
+            let mut tries = 0;
+            while !self.governor.may_accept() {
+                tries += 1;
+                if tries > REST_TRIES {
+                    return;
+                }
+                std::thread::sleep(REST_PAUSE);
+            }
             match self.door.accept() {
                 Ok(guest) => self.receive(guest, refused),
                 Err(Errno::CONNABORTED | Errno::INTR) => {}
@@ -150,14 +164,14 @@ mod tests {
     use std::net::{SocketAddr, TcpStream};
     use std::os::unix::net::UnixStream;
 
+    use super::super::room::SMALL_BUFFER_BYTES;
     use super::super::socket::KEEPALIVE;
     use super::*;
     use crate::endpoint::{Endpoint, Place};
 
-    fn door(socket_buffer_bytes: usize) -> (tokio::runtime::Runtime, Door, SocketAddr) {
+    fn door() -> (tokio::runtime::Runtime, Door, SocketAddr) {
         let endpoint = Endpoint::from(SocketAddr::from(([127, 0, 0, 1], 0)));
-        let listening =
-            Listening::open(&endpoint, socket_buffer_bytes, 0o700, None).expect("listens");
+        let listening = Listening::open(&endpoint, 0o700, None).expect("listens");
         let Ok(Place::Tcp(address)) = listening.place() else {
             panic!("has an address");
         };
@@ -172,15 +186,16 @@ mod tests {
 
     #[test]
     fn accepted_sockets_inherit_their_options() {
-        let (_runtime, door, address) = door(32 << 10);
+        let (_runtime, door, address) = door();
         let _client = TcpStream::connect(address).expect("connects");
         let accepted = door.accept().expect("somebody waits").into_socket();
         assert!(accepted.tcp_nodelay().expect("readable"));
         assert!(accepted.keepalive().expect("readable"));
         assert_eq!(accepted.tcp_keepalive_time().expect("readable"), KEEPALIVE);
         assert!(accepted.nonblocking().expect("readable"));
-        assert_eq!(accepted.send_buffer_size().expect("readable"), 64 << 10);
-        assert_eq!(accepted.recv_buffer_size().expect("readable"), 64 << 10);
+        let doubled = 2 * SMALL_BUFFER_BYTES;
+        assert_eq!(accepted.send_buffer_size().expect("readable"), doubled);
+        assert_eq!(accepted.recv_buffer_size().expect("readable"), doubled);
         // No linger of 0, which would reset instead of finishing.
         assert_eq!(accepted.linger().expect("readable"), None);
     }
@@ -194,19 +209,20 @@ mod tests {
             .build()
             .expect("a runtime");
         let _entered = runtime.enter();
-        let listening = Listening::open(&endpoint, 32 << 10, 0o700, None).expect("listens");
+        let listening = Listening::open(&endpoint, 0o700, None).expect("listens");
         let door = Door::new(listening).expect("registers");
         let _client = UnixStream::connect(&path).expect("connects");
         let accepted = door.accept().expect("somebody waits").into_socket();
         assert!(accepted.nonblocking().expect("readable"));
-        assert_eq!(accepted.send_buffer_size().expect("readable"), 64 << 10);
+        let doubled = 2 * SMALL_BUFFER_BYTES;
+        assert_eq!(accepted.send_buffer_size().expect("readable"), doubled);
         drop(door);
         assert!(!path.exists(), "the socket's file goes with the door");
     }
 
     #[test]
     fn nobody_waiting_is_not_an_error() {
-        let (_runtime, door, _) = door(32 << 10);
+        let (_runtime, door, _) = door();
         assert_eq!(door.accept().err(), Some(Errno::WOULDBLOCK));
     }
 }

@@ -16,6 +16,7 @@ use rustix::net::{SocketFlags, accept_with};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::Interest;
 
+use super::room::SMALL_BUFFER_BYTES;
 use crate::conn::{Stream, TlsStream};
 use crate::endpoint::{Endpoint, Place};
 use crate::guesses::Origin;
@@ -38,13 +39,8 @@ pub struct Listening {
 
 enum Bound {
     Tcp(TcpListener),
-    Unix(UnixListener, SocketFile, SendBuffer),
+    Unix(UnixListener, SocketFile),
 }
-
-/// How much of what we send waits in the kernel for a peer on a Unix socket. Such a socket inherits
-/// nothing from the listening one.
-#[derive(Clone, Copy)]
-struct SendBuffer(usize);
 
 /// The file of a Unix socket, removed with it.
 struct SocketFile {
@@ -77,17 +73,15 @@ impl Drop for SocketFile {
 }
 
 impl Listening {
-    /// Opens the socket, with so much for each of a connection's two socket buffers. The kernel
-    /// doubles that, for its own bookkeeping.
+    /// Opens the socket. Connections begin with small socket buffers.
     pub fn open(
         endpoint: &Endpoint,
-        socket_buffer_bytes: usize,
         unix_mode: u32,
         tls: Option<&Arc<Keeper>>,
     ) -> io::Result<Self> {
         let socket = match &endpoint.place {
-            Place::Tcp(address) => Bound::Tcp(listen_tcp(*address, socket_buffer_bytes)?),
-            Place::Unix(path) => listen_unix(path, unix_mode, SendBuffer(socket_buffer_bytes))?,
+            Place::Tcp(address) => Bound::Tcp(listen_tcp(*address)?),
+            Place::Unix(path) => listen_unix(path, unix_mode)?,
         };
         Ok(Listening {
             tongue: endpoint.tongue,
@@ -100,12 +94,12 @@ impl Listening {
     pub fn place(&self) -> io::Result<Place> {
         Ok(match &self.socket {
             Bound::Tcp(listener) => Place::Tcp(listener.local_addr()?),
-            Bound::Unix(_, file, _) => Place::Unix(file.path.clone()),
+            Bound::Unix(_, file) => Place::Unix(file.path.clone()),
         })
     }
 }
 
-fn listen_tcp(address: SocketAddr, socket_buffer_bytes: usize) -> io::Result<TcpListener> {
+fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM.nonblocking(),
@@ -124,15 +118,15 @@ fn listen_tcp(address: SocketAddr, socket_buffer_bytes: usize) -> io::Result<Tcp
             .with_interval(KEEPALIVE / 3)
             .with_retries(3),
     )?;
-    // Before the handshakes, because the window's scale follows from it.
-    socket.set_recv_buffer_size(socket_buffer_bytes)?;
-    socket.set_send_buffer_size(socket_buffer_bytes)?;
+    // What has arrived before we accept is charged to us then.
+    socket.set_recv_buffer_size(SMALL_BUFFER_BYTES)?;
+    socket.set_send_buffer_size(SMALL_BUFFER_BYTES)?;
     socket.bind(&SockAddr::from(address))?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 
-fn listen_unix(path: &Path, mode: u32, send_buffer: SendBuffer) -> io::Result<Bound> {
+fn listen_unix(path: &Path, mode: u32) -> io::Result<Bound> {
     // A file that a killed server left behind is in the way, one that somebody listens on is
     // theirs, and anything that is not a socket is none of our business.
     if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
@@ -147,7 +141,7 @@ fn listen_unix(path: &Path, mode: u32, send_buffer: SendBuffer) -> io::Result<Bo
     fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     socket.listen(BACKLOG)?;
     let listener = OwnedFd::from(socket).into();
-    Ok(Bound::Unix(listener, file, send_buffer))
+    Ok(Bound::Unix(listener, file))
 }
 
 /// Whether a socket's file is somebody's. Asked without waiting: one who is too busy to accept is
@@ -173,7 +167,7 @@ enum Kind {
     Tcp,
     Tls(Arc<Keeper>),
     /// Keeps the socket's file for as long as it listens.
-    Unix(#[allow(dead_code)] SocketFile, SendBuffer),
+    Unix(#[allow(dead_code)] SocketFile),
 }
 
 impl Door {
@@ -184,9 +178,7 @@ impl Door {
                 Some(keeper) => (listener.into(), Kind::Tls(keeper)),
                 None => (listener.into(), Kind::Tcp),
             },
-            Bound::Unix(listener, file, send_buffer) => {
-                (listener.into(), Kind::Unix(file, send_buffer))
-            }
+            Bound::Unix(listener, file) => (listener.into(), Kind::Unix(file)),
         };
         Ok(Door {
             listener: tokio::net::TcpStream::from_std(listener.into())?,
@@ -215,9 +207,9 @@ impl Door {
         Ok(match &self.kind {
             Kind::Tcp => Guest::Tcp(accepted.into()),
             Kind::Tls(keeper) => Guest::Tls(accepted.into(), Arc::clone(keeper)),
-            Kind::Unix(_, SendBuffer(bytes)) => {
-                // It works with the system's default, too.
-                let _ = SockRef::from(&accepted).set_send_buffer_size(*bytes);
+            Kind::Unix(_) => {
+                // Such a socket inherits nothing from the listening one. It works with the system's default, too.
+                let _ = SockRef::from(&accepted).set_send_buffer_size(SMALL_BUFFER_BYTES);
                 Guest::Unix(accepted.into())
             }
         })

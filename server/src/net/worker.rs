@@ -52,8 +52,18 @@ const PAUSE_NANOS: u64 = 1_500_000_000;
 const SERVED_PER_PASS: usize = 16;
 /// So many who keep others waiting are closed at a time.
 const SHED_PER_TICK: usize = 16;
+/// The same when the kernel is about to kill and the cache has nothing left to give.
+const STUCK_MILLIS_TIGHT: u32 = 50;
 /// Of those who wait for buffers, so many are asked a pass whether they can go on.
 const ASKED_PER_PASS: usize = 64;
+/// What is charged to the container is looked at so often …
+const LOOK_NANOS: u64 = 1_000_000;
+/// … and after so many turns, because each may have charged a little more.
+const TURNS_PER_LOOK: u32 = 64;
+/// Who has had large socket buffers and moved nothing for so long gives them back …
+const LARGE_QUIET_MILLIS: u32 = 2000;
+/// … and sooner when others want them.
+const LARGE_QUIET_MILLIS_WANTED: u32 = 100;
 /// While others wait for what it holds, a connection may hold it without getting on for only
 /// this part of the stall timeout (at the default of 30 s: a second for a buffer, three for a long value of which nothing
 /// moves; six if some does, and then it gets on by 64 KiB). Not less: who reads 100 KB a second opens its window by 128 KiB
@@ -224,6 +234,10 @@ struct Worker<'w> {
     worker_no: usize,
     /// When the pass began.
     pass_nanos: u64,
+    /// When what is charged is looked at next, and after how many turns at most. Never, where nothing can be
+    /// looked at.
+    look_nanos: u64,
+    turns_left: u32,
     /// The commands carried out before the turn.
     commands: Commands,
     /// Set when draining begins.
@@ -301,6 +315,8 @@ impl<'w> Worker<'w> {
             }),
             worker_no,
             pass_nanos: exact_nanos(),
+            look_nanos: 0,
+            turns_left: TURNS_PER_LOOK,
             commands: Commands::default(),
             drain: None,
         }
@@ -316,6 +332,9 @@ impl<'w> Worker<'w> {
         let last_nanos = std::mem::replace(&mut self.pass_nanos, exact_nanos());
         if self.pass_nanos - last_nanos > PAUSE_NANOS {
             self.forgive(self.pass_nanos - last_nanos);
+        }
+        if self.pass_nanos >= self.look_nanos {
+            self.look_at_memory();
         }
         tls::begin_pass();
         let mail_no = self.mailbox.mail_no;
@@ -351,8 +370,29 @@ impl<'w> Worker<'w> {
         }
     }
 
+    /// Has the cache give way if too much is charged. If it cannot, those who make the kernel hold what
+    /// they do not read go.
+    #[cold]
+    fn look_at_memory(&mut self) {
+        self.turns_left = TURNS_PER_LOOK;
+        let house = self.shop.house;
+        if !house.memory.is_watched() {
+            self.look_nanos = u64::MAX;
+            self.turns_left = u32::MAX;
+            return;
+        }
+        self.look_nanos = exact_nanos() + LOOK_NANOS;
+        if house.look_at_memory(self.shop.now) {
+            self.relieve_kernel(STUCK_MILLIS_TIGHT);
+        }
+    }
+
     #[inline(always)]
     fn turn(&mut self, slot_no: usize) {
+        self.turns_left -= 1;
+        if self.turns_left == 0 {
+            self.look_at_memory();
+        }
         // A waker outlives its connection, never its slot.
         let slot = &mut self.slots[slot_no];
         let Some(conn) = &mut slot.conn else {
@@ -421,7 +461,9 @@ impl<'w> Worker<'w> {
             self.gives.0 = 0;
             return;
         }
-        if let Some(conn) = slot.conn.take() {
+        if let Some(mut conn) = slot.conn.take() {
+            // Whoever has it next finds out by itself that it moves much.
+            conn.shrink(&self.shop);
             let (stream, codec) = conn.leave();
             match Guest::unregister(stream) {
                 Ok(guest) => to.post(Newcomer {
@@ -752,8 +794,21 @@ impl<'w> Worker<'w> {
         let stall_millis = self.stall_millis(1);
         let idle_timeout = self.shop.house.manners.idle_timeout;
         let idle_millis = idle_timeout.map(|time| time.as_millis() as u64);
-        if self.shop.house.memory.are_sockets_over() {
-            self.relieve_kernel();
+        let house = self.shop.house;
+        if house.memory.are_sockets_over() {
+            self.relieve_kernel(STUCK_MILLIS);
+        }
+        let large_quiet_millis = match house.sockets.is_full() {
+            true => LARGE_QUIET_MILLIS_WANTED,
+            false => LARGE_QUIET_MILLIS,
+        };
+        for slot in &mut self.slots {
+            if let Some(conn) = &mut slot.conn
+                && conn.is_large()
+                && conn.quiet_millis(now) >= large_quiet_millis
+            {
+                conn.shrink(&self.shop);
+            }
         }
         let login_timeout = self.shop.house.manners.login_timeout.as_millis();
         let login_millis = match u32::try_from(login_timeout) {
@@ -796,12 +851,12 @@ impl<'w> Worker<'w> {
 
     /// The kernel holds too much for peers that do not read or are not read from: those that
     /// have been stuck for longest are closed, about half of them; the next sweep looks again.
-    fn relieve_kernel(&mut self) {
+    fn relieve_kernel(&mut self, stuck_millis: u32) {
         let now = self.shop.now;
         let stuck_for = |slot: &Slot| {
             let conn = slot.conn.as_ref()?;
             let millis = conn.quiet_millis(now);
-            (millis >= STUCK_MILLIS && conn.keeps_kernel_memory()).then_some(millis)
+            (millis >= stuck_millis && conn.keeps_kernel_memory()).then_some(millis)
         };
         let Some(longest) = self.slots.iter().filter_map(stuck_for).max() else {
             return;
