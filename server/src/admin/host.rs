@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn hosts() {
-        let more = ["cache.example.org".to_owned()];
+        let more = ["pages.example.org".to_owned()];
         for (host, served) in [
             ("127.0.0.1", true),
             ("10.1.2.3:7172", true),
@@ -54,8 +54,8 @@ mod tests {
             ("flagstone:7172", true),
             ("flagstone.prod.svc", true),
             ("flagstone.prod.svc.cluster.local:7172", true),
-            ("cache.example.org", true),
-            ("Cache.Example.Org.:7172", true),
+            ("pages.example.org", true),
+            ("pages.EXAMPLE.Org.:7172", true),
             ("", true),
             ("attacker.example", false),
             ("attacker.example:7172", false),
@@ -63,7 +63,7 @@ mod tests {
             ("localhost.attacker.example", false),
             ("svc.attacker.example", false),
             ("[attacker.example]", false),
-            ("x.cache.example.org", false),
+            ("x.pages.example.org", false),
         ] {
             assert_eq!(is_served(host, &more), served, "{host:?}");
         }

@@ -126,11 +126,12 @@ pub fn run(
         };
         let mut desk = Desk::new(listener, &pages);
         let mut stopped = pin!(stop.notified());
-        poll_fn(|cx| {
+        // Unconstrained: tokio's budget would make those that have asked look silent.
+        let served = poll_fn(|cx| {
             desk.poll(cx);
             stopped.as_mut().poll(cx)
-        })
-        .await;
+        });
+        tokio::task::coop::unconstrained(served).await;
         Ok(())
     })
 }
@@ -213,7 +214,7 @@ impl<'d> Desk<'d> {
             return;
         }
         for _ in 0..ACCEPTS_PER_TURN {
-            if !self.has_waiting_room() {
+            if !self.has_waiting_room(cx) {
                 self.paused_until = Some(Instant::now() + EXHAUSTED_PAUSE);
                 return;
             }
@@ -243,11 +244,14 @@ impl<'d> Desk<'d> {
     }
 
     /// Whether another can wait; makes room if that is fair.
-    fn has_waiting_room(&mut self) -> bool {
-        let is_full = self.waiting.len() >= WAITING;
-        let first = self.waiting.front().filter(|_| is_full);
-        if first.is_some_and(|first| first.since.elapsed() >= ASK_PATIENCE) {
-            self.waiting.pop_front();
+    fn has_waiting_room(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.waiting.len() >= WAITING {
+            // One that has asked and is about to be let in is not silent.
+            let oldest = self.waiting.iter().position(|waiting| {
+                waiting.since.elapsed() >= ASK_PATIENCE
+                    && waiting.stream.poll_read_ready(cx).is_pending()
+            });
+            oldest.map(|no| self.waiting.remove(no));
         }
         self.waiting.len() < WAITING
     }
