@@ -3,7 +3,7 @@
 //! Each page says when it is to be looked through: when its first item is due, or somewhat later, when so many are that
 //! it is worth it. To look through a page costs several microseconds and as many cache misses as it has items, and
 //! with deadlines spread over an hour an item is due in each page every few seconds: a page was looked through for
-//! each of them. So a page waits until a 32nd of its items is due, for at most about four minutes. Nobody reads what has
+//! each of them. So a page waits until one item is due for 32 of its chunks, for at most about four minutes. Nobody reads what has
 //! expired meanwhile; it only takes room.
 //!
 //! Which pages are due, [`Round`] finds out for all shards together: the page table once through, in portions, and
