@@ -103,13 +103,19 @@ const fn page_table_bytes(arena_bytes: usize) -> usize {
     (arena_bytes / 512).next_multiple_of(4096) + 4 * 4096
 }
 
-/// CAS numbers begin at the calendar's second, with room for a million a second in each of
-/// sixteen shards: after a restart they go on above all that were given out before.
+/// CAS numbers begin at the second since [`CAS_EPOCH_UNIX`], with room for a million a second in each of
+/// sixteen shards: after a restart they go on above all that were given out before. So they stay below 2^53 until
+/// 2042: many clients keep them in a double.
 fn cas_first() -> u64 {
     std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs() << 24)
+        .map_or(1, |since| {
+            since.as_secs().saturating_sub(CAS_EPOCH_UNIX).max(1) << 24
+        })
 }
+
+/// The beginning of 2025.
+const CAS_EPOCH_UNIX: u64 = 1_735_689_600;
 
 /// What one worker has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -32,7 +32,7 @@ fn counters_have_their_names_and_count() {
           flush_all\r\ndelete a\r\nset a 0 0 1\r\n1\r\ndelete a\r\nme a\r\nset b 0 0 1\r\nx\r\n",
     );
     let found = stats(&server, "");
-    assert_eq!(found.len(), 84);
+    assert_eq!(found.len(), 85);
     for (name, value) in [
         ("cmd_get", "4"),
         ("get_hits", "3"),
@@ -99,10 +99,64 @@ fn counters_have_their_names_and_count() {
     assert_eq!(talk(&server, b"stats nonsense\r\n"), b"ERROR\r\n");
 }
 
+/// A reply that is longer than any buffer comes in parts.
+#[test]
+fn three_hundred_places_are_told() {
+    let any = "127.0.0.1:0".parse().expect("a place");
+    let server = start_with(flagstone_server::Config {
+        listen: vec![any; 300],
+        ..small_config()
+    });
+    let found = stats(&server, " conns");
+    assert_eq!(found.len(), 3 * 300);
+    assert!(found.contains_key("299:addr"));
+    assert_eq!(stats(&server, " sizes").len(), 1, "it serves on");
+}
+
+/// What an exporter insists on, for each class, with the sums right; and the first class is there before any item is.
+#[test]
+fn each_class_has_its_commands_counted() {
+    let server = start();
+    let empty = stats(&server, " slabs");
+    assert!(empty["1:chunk_size"].parse::<u64>().is_ok(), "{empty:?}");
+    talk(&server, b"set a 0 0 1\r\n1\r\nset b 0 0 900\r\n");
+    talk(
+        &server,
+        &[
+            b"set b 0 0 900\r\n",
+            &[b'x'; 900][..],
+            b"\r\nget b\r\nincr a 1\r\n",
+        ]
+        .concat(),
+    );
+    let found = stats(&server, " slabs");
+    for (name, sum) in [
+        ("cmd_set", 2),
+        ("get_hits", 1),
+        ("incr_hits", 1),
+        ("decr_hits", 0),
+        ("delete_hits", 0),
+        ("cas_hits", 0),
+        ("cas_badval", 0),
+        ("touch_hits", 0),
+    ] {
+        let of_class = |(key, value): (&String, &String)| {
+            let (_, field) = key.split_once(':')?;
+            (field == name).then(|| value.parse::<u64>().expect("a number"))
+        };
+        let values: Vec<u64> = found.iter().filter_map(of_class).collect();
+        assert_eq!(values.iter().sum::<u64>(), sum, "{name}: {found:?}");
+        assert!(values.len() >= 2, "{name} of each class");
+    }
+}
+
 #[test]
 fn a_dump_tells_of_every_item() {
     let server = start();
-    assert_eq!(talk(&server, b"lru_crawler metadump all\r\n"), b"END\r\n");
+    assert_eq!(
+        talk(&server, b"lru_crawler metadump all\r\n"),
+        b"OK\r\nEND\r\n"
+    );
     let count = 50_000;
     let mut input = Vec::new();
     for n in 0..count {
@@ -114,7 +168,7 @@ fn a_dump_tells_of_every_item() {
     let reply = talk(&server, b"mn\r\nlru_crawler metadump all\r\nmn\r\n");
     let reply = String::from_utf8(reply).expect("text");
     let lines = reply
-        .strip_prefix("MN\r\n")
+        .strip_prefix("MN\r\nOK\r\n")
         .and_then(|rest| rest.strip_suffix("END\r\nMN\r\n"));
     let mut keys: Vec<&str> = Vec::new();
     for line in lines.expect("in order").lines() {
@@ -130,10 +184,18 @@ fn a_dump_tells_of_every_item() {
             .collect();
         assert_eq!(
             names,
-            ["exp", "la", "cas", "fetch", "cls", "size"],
+            ["exp", "la", "cas", "fetch", "cls", "size", "flags"],
             "{line}"
         );
     }
+    // The other form is commands, which find what they name.
+    let reply = talk(&server, b"lru_crawler mgdump all\r\n");
+    let commands = reply
+        .strip_prefix(b"OK\r\n")
+        .and_then(|rest| rest.strip_suffix(b"EN\r\n"))
+        .expect("a dump of keys");
+    let found = talk(&server, commands);
+    assert_eq!(found, b"HD\r\n".repeat(count + 1));
     keys.sort_unstable();
     let mut expected: Vec<String> = (0..count).map(|n| format!("key%3A{n}")).collect();
     expected.push("%00%FF%20".to_owned());

@@ -449,3 +449,70 @@ fn classes_are_told_a_line_each() {
         "{reply}"
     );
 }
+
+/// What another protocol has stored may hold line ends: they never pass for further answers.
+#[test]
+fn a_value_with_a_line_end_is_no_two_answers() {
+    let server = start();
+    let mut client = connect(&server);
+    let long = [
+        &vec![b'v'; 100_000][..],
+        b"\nrole=admin\n",
+        &vec![b'w'; 100_000],
+    ]
+    .concat();
+    let head = format!("set long 0 0 {}\r\n", long.len());
+    exchange(
+        &mut client,
+        &[
+            head.as_bytes(),
+            &long,
+            b"\r\nset short 0 0 19\r\nwhatever\nrole=admin\r\n",
+        ]
+        .concat(),
+        b"STORED\r\nSTORED\r\n",
+    );
+    exchange(&mut client, b"PUT plain one line\n", b"OK\n");
+    for n in [1, 40] {
+        // Alone, in a run, and in a batch of others.
+        exchange(
+            &mut client,
+            &b"GET short\nGET plain\nGET long\n".repeat(n),
+            &b"ERROR\none line\nERROR\n".repeat(n),
+        );
+    }
+    exchange(&mut client, b"GETL short\n", b"19\nwhatever\nrole=admin\n");
+    exchange(
+        &mut client,
+        b"GETL plain\nGETL none\n",
+        b"8\none line\nNOTFOUND\n",
+    );
+    let expected = [long.len().to_string().as_bytes(), b"\n", &long, b"\n"].concat();
+    exchange(&mut client, b"GETL long\n", &expected);
+    exchange(
+        &mut client,
+        b"GETL\nGETL a b\nGET plain\n",
+        b"ERROR\nERROR\none line\n",
+    );
+}
+
+/// Browsers can be talked into sending any path and any body: nothing behind such a line is executed.
+#[test]
+fn nothing_behind_a_stray_line_is_executed_however_long_it_is() {
+    let server = start();
+    for len in [10, 2040, 2050, 5000, 16_000, 17_000, 60_000, 300_000] {
+        for method in ["GET", "POST", "PUT", "DELETE", "OPTIONS"] {
+            let path = "a".repeat(len);
+            let request =
+                format!("{method} /{path} HTTP/1.1\r\n\r\nPUT pwned 1\nset pwned 0 0 1\r\n1\r\n");
+            let reply = talk(&server, request.as_bytes());
+            let is_told = reply.windows(2).any(|two| two == b"OK");
+            assert!(!is_told, "{method} {len}: {}", show(&reply));
+            assert_eq!(
+                talk(&server, b"GET pwned\n"),
+                b"NOTFOUND\n",
+                "{method} {len}"
+            );
+        }
+    }
+}

@@ -49,7 +49,9 @@ use crate::house::exact_nanos;
 use crate::net::room::MUCH_READ_BYTES;
 use crate::permits;
 use crate::plan::{INBOX_BYTES, OUTBOX_BYTES};
-use crate::proto::{Codec, HEAD_BYTES_MAX, REPLY_BYTES_MAX, Refusal, Rest, Tone, WHOLE_BYTES_MAX};
+use crate::proto::{
+    Codec, HEAD_BYTES_MAX, REPLY_BYTES_MAX, Refusal, Rest, Tone, Topic, WHOLE_BYTES_MAX,
+};
 
 // A request that fills the inbox without an end is longer than any head, and one that is too
 // long is recognised by its head alone.
@@ -119,9 +121,26 @@ enum Phase {
     /// A long value goes out.
     Sending(LargeNo),
     /// Items go out.
-    Dumping(Walk),
+    Dumping(Walk, DumpForm),
+    /// Counters go out: so many lines have.
+    Telling {
+        topic: Topic,
+        tone: Tone,
+        lines: u16,
+    },
     /// Our FIN is sent; so many bytes are still read and forgotten.
     Lingering { left: u32 },
+}
+
+/// How the items of a dump are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum DumpForm {
+    /// With all that is known.
+    Items,
+    /// As commands that read them.
+    Reads,
+    /// Briefly.
+    Listed,
 }
 
 /// What a connection wants after its turn.
@@ -638,7 +657,10 @@ impl Conn {
             || self.closing
             || !matches!(
                 self.phase,
-                Phase::Requests | Phase::Skipping { .. } | Phase::Dumping(_)
+                Phase::Requests
+                    | Phase::Skipping { .. }
+                    | Phase::Dumping(..)
+                    | Phase::Telling { .. }
             )
     }
 

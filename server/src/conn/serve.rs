@@ -20,7 +20,7 @@ use super::batch::{BATCH_MAX, Batch};
 use super::large::{Begun, Large, LargeNo, Larges};
 use super::outbox::{Outbox, Sent};
 use super::stream::Stream;
-use super::{Budget, Conn, Halt, Phase, Workshop};
+use super::{Budget, Conn, DumpForm, Halt, Phase, Workshop};
 use crate::execute::{self, Done, Work};
 use crate::house::House;
 use crate::metrics::Counters;
@@ -123,7 +123,8 @@ impl Conn {
                 } => desk.skip(refusal, tone, rest, bytes, at)?,
                 Phase::Storing(no) => desk.store(no, bytes, at)?,
                 Phase::Sending(no) => desk.send_value(no)?,
-                Phase::Dumping(walk) => desk.dump(walk)?,
+                Phase::Dumping(walk, form) => desk.dump(walk, form)?,
+                Phase::Telling { topic, tone, lines } => desk.tell(topic, tone, lines)?,
                 Phase::Lingering { .. } => Some(Halt::Close),
             };
             if let Some(halt) = halt {
@@ -150,8 +151,10 @@ impl<'w> Desk<'_, 'w, '_> {
             Next::HangUp(words) => return self.hang_up(words).map(Some),
             Next::Long(head) => return Ok(self.begin_long(head, at)),
             Next::More if *at == 0 && bytes.len() == inbox_bytes => {
-                let head = codec.decode_long(bytes);
-                return Ok(self.begin_long(head, at));
+                return match codec.decode_long(bytes) {
+                    Some(head) => Ok(self.begin_long(head, at)),
+                    None => self.hang_up(b"").map(Some),
+                };
             }
             Next::More
                 if self.budget.begins_early
@@ -261,8 +264,16 @@ impl<'w> Desk<'_, 'w, '_> {
                 Done::TooLong(value_len) if self.outbox.is_empty() => {
                     let (house, now, counters) = (self.house, self.now, self.counters);
                     let room = self.outbox.room();
+                    let mut is_cut = false;
                     let begun = self.larges.send(voice.value_tail(), value_len, || {
-                        execute::pin(planned.work, house, now, voice, room, counters)
+                        let mut found =
+                            execute::pin(planned.work, house, now, voice, room, counters)?;
+                        if voice.ends_at_newline()
+                            && let Some((pinned, _)) = &mut found
+                        {
+                            is_cut = execute::has_newline(pinned, room);
+                        }
+                        Ok(found.filter(|_| !is_cut))
                     });
                     match begun {
                         Begun::Yes(no, head_len) => {
@@ -270,6 +281,9 @@ impl<'w> Desk<'_, 'w, '_> {
                             *self.phase = Phase::Sending(no);
                         }
                         Begun::NotNow => return Ok(Some(Halt::WaitLarge)),
+                        Begun::Missing if is_cut => {
+                            self.push(voice, Reply::Refused(Refusal::Malformed));
+                        }
                         // It was evicted or deleted since it was looked up.
                         Begun::Missing => {
                             self.counters.misses.add(1);
@@ -289,11 +303,13 @@ impl<'w> Desk<'_, 'w, '_> {
                     }
                 }
                 Done::Stats(topic) => {
-                    if let Some(halt) = self.push_stats(topic, voice)? {
-                        return Ok(Some(halt));
-                    }
                     self.counters.others.add(1);
                     self.budget.spend(1, 0);
+                    *self.phase = Phase::Telling {
+                        topic,
+                        tone: voice.tone(),
+                        lines: 0,
+                    };
                     return Ok(None);
                 }
                 Done::LoggedIn => {
@@ -317,14 +333,20 @@ impl<'w> Desk<'_, 'w, '_> {
                 }
                 Done::Dump(listing) => {
                     self.counters.others.add(1);
-                    *self.phase = Phase::Dumping(match listing {
-                        Listing::All => Walk::default(),
+                    let (walk, form) = match listing {
+                        Listing::All => (Walk::default(), DumpForm::Items),
+                        Listing::Keys => (Walk::default(), DumpForm::Reads),
                         // Clients count classes from 1: there is none before the first.
-                        Listing::Class { class, limit } => Walk::of_class(
-                            class.wrapping_sub(1),
-                            if limit == 0 { u32::MAX } else { limit },
-                        ),
-                    });
+                        Listing::Class { class, limit } => {
+                            let limit = if limit == 0 { u32::MAX } else { limit };
+                            let walk = Walk::of_class(class.wrapping_sub(1), limit);
+                            (walk, DumpForm::Listed)
+                        }
+                    };
+                    *self.phase = Phase::Dumping(walk, form);
+                    if form != DumpForm::Listed {
+                        self.push(voice, Reply::DumpBegins);
+                    }
                     return Ok(None);
                 }
                 Done::NotNow => return Ok(Some(Halt::WaitLarge)),
@@ -344,32 +366,46 @@ impl<'w> Desk<'_, 'w, '_> {
         self.codec.go_on(planned.inside);
     }
 
-    fn push_stats(&mut self, topic: Topic, voice: Voice<'_>) -> io::Result<Option<Halt>> {
-        while !self.tell_stats(topic, voice) {
-            if self.outbox.is_empty() && self.outbox.is_limited() {
-                // Too long for what the socket is sure to take.
-                return Ok(Some(Halt::WaitLarge));
+    /// Counters go out, a line after the other, until there are no more, the peer blocks, or the turn is over. They are
+    /// gathered anew for each part: a reply of any length needs no memory.
+    fn tell(&mut self, topic: Topic, tone: Tone, mut lines: u16) -> io::Result<Option<Halt>> {
+        let voice = tone.voice();
+        loop {
+            let halt = match self.budget.is_spent() || self.budget.is_late() {
+                true => Some(Halt::Tired),
+                false => self.lacks_room()?,
+            };
+            if halt.is_some() {
+                *self.phase = Phase::Telling { topic, tone, lines };
+                return Ok(halt);
             }
-            if let Some(halt) = self.empty_outbox()? {
-                return Ok(Some(halt));
-            }
-        }
-        Ok(None)
-    }
-
-    /// All of them or none: what does not fit any more is tried again in an empty outbox, in
-    /// which it does.
-    fn tell_stats(&mut self, topic: Topic, voice: Voice<'_>) -> bool {
-        let mut at = 0;
-        let room = self.outbox.room();
-        let told = stats::tell(self.house, topic, self.now, &mut |reply| {
-            at += voice.encode(reply, &mut room[at..])?;
-            Some(())
-        });
-        if told.is_some() {
+            let (mut at, mut line_no) = (0, 0);
+            let room = self.outbox.room();
+            let mut tell = |reply: Reply<'_>| {
+                line_no += 1;
+                if line_no > lines {
+                    at += voice.encode(reply, &mut room[at..])?;
+                    lines = line_no;
+                }
+                Some(())
+            };
+            let told = stats::tell(self.house, topic, self.now, &mut |reply| match reply {
+                Reply::Stats(stats) => stats
+                    .iter()
+                    .try_for_each(|stat| tell(Reply::Stats(slice::from_ref(stat)))),
+                reply => tell(reply),
+            });
             self.outbox.filled(at);
+            self.budget.spend(0, at);
+            if told.is_some() {
+                *self.phase = Phase::Requests;
+                return Ok(None);
+            }
+            if at == 0 {
+                // A line that is longer than any room, such as a very long place: it is left out.
+                lines += 1;
+            }
         }
-        told.is_some()
     }
 
     /// A request that is not held whole.
@@ -598,28 +634,28 @@ impl<'w> Desk<'_, 'w, '_> {
     }
 
     /// Items go out, a line each, until there are no more, the peer blocks, or the turn is over.
-    fn dump(&mut self, mut walk: Walk) -> io::Result<Option<Halt>> {
+    fn dump(&mut self, mut walk: Walk, form: DumpForm) -> io::Result<Option<Halt>> {
         let voice = Tone::Words.voice();
         loop {
             if self.outbox.room().len() < DUMP_LINE_BYTES_MAX
                 && let Some(halt) = self.empty_outbox()?
             {
-                *self.phase = Phase::Dumping(walk);
+                *self.phase = Phase::Dumping(walk, form);
                 return Ok(Some(halt));
             }
             if self.budget.is_spent() || self.budget.is_late() {
-                *self.phase = Phase::Dumping(walk);
+                *self.phase = Phase::Dumping(walk, form);
                 return Ok(Some(Halt::Tired));
             }
             let (cache, clock, now) = (self.house.cache, &self.house.clock, self.now);
             let before = self.outbox.unsent().len();
             let outbox = &mut *self.outbox;
-            let is_of_class = walk.is_of_class();
             let more = cache.walk(&mut walk, DUMP_CHUNKS, now, |key, visited| {
                 let facts = execute::dump_facts(visited, now, clock);
-                let reply = match is_of_class {
-                    false => Reply::Item(key, facts),
-                    true => Reply::Listed(key, facts),
+                let reply = match form {
+                    DumpForm::Items => Reply::Item(key, facts),
+                    DumpForm::Reads => Reply::Readable(key),
+                    DumpForm::Listed => Reply::Listed(key, facts),
                 };
                 outbox.push(voice, reply)
             });
@@ -629,10 +665,14 @@ impl<'w> Desk<'_, 'w, '_> {
                 *self.phase = Phase::Requests;
                 // Room was made for a line, which is longer.
                 if let Some(halt) = self.lacks_room()? {
-                    *self.phase = Phase::Dumping(walk);
+                    *self.phase = Phase::Dumping(walk, form);
                     return Ok(Some(halt));
                 }
-                self.push(voice, Reply::StatsEnd);
+                let end = match form {
+                    DumpForm::Reads => Reply::KeysEnd,
+                    _ => Reply::StatsEnd,
+                };
+                self.push(voice, end);
                 return Ok(None);
             }
         }

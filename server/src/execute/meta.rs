@@ -209,10 +209,8 @@ fn facts_of(visited: &Visited, options: &Options, visit: &Visit, now: Tick) -> F
         seconds_left: before,
         seconds_then: then.map_or(before, |deadline| seconds_begun(deadline, now)),
         read: visited.read,
-        // Nobody noted it: it cannot be longer than the server has been there.
-        idle_seconds: visited
-            .idle_seconds
-            .unwrap_or_else(|| now.millis_since(Clock::EPOCH) / 1000),
+        // Nobody has asked before, so it was not noted. As memcached says of what was stored a moment ago.
+        idle_seconds: visited.idle_seconds.unwrap_or(0),
         created: visited.created,
         wins: visited.wins,
         class: super::class_no(visited),

@@ -166,7 +166,10 @@ impl<'a> Work<'a> {
             Work::Get(key) => match get(cache, key, now, voice, room) {
                 Got::Value { len } => {
                     counters.hits.add(1);
-                    Reply::Value { len }
+                    match voice.ends_at_newline() && memchr::memchr(b'\n', &room[..len]).is_some() {
+                        false => Reply::Value { len },
+                        true => Reply::Refused(Refusal::Malformed),
+                    }
                 }
                 Got::Missing => {
                     counters.misses.add(1);
@@ -396,6 +399,23 @@ pub fn pin<'h>(
     Ok(Some((pinned, head_len)))
 }
 
+/// Whether a line end is in a value that is about to be sent in pieces. It is looked through once before, in pieces
+/// of `room`.
+pub fn has_newline(pinned: &mut Pinned<'_>, room: &mut [u8]) -> bool {
+    let mut found = false;
+    loop {
+        match pinned.read(room) {
+            0 => break,
+            len => found |= memchr::memchr(b'\n', &room[..len]).is_some(),
+        }
+        if found {
+            break;
+        }
+    }
+    pinned.seek(0);
+    found
+}
+
 fn count(cache: &Cache, key: Key<'_>, up: bool, by: u64, now: Tick, counters: &Counters) -> Done {
     let change = Change {
         up,
@@ -458,6 +478,7 @@ pub fn dump_facts(visited: &Visited, now: Tick, clock: &Clock) -> Facts {
         value_len: visited.meta.value_len,
         class: class_no(visited),
         item_bytes: visited.item_bytes as u64,
+        client_flags: visited.meta.client_flags,
         ..Facts::default()
     }
 }

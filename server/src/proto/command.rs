@@ -102,6 +102,8 @@ pub enum Command<'a> {
 pub enum Listing {
     /// All of them, with all that is known.
     All,
+    /// All of them, as commands that read them.
+    Keys,
     /// Those of one size class, briefly.
     Class {
         /// Its number, from 1.

@@ -185,7 +185,7 @@ impl Codec {
             _ => self.inside == Inside::Line,
         };
         if is_native {
-            return Some(text::decode_long(bytes));
+            return text::decode_long(bytes);
         }
         match memcache::decode::line_within::<0>(bytes) {
             Decoded::Long(head) => Some(head),
@@ -194,8 +194,8 @@ impl Codec {
     }
 
     /// Says what to do with a request of which `bytes` is the beginning, and which is too
-    /// long to be held until it is whole. `bytes` is [`WHOLE_BYTES_MAX`] long.
-    pub fn decode_long(self, bytes: &[u8]) -> LongHead<'_> {
+    /// long to be held until it is whole. `None`: hang up.
+    pub fn decode_long(self, bytes: &[u8]) -> Option<LongHead<'_>> {
         // memcached's decoder never asks for more than that.
         text::decode_long(bytes)
     }

@@ -50,6 +50,12 @@ pub enum Reply<'s> {
     Item(&'s [u8], Facts),
     /// An item, among those of its size class.
     Listed(&'s [u8], Facts),
+    /// An item, by the command that reads it.
+    Readable(&'s [u8]),
+    /// Items follow.
+    DumpBegins,
+    /// Behind the last of those that were readable.
+    KeysEnd,
     /// There are no more of them.
     StatsEnd,
     /// They begin at 0 again.

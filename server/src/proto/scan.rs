@@ -83,6 +83,20 @@ pub fn is_http_line(line: &[u8]) -> bool {
         || line.starts_with(b"POST ")
 }
 
+/// Whether the beginning of a line, whose end nobody holds, looks like an HTTP request: a method, and a path or an
+/// address behind it; or a header or a body such as follow one.
+#[must_use]
+pub fn begins_like_http(line: &[u8]) -> bool {
+    const METHODS: [&[u8]; 10] = [
+        b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE", b"CONNECT",
+        b"PRI",
+    ];
+    let (verb, rest) = split_at_space(line).unwrap_or((line, b""));
+    let target = skip_spaces(rest).first();
+    (METHODS.contains(&verb) && matches!(target, Some(b'/' | b'*' | b'h' | b'H')))
+        || is_http_line(line)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

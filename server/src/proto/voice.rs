@@ -12,6 +12,8 @@ use super::{Fate, Reply, memcache, text};
 pub enum Voice<'a> {
     /// Lines of the native protocol.
     Native,
+    /// The same, where a value follows a line with its length, so that it may hold line ends.
+    Sized,
     /// memcached's `VALUE` blocks.
     Values {
         /// With CAS numbers.
@@ -147,15 +149,22 @@ impl Voice<'_> {
         match self {
             Voice::Values { cas, .. } => cas,
             Voice::Meta(meta) => memcache::meta_encode::asks(meta, b'c'),
-            Voice::Native | Voice::Words { .. } => false,
+            Voice::Native | Voice::Sized | Voice::Words { .. } => false,
         }
+    }
+
+    /// Whether a line end in a value would be taken for the end of the answer.
+    #[inline]
+    #[must_use]
+    pub fn ends_at_newline(self) -> bool {
+        self == Voice::Native
     }
 
     /// How refusals are told in it.
     #[must_use]
     pub fn tone(self) -> Tone {
         match self {
-            Voice::Native => Tone::Native,
+            Voice::Native | Voice::Sized => Tone::Native,
             Voice::Words { quiet: true } => Tone::Quiet,
             _ => Tone::Words,
         }
@@ -167,6 +176,7 @@ impl Voice<'_> {
     pub fn value_head(self, key: &[u8], facts: &Facts, room: &mut [u8]) -> Option<usize> {
         match self {
             Voice::Native => Some(0),
+            Voice::Sized => text::value_head(facts.value_len, room),
             Voice::Values { cas, .. } => {
                 let cas = if cas { Some(facts.cas?) } else { None };
                 memcache::encode::value_head(key, facts.client_flags, facts.value_len, cas, room)
@@ -183,7 +193,7 @@ impl Voice<'_> {
     #[must_use]
     pub fn value_tail(self) -> &'static [u8] {
         match self {
-            Voice::Native => b"\n",
+            Voice::Native | Voice::Sized => b"\n",
             Voice::Values { last: true, .. } => b"\r\nEND\r\n",
             _ => b"\r\n",
         }
@@ -203,7 +213,7 @@ impl Voice<'_> {
             return Some(len + tail.len());
         }
         match self {
-            Voice::Native => text::encode(reply, room),
+            Voice::Native | Voice::Sized => text::encode(reply, room),
             Voice::Values { last, .. } => memcache::encode::values(reply, last, room),
             Voice::Words { quiet } => memcache::encode::words(reply, quiet, room),
             Voice::Meta(meta) => encode_meta(meta, reply, room),

@@ -25,6 +25,22 @@ impl<'r> Writer<'r> {
         Some(())
     }
 
+    /// Appends bytes in base64, with its padding.
+    pub fn base64(&mut self, bytes: &[u8]) -> Option<()> {
+        const DIGITS: &[u8; 64] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        for part in bytes.chunks(3) {
+            let byte = |at: usize| u32::from(part.get(at).copied().unwrap_or(0));
+            let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+            let digit = |nth: usize| match nth > part.len() {
+                true => b'=',
+                false => DIGITS[(bits >> (18 - 6 * nth)) as usize & 63],
+            };
+            self.put(&[digit(0), digit(1), digit(2), digit(3)])?;
+        }
+        Some(())
+    }
+
     /// Appends a number in decimal.
     #[inline]
     pub fn number(&mut self, number: u64) -> Option<()> {

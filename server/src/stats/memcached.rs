@@ -12,6 +12,9 @@ use crate::plan::{INBOX_BYTES, OUTBOX_BYTES};
 use crate::proto::memcache::encode::VERSION;
 use crate::proto::{Lead, Reply, Stat};
 
+/// Whose server it is: clients compare the version with memcached's, and some can read nothing but numbers in it.
+const PRODUCT: &str = concat!("flagstone ", env!("CARGO_PKG_VERSION"));
+
 type Tell<'t> = &'t mut dyn FnMut(Reply<'_>) -> Option<()>;
 
 /// What was counted since the counters were last set to 0: last of all, expired items reclaimed.
@@ -26,7 +29,7 @@ fn totals(house: &House<'_>) -> (Totals, flagstone_engine::Stats, u64) {
 }
 
 /// `stats`. The last one has a meaning only if connections may be idle for too long.
-pub fn general<'h>(house: &House<'h>, now: Tick) -> [Stat<'h>; 85] {
+pub fn general<'h>(house: &House<'h>, now: Tick) -> [Stat<'h>; 86] {
     let (totals, engine, reclaimed) = totals(house);
     let plan = house.plan;
     let (user_micros, system_micros) = crate::metrics::cpu_micros();
@@ -40,6 +43,7 @@ pub fn general<'h>(house: &House<'h>, now: Tick) -> [Stat<'h>; 85] {
         n("uptime", now.millis_since(Clock::EPOCH) / 1000),
         n("time", house.clock.unix_of(now)),
         Stat::text("version", VERSION),
+        Stat::text("product", PRODUCT),
         Stat::text("libevent", "none"),
         n("pointer_size", u64::from(usize::BITS)),
         Stat::micros("rusage_user", user_micros),
@@ -203,17 +207,21 @@ pub fn items(house: &House<'_>, now: Tick, tell: Tell<'_>) -> Option<()> {
     told
 }
 
-/// `stats slabs`
+/// `stats slabs`. What was done is not counted by class: the first class, which is always told, has all of it, so
+/// that sums over the classes are right.
 pub fn slabs(house: &House<'_>, tell: Tell<'_>) -> Option<()> {
+    let (totals, ..) = totals(house);
     let (mut told, mut active, mut bytes) = (Some(()), 0, 0);
     house.cache.classes(|class| {
-        if class.pages == 0 {
+        let is_first = class.class == 0;
+        if class.pages == 0 && !is_first {
             return;
         }
         let n = |name, value| {
             let lead = Lead::Number(class.class as u64 + 1);
             Stat::number(name, value).behind(lead)
         };
+        let all = |name, value| n(name, if is_first { value } else { 0 });
         // Pages are looked at one after the other, so that the figures may be a moment apart.
         let used = class.chunks_used.min(class.chunks);
         let stats = [
@@ -224,8 +232,16 @@ pub fn slabs(house: &House<'_>, tell: Tell<'_>) -> Option<()> {
             n("used_chunks", used),
             n("free_chunks", class.chunks - used),
             n("free_chunks_end", 0),
+            all("get_hits", totals.hits),
+            all("cmd_set", totals.puts),
+            all("delete_hits", totals.delete_hits),
+            all("incr_hits", totals.incr_hits),
+            all("decr_hits", totals.decr_hits),
+            all("cas_hits", totals.cas_hits),
+            all("cas_badval", totals.cas_badval),
+            all("touch_hits", totals.touch_hits),
         ];
-        active += 1;
+        active += u64::from(class.pages > 0);
         bytes += class.chunks * class.chunk_bytes;
         told = told.and_then(|()| tell(Reply::Stats(&stats)));
     });

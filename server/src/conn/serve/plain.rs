@@ -136,6 +136,11 @@ impl Desk<'_, '_, '_> {
         match found {
             Copied::Bytes(end) => {
                 self.counters.hits.add(1);
+                // What stands behind a line end would be taken for the next answer.
+                if dialect == Dialect::Native && memchr::memchr(b'\n', &room[..end]).is_some() {
+                    room[..6].copy_from_slice(b"ERROR\n");
+                    return Some(6);
+                }
                 // Apart, because a copy of a length that is known is a store.
                 match dialect {
                     Dialect::Native => room[end] = b'\n',

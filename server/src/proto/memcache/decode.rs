@@ -110,7 +110,8 @@ fn meta<'a, const WHOLE: usize>(
 
 /// A line that is not at its end yet.
 fn unfinished(bytes: &[u8]) -> Decoded<'_> {
-    if bytes.len() <= HEAD_BYTES_MAX {
+    // The line's own end may have been cut in two.
+    if without_cr(bytes).0.len() <= HEAD_BYTES_MAX {
         return Decoded::More;
     }
     let mut words = Words::of(bytes);
@@ -124,7 +125,7 @@ fn unfinished(bytes: &[u8]) -> Decoded<'_> {
         return Decoded::More;
     }
     let touch = if verb.starts_with(b"gat") {
-        match words.number_i32() {
+        match words.number() {
             Some(exptime) => Some(lifetime(exptime)),
             None => return skip_line(Refusal::BadLifetime),
         }
@@ -153,7 +154,7 @@ fn keys<'a>(
         if ahead.next().is_none() || ahead.next().is_none() {
             return refuse(Refusal::BadFormat, Tone::Words, taken);
         }
-        match words.number_i32() {
+        match words.number() {
             Some(exptime) => touch = Some(lifetime(exptime)),
             None => return refuse(Refusal::BadLifetime, Tone::Words, taken),
         }
@@ -272,7 +273,7 @@ fn word_line<'a>(verb: &[u8], rest: &'a [u8], line: &'a [u8], taken: usize) -> D
             }
             match verb {
                 b"delete" => Command::Delete { key },
-                b"touch" => match words.number_i32() {
+                b"touch" => match words.number() {
                     Some(exptime) => Command::Touch {
                         key,
                         lifetime: lifetime(exptime),
@@ -296,12 +297,12 @@ fn word_line<'a>(verb: &[u8], rest: &'a [u8], line: &'a [u8], taken: usize) -> D
             Some(_) if quiet && words.clone().next().is_none() => Command::Flush {
                 when: Lifetime::Past,
             },
-            Some(exptime) => match number::parse_i64(exptime).map(i32::try_from) {
-                Some(Ok(exptime)) => Command::Flush {
+            Some(exptime) => match number::parse_i64(exptime) {
+                Some(exptime) => Command::Flush {
                     // No delay is no delay, not "never".
                     when: lifetime(if exptime == 0 { -1 } else { exptime }),
                 },
-                _ => return refuse(Refusal::BadLifetime),
+                None => return refuse(Refusal::BadLifetime),
             },
         },
         b"verbosity" => match words.next().and_then(number::parse_u32) {
@@ -344,7 +345,8 @@ fn word_line<'a>(verb: &[u8], rest: &'a [u8], line: &'a [u8], taken: usize) -> D
 fn crawler<'a>(mut words: Words<'a>) -> Command<'a> {
     match (words.next(), words.next(), words.next()) {
         (Some(b"metadump"), Some(b"all" | b"hash"), None) => Command::Dump(Listing::All),
-        (Some(b"metadump" | b"crawl"), Some(which), None) if which != b"all" => {
+        (Some(b"mgdump"), Some(b"all" | b"hash"), None) => Command::Dump(Listing::Keys),
+        (Some(b"metadump" | b"mgdump" | b"crawl"), Some(which), None) if which != b"all" => {
             Command::Refuse(Refusal::BadClass)
         }
         (Some(b"crawl" | b"sleep" | b"tocrawl"), Some(_), None)
@@ -585,17 +587,35 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_a_store() {
-        // Without a length nothing can be skipped.
-        for line in [
-            &b"set k 0 0\r\n"[..],
-            b"set k 0 0 -1\r\n",
-            b"set k 0 0 x\r\n",
-            b"set k 0 0 4294967295\r\n",
-            b"set k 0 0 2147483647\r\n",
-            b"set k 0 0 noreply\r\n",
+        check_refused(b"set k 0 0\r\n", Refusal::BadFormat);
+        // What is no length does not tell where the block ends: nothing behind it is looked at.
+        for length in [
+            "-1",
+            "x",
+            "4294967295",
+            "2147483647",
+            "noreply",
+            "3x",
+            "0x3",
+            "1e3",
+            "+",
+            "++3",
+            "99999999999999999999",
         ] {
-            check_refused(line, Refusal::BadFormat);
+            for line in [
+                format!("set k 0 0 {length}\r\n"),
+                format!("ms k {length}\r\n"),
+            ] {
+                let decoded = self::line(line.as_bytes());
+                let words = b"CLIENT_ERROR bad command line format\r\n";
+                assert_eq!(decoded, Decoded::HangUp(words), "{line}");
+            }
         }
+        check_one(
+            b"set k 0 0 +3\r\nget\r\n",
+            store(b"get", How::Always, 0, Lifetime::Forever),
+            WORDS,
+        );
         // With one the block is skipped.
         for line in [
             &b"set k x 0 3\r\nget\r\n"[..],
@@ -687,7 +707,17 @@ mod tests {
             touch(Lifetime::Until(1_700_000_000)),
             WORDS,
         );
-        check_refused(b"touch k 2147483648\r\n", Refusal::BadLifetime);
+        let far = 2_147_483_648;
+        check_one(
+            b"touch k 2147483648\r\n",
+            touch(Lifetime::Until(far)),
+            WORDS,
+        );
+        check_one(
+            b"touch k 99999999999\r\n",
+            touch(Lifetime::Until(u32::MAX)),
+            WORDS,
+        );
         let flush = |when| Command::Flush { when };
         check_one(b"flush_all\r\n", flush(Lifetime::Past), WORDS);
         check_one(b"flush_all 0\r\n", flush(Lifetime::Past), WORDS);

@@ -5,7 +5,7 @@ use crate::proto::{Facts, Fate, Refusal, Reply, Word};
 
 /// The version that clients are told, which they compare with memcached's: the one whose
 /// protocol this is, and who really speaks it.
-pub const VERSION: &str = concat!("1.6.45-flagstone-", env!("CARGO_PKG_VERSION"));
+pub const VERSION: &str = "1.6.45";
 
 /// `VALUE <key> <flags> <bytes>[ <cas>]\r\n`
 #[inline]
@@ -85,6 +85,9 @@ pub fn words(reply: Reply<'_>, quiet: bool, room: &mut [u8]) -> Option<usize> {
         }
         Reply::Item(key, facts) => return item(key, &facts, room),
         Reply::Listed(key, facts) => return listed(key, &facts, room),
+        Reply::Readable(key) => return read_of(key, room),
+        Reply::DumpBegins => b"OK\r\n",
+        Reply::KeysEnd => b"EN\r\n",
         Reply::StatsEnd => b"END\r\n",
         Reply::StatsReset => b"RESET\r\n",
         // No command of this protocol is answered so.
@@ -120,7 +123,26 @@ fn item(key: &[u8], facts: &Facts, room: &mut [u8]) -> Option<usize> {
     writer.number(facts.class)?;
     writer.put(b" size=")?;
     writer.number(facts.item_bytes)?;
-    writer.put(b"\n")?;
+    writer.put(b" flags=")?;
+    writer.number(u64::from(facts.client_flags))?;
+    writer.put(b" \n")?;
+    Some(writer.len())
+}
+
+/// One line of a dump of keys: the command that reads the item.
+fn read_of(key: &[u8], room: &mut [u8]) -> Option<usize> {
+    let mut writer = Writer::new(room);
+    writer.put(b"mg ")?;
+    if key
+        .iter()
+        .any(|byte| byte.is_ascii_control() || *byte == b' ')
+    {
+        writer.base64(key)?;
+        writer.put(b" b\r\n")?;
+    } else {
+        writer.put(key)?;
+        writer.put(b"\r\n")?;
+    }
     Some(writer.len())
 }
 

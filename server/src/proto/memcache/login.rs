@@ -23,7 +23,8 @@ const LINE_BYTES_MIN: usize = 6;
 /// Reads one request of a client who has not logged in.
 pub fn decode(bytes: &[u8], tongue: Tongue) -> Decoded<'_> {
     let Some(end) = newline(bytes) else {
-        return if bytes.len() > HEAD_BYTES_MAX {
+        // The line's own end may have been cut in two.
+        return if without_cr(bytes).0.len() > HEAD_BYTES_MAX {
             Decoded::HangUp(b"")
         } else {
             Decoded::More
@@ -31,7 +32,7 @@ pub fn decode(bytes: &[u8], tongue: Tongue) -> Decoded<'_> {
     };
     let taken = end + 1;
     let (line, _) = without_cr(&bytes[..end]);
-    if is_http_line(line) {
+    if line.len() > HEAD_BYTES_MAX || is_http_line(line) {
         return Decoded::HangUp(b"");
     }
     let is_native = match tongue {
@@ -94,6 +95,26 @@ pub fn decode(bytes: &[u8], tongue: Tongue) -> Decoded<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A line around the longest is taken or not, however it is cut.
+    #[test]
+    fn the_longest_line_is_the_same_for_every_cut() {
+        for len in HEAD_BYTES_MAX - 3..HEAD_BYTES_MAX + 4 {
+            for (before, after) in [("AUTH ", "\n"), ("AUTH ", "\r\n"), ("set k 0 0 3", " \r\n")] {
+                let fill = if before == "AUTH " { "x" } else { " " };
+                let line = format!("{before}{}{after}", fill.repeat(len - before.len()));
+                let whole = decode(line.as_bytes(), Tongue::Auto);
+                let is_cut = matches!(whole, Decoded::HangUp(_));
+                for cut in HEAD_BYTES_MAX - 3..line.len() {
+                    let begun = decode(&line.as_bytes()[..cut], Tongue::Auto);
+                    assert!(
+                        begun == Decoded::More || is_cut && begun == whole,
+                        "{len} cut at {cut}: {begun:?}, then {whole:?}"
+                    );
+                }
+            }
+        }
+    }
 
     #[track_caller]
     fn check(bytes: &[u8], expected: Command<'_>) {

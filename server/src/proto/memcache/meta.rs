@@ -186,8 +186,7 @@ impl<'a> Meta<'a> {
                     options.delta = delta.unwrap_or(1);
                 }
                 b'N' | b'T' | b'R' => {
-                    let exptime = number::parse_i64(argument).map(i32::try_from);
-                    let Some(Ok(exptime)) = exptime else {
+                    let Some(exptime) = number::parse_i64(argument) else {
                         wrong = Some(Refusal::BadToken);
                         continue;
                     };
@@ -367,7 +366,7 @@ mod tests {
             (Verb::Get, b"m o o", Refusal::InvalidFlag),
             (Verb::Get, b"\xff", Refusal::DuplicateFlag),
             (Verb::Get, b"N", Refusal::BadToken),
-            (Verb::Get, b"T4294967296", Refusal::BadToken),
+            (Verb::Get, b"Tx", Refusal::BadToken),
             (Verb::Get, b"C-1", Refusal::BadToken),
             (Verb::Set, b"Fx", Refusal::BadFormat),
             (Verb::Set, b"MZ", Refusal::BadStoreMode),

@@ -38,15 +38,17 @@ pub struct Keys {
 }
 
 /// A relative lifetime is at most 30 days; what is longer counts from 1970.
-const RELATIVE_SECONDS_MAX: i32 = 60 * 60 * 24 * 30;
+const RELATIVE_SECONDS_MAX: i64 = 60 * 60 * 24 * 30;
 
-/// What memcached's clients mean by a number for a lifetime.
+/// What memcached's clients mean by a number for a lifetime. A date that is too far away is the last that there is: in
+/// memcached some commands take such a number for one of the past, and others refuse it.
 #[inline]
-fn lifetime(exptime: i32) -> Lifetime {
+fn lifetime(exptime: i64) -> Lifetime {
+    let seconds = u32::try_from(exptime).unwrap_or(u32::MAX);
     match exptime {
         0 => Lifetime::Forever,
         ..0 => Lifetime::Past,
-        1..=RELATIVE_SECONDS_MAX => Lifetime::Counted(exptime.unsigned_abs()),
-        _ => Lifetime::Until(exptime.unsigned_abs()),
+        1..=RELATIVE_SECONDS_MAX => Lifetime::Counted(seconds),
+        _ => Lifetime::Until(seconds),
     }
 }

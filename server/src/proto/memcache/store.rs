@@ -20,6 +20,9 @@ use crate::proto::{
 
 /// The longest block that can be announced, its end not counted.
 const BLOCK_BYTES_MAX: i64 = i32::MAX as i64 - 2;
+/// The answer to a length that is none. Nobody knows where the data behind it ends, so the connection is closed: going on
+/// would execute somebody's value.
+const NO_LENGTH: &[u8] = b"CLIENT_ERROR bad command line format\r\n";
 /// What ends a block.
 const END: &[u8; 2] = b"\r\n";
 
@@ -37,6 +40,15 @@ pub fn verb(verb: &[u8]) -> Option<How> {
     })
 }
 
+/// A block's length. C's numbers may have a plus.
+#[inline]
+fn block_len(word: &[u8]) -> Option<usize> {
+    match number::parse_i64(word.strip_prefix(b"+").unwrap_or(word)) {
+        Some(len @ 0..=BLOCK_BYTES_MAX) => usize::try_from(len).ok(),
+        _ => None,
+    }
+}
+
 /// Reads a line of `head` bytes at the front of `bytes`, and its block.
 #[inline]
 pub fn line<'a, const WHOLE: usize>(
@@ -51,9 +63,8 @@ pub fn line<'a, const WHOLE: usize>(
     else {
         return refuse(Refusal::BadFormat, Tone::Words, head);
     };
-    let value_len = match number::parse_i64(len) {
-        Some(len @ 0..=BLOCK_BYTES_MAX) => len as usize,
-        _ => return refuse(Refusal::BadFormat, Tone::Words, head),
+    let Some(value_len) = block_len(len) else {
+        return Decoded::HangUp(NO_LENGTH);
     };
     let quiet = words.end_quietly();
     let voice = Voice::Words { quiet };
@@ -61,8 +72,7 @@ pub fn line<'a, const WHOLE: usize>(
         How::Same(_) => words.next().and_then(number::parse_u64).map(How::Same),
         how => Some(how),
     };
-    // A number that is too long for 32 bits keeps its low ones, as in C.
-    let exptime = number::parse_i64(exptime).map(|exptime| exptime as i32);
+    let exptime = number::parse_i64(exptime);
     let storing = match (
         key.len() <= KEY_BYTES_MAX,
         how,
@@ -90,9 +100,11 @@ pub fn meta<'a, const WHOLE: usize>(
     bytes: &'a [u8],
     head: usize,
 ) -> Decoded<'a> {
-    let value_len = match words.next().and_then(number::parse_i64) {
-        Some(len @ 0..=BLOCK_BYTES_MAX) => len as usize,
-        _ => return refuse(Refusal::BadFormat, Tone::Words, head),
+    let Some(len) = words.next() else {
+        return refuse(Refusal::BadFormat, Tone::Words, head);
+    };
+    let Some(value_len) = block_len(len) else {
+        return Decoded::HangUp(NO_LENGTH);
     };
     let meta = Meta {
         verb: Verb::Set,

@@ -23,8 +23,8 @@ impl<'a> Words<'a> {
 
     /// A whole number with perhaps a minus.
     #[inline]
-    pub fn number_i32(&mut self) -> Option<i32> {
-        number::parse_i64(self.next()?).and_then(|number| i32::try_from(number).ok())
+    pub fn number(&mut self) -> Option<i64> {
+        number::parse_i64(self.next()?)
     }
 
     /// Whether the last word asks for silence.

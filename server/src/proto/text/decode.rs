@@ -5,7 +5,8 @@
 //! limit here is a number, never "what the buffer happened to hold".
 
 use crate::proto::scan::{
-    is_http_line, is_http_version, newline, skip_spaces, split_at_space, without_cr,
+    begins_like_http, is_http_line, is_http_version, newline, skip_spaces, split_at_space,
+    without_cr,
 };
 use crate::proto::{
     Command, Decoded, HEAD_BYTES_MAX, Inside, KEY_BYTES_MAX, Lifetime, LongHead, Refusal, Request,
@@ -20,6 +21,17 @@ pub fn decode(bytes: &[u8]) -> Decoded<'_> {
     };
     let taken = end + 1;
     let (line, has_cr) = without_cr(&bytes[..end]);
+    if let Some(key) = line
+        .strip_prefix(b"GETL ")
+        .and_then(|rest| only_key(line, rest))
+    {
+        return Decoded::Request(Request {
+            command: Command::Get { key },
+            voice: Voice::Sized,
+            taken,
+            inside: Inside::Line,
+        });
+    }
     match command(line) {
         // `PUT /x HTTP/1.1` is a legal line and an HTTP request at once. HTTP ends its lines
         // in CR LF, so a plain `\n` keeps the line what it says.
@@ -27,7 +39,7 @@ pub fn decode(bytes: &[u8]) -> Decoded<'_> {
             Decoded::HangUp(b"")
         }
         Some(command) => request(command, taken),
-        None if line.len() <= HEAD_BYTES_MAX && is_http_line(line) => Decoded::HangUp(b""),
+        None if is_http_line(line) => Decoded::HangUp(b""),
         None => request(Command::Refuse(Refusal::Malformed), taken),
     }
 }
@@ -43,10 +55,10 @@ fn request(command: Command<'_>, taken: usize) -> Decoded<'_> {
 }
 
 /// Says what a line is of which only the beginning is known, more than [`HEAD_BYTES_MAX`]
-/// bytes of it and no newline among them.
-pub fn decode_long(bytes: &[u8]) -> LongHead<'_> {
+/// bytes of it and no newline among them. `None`: it is none of ours, and what is behind it must not be read.
+pub fn decode_long(bytes: &[u8]) -> Option<LongHead<'_>> {
     debug_assert!(bytes.len() > HEAD_BYTES_MAX && newline(bytes).is_none());
-    match store_head(bytes) {
+    Some(match store_head(bytes) {
         Some((key, lifetime, value)) => LongHead::Store {
             storing: Storing::Plain {
                 key,
@@ -56,13 +68,14 @@ pub fn decode_long(bytes: &[u8]) -> LongHead<'_> {
             voice: Voice::Native,
             taken: bytes.len() - value.len(),
         },
+        None if begins_like_http(bytes) => return None,
         None => LongHead::Skip {
             refusal: Refusal::Malformed,
             tone: Tone::Native,
             rest: Rest::Line,
             taken: 0,
         },
-    }
+    })
 }
 
 /// The command in a line that has lost its ending, or `None` if there is none.
@@ -295,7 +308,7 @@ mod tests {
                 );
                 assert_eq!(
                     long,
-                    LongHead::Store {
+                    Some(LongHead::Store {
                         storing: Storing::Plain {
                             key: b"k",
                             terms: Terms::plain(Lifetime::Forever),
@@ -303,12 +316,12 @@ mod tests {
                         value_len: None,
                         voice: Voice::Native,
                         taken: head.len()
-                    }
+                    })
                 );
             } else {
                 let refused = Command::Refuse(Refusal::Malformed);
                 assert_eq!(whole, request(refused, line.len()));
-                assert!(matches!(long, LongHead::Skip { .. }));
+                assert!(matches!(long, Some(LongHead::Skip { .. })));
             }
         }
     }
@@ -320,17 +333,19 @@ mod tests {
             let bytes = [head, &long[..]].concat();
             match (decode_long(&bytes), expected) {
                 (
-                    LongHead::Store {
+                    Some(LongHead::Store {
                         storing: Storing::Plain { key, terms },
                         taken,
                         ..
-                    },
+                    }),
                     Some(expected),
                 ) => {
                     assert_eq!((key, terms.lifetime), expected);
                     assert_eq!(taken, head.len());
                 }
-                (LongHead::Skip { refusal, .. }, None) => assert_eq!(refusal, Refusal::Malformed),
+                (Some(LongHead::Skip { refusal, .. }), None) => {
+                    assert_eq!(refusal, Refusal::Malformed);
+                }
                 (got, expected) => panic!("{:?}: {got:?}, not {expected:?}", head.escape_ascii()),
             }
         };
@@ -341,6 +356,24 @@ mod tests {
         check(b"PUTEX k 0 ", None);
         check(b"GET ", None);
         check(b"", None);
+    }
+
+    #[test]
+    fn a_stray_line_of_any_length_is_none_of_ours() {
+        let path = vec![b'a'; 5 * HEAD_BYTES_MAX];
+        for method in [
+            "GET /",
+            "POST /",
+            "PUT /",
+            "DELETE /",
+            "OPTIONS *",
+            "CONNECT host",
+        ] {
+            let begun = [method.as_bytes(), &path[..]].concat();
+            assert_eq!(decode_long(&begun), None, "{method}");
+            let whole = [&begun[..], b" HTTP/1.1\r\n"].concat();
+            assert_eq!(decode(&whole), Decoded::HangUp(b""), "{method}");
+        }
     }
 
     #[test]

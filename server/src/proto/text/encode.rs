@@ -40,6 +40,14 @@ pub fn encode(reply: Reply<'_>, room: &mut [u8]) -> Option<usize> {
     }
 }
 
+/// The line before a value whose length is told.
+pub fn value_head(value_len: usize, room: &mut [u8]) -> Option<usize> {
+    let mut writer = Writer::new(room);
+    writer.number(value_len as u64)?;
+    writer.put(b"\n")?;
+    Some(writer.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
