@@ -78,6 +78,8 @@ pub struct Governor<'h> {
     watch: RefCell<Option<Watch>>,
     limit_bytes: Cell<Option<u64>>,
     memory_bytes: Cell<usize>,
+    /// What a client has asked for.
+    wish_bytes: Cell<Option<usize>>,
     /// Room for so many connections is made.
     granted: Cell<usize>,
     /// The most there ever was: their user memory stays with the process.
@@ -118,6 +120,7 @@ impl<'h> Governor<'h> {
             watch: RefCell::new(watch.filter(Watch::has_limits)),
             limit_bytes: Cell::new(limit_bytes),
             memory_bytes: Cell::new(plan.memory_bytes),
+            wish_bytes: Cell::new(None),
             granted: Cell::new(0),
             granted_most: Cell::new(0),
             open_peak: Cell::new(0),
@@ -234,6 +237,7 @@ impl<'h> Governor<'h> {
         self.share_sockets();
         let mut watch = self.watch.borrow_mut();
         let Some(watch) = watch.as_mut() else {
+            self.follow(self.limit_bytes.get());
             return;
         };
         // A limit that is lowered in steps is followed before the next one comes.
@@ -295,17 +299,29 @@ impl<'h> Governor<'h> {
 
     /// The limit may have been changed.
     fn follow(&self, limit_bytes: Option<u64>) {
-        if self.limit_bytes.replace(limit_bytes) == limit_bytes {
+        let wish_bytes = self.house.memory.wish_bytes();
+        let has_new_limit = self.limit_bytes.replace(limit_bytes) != limit_bytes;
+        if !has_new_limit && self.wish_bytes.replace(wish_bytes) == wish_bytes {
             return;
         }
+        self.wish_bytes.set(wish_bytes);
         let plan = self.house.plan;
-        let memory_bytes = self.start.memory_under(limit_bytes);
+        let allowed_bytes = self.start.memory_under(limit_bytes);
+        let memory_bytes = wish_bytes.map_or(allowed_bytes, |wish| wish.min(allowed_bytes));
         self.memory_bytes.set(memory_bytes);
-        let limit = limit_bytes.map_or("gone".to_owned(), |limit| size_text(bytes(limit)));
-        log::info!(
-            "the memory limit is now {limit}: planning with {}",
-            size_text(memory_bytes)
-        );
+        let why = match has_new_limit {
+            true => limit_bytes.map_or("the memory limit is gone".to_owned(), |limit| {
+                format!("the memory limit is now {}", size_text(bytes(limit)))
+            }),
+            false => "a client has asked for another memory limit".to_owned(),
+        };
+        log::info!("{why}: planning with {}", size_text(memory_bytes));
+        if limit_bytes.map(bytes) > Some(plan.memory_bytes_max) && wish_bytes.is_none() {
+            log::info!(
+                "more than {} cannot be used without a restart: set --memory-max to what the limit may become",
+                size_text(plan.memory_bytes_max)
+            );
+        }
         let least = plan.memory_bytes_least();
         if memory_bytes >= least {
             self.told_too_small.set(false);

@@ -425,6 +425,8 @@ pub struct Board {
     excess_bytes: AtomicUsize,
     /// More is charged than may be, and the cache has nothing left to give.
     is_tight: AtomicBool,
+    /// What a client has asked the whole process to be content with; 0: nobody has.
+    wish_bytes: AtomicUsize,
 }
 
 impl Board {
@@ -452,6 +454,16 @@ impl Board {
     /// Sets from where on the cache gives way; 0: never.
     pub fn allow_bytes(&self, bytes: u64) {
         self.allowed_bytes.store(bytes, Relaxed);
+    }
+
+    /// Sets what the whole process is to be content with, as long as the limit allows more.
+    pub fn wish(&self, bytes: usize) {
+        self.wish_bytes.store(bytes, Relaxed);
+    }
+
+    /// That wish, if there is one.
+    pub fn wish_bytes(&self) -> Option<usize> {
+        Some(self.wish_bytes.load(Relaxed)).filter(|&bytes| bytes > 0)
     }
 
     /// What the cache has given up beyond the plan.

@@ -198,6 +198,31 @@ fn the_limit_is_followed_down_and_up() {
     assert_eq!(stat(&server, "connections_allowed"), 64);
 }
 
+/// Before a limit is lowered in one step, the server can be asked to need no more than that.
+#[test]
+fn a_client_asks_for_less_memory_and_for_more_again() {
+    let root = Root::new("wish", 64);
+    let server = start_with(root.config(64));
+    let mut client = connect(&server);
+    fill(&mut client, 0..60_000);
+    let before = stat(&server, "pages_retired");
+    exchange(&mut client, b"cache_memlimit 40\r\n", b"OK\r\n");
+    wait_until("the cache shrinks", || {
+        let less = stat(&server, "pages_retired") - before;
+        less * stat(&server, "page_bytes") >= 23 * MIB
+    });
+    wait_until("it is told", || stat(&server, "memory_bytes") == 40 * MIB);
+    exchange(&mut client, b"GET key59999\n", &newest());
+    let refused = b"MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n";
+    exchange(&mut client, b"cache_memlimit 1\r\n", refused);
+    exchange(&mut client, b"cache_memlimit 65\r\n", refused);
+    exchange(&mut client, b"cache_memlimit x\r\n", b"ERROR\r\n");
+    exchange(&mut client, b"cache_memlimit 64\r\n", b"OK\r\n");
+    wait_until("the cache grows", || {
+        stat(&server, "pages_retired") <= before + 8
+    });
+}
+
 #[test]
 fn what_the_kernel_says_is_in_the_stats() {
     let root = Root::new("stats", 48);

@@ -48,6 +48,8 @@ pub enum Work<'a> {
     Stats(Topic),
     /// Remove everything, now or then.
     Flush(Lifetime),
+    /// Be content with so much memory.
+    LimitMemory(usize),
     /// Say a word.
     Say(Word),
     /// Let in whoever knows this password of this user.
@@ -108,6 +110,7 @@ impl<'a> Work<'a> {
             Command::Ttl { key } => keyed(key).map(Work::Ttl),
             Command::Stats(topic) => Ok(Work::Stats(topic)),
             Command::Flush { when } => Ok(Work::Flush(when)),
+            Command::LimitMemory { bytes } => Ok(Work::LimitMemory(bytes)),
             Command::Say(word) => Ok(Work::Say(word)),
             Command::Login { user, password } => Ok(Work::Login(user, password)),
             Command::Dump(listing) => Ok(Work::Dump(listing)),
@@ -240,6 +243,19 @@ impl<'a> Work<'a> {
                     Reply::Flushed
                 } else {
                     Reply::Refused(Refusal::FlushNotAllowed)
+                }
+            }
+            Work::LimitMemory(bytes) => {
+                let plan = house.plan;
+                let range = plan.memory_bytes_least()..=plan.memory_bytes_max;
+                // It takes away from all what they have stored, as flushing does.
+                if house.manners.flush && range.contains(&bytes) {
+                    counters.others.add(1);
+                    house.memory.wish(bytes);
+                    Reply::Said(Word::Ok)
+                } else {
+                    counters.refusals.add(1);
+                    Reply::Refused(Refusal::MemoryOutOfRange)
                 }
             }
             Work::Say(word) => {

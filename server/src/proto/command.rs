@@ -73,6 +73,11 @@ pub enum Command<'a> {
         /// When: [`Lifetime::Past`] is now.
         when: Lifetime,
     },
+    /// Be content with so much memory from now on.
+    LimitMemory {
+        /// The whole process.
+        bytes: usize,
+    },
     /// Answer with a word, and do nothing.
     Say(Word),
     /// Let this client in.

@@ -142,6 +142,8 @@ pub enum Refusal {
     NotKept,
     /// Switched off by a setting.
     FlushNotAllowed,
+    /// The server cannot work with so much memory, or may not be told to.
+    MemoryOutOfRange,
 }
 
 /// One line of counters.

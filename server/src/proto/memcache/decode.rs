@@ -310,6 +310,12 @@ fn word_line<'a>(verb: &[u8], rest: &'a [u8], line: &'a [u8], taken: usize) -> D
             Some(_) => Command::Say(Word::Ok),
             None => return refuse(Refusal::BadFormat),
         },
+        b"cache_memlimit" => match words.next().and_then(number::parse_u32) {
+            Some(mib) => Command::LimitMemory {
+                bytes: (mib as usize) << 20,
+            },
+            None => Command::Refuse(Refusal::Malformed),
+        },
         b"version" => Command::Say(Word::Version),
         b"quit" => Command::Quit,
         b"stats" => match words.next() {

@@ -207,6 +207,9 @@ fn refused(refusal: Refusal) -> &'static [u8] {
         Refusal::BadShutdown => b"CLIENT_ERROR invalid shutdown mode\r\n",
         Refusal::ShutdownNotEnabled => b"SERVER_ERROR: shutdown not enabled\r\n",
         Refusal::NotKept => b"CLIENT_ERROR stats detail not allowed\r\n",
+        Refusal::MemoryOutOfRange => {
+            b"MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n"
+        }
         Refusal::FlushNotAllowed => b"CLIENT_ERROR flush_all not allowed\r\n",
     }
 }
