@@ -57,6 +57,7 @@ mod pace;
 mod permits;
 pub mod plan;
 pub mod proto;
+mod room;
 mod server;
 mod settings_file;
 mod slow;

@@ -164,10 +164,10 @@ mod tests {
     use std::net::{SocketAddr, TcpStream};
     use std::os::unix::net::UnixStream;
 
-    use super::super::room::SMALL_BUFFER_BYTES;
     use super::super::socket::KEEPALIVE;
     use super::*;
     use crate::endpoint::{Endpoint, Place};
+    use crate::room::SMALL_BUFFER_BYTES;
 
     fn door() -> (tokio::runtime::Runtime, Door, SocketAddr) {
         let endpoint = Endpoint::from(SocketAddr::from(([127, 0, 0, 1], 0)));

@@ -4,6 +4,5 @@ pub mod gate;
 pub mod listener;
 pub mod ready;
 pub mod refuse;
-pub mod room;
 pub mod socket;
 pub mod worker;

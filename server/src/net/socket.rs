@@ -16,11 +16,11 @@ use rustix::net::{SocketFlags, accept_with};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::Interest;
 
-use super::room::SMALL_BUFFER_BYTES;
 use crate::conn::{Stream, TlsStream};
 use crate::endpoint::{Endpoint, Place};
 use crate::guesses::Origin;
 use crate::proto::Tongue;
+use crate::room::SMALL_BUFFER_BYTES;
 use crate::tls::Keeper;
 
 /// Probes begin after so much silence.

@@ -594,9 +594,9 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_store() {
         check_refused(b"set k 0 0\r\n", Refusal::BadFormat);
+        check_refused(b"set k 0 0 -1\r\n", Refusal::BadFormat);
         // What is no length does not tell where the block ends: nothing behind it is looked at.
         for length in [
-            "-1",
             "x",
             "4294967295",
             "2147483647",

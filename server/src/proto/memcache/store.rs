@@ -40,12 +40,30 @@ pub fn verb(verb: &[u8]) -> Option<How> {
     })
 }
 
+/// Why there is no length.
+enum Unusable {
+    /// It is below 0: no data follows.
+    Negative,
+    /// Nobody knows how much data follows.
+    Unknown,
+}
+
+impl Unusable {
+    fn decoded(self, head: usize) -> Decoded<'static> {
+        match self {
+            Unusable::Negative => refuse(Refusal::BadFormat, Tone::Words, head),
+            Unusable::Unknown => Decoded::HangUp(NO_LENGTH),
+        }
+    }
+}
+
 /// A block's length. C's numbers may have a plus.
 #[inline]
-fn block_len(word: &[u8]) -> Option<usize> {
+fn block_len(word: &[u8]) -> Result<usize, Unusable> {
     match number::parse_i64(word.strip_prefix(b"+").unwrap_or(word)) {
-        Some(len @ 0..=BLOCK_BYTES_MAX) => usize::try_from(len).ok(),
-        _ => None,
+        Some(len @ 0..=BLOCK_BYTES_MAX) => Ok(len as usize),
+        Some(..0) => Err(Unusable::Negative),
+        _ => Err(Unusable::Unknown),
     }
 }
 
@@ -63,8 +81,9 @@ pub fn line<'a, const WHOLE: usize>(
     else {
         return refuse(Refusal::BadFormat, Tone::Words, head);
     };
-    let Some(value_len) = block_len(len) else {
-        return Decoded::HangUp(NO_LENGTH);
+    let value_len = match block_len(len) {
+        Ok(value_len) => value_len,
+        Err(unusable) => return unusable.decoded(head),
     };
     let quiet = words.end_quietly();
     let voice = Voice::Words { quiet };
@@ -103,8 +122,9 @@ pub fn meta<'a, const WHOLE: usize>(
     let Some(len) = words.next() else {
         return refuse(Refusal::BadFormat, Tone::Words, head);
     };
-    let Some(value_len) = block_len(len) else {
-        return Decoded::HangUp(NO_LENGTH);
+    let value_len = match block_len(len) {
+        Ok(value_len) => value_len,
+        Err(unusable) => return unusable.decoded(head),
     };
     let meta = Meta {
         verb: Verb::Set,
