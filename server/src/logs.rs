@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A message is put together on the stack and goes to a thread that writes it
-//! ([`log_writer`](crate::log_writer)): nothing is allocated, lines of two threads do not mix,
+//! (`log_writer`): nothing is allocated, lines of two threads do not mix,
 //! and a pipe that nobody reads stops neither requests nor newcomers nor signals.
 //!
 //! A JSON line has what a message is about as fields, too: the numbers and names that the

@@ -25,7 +25,7 @@
 //! connection has a fixed buffer for its request's head, `HEAD_TIMEOUT` to send it, and
 //! `LIFETIME` for everything. The pages are written piece by piece as they are sent.
 //!
-//! A browser's request is answered only if it names a host that is not a stranger's ([`host`]):
+//! A browser's request is answered only if it names a host that is not a stranger's (`host`):
 //! otherwise a page of somebody else's could read these by pointing its own name here.
 
 mod host;
