@@ -118,6 +118,9 @@ pub struct Client {
     /// How long the last batch took.
     pub last_took: Duration,
     pub replies: u64,
+    /// Values that were asked for: those that came, and those that the cache had not.
+    pub found: u64,
+    pub absent: u64,
     pub bytes: u64,
 }
 
@@ -146,6 +149,8 @@ impl Client {
             slowest: Duration::ZERO,
             last_took: Duration::ZERO,
             replies: 0,
+            found: 0,
+            absent: 0,
             bytes: 0,
         }
     }
@@ -188,7 +193,7 @@ impl Client {
             Role::Filler => {
                 for nth in 0..BATCH {
                     let nth = self.batch_no * BATCH + nth;
-                    // The readers' keys are the newest at the end, and among the first.
+                    // The first are the readers': who fills more than the cache holds writes them once more at the end.
                     self.put(&key(no, nth), VALUE_BYTES);
                 }
             }
@@ -334,6 +339,11 @@ impl Client {
             if !is_right {
                 let is_refusal = self.replies == 0 && line == b"ERROR";
                 return Some(if is_refusal { End::Refused } else { End::Wrong });
+            }
+            if matches!(expect, Expect::Value(..)) {
+                let is_absent = line == b"NOTFOUND";
+                self.absent += u64::from(is_absent);
+                self.found += u64::from(!is_absent);
             }
             at += len + 1;
             self.replies += 1;

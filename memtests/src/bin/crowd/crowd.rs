@@ -94,6 +94,9 @@ pub struct Verdict {
     /// The same of those that do not behave: no fault.
     others: u64,
     replies: u64,
+    /// Of the values that those who behave asked for.
+    found: u64,
+    absent: u64,
     bytes: u64,
     slowest: Duration,
     /// Of the bystander: answers, the 99th percentile, the longest.
@@ -102,7 +105,13 @@ pub struct Verdict {
 
 impl Verdict {
     pub fn is_good(&self) -> bool {
-        self.hurt == [0; 5]
+        self.hurt == [0; 5] && !self.is_hollow()
+    }
+
+    /// Whether the readers were told that there is nothing: then no value was sent, and the scene shows nothing.
+    fn is_hollow(&self) -> bool {
+        let reads = matches!(self.scene, Scene::Of(Role::Reader | Role::Trickle));
+        reads && self.found < self.absent
     }
 }
 
@@ -113,12 +122,14 @@ impl fmt::Display for Verdict {
         write!(
             f,
             "crowd {} {}: closed {closed}, reset {reset}, refused {refused}, wrong {wrong}, unanswered {unanswered} \
-             of those that behave; {} of the others ended; {} replies, {} MiB, slowest {} ms; bystander {answers} \
+             of those that behave; {} of the others ended; {} replies, {} of {} values, {} MiB, slowest {} ms; bystander {answers} \
              answers, p99 {:.1} ms, longest {:.1} ms: {}",
             self.scene.name(),
             self.clients,
             self.others,
             self.replies,
+            self.found,
+            self.found + self.absent,
             self.bytes >> 20,
             self.slowest.as_millis(),
             p99.as_secs_f64() * 1e3,
@@ -149,6 +160,8 @@ impl<'s> Crowd<'s> {
                 hurt: [0; 5],
                 others: 0,
                 replies: 0,
+                found: 0,
+                absent: 0,
                 bytes: 0,
                 slowest: Duration::ZERO,
                 bystander: (0, Duration::ZERO, Duration::ZERO),
@@ -303,6 +316,8 @@ impl<'s> Crowd<'s> {
             self.verdict.replies += client.replies;
             self.verdict.bytes += client.bytes;
             if client.role.behaves() {
+                self.verdict.found += client.found;
+                self.verdict.absent += client.absent;
                 self.verdict.slowest = self.verdict.slowest.max(client.slowest);
             }
         }

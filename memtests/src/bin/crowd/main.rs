@@ -22,7 +22,8 @@
 //! | `all` | deaf, writers, readers, slow, long and churn at once | in part |
 //!
 //! In each of them a bystander asks one small question after the other. The last line is the verdict; the exit code is 1
-//! if a client that behaves was closed, reset, refused or lied to.
+//! if a client that behaves was closed, reset, refused or lied to, or if readers and the trickle found less than half of what
+//! they asked for: write the 2,000 keys that they read last, `fill --megabytes 2`.
 
 mod client;
 mod crowd;
