@@ -102,6 +102,8 @@ pub struct Conn {
     /// The kernel has something of it of which no event will tell: requests that were looked at and left there, or
     /// replies that leave no room for more.
     left_in_kernel: bool,
+    /// Half a request was left there, and there is no room for the other half: it needs a lease.
+    is_clogged: bool,
     /// Close when everything is sent.
     closing: bool,
 }
@@ -246,6 +248,7 @@ impl Conn {
             sniffed: false,
             ended: false,
             left_in_kernel: false,
+            is_clogged: false,
             closing: false,
         }
     }
@@ -320,7 +323,7 @@ impl Conn {
     /// A turn without a place for whatever it leaves over, or after one.
     #[cold]
     fn frugal_turn(&mut self, shop: &mut Workshop<'_>, cx: &mut Context<'_>) -> io::Result<Turn> {
-        let Some(place) = self.may_begin(&shop.leases) else {
+        let Some(place) = self.may_go_on(&shop.leases) else {
             return Ok(Turn::WaitLease);
         };
         if !shop.leases.has_output() {
@@ -344,6 +347,9 @@ impl Conn {
         cx: &mut Context<'_>,
     ) -> io::Result<Turn> {
         let peeks = FRUGAL && place == Place::Kernel;
+        if FRUGAL {
+            self.is_clogged = false;
+        }
         // So much of the inbox is ours; what is behind it in a turn that peeks is still the kernel's.
         let mut owned = self.bring_back_input(shop);
         let mut have = owned;
@@ -450,6 +456,11 @@ impl Conn {
                         continue;
                     }
                     self.put_aside_input(owned, have, shop)?;
+                    // No event would come: the rest has no room beside the beginning.
+                    if peeks && have > owned && self.stream.is_clogged() {
+                        self.is_clogged = true;
+                        return Ok(Turn::WaitLease);
+                    }
                     return Ok(Turn::Rest);
                 }
             }
@@ -459,12 +470,24 @@ impl Conn {
     /// Where is a place for what it reads and cannot finish? Its own input lease counts: it is given back when the turn
     /// begins. `None`: nowhere.
     #[inline]
-    pub fn may_begin(&self, leases: &Leases) -> Option<Place> {
+    fn may_begin(&self, leases: &Leases) -> Option<Place> {
         let can_peek = self.stream.can_peek();
         let has_own = self.input.as_ref().is_some_and(Lease::is_input);
         match has_own || leases.has_input(!can_peek) {
             true => Some(Place::Lease),
             false => can_peek.then_some(Place::Kernel),
+        }
+    }
+
+    /// The same, also for one whose request is half in the kernel, which has no room for the rest: that one needs a lease,
+    /// and may have one of those that are kept. It never has a turn of the quick kind.
+    #[cold]
+    pub fn may_go_on(&self, leases: &Leases) -> Option<Place> {
+        match self.may_begin(leases) {
+            Some(Place::Kernel) if self.is_clogged => {
+                leases.has_input(true).then_some(Place::Lease)
+            }
+            place => place,
         }
     }
 

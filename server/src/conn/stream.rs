@@ -6,6 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use nix::sys::socket::getsockopt;
+use nix::{getsockopt_impl, libc, sockopt_impl};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
@@ -16,6 +18,15 @@ use tokio::net::{TcpStream, UnixStream};
 use super::tls_stream::TlsStream;
 use crate::guesses::Origin;
 use crate::plan::INBOX_BYTES;
+
+sockopt_impl!(
+    /// What the unread bytes take with all that belongs to them, and the buffer that they lie in.
+    MemInfo,
+    GetOnly,
+    libc::SOL_SOCKET,
+    libc::SO_MEMINFO,
+    [u32; 2]
+);
 
 /// A socket that is registered with the worker's runtime.
 pub enum Stream {
@@ -108,6 +119,13 @@ impl Stream {
         let room = SockRef::from(self).recv_buffer_size();
         // It counts its own bookkeeping, too.
         room.is_ok_and(|bytes| bytes < 4 * INBOX_BYTES)
+    }
+
+    /// Whether what is unread takes so much of the receive buffer that the peer may be told to send no more. The kernel counts
+    /// its own bookkeeping, which is many times a short rest of a request, and closes the window before the buffer is full.
+    pub fn is_clogged(&self) -> bool {
+        // A kernel that does not tell may well be out of room.
+        getsockopt(self, MemInfo).map_or(true, |[unread, buffer]| unread > buffer / 2)
     }
 
     /// Whether the peer has said that it will send no more, whatever of it is still unread.

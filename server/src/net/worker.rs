@@ -622,7 +622,7 @@ impl<'w> Worker<'w> {
             let Some(conn) = &mut self.slots[slot_no as usize].conn else {
                 continue;
             };
-            if conn.may_begin(&self.shop.leases).is_some() {
+            if conn.may_go_on(&self.shop.leases).is_some() {
                 conn.queued = false;
                 self.lease_grants += 1;
                 self.mailbox.ready.wake(slot_no as usize);
