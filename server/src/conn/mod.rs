@@ -712,6 +712,15 @@ impl Conn {
         self.input.as_ref().is_some_and(Lease::is_input)
     }
 
+    /// Whether its peer has done its part, and it is us who are slow: what it waits for has arrived, or what it keeps
+    /// could be sent. Asked only of those that are about to be closed.
+    pub fn is_for_us_to_go_on(&self) -> bool {
+        match self.keeps_output() {
+            true => self.stream.is_writable(),
+            false => self.stream.has_unread(),
+        }
+    }
+
     /// Whether some bytes moved since it got on last.
     pub fn has_moved(&self) -> bool {
         self.moved_bytes > 0

@@ -128,6 +128,16 @@ impl Stream {
         getsockopt(self, MemInfo).map_or(true, |[unread, buffer]| unread > buffer / 2)
     }
 
+    /// Whether bytes of the peer have arrived that are not read yet.
+    pub fn has_unread(&self) -> bool {
+        is_polled(self, PollFlags::IN)
+    }
+
+    /// Whether the socket would take something now.
+    pub fn is_writable(&self) -> bool {
+        is_polled(self, PollFlags::OUT)
+    }
+
     /// Whether the peer has said that it will send no more, whatever of it is still unread.
     pub fn has_ended(&self) -> bool {
         is_polled(self, PollFlags::RDHUP)

@@ -737,6 +737,10 @@ impl<'w> Worker<'w> {
             if left == 0 {
                 break;
             }
+            let is_ours = |conn: &Conn| conn.is_for_us_to_go_on();
+            if self.slots[slot_no].conn.as_ref().is_some_and(is_ours) {
+                continue;
+            }
             left -= 1;
             self.shop.counters.stalls_shed.add(1);
             self.close(slot_no);
