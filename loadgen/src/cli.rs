@@ -88,6 +88,9 @@ pub struct Flags {
     /// The same seed plays the same requests
     #[arg(long, value_name = "N", default_value = "1")]
     seed: u64,
+    /// Whose keys to use, eight hex digits: those of an earlier run, which told its number. Without it the run has keys of its own
+    #[arg(long, value_name = "ID", value_parser = parse_run)]
+    run: Option<u32>,
     /// The server's process, if it runs on this machine: its CPU time for one request is
     /// reported
     #[arg(long, value_name = "PID")]
@@ -121,6 +124,16 @@ impl ValueEnum for ProtocolName {
     }
 }
 
+fn parse_run(text: &str) -> Result<u32, String> {
+    u32::from_str_radix(text, 16).map_err(|_| "up to eight hex digits work".to_owned())
+}
+
+/// A number that no other run has, but by chance: the standard library's own randomness.
+fn any_run() -> u32 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    RandomState::new().build_hasher().finish() as u32
+}
+
 impl Flags {
     /// The settings that these flags mean.
     ///
@@ -149,6 +162,7 @@ impl Flags {
             rate: self.rate,
             verify: !self.no_verify,
             seed: self.seed,
+            run: self.run.unwrap_or_else(any_run),
             timeout: self.timeout,
             pid: self.pid,
         };
@@ -180,9 +194,12 @@ mod tests {
     fn defaults_are_those_of_the_library() {
         let flags = Flags::try_parse_from(["flagstone-bench"]).expect("no flag is needed");
         let settings = flags.settings().expect("valid");
-        assert_eq!(
-            format!("{settings:?}"),
-            format!("{:?}", Settings::default())
-        );
+        let expected = Settings {
+            // A number of its own.
+            run: settings.run,
+            ..Settings::default()
+        };
+        assert_eq!(format!("{settings:?}"), format!("{expected:?}"));
+        assert_ne!(settings.run, flags.settings().expect("valid").run);
     }
 }

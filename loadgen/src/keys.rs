@@ -1,6 +1,7 @@
 //! Which key comes next, and what it is called.
 //!
-//! A key's name is a prefix of fixed bytes and the key's number in eight hex digits. A name is
+//! A key's name is a prefix of fixed bytes and the key's number in eight hex digits, mixed with the run's own number: what
+//! another run has left on the server, or stores beside this one, has other names. A name is
 //! made on the spot: a table of names would cost a cache miss for each request.
 //!
 //! Zipf ranks are drawn by rejection-inversion (Hörmann and Derflinger, 1996): exact for any
@@ -30,13 +31,20 @@ const PREFIX: [u8; KEY_BYTES_MAX - KEY_BYTES_MIN] = {
 #[derive(Clone, Copy, Debug)]
 pub struct KeyNames {
     sizes: Sizes,
+    run: u32,
 }
 
 impl KeyNames {
     /// Names of these sizes, which lie between [`KEY_BYTES_MIN`] and [`KEY_BYTES_MAX`].
     #[must_use]
     pub fn new(sizes: Sizes) -> Self {
-        KeyNames { sizes }
+        KeyNames::of_run(sizes, 0)
+    }
+
+    /// The same, for the run of this number.
+    #[must_use]
+    pub fn of_run(sizes: Sizes, run: u32) -> Self {
+        KeyNames { sizes, run }
     }
 
     /// How long the name of `key` is. It follows from the number, so that every thread agrees.
@@ -54,7 +62,7 @@ impl KeyNames {
     #[inline]
     pub fn write(self, out: &mut Vec<u8>, key: u32) {
         out.extend_from_slice(&PREFIX[..self.len(key) - KEY_BYTES_MIN]);
-        out.extend_from_slice(&hex::encode(key));
+        out.extend_from_slice(&hex::encode(key ^ self.run));
     }
 }
 

@@ -22,7 +22,7 @@ impl<'s> Requests<'s> {
         Requests {
             settings,
             case,
-            names: KeyNames::new(settings.key_bytes),
+            names: KeyNames::of_run(settings.key_bytes, settings.run),
             draw: KeyDraw::new(settings.distribution, settings.keys),
             random: Random::new(settings.seed ^ (number as u64) << 32),
             // Threads write different versions.

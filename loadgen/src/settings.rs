@@ -47,6 +47,8 @@ pub struct Settings {
     pub verify: bool,
     /// The same seed plays the same requests.
     pub seed: u64,
+    /// Whose keys they are: runs of different numbers have different keys.
+    pub run: u32,
     /// A server that is silent for so long is given up.
     pub timeout: Duration,
     /// The server's process, if it runs here and its CPU time is wanted.
@@ -76,6 +78,7 @@ impl Default for Settings {
             rate: None,
             verify: true,
             seed: 1,
+            run: 0,
             timeout: Duration::from_secs(10),
             pid: None,
         }

@@ -151,3 +151,27 @@ fn redis_is_found_faultless() {
         ..short(server.address, Resp)
     });
 }
+
+/// Runs beside each other, or behind each other, with values of other lengths: a correct server is not accused.
+#[test]
+fn runs_keep_out_of_each_others_keys() {
+    let server = flagstone();
+    let address = server.local_addr();
+    let of_run = |run: u32, most: usize| Settings {
+        run,
+        value_bytes: Sizes { min: 24, max: most },
+        ..short(address, Native)
+    };
+    check(&of_run(0x1234_5678, 5000));
+    std::thread::scope(|scope| {
+        scope.spawn(|| check(&of_run(0x8765_4321, 100)));
+        check(&of_run(0x0f0f_0f0f, 2000));
+    });
+    let report = check(&of_run(0x1234_5678, 5000));
+    assert!(
+        report.table().contains("--run 12345678"),
+        "{}",
+        report.table()
+    );
+    server.shutdown().expect("drains");
+}

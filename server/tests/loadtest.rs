@@ -27,7 +27,10 @@ fn locust(test: &str) -> Option<PathBuf> {
             std::env::var("CI").as_deref() != Ok("true"),
             "CI must have locust: scripts/loadtest --install"
         );
-        println!("SKIPPED {test}: locust not installed (scripts/loadtest --install)");
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED {test}: locust not installed (scripts/loadtest --install)"
+        );
     }
     found
 }

@@ -3,6 +3,7 @@
 //! Method: the script that writes the file, asked whether it would change it; the binary, asked
 //! for its plan with these arguments. Schemas and references are `scripts/lint`'s business.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
@@ -14,7 +15,7 @@ fn the_rendered_deployment_is_the_bases() {
             std::env::var("CI").as_deref() != Ok("true"),
             "CI must have kubectl"
         );
-        println!("SKIPPED {name}: kubectl not installed");
+        let _ = writeln!(std::io::stderr(), "SKIPPED {name}: kubectl not installed");
         return;
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

@@ -18,7 +18,10 @@ fn a_stranger_with_netcat_receives_every_reply() {
             std::env::var("CI").as_deref() != Ok("true"),
             "CI must have OpenBSD's nc (package netcat-openbsd)"
         );
-        println!("SKIPPED a_stranger_with_netcat_receives_every_reply: nc not installed");
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED a_stranger_with_netcat_receives_every_reply: nc not installed"
+        );
         return;
     }
     let server = common::start();
@@ -34,4 +37,21 @@ fn a_stranger_with_netcat_receives_every_reply() {
     drop(input);
     let output = nc.wait_with_output().expect("nc ends");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "OK\n1\n");
+}
+
+/// Whoever lacks a program sees by name what was not tested, although the harness hides what passing tests print.
+#[test]
+fn a_skip_is_seen() {
+    let name = "a_stranger_with_netcat_receives_every_reply";
+    let output = Command::new(std::env::current_exe().expect("this program"))
+        .args([name, "--exact"])
+        .env("PATH", "")
+        .env_remove("CI")
+        .output()
+        .expect("it runs");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && told.contains(&format!("SKIPPED {name}")),
+        "{told}"
+    );
 }

@@ -56,9 +56,9 @@ struct Flags {
     /// The generator's CPU
     #[arg(long, value_name = "CPU", default_value = "1")]
     generator_cpu: usize,
-    /// Where the page and the plot go
-    #[arg(long, value_name = "DIR", default_value = "benches")]
-    output: PathBuf,
+    /// Where the page and the plot go [default: benches, or target/race with --quick]
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
     /// A remark for the head of the page
     #[arg(long, value_name = "WORDS")]
     note: Option<String>,
@@ -168,8 +168,17 @@ fn race(flags: &Flags) -> Result<(), String> {
         results.facts.push(("note", note.clone()));
     }
     let page = markdown(&results, "results.svg");
-    save(&flags.output.join("RESULTS.md"), &page)?;
-    save(&flags.output.join("results.svg"), &plot(&results))?;
+    // A quick race says little: it does not take the place of what is kept.
+    let output = flags.output.clone().unwrap_or_else(|| {
+        PathBuf::from(if flags.quick {
+            "target/race"
+        } else {
+            "benches"
+        })
+    });
+    std::fs::create_dir_all(&output).map_err(|error| format!("{}: {error}", output.display()))?;
+    save(&output.join("RESULTS.md"), &page)?;
+    save(&output.join("results.svg"), &plot(&results))?;
     // What a terminal needs: the verdicts. The page has the rest.
     let from = page.find("## Targets").unwrap_or(0);
     let to = page.find("## CPU time").unwrap_or(page.len());
@@ -177,7 +186,7 @@ fn race(flags: &Flags) -> Result<(), String> {
     for failure in &results.failures {
         println!("REMARK: {failure}");
     }
-    println!("written: {}", flags.output.join("RESULTS.md").display());
+    println!("written: {}", output.join("RESULTS.md").display());
     Ok(())
 }
 

@@ -35,6 +35,8 @@ impl Generator {
             .arg(&self.path)
             .arg(address.to_string())
             .args(arguments.split_whitespace())
+            // What is counted afterwards is asked for by these names.
+            .args(["--run", "0"])
             .arg("--json")
             .arg(&json)
             .stdin(Stdio::null())

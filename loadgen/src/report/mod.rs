@@ -107,6 +107,8 @@ pub struct Setup {
     pub verify: bool,
     /// The seed.
     pub seed: u64,
+    /// Whose keys they are, in hex.
+    pub run: String,
 }
 
 /// Latencies of one kind of request, in microseconds.
@@ -270,6 +272,7 @@ impl Setup {
             rate: settings.rate,
             verify: settings.verify,
             seed: settings.seed,
+            run: format!("{:08x}", settings.run),
         }
     }
 

@@ -22,6 +22,12 @@ pub(super) fn table(report: &Report) -> String {
         out.push('\n');
     };
     fact(format!(
+        "left on the server: the keys of run {}, up to {} (--run {} asks for them again)",
+        report.settings.run,
+        grouped(u64::from(report.settings.keys)),
+        report.settings.run
+    ));
+    fact(format!(
         "{} requests a second, over {:.2} s; sent {:.1} MB/s, received {:.1} MB/s",
         grouped(report.requests_per_second as u64),
         report.seconds,

@@ -16,6 +16,7 @@ pub use self::order::Order;
 
 use crate::house::{Clock, House};
 use crate::metrics::Counters;
+use crate::proto::scan;
 use crate::proto::{
     Command, Facts, Fate, How, KEY_BYTES_MAX, Lifetime, Listing, Meta, Refusal, Reply, Storing,
     Terms, Topic, Voice, Word,
@@ -169,7 +170,7 @@ impl<'a> Work<'a> {
             Work::Get(key) => match get(cache, key, now, voice, room) {
                 Got::Value { len } => {
                     counters.hits.add(1);
-                    match voice.ends_at_newline() && memchr::memchr(b'\n', &room[..len]).is_some() {
+                    match voice.ends_at_newline() && scan::has_newline(&room[..len]) {
                         false => Reply::Value { len },
                         true => Reply::Refused(Refusal::Malformed),
                     }

@@ -8,6 +8,27 @@ pub fn newline(bytes: &[u8]) -> Option<usize> {
     memchr::memchr(b'\n', bytes)
 }
 
+/// Whether a value has a line end in it. Short ones are looked through in place, eight bytes at a time: a call would cost
+/// more than that.
+#[inline(always)]
+#[must_use]
+pub fn has_newline(value: &[u8]) -> bool {
+    const SHORT_BYTES: usize = 64;
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const TOPS: u64 = 0x8080_8080_8080_8080;
+    if value.len() > SHORT_BYTES {
+        return newline(value).is_some();
+    }
+    let (chunks, rest) = value.as_chunks::<8>();
+    let mut found = 0;
+    for chunk in chunks {
+        // A byte is 0 where a line end was; its top bit is set if it is 0, or by a borrow above such a byte.
+        let word = u64::from_le_bytes(*chunk) ^ (ONES * b'\n' as u64);
+        found |= word.wrapping_sub(ONES) & !word;
+    }
+    found & TOPS != 0 || rest.contains(&b'\n')
+}
+
 /// How many bytes stand before the first that is a space or a control character; `None` if there
 /// is no such byte.
 #[inline(always)]
@@ -100,6 +121,21 @@ pub fn begins_like_http(line: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_end_is_found_wherever_it_is() {
+        for len in 0..200 {
+            for byte in [0, 1, 9, 11, b'v', 0x80, 0x8a, 0xff] {
+                let mut value = vec![byte; len];
+                assert!(!has_newline(&value), "{len} of {byte}");
+                for at in 0..len {
+                    value[at] = b'\n';
+                    assert!(has_newline(&value), "{len} of {byte}, at {at}");
+                    value[at] = byte;
+                }
+            }
+        }
+    }
 
     #[test]
     fn lines_of_http_are_recognised() {

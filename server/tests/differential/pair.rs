@@ -132,7 +132,7 @@ impl Pair {
                 std::env::var("CI").as_deref() != Ok("true"),
                 "CI must have memcached (package memcached)"
             );
-            println!("SKIPPED {test}: memcached not installed");
+            let _ = writeln!(std::io::stderr(), "SKIPPED {test}: memcached not installed");
             return None;
         };
         let directory = std::env::temp_dir().join(format!("fs-diff-{}-{test}", std::process::id()));

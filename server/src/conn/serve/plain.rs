@@ -13,6 +13,7 @@ use flagstone_engine::{Attributes, Copied, Key, Spot};
 
 use super::{Desk, Halt};
 use crate::conn::batch::{BATCH_MAX, Batch};
+use crate::proto::scan::has_newline;
 use crate::proto::{Dialect, What};
 
 /// A shorter run between other requests is left to the general way, which looks all of them up
@@ -137,7 +138,7 @@ impl Desk<'_, '_, '_> {
             Copied::Bytes(end) => {
                 self.counters.hits.add(1);
                 // What stands behind a line end would be taken for the next answer.
-                if dialect == Dialect::Native && memchr::memchr(b'\n', &room[..end]).is_some() {
+                if dialect == Dialect::Native && has_newline(&room[..end]) {
                     room[..6].copy_from_slice(b"ERROR\n");
                     return Some(6);
                 }
