@@ -83,6 +83,9 @@ pub const SMALL_SOCKET_BYTES: usize = 8 << 10;
 /// For so much of the memory each connection's small buffers are planned in full. Beyond, ten thousand connections would
 /// leave no cache: nearly all of them are empty nearly always, and the workers look at what is charged.
 const SMALL_SOCKETS_SHARE: usize = 64;
+/// In less memory than this all of them are: there are too few items whose pages could be given up within the
+/// millisecond in which a crowd fills its sockets.
+const SMALL_SOCKETS_ALL_BELOW: usize = 48 << 20;
 /// Connections with large socket buffers may take this part of the memory …
 const LARGE_SOCKETS_SHARE: usize = 8;
 /// … but there are always so many, and never more than so many.
@@ -235,6 +238,9 @@ impl WorkerPlan {
 
 /// Connections whose small socket buffers are planned in full.
 fn small_sockets_max(memory_bytes: usize) -> usize {
+    if memory_bytes < SMALL_SOCKETS_ALL_BELOW {
+        return usize::MAX / SMALL_SOCKET_BYTES;
+    }
     memory_bytes / SMALL_SOCKETS_SHARE / SMALL_SOCKET_BYTES
 }
 
@@ -745,8 +751,8 @@ mod tests {
     fn small_containers_hold_many_connections() {
         // Memory in MiB; connections asked for; connections by default, at least.
         for (mib, asked, by_default) in [
-            (16, 1_000, 1_000),
-            (32, 1_000, 4_000),
+            (16, 300, 300),
+            (32, 1_000, 1_400),
             (64, 10_000, 10_000),
             (256, 10_000, 10_000),
             (1024, 10_000, 10_000),

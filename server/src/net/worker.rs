@@ -53,7 +53,9 @@ const SERVED_PER_PASS: usize = 16;
 /// So many who keep others waiting are closed at a time.
 const SHED_PER_TICK: usize = 16;
 /// The same when the kernel is about to kill and the cache has nothing left to give.
-const STUCK_MILLIS_TIGHT: u32 = 50;
+const STUCK_MILLIS_TIGHT: u32 = 20;
+/// And then what is charged is looked at so often.
+const LOOK_NANOS_TIGHT: u64 = 100_000;
 /// Of those who wait for buffers, so many are asked a pass whether they can go on.
 const ASKED_PER_PASS: usize = 64;
 /// What is charged to the container is looked at so often …
@@ -384,6 +386,7 @@ impl<'w> Worker<'w> {
         self.look_nanos = exact_nanos() + LOOK_NANOS;
         if house.look_at_memory(self.shop.now) {
             self.relieve_kernel(STUCK_MILLIS_TIGHT);
+            self.look_nanos = exact_nanos() + LOOK_NANOS_TIGHT;
         }
     }
 
@@ -854,7 +857,8 @@ impl<'w> Worker<'w> {
     }
 
     /// The kernel holds too much for peers that do not read or are not read from: those that
-    /// have been stuck for longest are closed, about half of them; the next sweep looks again.
+    /// have been stuck for longest are closed, about half of them; the next sweep looks again. All of them, if the
+    /// kernel is about to kill.
     fn relieve_kernel(&mut self, stuck_millis: u32) {
         let now = self.shop.now;
         let stuck_for = |slot: &Slot| {
@@ -867,7 +871,11 @@ impl<'w> Worker<'w> {
         };
         for slot_no in 0..self.slots.len() {
             let millis = stuck_for(&self.slots[slot_no]);
-            if millis.is_some_and(|millis| millis >= longest / 2) {
+            let enough = match stuck_millis {
+                STUCK_MILLIS_TIGHT => 0,
+                _ => longest / 2,
+            };
+            if millis.is_some_and(|millis| millis >= enough) {
                 self.shop.counters.stalls_kernel.add(1);
                 self.close(slot_no);
             }
