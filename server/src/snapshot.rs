@@ -174,7 +174,12 @@ impl<'h> Photographer<'h> {
         }
         let mut fresh = Vec::new();
         self.house.cache.classes(|stats| {
-            if stats.pages > 0 || stats.evictions > 0 {
+            // What was told once is told for ever: a counter does not vanish.
+            let was_told = |class: &Class| class.stats.class == stats.class;
+            let was_told = last
+                .as_ref()
+                .is_some_and(|(_, told)| told.iter().any(was_told));
+            if stats.pages > 0 || stats.evictions > 0 || was_told {
                 fresh.push(Class {
                     stats,
                     tail_age_millis: 0,
