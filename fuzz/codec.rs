@@ -60,7 +60,13 @@ fn requests(tongue: Tongue, bytes: &[u8], piece: usize) -> Vec<String> {
                 arrived = (arrived + piece).min(bytes.len());
                 continue;
             }
-            Decoded::More => codec.decode_long(held),
+            Decoded::More => match codec.decode_long(held) {
+                Some(head) => head,
+                None => {
+                    found.push("hangs up".to_owned());
+                    return found;
+                }
+            },
             Decoded::Long(head) => head,
         };
         codec.go_on(codec.after(&head));
