@@ -199,10 +199,15 @@ impl<'h> Governor<'h> {
         if sockets.take_wanted() {
             wanted = wanted.max(now) + LARGE_SOCKETS_STEP;
         }
-        let wanted = wanted.min(self.house.plan.large_sockets_max);
+        let most = self.house.plan.large_sockets_beside(
+            self.memory_bytes.get(),
+            self.granted.get(),
+            self.granted_most.get(),
+        );
+        let wanted = wanted.min(most);
         if wanted > now {
             self.large_sockets.set(wanted);
-        } else if wanted + LARGE_SOCKETS_STEP <= now {
+        } else if wanted + LARGE_SOCKETS_STEP <= now || most < now {
             sockets.allow(wanted);
             self.large_sockets.set(wanted);
         }

@@ -487,6 +487,25 @@ impl ServerPlan {
         }
     }
 
+    /// Connections that may have large socket buffers beside what `granted` connections take (`granted_most` at most so
+    /// far): the cache keeps of `memory_bytes` what it keeps from the connections themselves.
+    #[must_use]
+    pub fn large_sockets_beside(
+        &self,
+        memory_bytes: usize,
+        granted: usize,
+        granted_most: usize,
+    ) -> usize {
+        if !self.connections_share_pages {
+            return self.large_sockets_max;
+        }
+        let pages_bytes = self.pages_for(memory_bytes) * self.engine.page_bytes();
+        let spare = pages_bytes
+            .saturating_sub(self.connection_bytes(granted, granted_most))
+            .saturating_sub(memory_bytes / CONNECTIONS_LEAVE_SHARE);
+        (spare / self.large_socket_bytes).clamp(LARGE_SOCKETS_MIN, self.large_sockets_max)
+    }
+
     /// Connections that fit beside the fewest pages, in `memory_bytes`.
     #[must_use]
     pub fn connections_that_fit(&self, memory_bytes: usize) -> usize {

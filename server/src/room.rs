@@ -23,6 +23,10 @@ use nix::{libc, setsockopt_impl, sockopt_impl};
 
 /// Asked for each buffer of a connection that has not shown that it needs more.
 pub const SMALL_BUFFER_BYTES: usize = 4 << 10;
+/// The longest segment that is told to a peer, which is what Ethernet carries. A sender does not split a segment to fit a
+/// window: over the loopback device, whose segments are 64 KiB, a small window would be filled only by a timer of 200 ms, and
+/// opened again only when it is empty.
+pub const SEGMENT_BYTES: u32 = 1460;
 /// A read that brought so much shows it: half of what a small window lets through at once.
 pub const MUCH_READ_BYTES: usize = 2 << 10;
 
@@ -126,7 +130,7 @@ mod tests {
     use super::*;
 
     /// A connection whose listening socket had small buffers: the peer, and our end.
-    fn pair() -> (TcpStream, TcpStream) {
+    fn pair(sender_is_narrow: bool) -> (TcpStream, TcpStream) {
         let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         listener
             .set_recv_buffer_size(SMALL_BUFFER_BYTES)
@@ -134,13 +138,16 @@ mod tests {
         listener
             .set_send_buffer_size(SMALL_BUFFER_BYTES)
             .expect("set");
+        listener.set_tcp_mss(SEGMENT_BYTES).expect("set");
         let any = std::net::SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         listener.bind(&any.into()).expect("bound");
         listener.listen(1).expect("listens");
         let address = listener.local_addr().expect("has one");
         let peer = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         // What waits on the peer's side is not what is measured.
-        peer.set_send_buffer_size(1).expect("set");
+        if sender_is_narrow {
+            peer.set_send_buffer_size(1).expect("set");
+        }
         peer.connect(&address).expect("connects");
         let (ours, _) = listener.accept().expect("accepted");
         (peer.into(), ours.into())
@@ -166,15 +173,15 @@ mod tests {
 
     #[test]
     fn a_raise_opens_the_window_and_places_run_out() {
-        let (mut peer, ours) = pair();
+        let (mut peer, ours) = pair(true);
         let small = sent_unread(&mut peer);
         assert!(small <= 24 << 10, "{small} bytes went into a small buffer");
         drop((peer, ours));
 
         let room = SocketRoom::new(64 << 10);
         room.allow(1);
-        let (mut peer, ours) = pair();
-        let (_, other) = pair();
+        let (mut peer, ours) = pair(true);
+        let (_, other) = pair(true);
         assert!(room.raise(&ours));
         assert!(!room.raise(&other), "there is one place");
         assert!(room.take_wanted() && !room.take_wanted() && room.is_full());
@@ -195,6 +202,34 @@ mod tests {
         assert_eq!(
             getsockopt(&ours, sockopt::SndBuf).expect("readable"),
             2 * SMALL_BUFFER_BYTES
+        );
+    }
+
+    /// A sender whose segments are longer than the small window sends them by a timer of at least 200 ms each.
+    #[test]
+    fn a_connection_that_was_large_goes_on_at_once() {
+        // More than the window that was told and cannot be taken back.
+        const BYTES: usize = 192 << 10;
+        let room = SocketRoom::new(64 << 10);
+        room.allow(1);
+        let (peer, ours) = pair(false);
+        assert!(room.raise(&ours));
+        let send = |bytes: usize| {
+            std::thread::scope(|scope| {
+                let peer = &peer;
+                scope.spawn(move || (&*peer).write_all(&vec![7; bytes]).expect("taken"));
+                let began = std::time::Instant::now();
+                std::io::Read::read_exact(&mut &ours, &mut vec![0; bytes]).expect("come");
+                began.elapsed()
+            })
+        };
+        send(1 << 20);
+        room.lower(&ours);
+        let took = send(BYTES);
+        let timed = BYTES / (SMALL_BUFFER_BYTES + 1) * 200;
+        assert!(
+            took.as_millis() < timed as u128 / 4,
+            "{took:?}: by timer it is {timed} ms"
         );
     }
 }

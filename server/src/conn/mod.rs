@@ -355,8 +355,7 @@ impl Conn {
         let mut have = owned;
         let mut budget = Budget::default();
         if peeks {
-            // Not yet: a store that began early beside others of its batch was answered twice under load.
-            budget.begins_early = false;
+            budget.begins_early = self.stream.is_narrow();
         }
         let mut reads = 0;
         let mut is_last = false;

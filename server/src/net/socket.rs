@@ -20,7 +20,7 @@ use crate::conn::{Stream, TlsStream};
 use crate::endpoint::{Endpoint, Place};
 use crate::guesses::Origin;
 use crate::proto::Tongue;
-use crate::room::SMALL_BUFFER_BYTES;
+use crate::room::{SEGMENT_BYTES, SMALL_BUFFER_BYTES};
 use crate::tls::Keeper;
 
 /// Probes begin after so much silence.
@@ -121,6 +121,7 @@ fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     // What has arrived before we accept is charged to us then.
     socket.set_recv_buffer_size(SMALL_BUFFER_BYTES)?;
     socket.set_send_buffer_size(SMALL_BUFFER_BYTES)?;
+    socket.set_tcp_mss(SEGMENT_BYTES)?;
     socket.bind(&SockAddr::from(address))?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

@@ -123,18 +123,21 @@ impl Run<'_> {
         };
     }
 
+    /// Who still waits has waited for too long. Its connection ends here: what comes late would be taken for the answer to
+    /// something else.
     fn unanswered(&mut self) {
-        for conn in self
-            .conns
-            .iter_mut()
-            .flatten()
-            .filter(|conn| !conn.pending.is_empty())
-        {
+        for slot in 0..self.conns.len() {
+            let Some(conn) = &self.conns[slot] else {
+                continue;
+            };
+            if conn.pending.is_empty() {
+                continue;
+            }
             self.desk.tally.fault(Fault::Unanswered {
                 role: conn.role,
                 pending: conn.pending.len(),
             });
-            conn.pending.clear();
+            self.close(slot, false);
         }
     }
 
