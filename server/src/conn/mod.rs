@@ -715,7 +715,7 @@ impl Conn {
     /// Whether its peer has done its part, and it is us who are slow: what it waits for has arrived, or what it keeps
     /// could be sent. Asked only of those that are about to be closed.
     pub fn is_for_us_to_go_on(&self) -> bool {
-        match self.keeps_output() {
+        match self.keeps_output() || matches!(self.phase, Phase::Sending(_)) {
             true => self.stream.is_writable(),
             false => self.stream.has_unread(),
         }

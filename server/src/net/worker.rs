@@ -72,6 +72,10 @@ const LARGE_QUIET_MILLIS_WANTED: u32 = 100;
 /// at a time.
 const PRESSURE_ON_BUFFER: u32 = 30;
 const PRESSURE_ON_TRANSFER: u32 = 10;
+/// A worker that is busier than this is the one that is slow, and nobody else may be to blame …
+const BEHIND_PERCENT: usize = 90;
+/// … before this many times as long.
+const BEHIND_PATIENCE: u32 = 4;
 
 /// A connection that was accepted.
 pub struct Newcomer {
@@ -712,9 +716,13 @@ impl<'w> Worker<'w> {
         if left == 0 {
             return;
         }
+        let patience = match self.mailbox.load_percent() > BEHIND_PERCENT {
+            true => BEHIND_PATIENCE,
+            false => 1,
+        };
         let (for_buffer, for_transfer) = (
-            self.stall_millis(PRESSURE_ON_BUFFER),
-            self.stall_millis(PRESSURE_ON_TRANSFER),
+            patience * self.stall_millis(PRESSURE_ON_BUFFER),
+            patience * self.stall_millis(PRESSURE_ON_TRANSFER),
         );
         let now = self.shop.now;
         let mut longest = Slowest::new();
