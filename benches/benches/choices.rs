@@ -1,6 +1,6 @@
 //! What each design choice costs in time: `cargo bench --bench choices`.
 //!
-//! Every group has a row with the choice and one without it, in one run; DESIGN.md says why each
+//! Every group has a row with the choice and one without it, in one run; docs/performance.md says why each
 //! was made. One thread; 20-byte keys on average, all made on the spot.
 
 use std::hint::black_box;

@@ -37,7 +37,7 @@ use crate::config::{Config, Invalid};
 
 /// What one TLS connection may take in user space beside what every connection takes: its
 /// session, a record that has arrived in part, its plain text, and a record that has not been
-/// sent. See DESIGN.md for what was measured.
+/// sent. See docs/decisions/0043 for what was measured.
 pub const CONNECTION_BYTES: usize = 48 << 10;
 /// TLS connections may have this part of the memory, when nobody has said how many there may
 /// be …

@@ -38,19 +38,32 @@ fn every_promise_names_a_test_that_is_there() {
 #[test]
 fn pages_link_to_what_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let pages = [
+    let mut pages: Vec<String> = [
         "README.md",
         "GUARANTEES.md",
         "CHANGELOG.md",
         "CONTRIBUTING.md",
+        "DESIGN.md",
         "SECURITY.md",
         "k8s/README.md",
         "loadtest/README.md",
-    ];
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    for folder in ["docs", "docs/decisions"] {
+        let entries = fs::read_dir(root.join(folder)).expect(folder);
+        let names = entries.map(|entry| entry.expect("readable").file_name());
+        let names = names.filter_map(|name| name.into_string().ok());
+        pages.extend(
+            names
+                .filter(|name| name.ends_with(".md"))
+                .map(|name| format!("{folder}/{name}")),
+        );
+    }
     let mut count = 0;
     for page in pages {
-        let path = root.join(page);
-        let text = fs::read_to_string(&path).expect(page);
+        let path = root.join(&page);
+        let text = fs::read_to_string(&path).expect(&page);
         for link in text.split("](").skip(1) {
             let target = link.split(')').next().unwrap_or_default();
             if target.contains("://") {
