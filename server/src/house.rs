@@ -88,6 +88,8 @@ pub struct House<'h> {
     pub reset: Mutex<(Totals, flagstone_engine::Stats)>,
     /// The millisecond at which everything is to be removed; `u64::MAX`: never.
     flush_due: AtomicU64,
+    /// Whether any value was ever stored that may hold a line end.
+    has_counted: AtomicBool,
 }
 
 /// Where connections come in, in the words in which it is told.
@@ -199,6 +201,7 @@ impl<'h> House<'h> {
             open: AtomicUsize::new(0),
             allowed: AtomicUsize::new(plan.connections_max),
             turned_away: AtomicU64::new(0),
+            has_counted: AtomicBool::new(false),
             draining: AtomicBool::new(false),
         }
     }
@@ -374,6 +377,21 @@ impl<'h> House<'h> {
         } else {
             self.flush_due.store(due.as_millis(), Relaxed);
         }
+    }
+
+    /// A value is about to be stored whose length was counted, so that it may hold a line end.
+    #[inline]
+    pub fn note_counted(&self) {
+        // Relaxed: who reads the value has seen its stamp, and so what was stored before.
+        if !self.has_counted.load(Relaxed) {
+            self.has_counted.store(true, Relaxed);
+        }
+    }
+
+    /// Whether a value may hold a line end. Asked after the value was read, by those whose answers end with one.
+    #[inline]
+    pub fn has_counted(&self) -> bool {
+        self.has_counted.load(Relaxed)
     }
 
     /// Removes everything if its moment has come. One load if not: asked once a pass.

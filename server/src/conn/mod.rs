@@ -287,6 +287,11 @@ impl Conn {
         let turn = self.try_turn(shop, cx).unwrap_or(Turn::Close);
         // An error may leave replies behind.
         shop.outbox.reset();
+        // Who held nothing had a turn all the same: it is alive. So is who holds nothing now.
+        if !held {
+            self.got_on(shop.now);
+            return turn;
+        }
         let waits_for_us = match turn {
             Turn::WaitLease => true,
             // A transfer that has begun holds memory that others may be waiting for: it stays
@@ -294,8 +299,7 @@ impl Conn {
             Turn::WaitLarge => !matches!(self.phase, Phase::Storing(_)),
             _ => false,
         };
-        // Who held nothing and holds nothing had a turn all the same: it is alive.
-        if waits_for_us || !held || !self.holds() {
+        if waits_for_us || !self.holds() {
             self.got_on(shop.now);
         }
         turn
@@ -552,10 +556,15 @@ impl Conn {
     }
 
     /// Step 2. Says how much is in the inbox now.
+    #[inline(always)]
     fn bring_back_input(&mut self, shop: &mut Workshop<'_>) -> usize {
-        let Some(lease) = self.input.take() else {
-            return 0;
-        };
+        match self.input.take() {
+            None => 0,
+            Some(lease) => Self::empty_input(lease, shop),
+        }
+    }
+
+    fn empty_input(lease: Lease, shop: &mut Workshop<'_>) -> usize {
         let bytes = shop.leases.bytes(&lease);
         let len = bytes.len();
         shop.inbox[..len].copy_from_slice(bytes);

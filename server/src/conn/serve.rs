@@ -269,6 +269,7 @@ impl<'w> Desk<'_, 'w, '_> {
                         let mut found =
                             execute::pin(planned.work, house, now, voice, room, counters)?;
                         if voice.ends_at_newline()
+                            && house.has_counted()
                             && let Some((pinned, _)) = &mut found
                         {
                             is_cut = execute::has_newline(pinned, room);
@@ -462,6 +463,7 @@ impl<'w> Desk<'_, 'w, '_> {
         voice: Voice<'_>,
     ) -> Begun {
         let (house, now) = (self.house, self.now);
+        execute::note_store(house, voice);
         let begun = execute::with_order(house, storing, now, |key, order| {
             let begun = self
                 .larges

@@ -170,7 +170,7 @@ impl<'a> Work<'a> {
             Work::Get(key) => match get(cache, key, now, voice, room) {
                 Got::Value { len } => {
                     counters.hits.add(1);
-                    match voice.ends_at_newline() && scan::has_newline(&room[..len]) {
+                    match is_cut(house, voice, &room[..len]) {
                         false => Reply::Value { len },
                         true => Reply::Refused(Refusal::Malformed),
                     }
@@ -183,6 +183,7 @@ impl<'a> Work<'a> {
                 Got::NotNow => return Done::NotNow,
             },
             Work::Store(key, value, terms) => {
+                note_store(house, voice);
                 let order = Order::plain(&terms, now, &house.clock);
                 return order.run(cache, key, value, now, counters);
             }
@@ -190,6 +191,7 @@ impl<'a> Work<'a> {
                 return meta::run(house, key, meta, now, voice, room, counters);
             }
             Work::MetaStore(key, value, meta) => {
+                note_store(house, voice);
                 return meta::store(house, key, meta, value, now, counters);
             }
             Work::GetAndTouch(key, _) => match get(cache, key, now, voice, room) {
@@ -310,6 +312,20 @@ impl<'a> Work<'a> {
                 .touch(key, deadline(lifetime, now, &house.clock), now)?;
         }
         Ok(())
+    }
+}
+
+/// Whether a reader who looks for a line end would take only a part of `value`.
+#[inline]
+fn is_cut(house: &House<'_>, voice: Voice<'_>, value: &[u8]) -> bool {
+    voice.ends_at_newline() && house.has_counted() && scan::has_newline(value)
+}
+
+/// A value is about to be stored in the protocol of `voice`.
+#[inline]
+pub fn note_store(house: &House<'_>, voice: Voice<'_>) {
+    if !voice.ends_at_newline() {
+        house.note_counted();
     }
 }
 

@@ -229,6 +229,8 @@ struct Worker<'w> {
     wishes: [VecDeque<(u32, Wish)>; 2],
     /// Whether others know who is at the head of each.
     heads_told: [bool; 2],
+    /// Whether any of that is to be looked at.
+    has_wishes: bool,
     /// The runtime's timer, polled with the waker of the clock's slot.
     clock: Pin<Box<Sleep>>,
     clock_waker: Waker,
@@ -311,6 +313,7 @@ impl<'w> Worker<'w> {
             memory_queue: VecDeque::with_capacity(slot_count),
             wishes: Kind::ALL.map(|_| VecDeque::with_capacity(slot_count)),
             heads_told: [false; 2],
+            has_wishes: false,
             clock: Box::pin(sleep(SWEEP_INTERVAL)),
             clock_waker: ready.waker(clock_no),
             clock_is_hurried: false,
@@ -353,8 +356,12 @@ impl<'w> Worker<'w> {
                 self.tick();
             }
         });
-        self.wake_for_leases();
-        self.serve_wishes();
+        if !self.lease_queue.is_empty() {
+            self.wake_for_leases();
+        }
+        if self.has_wishes {
+            self.serve_wishes();
+        }
         if self.drained() {
             return Poll::Ready(());
         }
@@ -530,6 +537,7 @@ impl<'w> Worker<'w> {
                 Queue::Permit(charge) => {
                     let wish = self.shop.house.permits.queue(charge, self.shop.now);
                     self.wishes[charge.kind as usize].push_back((slot_no, wish));
+                    self.has_wishes = true;
                 }
             }
         }
@@ -640,7 +648,10 @@ impl<'w> Worker<'w> {
     }
 
     /// Gives a turn to those who have waited for a permit and may have it now.
+    #[cold]
     fn serve_wishes(&mut self) {
+        // A turn may wish for something.
+        self.has_wishes = false;
         for kind in Kind::ALL {
             let mut served = 0;
             loop {
@@ -673,6 +684,8 @@ impl<'w> Worker<'w> {
                 }
             }
         }
+        self.has_wishes |=
+            self.heads_told.contains(&true) || self.wishes.iter().any(|wishes| !wishes.is_empty());
     }
 
     fn tick(&mut self) {

@@ -138,7 +138,10 @@ impl Desk<'_, '_, '_> {
             Copied::Bytes(end) => {
                 self.counters.hits.add(1);
                 // What stands behind a line end would be taken for the next answer.
-                if dialect == Dialect::Native && has_newline(&room[..end]) {
+                if dialect == Dialect::Native
+                    && self.house.has_counted()
+                    && has_newline(&room[..end])
+                {
                     room[..6].copy_from_slice(b"ERROR\n");
                     return Some(6);
                 }
