@@ -162,26 +162,30 @@ fn who_was_served_without_a_buffer_may_idle_afterwards() {
 
 #[test]
 fn slow_uploads_keep_nobody_waiting() {
-    slow_uploads(&crowded());
+    slow_uploads(&crowded(), 1_500, 20);
 }
 
 #[test]
 fn slow_uploads_keep_nobody_waiting_when_the_kernel_has_no_room_for_them_either() {
-    slow_uploads(&start_with(Config {
+    let server = start_with(Config {
         connections_max: 600,
         socket_buffer_bytes: 4 << 10,
         ..small_config()
-    }));
+    });
+    slow_uploads(&server, 1_500, 20);
+    // The kernel counts each of these as most of a kilobyte: the buffer seems full when it has next to nothing.
+    slow_uploads(&server, 25, 6);
+    assert_eq!(stat(&server, "connections_stalled"), 0);
 }
 
-fn slow_uploads(server: &Running) {
+fn slow_uploads(server: &Running, piece: usize, pause_millis: u64) {
     let mut bystanders = [connect(server), connect(server)];
     let value = vec![b'v'; 15_000];
     let store = [&b"set up 0 0 15000\r\n"[..], &value, b"\r\n"].concat();
     let mut slow: Vec<TcpStream> = (0..60).map(|_| connect(server)).collect();
     let mut sent = 0;
     while sent < store.len() {
-        let next = (sent + 1_500).min(store.len());
+        let next = (sent + piece).min(store.len());
         for stream in &mut slow {
             stream.write_all(&store[sent..next]).expect("sends");
         }
@@ -189,7 +193,7 @@ fn slow_uploads(server: &Running) {
         if sent == 6_000 {
             stand_by("slow uploads", &mut bystanders, None);
         }
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(pause_millis));
     }
     for stream in &mut slow {
         expect(stream, b"STORED\r\n");

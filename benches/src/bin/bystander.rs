@@ -1,7 +1,7 @@
 //! What a client that behaves feels while others do not.
 //!
 //! ```text
-//! cargo run --release -p flagstone-benches --bin bystander -- [SCENE…] [--seconds N] [--server PATH] [--memcached]
+//! cargo run --release -p flagstone-benches --bin bystander -- [SCENE…] [--seconds N] [--server PATH] [--memcached] [--login]
 //! ```
 //!
 //! Each scene is a small load on the loopback device. Beside it two bystanders, one a worker, ask one thing at a
@@ -29,7 +29,8 @@
 //! | `idle` | 0.2 / 1.5; 0.6 | 0.2 / 7.8; 3.7 | 0.2 / 0.3; 0.4 |
 //! | `hot` | not measured | 0.5 / 1.0; 1.3 | 10.8 / 20.6; 17.8 |
 //!
-//! Without names every scene is played, but `flush`, which fills a gigabyte first. `--server` takes any number of
+//! Without names every scene is played, but `flush` and `expiring`, which fill gigabytes first. With `--login` everybody has to log
+//! in. What 200 TLS handshakes at once cost is the server's example `handshakes`. `--server` takes any number of
 //! programs by repeating it, so that two builds can be compared; `--memcached` adds the memcached that is installed.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -63,7 +64,14 @@ const SCENES: &[(&str, &str)] = &[
     ("idle", "10,000 are connected and silent"),
     ("hot", "20 hot clients, every second connection"),
     ("flush", "FLUSH of a full gigabyte, every second"),
+    (
+        "expiring",
+        "25 million items, whose deadlines are spread over an hour",
+    ),
 ];
+/// They fill a cache of their own size first, and are played only when they are asked for.
+const LARGE: [(&str, usize); 2] = [("flush", 14_000_000), ("expiring", 25_000_000)];
+const USER: &str = "by:stander";
 /// Longer than any scene, so that who is never answered is seen as that.
 const PATIENCE: Duration = Duration::from_secs(20);
 const PORT_WORDS: &str = "listening on ";
@@ -99,8 +107,11 @@ impl Peer {
             socket.set_recv_buffer_size(32 << 10)?;
         }
         socket.connect(&address.into())?;
-        let stream = TcpStream::from(socket);
+        let mut stream = TcpStream::from(socket);
         stream.set_nodelay(true)?;
+        if LOGIN.load(Relaxed) {
+            log_in(&mut stream)?;
+        }
         stream.set_nonblocking(true)?;
         Ok(Peer {
             stream,
@@ -182,7 +193,17 @@ struct Server {
 impl Server {
     fn start(program: &str, scene: &str) -> Result<Server, String> {
         let mut command = Command::new(program);
-        let memory = if scene == "flush" { "1024" } else { "64" };
+        let memory = match scene {
+            "flush" => "1024",
+            "expiring" => "2560",
+            _ => "64",
+        };
+        let users = std::env::temp_dir().join(format!("bystander-{}", std::process::id()));
+        if LOGIN.load(Relaxed) {
+            std::fs::write(&users, format!("{USER}\n"))
+                .map_err(|error| format!("{}: {error}", users.display()))?;
+        }
+        let users = users.to_string_lossy().into_owned();
         let is_memcached = program.ends_with("memcached");
         if is_memcached {
             let free =
@@ -203,6 +224,9 @@ impl Server {
                 "-p",
                 &port,
             ]);
+            if LOGIN.load(Relaxed) {
+                command.args(["-Y", &users]);
+            }
             let child = command
                 .spawn()
                 .map_err(|error| format!("{program}: {error}"))?;
@@ -218,6 +242,9 @@ impl Server {
             "2",
         ]);
         command.args(["--memory", &format!("{memory}m")]);
+        if LOGIN.load(Relaxed) {
+            command.args(["--auth-file", &users]);
+        }
         if scene == "reader-8m" {
             command.args(["--max-item", "8m"]);
         }
@@ -265,10 +292,22 @@ impl Drop for Server {
 }
 
 fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address)?;
+    let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;
+    if LOGIN.load(Relaxed) {
+        log_in(&mut stream)?;
+    }
     Ok(stream)
+}
+
+/// Whether everybody has to log in.
+static LOGIN: AtomicBool = AtomicBool::new(false);
+
+fn log_in(stream: &mut TcpStream) -> io::Result<()> {
+    let words = USER.replace(':', " ");
+    write!(stream, "set login 0 0 {}\r\n{words}\r\n", words.len())?;
+    stream.read_exact(&mut [0; "STORED\r\n".len()])
 }
 
 /// Stores a value, so that the scene finds it.
@@ -281,10 +320,18 @@ fn put(stream: &mut TcpStream, key: &str, len: usize) -> io::Result<()> {
 }
 
 /// Fills the cache with small items.
-fn fill(stream: &mut TcpStream, count: usize) -> io::Result<()> {
+fn fill(stream: &mut TcpStream, count: usize, expires: bool) -> io::Result<()> {
     for from in (0..count).step_by(1000) {
+        // Spread evenly, and in no order.
+        let lifetime = |n: usize| {
+            if expires {
+                1 + n * 2_654_435_761 % 3600
+            } else {
+                0
+            }
+        };
         let batch: String = (from..from + 1000)
-            .map(|n| format!("set fill{n:010} 0 0 4\r\nabcd\r\n"))
+            .map(|n| format!("set fill{n:010} 0 {} 4\r\nabcd\r\n", lifetime(n)))
             .collect();
         stream.write_all(batch.as_bytes())?;
         stream.read_exact(&mut [0; 8000])?;
@@ -417,8 +464,8 @@ fn play(scene: &str, program: &str, seconds: f64) -> Result<(), String> {
     for (key, len) in [("v900k", 900_000), ("v1m", (1 << 20) - 100)] {
         put(&mut prepares, key, len).map_err(said)?;
     }
-    if scene == "flush" {
-        fill(&mut prepares, 14_000_000).map_err(said)?;
+    if let Some((_, count)) = LARGE.iter().find(|(name, _)| *name == scene) {
+        fill(&mut prepares, *count, scene == "expiring").map_err(said)?;
     }
     let bystanders = [
         connect(address).map_err(said)?,
@@ -511,6 +558,7 @@ fn run() -> Result<(), String> {
                 .into_owned(),
         );
     }
+    LOGIN.store(args.flag("--login"), Relaxed);
     if args.flag("--memcached") {
         programs.push("memcached".to_owned());
     }
@@ -519,7 +567,7 @@ fn run() -> Result<(), String> {
         scenes = SCENES
             .iter()
             .map(|(name, _)| (*name).to_owned())
-            .filter(|name| name != "flush")
+            .filter(|name| LARGE.iter().all(|(large, _)| large != name))
             .collect();
     }
     println!(

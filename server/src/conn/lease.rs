@@ -106,6 +106,11 @@ impl Leases {
         self.input.free.len() > kept
     }
 
+    /// Whether there is a small place for so many bytes.
+    pub fn has_small(&self, bytes: usize) -> bool {
+        bytes <= SMALL_LEASE_BYTES && !self.small.free.is_empty()
+    }
+
     /// Puts unexecuted input aside. `None` only if [`has_input`](Self::has_input) was not
     /// asked first.
     pub fn put_input(&mut self, bytes: &[u8]) -> Option<Lease> {

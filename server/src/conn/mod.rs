@@ -47,15 +47,18 @@ pub use self::tls_stream::TlsStream;
 pub use self::workshop::Workshop;
 use crate::house::exact_nanos;
 use crate::permits;
-use crate::plan::{INBOX_BYTES, OUTBOX_BYTES};
+use crate::plan::{INBOX_BYTES, OUTBOX_BYTES, SMALL_LEASE_BYTES};
 use crate::proto::{
-    Codec, HEAD_BYTES_MAX, REPLY_BYTES_MAX, Refusal, Rest, Tone, Topic, WHOLE_BYTES_MAX,
+    Codec, HEAD_BYTES_MAX, KEY_BYTES_MAX, REPLY_BYTES_MAX, Refusal, Rest, Tone, Topic,
+    WHOLE_BYTES_MAX,
 };
 use crate::room::MUCH_READ_BYTES;
 
 // A request that fills the inbox without an end is longer than any head, and one that is too
 // long is recognised by its head alone.
 static_assertions::const_assert!(INBOX_BYTES > HEAD_BYTES_MAX);
+// A store's key and numbers are known before it is begun early.
+static_assertions::const_assert!(SMALL_LEASE_BYTES > 2 * KEY_BYTES_MAX);
 // What has to be held whole can be, and a full inbox holds nothing else.
 static_assertions::const_assert_eq!(INBOX_BYTES, WHOLE_BYTES_MAX);
 // An empty outbox has room for any reply but a long value.
@@ -192,8 +195,9 @@ struct Budget {
     moved_bytes: usize,
     /// When its time is over; 0: nobody has looked at the clock.
     until_nanos: u64,
-    /// A store is begun when its head is there: the kernel has no room for the rest, and neither have we.
-    begins_early: bool,
+    /// A store of which more than so much is there is begun with its head: the kernel has no room for the rest, and neither
+    /// have we.
+    early_at: usize,
 }
 
 impl Default for Budget {
@@ -203,7 +207,7 @@ impl Default for Budget {
             reply_bytes: REPLY_BYTES_PER_TURN,
             moved_bytes: 0,
             until_nanos: 0,
-            begins_early: false,
+            early_at: usize::MAX,
         }
     }
 }
@@ -358,8 +362,8 @@ impl Conn {
         let mut owned = self.bring_back_input(shop);
         let mut have = owned;
         let mut budget = Budget::default();
-        if peeks {
-            budget.begins_early = self.stream.is_narrow();
+        if peeks && self.stream.is_narrow() {
+            budget.early_at = HEAD_BYTES_MAX;
         }
         let mut reads = 0;
         let mut is_last = false;
@@ -459,12 +463,25 @@ impl Conn {
                         reads = 0;
                         continue;
                     }
-                    self.put_aside_input(owned, have, shop)?;
                     // No event would come: the rest has no room beside the beginning.
                     if peeks && have > owned && self.stream.is_clogged() {
-                        self.is_clogged = true;
-                        return Ok(Turn::WaitLease);
+                        // Little is many times as much in the kernel, and a small lease is enough for it.
+                        if shop.leases.has_small(have) {
+                            self.stream.consume(&mut shop.inbox[owned..have])?;
+                            shop.counters.read_bytes.add((have - owned) as u64);
+                            self.left_in_kernel = false;
+                            owned = have;
+                        } else if have > SMALL_LEASE_BYTES && budget.early_at > SMALL_LEASE_BYTES {
+                            budget.early_at = SMALL_LEASE_BYTES;
+                            reads = 0;
+                            continue;
+                        } else {
+                            self.put_aside_input(owned, have, shop)?;
+                            self.is_clogged = true;
+                            return Ok(Turn::WaitLease);
+                        }
                     }
+                    self.put_aside_input(owned, have, shop)?;
                     return Ok(Turn::Rest);
                 }
             }

@@ -25,8 +25,8 @@ use crate::execute::{self, Done, Work};
 use crate::house::House;
 use crate::metrics::Counters;
 use crate::proto::{
-    Codec, Decoded, Fate, HEAD_BYTES_MAX, Inside, Listing, LongHead, REPLY_BYTES_MAX, Refusal,
-    Reply, Rest, Sniffed, Storing, Tone, Topic, ValueEnd, Voice, sniff,
+    Codec, Decoded, Fate, Inside, Listing, LongHead, REPLY_BYTES_MAX, Refusal, Reply, Rest,
+    Sniffed, Storing, Tone, Topic, ValueEnd, Voice, sniff,
 };
 use crate::stats;
 
@@ -157,8 +157,7 @@ impl<'w> Desk<'_, 'w, '_> {
                 };
             }
             Next::More
-                if self.budget.begins_early
-                    && bytes.len() - *at > HEAD_BYTES_MAX
+                if bytes.len() - *at > self.budget.early_at
                     && let Some(head) = codec.decode_begun(&bytes[*at..]) =>
             {
                 return Ok(self.begin_long(head, at));
