@@ -118,7 +118,8 @@ fn a_million_items_expire_unnoticed() {
     let gone_after = loop {
         let expired = number(&client.stats("STATS").expect("STATS"), "expired");
         let late = Instant::now().saturating_duration_since(deadline + ROUNDING);
-        if expired >= ITEMS as u64 {
+        // Readers miss all of them at their second. A page in which fewer than one in 32 is due waits for up to four minutes.
+        if expired >= (ITEMS - ITEMS / 1000) as u64 {
             break late;
         }
         assert!(
@@ -136,7 +137,7 @@ fn a_million_items_expire_unnoticed() {
     row(&mut table, "meanwhile", &stormy);
     table.print();
     say(&format!(
-        "all gone {} ms after the last deadline",
+        "the memory of 999 in 1,000 is back {} ms after the last deadline",
         gone_after.as_millis()
     ));
     assert!(stormy[stormy.len() - 1] <= PAUSE_MAX, "a pause");

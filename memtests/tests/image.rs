@@ -30,7 +30,7 @@ fn the_image_runs_as_a_user_would_run_it() {
     assert_eq!(ask("{{.Config.User}}"), "65532:65532");
     assert!(ask("{{.Config.ExposedPorts}}").contains("7171/tcp"));
     let environment = ask("{{.Config.Env}}");
-    for setting in ["LISTEN=0.0.0.0:7171", "ADMIN=0.0.0.0:7172"] {
+    for setting in ["LISTEN=0.0.0.0:7171,[::]:7171", "ADMIN=[::]:7172"] {
         assert!(environment.contains(&format!("FLAGSTONE_{setting}")));
     }
     assert!(ask("{{json .Config.Healthcheck.Test}}").contains("healthcheck"));

@@ -34,8 +34,9 @@ fn an_honest_server_passes() {
     let _quiet = quiet();
     let tally = storm(Lie::Honest);
     tally.verdict(HITS).expect("an honest server has no faults");
+    // What was written last is counted in bytes: a few long values among it make the keys few.
     assert!(
-        tally.newest.gets > 100 && tally.large.gets > 0 && tally.any.hits > 0 && tally.hot.gets > 0,
+        tally.newest.gets > 30 && tally.large.gets > 0 && tally.any.hits > 0 && tally.hot.gets > 0,
         "{tally:?}"
     );
     assert!(
