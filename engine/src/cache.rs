@@ -505,51 +505,81 @@ impl Cache {
                 reservation.commit_as(condition, now)
             });
         }
-        match self.store_small(key, value, attributes, condition, wish, now) {
-            Err(StoreError::NoSpace) => self.with_room(false, || {
-                self.store_small(key, value, attributes, condition, wish, now)
-            }),
-            stored => stored,
+        let mut bag = PageBag::new(region);
+        match self.store_once(key, value, attributes, condition, wish, &mut bag, now) {
+            Ok(stored) => Ok(stored),
+            Err(shortage) => {
+                self.store_further(key, value, attributes, condition, wish, bag, now, shortage)
+            }
         }
     }
 
-    /// A store whose value is copied under the lock.
-    #[inline]
-    fn store_small(
+    /// A store whose value is copied under the lock. Two callers, of which the usual one has it for itself.
+    #[expect(clippy::too_many_arguments, reason = "those of a store, and its pages")]
+    #[inline(always)]
+    fn store_once(
         &self,
         key: Key<'_>,
         value: &[u8],
         attributes: Attributes,
         condition: Condition,
         wish: CasWish,
+        bag: &mut PageBag<'_>,
         now: Tick,
-    ) -> Result<Stored, StoreError> {
+    ) -> Result<Stored, Shortage> {
         let region = &self.region;
-        let mut bag = PageBag::new(region);
-        self.with_pages(key, &mut bag, now, |bag| {
-            let mut state = self.shard(key.hash()).lock(&self.region);
-            let place = state.find(region, key);
-            let outcome = state.check(region, place, condition, now);
-            if outcome != Outcome::Stored {
-                return Ok(Stored::not(outcome));
+        let mut state = self.shard(key.hash()).lock(region);
+        let place = state.find(region, key);
+        let outcome = state.check(region, place, condition, now);
+        if outcome != Outcome::Stored {
+            return Ok(Stored::not(outcome));
+        }
+        let (mut attributes, mut marks) = (attributes, 0);
+        if let (Condition::Since(cas), Some(place)) = (condition, place) {
+            let old = View::known(region, place.chunk);
+            if old.cas() != Some(cas) {
+                attributes.deadline = old.deadline();
+                marks = extra::STALE | old.extra() & extra::WON;
             }
-            let (mut attributes, mut marks) = (attributes, 0);
-            if let (Condition::Since(cas), Some(place)) = (condition, place) {
-                let old = View::known(region, place.chunk);
-                if old.cas() != Some(cas) {
-                    attributes.deadline = old.deadline();
-                    marks = extra::STALE | old.extra() & extra::WON;
-                }
-            }
-            let blueprint = Blueprint::new(key, attributes)
-                .with_cas(wish)
-                .with_marks(marks);
-            Ok(Stored {
-                outcome,
-                cas: state.put_value(region, place, blueprint, value, bag, now)?,
-                value_len: value.len(),
-            })
+        }
+        let blueprint = Blueprint::new(key, attributes)
+            .with_cas(wish)
+            .with_marks(marks);
+        Ok(Stored {
+            outcome,
+            cas: state.put_value(region, place, blueprint, value, bag, now)?,
+            value_len: value.len(),
         })
+    }
+
+    /// The rare part of it: pages are gathered from all shards, and if there are none, others are asked to give back
+    /// what they hold.
+    #[expect(clippy::too_many_arguments, reason = "those of a store, and its pages")]
+    #[cold]
+    #[inline(never)]
+    fn store_further<'r>(
+        &'r self,
+        key: Key<'_>,
+        value: &[u8],
+        attributes: Attributes,
+        condition: Condition,
+        wish: CasWish,
+        mut bag: PageBag<'r>,
+        now: Tick,
+        shortage: Shortage,
+    ) -> Result<Stored, StoreError> {
+        let attempt = |bag: &mut PageBag<'r>| {
+            self.store_once(key, value, attributes, condition, wish, bag, now)
+        };
+        let stored = self.with_more_pages(key, &mut bag, now, attempt, shortage);
+        // What it gathered in vain is everybody's again.
+        drop(bag);
+        match stored {
+            Err(StoreError::NoSpace) => self.with_room(false, || {
+                self.with_pages(key, &mut PageBag::new(&self.region), now, attempt)
+            }),
+            stored => stored,
+        }
     }
 
     /// Sets aside the memory for a value of `value_len` bytes that is still to arrive.

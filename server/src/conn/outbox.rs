@@ -17,8 +17,9 @@ pub struct Outbox {
     start: usize,
     /// … and filled up to here …
     end: usize,
-    /// … of so much.
+    /// … of so much, never less.
     most: usize,
+    is_limited: bool,
 }
 
 /// So much is sure to be taken by a socket that says it is writable. Kept below a third of the smallest buffer that
@@ -40,23 +41,28 @@ impl Outbox {
             start: 0,
             end: 0,
             most: OUTBOX_BYTES,
+            is_limited: false,
         }
     }
 
     /// For a turn in which there is no place for what the peer does not take: only as much is filled as is sure to be
     /// taken.
     pub fn limit(&mut self) {
+        debug_assert!(self.is_empty());
         self.most = SURE_BYTES;
+        self.is_limited = true;
     }
 
     /// Whether that is so. Then what is filled once is all for this turn.
     #[inline]
     pub fn is_limited(&self) -> bool {
-        self.most < OUTBOX_BYTES
+        self.is_limited
     }
 
-    /// All the room there is, for what can be read again if the peer does not take it.
+    /// All the room there is, for what can be read again if the peer does not take it: the last that is filled in this turn, if
+    /// it is limited.
     pub fn whole_room(&mut self) -> &mut [u8] {
+        self.most = OUTBOX_BYTES;
         &mut self.bytes[self.end..]
     }
 
@@ -72,7 +78,13 @@ impl Outbox {
     /// Where the next reply goes.
     #[inline]
     pub fn room(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.end..self.most.max(self.end)]
+        &mut self.bytes[self.end..self.most]
+    }
+
+    /// How much room there is.
+    #[inline]
+    pub fn room_bytes(&self) -> usize {
+        self.most - self.end
     }
 
     /// The first `n` bytes of [`room`](Self::room) are a reply.
@@ -110,6 +122,7 @@ impl Outbox {
     pub fn reset(&mut self) {
         self.clear();
         self.most = OUTBOX_BYTES;
+        self.is_limited = false;
     }
 
     /// Sends as much as the peer takes.

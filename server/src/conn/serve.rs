@@ -682,7 +682,7 @@ impl<'w> Desk<'_, 'w, '_> {
     /// Makes room for any short reply. Else says why there is none.
     #[inline]
     fn lacks_room(&mut self) -> io::Result<Option<Halt>> {
-        if self.outbox.room().len() >= REPLY_BYTES_MAX {
+        if self.outbox.room_bytes() >= REPLY_BYTES_MAX {
             return Ok(None);
         }
         self.empty_outbox()
