@@ -23,8 +23,8 @@
 //! cargo test --package flagstone-memtests --test containers
 //! ```
 //!
-//! Environment: `FLAGSTONE_IMAGE` (another image than `flagstone:local`), `FLAGSTONE_BIN` (a binary
-//! instead of the one that cargo would build), `FLAGSTONE_MEMTEST_ARGS` (more arguments for the
+//! Environment: `TEST_IMAGE` (another image than `flagstone:local`), `TEST_BIN` (a binary
+//! instead of the one that cargo would build), `TEST_MEMTEST_ARGS` (more arguments for the
 //! server, to try a setting), `CI=true` (nothing is skipped).
 
 pub mod cgroup;
@@ -64,10 +64,10 @@ pub fn is_ci() -> bool {
     std::env::var("CI").is_ok_and(|value| value == "true")
 }
 
-/// The `flagstone` binary: `FLAGSTONE_BIN`, or a release build made now (cargo makes it once
+/// The `flagstone` binary: `TEST_BIN`, or a release build made now (cargo makes it once
 /// and then finds it).
 pub fn binary() -> Result<PathBuf, String> {
-    if let Ok(path) = std::env::var("FLAGSTONE_BIN") {
+    if let Ok(path) = std::env::var("TEST_BIN") {
         return Ok(PathBuf::from(path));
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

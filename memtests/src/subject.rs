@@ -52,10 +52,9 @@ impl Place {
         Self::group().map_err(|no_group| format!("{no_docker}; {no_group}"))
     }
 
-    /// Containers, or what is missing for them. `FLAGSTONE_IMAGE` names another image.
+    /// Containers, or what is missing for them. `TEST_IMAGE` names another image.
     pub fn docker() -> Result<Self, String> {
-        let image =
-            std::env::var("FLAGSTONE_IMAGE").unwrap_or_else(|_| "flagstone:local".to_owned());
+        let image = std::env::var("TEST_IMAGE").unwrap_or_else(|_| "flagstone:local".to_owned());
         docker::missing(&image).map_or(Ok(Self::Docker { image }), Err)
     }
 
@@ -75,11 +74,11 @@ impl Place {
     }
 
     /// Starts Flagstone under a limit, with these arguments, and waits until it listens.
-    /// `FLAGSTONE_MEMTEST_ARGS` in the environment adds more, to try the suite against
+    /// `TEST_MEMTEST_ARGS` in the environment adds more, to try the suite against
     /// another setting.
     pub fn start(&self, limit_bytes: u64, args: &[&str]) -> Result<Subject, String> {
         let addr = loopback()?;
-        let more = std::env::var("FLAGSTONE_MEMTEST_ARGS").unwrap_or_default();
+        let more = std::env::var("TEST_MEMTEST_ARGS").unwrap_or_default();
         let args: Vec<&str> = args
             .iter()
             .copied()

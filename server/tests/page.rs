@@ -1,6 +1,6 @@
 //! Goal: a person who opens the admin address sees what the server does, on a desk and on a
 //! phone. Method: the binary under traffic of two protocols, and Chromium without a window.
-//! `FLAGSTONE_SCREENSHOTS` names a directory for pictures of what it saw.
+//! `TEST_SCREENSHOTS` names a directory for pictures of what it saw.
 
 #[path = "common/chromium.rs"]
 mod chromium;
@@ -134,7 +134,7 @@ fn judge(mut browser: Browser, name: &str, width: u32) {
     wait_until("it is ready", || {
         browser.evaluate("document.getElementById('stage')?.textContent") == "ready"
     });
-    let is_photographed = std::env::var_os("FLAGSTONE_SCREENSHOTS").is_some();
+    let is_photographed = std::env::var_os("TEST_SCREENSHOTS").is_some();
     std::thread::sleep(WARM_UP * if is_photographed { 6 } else { 1 });
     let text = browser.evaluate("document.body.innerText");
     let text = text.as_str().expect("text");
@@ -194,7 +194,7 @@ fn judge(mut browser: Browser, name: &str, width: u32) {
         wide.as_u64() <= Some(u64::from(width)),
         "{name}: {wide} wide"
     );
-    if let Some(dir) = std::env::var_os("FLAGSTONE_SCREENSHOTS") {
+    if let Some(dir) = std::env::var_os("TEST_SCREENSHOTS") {
         let dir = std::path::Path::new(&dir);
         let keep = |name: String, picture: &[u8]| {
             std::fs::write(dir.join(name), picture).expect("writable");

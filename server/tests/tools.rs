@@ -74,7 +74,7 @@ fn stats_log_in_where_they_have_to_and_say_so_where_they_cannot() {
         let sentence = format!(
             "{right_flag} \"/flagstone-no-such-file\" cannot be read: No such file or directory (os error 2)"
         );
-        expect_refusal("no file", &with(missing), 2, &sentence);
+        expect_refusal("no file", &with(missing), 1, &sentence);
         // The admin pages have numbers only, and want no login.
         let output = run(&["top", "--once", &process.admin], &[]);
         assert!(output.status.success(), "top");

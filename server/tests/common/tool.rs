@@ -31,10 +31,10 @@ pub fn root() -> PathBuf {
     manifest.parent().expect("a workspace").to_owned()
 }
 
-/// A Python that has pymemcache, pylibmc and pytest: `FLAGSTONE_PYTHON`, or the environment
+/// A Python that has pymemcache, pylibmc and pytest: `TEST_PYTHON`, or the environment
 /// that `.ci/run` makes.
 pub fn python() -> Option<PathBuf> {
-    let python = match std::env::var_os("FLAGSTONE_PYTHON") {
+    let python = match std::env::var_os("TEST_PYTHON") {
         Some(python) => PathBuf::from(python),
         None => root().join("target/clients-venv/bin/python"),
     };
@@ -44,7 +44,7 @@ pub fn python() -> Option<PathBuf> {
 }
 
 pub const NO_PYTHON: &str = "no Python with pymemcache, pylibmc and pytest: .ci/run makes one in \
-    target/clients-venv, or FLAGSTONE_PYTHON names it";
+    target/clients-venv, or TEST_PYTHON names it";
 
 /// Runs to the end, within `patience`; a longer run is ended and fails.
 pub fn finish(command: &mut Command, patience: Duration) -> Output {

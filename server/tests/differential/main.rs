@@ -8,11 +8,11 @@
 //! must leave the list.
 //!
 //! ```text
-//! FLAGSTONE_MEMCACHED=/path/to/memcached    another memcached than the one in PATH
-//! FLAGSTONE_DIFFERENTIAL_SUBJECT=/path      a second memcached instead of Flagstone: equal
+//! TEST_MEMCACHED=/path/to/memcached    another memcached than the one in PATH
+//! TEST_DIFFERENTIAL_SUBJECT=/path      a second memcached instead of Flagstone: equal
 //!                                           ones must be found equal
-//! FLAGSTONE_DIFFERENTIAL_SEEDS=5000         more seeds
-//! FLAGSTONE_DIFFERENTIAL_FIRST=17           the first of them
+//! TEST_DIFFERENTIAL_SEEDS=5000         more seeds
+//! TEST_DIFFERENTIAL_FIRST=17           the first of them
 //! ```
 
 #[path = "../common/mod.rs"]
@@ -103,8 +103,8 @@ fn seeded_sequences_are_answered_alike() {
     let Some(mut pair) = Pair::start("seeded_sequences_are_answered_alike") else {
         return;
     };
-    let first = number_from("FLAGSTONE_DIFFERENTIAL_FIRST", 1);
-    let seeds = number_from("FLAGSTONE_DIFFERENTIAL_SEEDS", SEEDS);
+    let first = number_from("TEST_DIFFERENTIAL_FIRST", 1);
+    let seeds = number_from("TEST_DIFFERENTIAL_SEEDS", SEEDS);
     let mut kinds = BTreeSet::new();
     for seed in first..first + seeds {
         let plan = Plan::of_seed(seed, pair.is_old());

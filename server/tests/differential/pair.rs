@@ -126,7 +126,7 @@ impl Drop for Pair {
 impl Pair {
     /// `None`, and a word about it, where there is no memcached.
     pub fn start(test: &str) -> Option<Self> {
-        let program = std::env::var("FLAGSTONE_MEMCACHED").unwrap_or_else(|_| "memcached".into());
+        let program = std::env::var("TEST_MEMCACHED").unwrap_or_else(|_| "memcached".into());
         let Ok(output) = Command::new(&program).arg("-V").output() else {
             assert!(
                 std::env::var("CI").as_deref() != Ok("true"),
@@ -137,7 +137,7 @@ impl Pair {
         };
         let directory = std::env::temp_dir().join(format!("fs-diff-{}-{test}", std::process::id()));
         std::fs::create_dir_all(&directory).expect("a directory");
-        let ours = match std::env::var("FLAGSTONE_DIFFERENTIAL_SUBJECT") {
+        let ours = match std::env::var("TEST_DIFFERENTIAL_SUBJECT") {
             Ok(other) => Subject::memcached(&other, directory.join("other")),
             Err(_) => Subject::Flagstone(common::start()),
         };
