@@ -18,10 +18,10 @@ use crate::plan::{Plan, page_count_min};
 use crate::rebalance::Tails;
 use crate::region::Region;
 use crate::reservation::Reservation;
-use crate::shard::arith::{CasWish, Change, Counted};
+use crate::shard::arith::{CasWish, NumberChange, NumberChanged};
 use crate::shard::join::{Part, Side};
 use crate::shard::sweep::Round;
-use crate::shard::visit::{Discard, Visit, Visited, Want};
+use crate::shard::visit::{Invalidation, Visit, Visited, Want};
 use crate::shard::write::{Blueprint, Shortage};
 use crate::shard::{PageBag, Shard};
 use crate::slab::free_list::PagePool;
@@ -59,7 +59,7 @@ pub struct ItemMeta {
     pub deadline: Deadline,
     /// Its CAS number, if somebody has asked for it: see [`Cache::cas`].
     pub cas: Option<u64>,
-    /// The value is out of date: see [`Cache::discard`].
+    /// The value is out of date: see [`Cache::invalidate`].
     pub stale: bool,
     /// Somebody was told to bring a new one: see [`Cache::visit`].
     pub won: bool,
@@ -886,13 +886,18 @@ impl Cache {
     ///
     /// # Errors
     /// [`StoreError::NoSpace`] while transfers hold the memory.
-    pub fn count(&self, key: Key<'_>, change: &Change, now: Tick) -> Result<Counted, StoreError> {
+    pub fn change_number(
+        &self,
+        key: Key<'_>,
+        change: &NumberChange,
+        now: Tick,
+    ) -> Result<NumberChanged, StoreError> {
         let region = &self.region;
         let mut bag = PageBag::new(&self.region);
 
         self.with_pages(key, &mut bag, now, |bag| {
             let mut state = self.shard(key.hash()).lock(&self.region);
-            state.count(region, key, change, bag, now)
+            state.change_number(region, key, change, bag, now)
         })
     }
 
@@ -900,7 +905,7 @@ impl Cache {
     ///
     /// # Errors
     /// [`StoreError::TooLarge`], or [`StoreError::NoSpace`] while transfers hold the memory.
-    pub fn join(
+    pub fn extend(
         &self,
         key: Key<'_>,
         part: &[u8],
@@ -909,10 +914,10 @@ impl Cache {
         wish: CasWish,
         now: Tick,
     ) -> Result<Stored, StoreError> {
-        self.join_part(key, (Part::Bytes(part), side, wish), compare, now)
+        self.extend_with(key, (Part::Bytes(part), side, wish), compare, now)
     }
 
-    pub(crate) fn join_part(
+    pub(crate) fn extend_with(
         &self,
         key: Key<'_>,
         (part, side, wish): (Part<'_>, Side, CasWish),
@@ -922,7 +927,7 @@ impl Cache {
         let region = &self.region;
         let item_bytes_max = self.plan.item_bytes_max();
         let mut bag = PageBag::new(&self.region);
-        let joined = self.with_pages(key, &mut bag, now, |bag| {
+        let extended = self.with_pages(key, &mut bag, now, |bag| {
             let mut state = self.shard(key.hash()).lock(&self.region);
             let Some(place) = state.find_live(region, key, now) else {
                 return Ok(Ok(Stored::not(Outcome::NotStored)));
@@ -936,11 +941,11 @@ impl Cache {
                 Ok(Err(StoreError::TooLarge))
             } else {
                 state
-                    .join(region, key, place, (part, side, wish), bag, now)
+                    .extend(region, key, place, (part, side, wish), bag, now)
                     .map(Ok)
             }
         });
-        joined?
+        extended?
     }
 
     /// Reads the item with consequences: see [`Visit`]. `head` writes what stands before the
@@ -1026,22 +1031,22 @@ impl Cache {
         Some(state.examine(&self.region, place, now))
     }
 
-    /// Removes the item, or keeps it as a shadow of itself: see [`Discard`]. The outcomes are
+    /// Removes the item, or keeps it as a shadow of itself: see [`Invalidation`]. The outcomes are
     /// those of a store: `Stored` if it was carried out.
     ///
     /// # Errors
     /// [`StoreError::NoSpace`] while transfers hold the memory.
-    pub fn discard(
+    pub fn invalidate(
         &self,
         key: Key<'_>,
-        discard: &Discard,
+        invalidation: &Invalidation,
         now: Tick,
     ) -> Result<Outcome, StoreError> {
         let mut bag = PageBag::new(&self.region);
 
         self.with_pages(key, &mut bag, now, |bag| {
             let mut state = self.shard(key.hash()).lock(&self.region);
-            state.discard(&self.region, key, discard, bag, now)
+            state.invalidate(&self.region, key, invalidation, bag, now)
         })
     }
 

@@ -172,8 +172,8 @@ impl<'c> Reservation<'c> {
     /// has none, what was written becomes one, if `or_create`.
     ///
     /// # Errors
-    /// As [`Cache::join`], and as [`Reservation::commit`].
-    pub fn join(
+    /// As [`Cache::extend`], and as [`Reservation::commit`].
+    pub fn commit_extending(
         mut self,
         side: Side,
         compare: Option<u64>,
@@ -185,11 +185,11 @@ impl<'c> Reservation<'c> {
         let len = View::known(self.cache.region(), self.head).copy_key(&mut key);
         let key = Key::known(&key[..len], self.hash);
         let part = (Part::Reserved(self.head), side, self.cas);
-        let joined = self.cache.join_part(key, part, compare, now)?;
-        if joined.outcome == Outcome::NotStored && or_create {
+        let extended = self.cache.extend_with(key, part, compare, now)?;
+        if extended.outcome == Outcome::NotStored && or_create {
             return self.commit_as(Condition::Absent, now);
         }
-        Ok(joined)
+        Ok(extended)
     }
 
     /// The whole value is there. May be called again.

@@ -4,8 +4,8 @@
 //! items with and without the fields that a step needs, and a cache that is full all the while.
 
 use flagstone_engine::{
-    Attributes, Cache, CasWish, Change, Condition, Counted, Deadline, Discard, Lookup, Options,
-    Outcome, Plan, Seen, Side, Tick, Visit, Visited, Walk, Want,
+    Attributes, Cache, CasWish, Condition, Deadline, Invalidation, Lookup, NumberChange,
+    NumberChanged, Options, Outcome, Plan, Seen, Side, Tick, Visit, Visited, Walk, Want,
 };
 
 const NOW: Tick = Tick::from_secs(1000);
@@ -58,7 +58,7 @@ fn values_grow_at_both_ends() {
     let cache = cache();
     let key = cache.key(b"k").expect("a key");
     let join = |part: &[u8], side| {
-        let stored = cache.join(key, part, side, None, CasWish::IfKept, NOW);
+        let stored = cache.extend(key, part, side, None, CasWish::IfKept, NOW);
         stored.expect("memory").outcome
     };
     assert_eq!(join(b"x", Side::Behind), Outcome::NotStored);
@@ -87,7 +87,7 @@ fn values_grow_at_both_ends() {
         let mut reservation = cache.reserve(key, len, attributes, NOW).expect("memory");
         reservation.write(&vec![b'r'; len], NOW).expect("room");
         let stored = reservation
-            .join(Side::Behind, None, false, NOW)
+            .commit_extending(Side::Behind, None, false, NOW)
             .expect("memory");
         expected.extend(std::iter::repeat_n(b'r', len));
         assert_eq!(
@@ -100,7 +100,7 @@ fn values_grow_at_both_ends() {
     let too_long = vec![b'x'; 1 << 20];
     assert!(
         cache
-            .join(key, &too_long, Side::Behind, None, CasWish::IfKept, NOW)
+            .extend(key, &too_long, Side::Behind, None, CasWish::IfKept, NOW)
             .is_err()
     );
     assert_eq!(value(&cache, b"k"), Some(expected));
@@ -111,7 +111,7 @@ fn numbers_change_in_place_or_not() {
     let cache = cache();
     fill(&cache, 0);
     let key = cache.key(b"n").expect("a key");
-    let change = Change {
+    let change = NumberChange {
         up: true,
         by: 1,
         compare: None,
@@ -119,8 +119,11 @@ fn numbers_change_in_place_or_not() {
         touch: None,
         create: None,
     };
-    assert_eq!(cache.count(key, &change, NOW), Ok(Counted::Missing));
-    let create = Change {
+    assert_eq!(
+        cache.change_number(key, &change, NOW),
+        Ok(NumberChanged::Missing)
+    );
+    let create = NumberChange {
         create: Some((u64::MAX - 1, Deadline::NEVER)),
         ..change
     };
@@ -136,15 +139,15 @@ fn numbers_change_in_place_or_not() {
         }
         let touch = (round % 3 == 0).then(|| Deadline::after_secs(NOW, round as u64 + 1));
         let cas = [CasWish::IfKept, CasWish::Next, CasWish::Be(round as u64)][round % 3];
-        let step = Change {
+        let step = NumberChange {
             touch,
             cas,
             create: create.create,
             ..*step
         };
-        let Ok(Counted::Done {
+        let Ok(NumberChanged::Done {
             number, created, ..
-        }) = cache.count(key, &step, NOW)
+        }) = cache.change_number(key, &step, NOW)
         else {
             panic!("a number");
         };
@@ -161,7 +164,10 @@ fn numbers_change_in_place_or_not() {
     cache
         .put(key, b"text", Attributes::default(), NOW)
         .expect("memory");
-    assert_eq!(cache.count(key, &change, NOW), Ok(Counted::NotNumeric));
+    assert_eq!(
+        cache.change_number(key, &change, NOW),
+        Ok(NumberChanged::NotNumeric)
+    );
     cache.audit().expect("sound");
 }
 
@@ -204,11 +210,14 @@ fn visitors_change_what_they_ask_for_and_one_wins() {
         let second = visit(&cache, name, soon).expect("is there");
         assert!(second.meta.won && !second.wins);
         // It is stale: the next one wins, and its value is still there.
-        let discard = Discard {
+        let invalidation = Invalidation {
             stale: true,
-            ..Discard::default()
+            ..Invalidation::default()
         };
-        assert_eq!(cache.discard(key, &discard, NOW), Ok(Outcome::Stored));
+        assert_eq!(
+            cache.invalidate(key, &invalidation, NOW),
+            Ok(Outcome::Stored)
+        );
         let stale = visit(&cache, name, Visit::default()).expect("is there");
         assert!(stale.meta.stale && stale.wins && stale.meta.cas > seen.meta.cas);
         assert_eq!(value(&cache, name), Some(content));
@@ -231,17 +240,17 @@ fn visitors_change_what_they_ask_for_and_one_wins() {
         );
         let meta = cache.meta(key, NOW).expect("is there");
         assert!(!meta.stale && !meta.won && meta.deadline.is_never());
-        let empty = Discard {
+        let empty = Invalidation {
             empty: true,
-            ..Discard::default()
+            ..Invalidation::default()
         };
-        assert_eq!(cache.discard(key, &empty, NOW), Ok(Outcome::Stored));
+        assert_eq!(cache.invalidate(key, &empty, NOW), Ok(Outcome::Stored));
         assert_eq!(value(&cache, name), Some(Vec::new()));
         assert_eq!(
-            cache.discard(key, &Discard::default(), NOW),
+            cache.invalidate(key, &Invalidation::default(), NOW),
             Ok(Outcome::Stored)
         );
-        assert_eq!(cache.discard(key, &empty, NOW), Ok(Outcome::NotFound));
+        assert_eq!(cache.invalidate(key, &empty, NOW), Ok(Outcome::NotFound));
         cache.audit().expect("sound");
     }
     let created = visit(

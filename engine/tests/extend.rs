@@ -108,31 +108,31 @@ fn play(seed: u64, budget_bytes: usize, steps: u64) {
                     1 => CasWish::Be(1 << 40 | step),
                     _ => CasWish::IfKept,
                 };
-                let joined = if dice.below(5) == 0 && wish == CasWish::IfKept {
+                let extended = if dice.below(5) == 0 && wish == CasWish::IfKept {
                     let mut growing = cache
                         .reserve_growing(key, Attributes::default(), NOW)
                         .expect("room");
                     growing.write(&part, NOW).expect("fits");
-                    growing.join(side, None, false, NOW)
+                    growing.commit_extending(side, None, false, NOW)
                 } else {
-                    cache.join(key, &part, side, None, wish, NOW)
+                    cache.extend(key, &part, side, None, wish, NOW)
                 };
                 if whole.len() > 1 << 20 {
-                    assert!(joined.is_err(), "{context}");
+                    assert!(extended.is_err(), "{context}");
                     cache.delete(key, NOW);
                     known[at] = None;
                     continue;
                 }
-                let joined = joined.unwrap_or_else(|error| panic!("{context}: {error}"));
-                assert_eq!(joined.outcome, Outcome::Stored, "{context}");
-                assert_eq!(joined.value_len, whole.len(), "{context}");
+                let extended = extended.unwrap_or_else(|error| panic!("{context}: {error}"));
+                assert_eq!(extended.outcome, Outcome::Stored, "{context}");
+                assert_eq!(extended.value_len, whole.len(), "{context}");
                 match (wish, item.cas) {
-                    (CasWish::IfKept, None) => assert_eq!(joined.cas, 0, "{context}"),
-                    (CasWish::Be(cas), _) => assert_eq!(joined.cas, cas, "{context}"),
-                    (_, before) => assert_ne!(Some(joined.cas), before, "{context}"),
+                    (CasWish::IfKept, None) => assert_eq!(extended.cas, 0, "{context}"),
+                    (CasWish::Be(cas), _) => assert_eq!(extended.cas, cas, "{context}"),
+                    (_, before) => assert_ne!(Some(extended.cas), before, "{context}"),
                 }
                 item.cas = cache.meta(key, NOW).expect("is there").cas;
-                assert_eq!(item.cas.unwrap_or(0), joined.cas, "{context}");
+                assert_eq!(item.cas.unwrap_or(0), extended.cas, "{context}");
                 item.value = whole;
             }
             12 => item.cas = cache.cas(key, NOW).expect("room"),
@@ -286,8 +286,10 @@ fn readers_see_whole_values() {
             } else {
                 CasWish::IfKept
             };
-            let joined = cache.join(key, &part, side, None, wish, NOW).expect("fits");
-            assert_eq!(joined.outcome, Outcome::Stored);
+            let extended = cache
+                .extend(key, &part, side, None, wish, NOW)
+                .expect("fits");
+            assert_eq!(extended.outcome, Outcome::Stored);
         }
         done.store(true, Relaxed);
         assert!(seen.load(Relaxed) >= 100, "nothing was proved");
@@ -306,19 +308,19 @@ fn a_change_at_the_end_of_100_mib_takes_as_long_as_one_of_a_page() {
     type Change = fn(&Cache, u64);
     let join = |cache: &Cache, side| {
         let key = cache.key(b"long").expect("a key");
-        let joined = cache.join(key, b"x", side, None, CasWish::IfKept, NOW);
-        assert_eq!(joined.expect("fits").outcome, Outcome::Stored);
+        let extended = cache.extend(key, b"x", side, None, CasWish::IfKept, NOW);
+        assert_eq!(extended.expect("fits").outcome, Outcome::Stored);
     };
     let changes: [(&str, Change); 4] = [
         ("append", |cache, _| {
             let key = cache.key(b"long").expect("a key");
-            let joined = cache.join(key, b"x", Side::Behind, None, CasWish::IfKept, NOW);
-            assert_eq!(joined.expect("fits").outcome, Outcome::Stored);
+            let extended = cache.extend(key, b"x", Side::Behind, None, CasWish::IfKept, NOW);
+            assert_eq!(extended.expect("fits").outcome, Outcome::Stored);
         }),
         ("prepend", |cache, _| {
             let key = cache.key(b"long").expect("a key");
-            let joined = cache.join(key, b"x", Side::Before, None, CasWish::IfKept, NOW);
-            assert_eq!(joined.expect("fits").outcome, Outcome::Stored);
+            let extended = cache.extend(key, b"x", Side::Before, None, CasWish::IfKept, NOW);
+            assert_eq!(extended.expect("fits").outcome, Outcome::Stored);
         }),
         ("cas", |cache, _| {
             let key = cache.key(b"long").expect("a key");
@@ -367,7 +369,7 @@ fn a_pinned_value_is_read_again_from_anywhere() {
     let mut pinned = cache.pin(key, NOW).expect("room").expect("is there");
     // It grows behind its reader's back.
     cache
-        .join(key, &[7; 5000], Side::Behind, None, CasWish::IfKept, NOW)
+        .extend(key, &[7; 5000], Side::Behind, None, CasWish::IfKept, NOW)
         .expect("fits");
     let mut out = vec![0; 200_000];
     assert_eq!(pinned.read(&mut out), value.len());

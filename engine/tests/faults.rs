@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use flagstone_engine::{
-    Attributes, Backing, Cache, CasWish, Change, Condition, Counted, Deadline, Lookup, Options,
-    Outcome, Plan, Seen, Side, StoreError, Tick, Visit, Want,
+    Attributes, Backing, Cache, CasWish, Condition, Deadline, Lookup, NumberChange, NumberChanged,
+    Options, Outcome, Plan, Seen, Side, StoreError, Tick, Visit, Want,
 };
 
 const NOW: Tick = Tick::from_secs(1000);
@@ -26,7 +26,7 @@ fn value_of(cache: &Cache, name: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// A reservation that grows, and is finished twice: once to be joined with an item that is not there, once to
+/// A reservation that grows, and is finished twice: once to lengthen an item that is not there, once to
 /// become one.
 #[test]
 fn a_growing_value_may_be_joined_or_created() {
@@ -40,8 +40,10 @@ fn a_growing_value_may_be_joined_or_created() {
                 .reserve_growing(key, Attributes::default(), NOW)
                 .expect("room");
             growing.write(&value, NOW).expect("fits");
-            let joined = growing.join(Side::Behind, None, true, NOW).expect("fits");
-            assert_eq!(joined.outcome, Outcome::Stored);
+            let extended = growing
+                .commit_extending(Side::Behind, None, true, NOW)
+                .expect("fits");
+            assert_eq!(extended.outcome, Outcome::Stored);
             assert_eq!(value_of(&cache, name.as_bytes()), Some(value.repeat(times)));
             cache.audit().expect("whole");
         }
@@ -73,7 +75,7 @@ fn a_number_that_is_made_tells_no_cas_that_it_has_not() {
     ] {
         let key = cache.key(b"number").expect("a key");
         cache.delete(key, NOW);
-        let change = Change {
+        let change = NumberChange {
             up: true,
             by: 1,
             compare: None,
@@ -81,8 +83,8 @@ fn a_number_that_is_made_tells_no_cas_that_it_has_not() {
             touch: None,
             create: Some((5, Deadline::NEVER)),
         };
-        match cache.count(key, &change, NOW).expect("room") {
-            Counted::Done { meta, created, .. } => {
+        match cache.change_number(key, &change, NOW).expect("room") {
+            NumberChanged::Done { meta, created, .. } => {
                 assert_eq!((meta.cas, created), (expected, true))
             }
             other => panic!("{other:?}"),

@@ -32,7 +32,7 @@ pub enum CasWish {
 
 /// How a number is to be changed.
 #[derive(Clone, Copy, Debug)]
-pub struct Change {
+pub struct NumberChange {
     /// Up rather than down.
     pub up: bool,
     /// By how much.
@@ -47,9 +47,9 @@ pub struct Change {
     pub create: Option<(u64, Deadline)>,
 }
 
-/// What became of a [`Change`].
+/// What became of a [`NumberChange`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Counted {
+pub enum NumberChanged {
     /// There is no such item.
     Missing,
     /// It has another CAS number.
@@ -116,18 +116,18 @@ fn is_blank(byte: u8) -> bool {
 
 impl ShardState {
     /// Carries out `change`.
-    pub fn count(
+    pub fn change_number(
         &mut self,
         region: &Region,
         key: Key<'_>,
-        change: &Change,
+        change: &NumberChange,
         bag: &mut PageBag<'_>,
         now: Tick,
-    ) -> Result<Counted, Shortage> {
+    ) -> Result<NumberChanged, Shortage> {
         let place = self.find(region, key);
         let Some(place) = place.filter(|at| !View::known(region, at.chunk).is_expired(now)) else {
             let Some((number, deadline)) = change.create else {
-                return Ok(Counted::Missing);
+                return Ok(NumberChanged::Missing);
             };
             let text = Text::of(number, 0);
             let blueprint = Blueprint::new(key, deadline.into()).with_cas(change.cas);
@@ -138,7 +138,7 @@ impl ShardState {
                 cas: (cas != 0).then_some(cas),
                 ..ItemMeta::default()
             };
-            return Ok(Counted::Done {
+            return Ok(NumberChanged::Done {
                 number,
                 meta,
                 created: true,
@@ -146,17 +146,17 @@ impl ShardState {
         };
         let condition = change.compare.map_or(Condition::Always, Condition::Cas);
         if self.check(region, Some(place), condition, now) != Outcome::Stored {
-            return Ok(Counted::Exists);
+            return Ok(NumberChanged::Exists);
         }
         let view = View::known(region, place.chunk);
         let before = view.meta();
         if view.header.has(flag::CHAINED) || before.value_len > NUMBER_BYTES_MAX {
-            return Ok(Counted::NotNumeric);
+            return Ok(NumberChanged::NotNumeric);
         }
         let mut value = [0; NUMBER_BYTES_MAX];
         view.copy_piece(0, &mut value[..before.value_len]);
         let Some(old) = number_in(&value[..before.value_len]) else {
-            return Ok(Counted::NotNumeric);
+            return Ok(NumberChanged::NotNumeric);
         };
         let number = if change.up {
             old.wrapping_add(change.by)
@@ -176,7 +176,7 @@ impl ShardState {
         let put = self.put_value(region, Some(place), blueprint, text.as_bytes(), bag, now);
         self.protected = ChunkRef::NONE;
         let cas = put?;
-        Ok(Counted::Done {
+        Ok(NumberChanged::Done {
             number,
             meta: ItemMeta {
                 value_len: text.len,

@@ -74,7 +74,7 @@ impl Part<'_> {
 
 impl ShardState {
     /// Puts `part` beside the value of the live item at `place`.
-    pub fn join(
+    pub fn extend(
         &mut self,
         region: &Region,
         key: Key<'_>,

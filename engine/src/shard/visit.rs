@@ -73,7 +73,7 @@ pub struct Visited {
 
 /// How an item is to be discarded.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Discard {
+pub struct Invalidation {
     /// Only if it has this CAS number.
     pub compare: Option<u64>,
     /// The item stays, without its value.
@@ -212,36 +212,38 @@ impl ShardState {
     }
 
     /// Discards the key's item.
-    pub fn discard(
+    pub fn invalidate(
         &mut self,
         region: &Region,
         key: Key<'_>,
-        discard: &Discard,
+        invalidation: &Invalidation,
         bag: &mut PageBag<'_>,
         now: Tick,
     ) -> Result<Outcome, Shortage> {
         let Some(mut place) = self.find_live(region, key, now) else {
             return Ok(Outcome::NotFound);
         };
-        let condition = discard.compare.map_or(Condition::Always, Condition::Cas);
+        let condition = invalidation
+            .compare
+            .map_or(Condition::Always, Condition::Cas);
         if self.check(region, Some(place), condition, now) != Outcome::Stored {
             return Ok(Outcome::Exists);
         }
-        if !discard.empty && !discard.stale {
+        if !invalidation.empty && !invalidation.stale {
             self.unlink(region, place);
             self.counters.deletes += 1;
             return Ok(Outcome::Stored);
         }
         let before = View::known(region, place.chunk).meta();
         // A stale item needs a number that is higher than any that was given out for its value.
-        let cas = match (discard.cas, discard.stale) {
+        let cas = match (invalidation.cas, invalidation.stale) {
             (Some(cas), _) => CasWish::Be(cas),
             (None, true) => CasWish::Next,
             (None, false) => before.cas.map_or(CasWish::IfKept, CasWish::Be),
         };
-        if discard.empty {
-            let deadline = discard.touch.unwrap_or(Deadline::NEVER);
-            let marks = if discard.stale { extra::STALE } else { 0 };
+        if invalidation.empty {
+            let deadline = invalidation.touch.unwrap_or(Deadline::NEVER);
+            let marks = if invalidation.stale { extra::STALE } else { 0 };
             let blueprint = Blueprint::new(key, deadline.into())
                 .with_cas(cas)
                 .with_marks(marks);
@@ -250,7 +252,7 @@ impl ShardState {
         }
         let attributes = Attributes {
             client_flags: before.client_flags,
-            deadline: discard.touch.unwrap_or(before.deadline),
+            deadline: invalidation.touch.unwrap_or(before.deadline),
         };
         place = self.with_fields(region, key, place, attributes, true, true, bag, now)?;
         let view = View::known(region, place.chunk);

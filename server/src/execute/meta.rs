@@ -5,8 +5,8 @@
 //! request, take the lock once.
 
 use flagstone_engine::{
-    CasWish, Change, Counted, Discard, Key, Outcome, Pinned, Seen, StoreError, Tick, Visit,
-    Visited, Want,
+    CasWish, Invalidation, Key, NumberChange, NumberChanged, Outcome, Pinned, Seen, StoreError,
+    Tick, Visit, Visited, Want,
 };
 
 use super::{Done, Got, Order, deadline, get, refusal, seconds_begun};
@@ -235,14 +235,14 @@ fn discard(
     now: Tick,
     counters: &Counters,
 ) -> Done {
-    let discard = Discard {
+    let invalidation = Invalidation {
         compare: options.compare,
         empty: options.empty,
         stale: options.invalidate,
         touch: options.touch.map(|to| deadline(to, now, &house.clock)),
         cas: options.explicit,
     };
-    let fate = match house.cache.discard(key, &discard, now) {
+    let fate = match house.cache.invalidate(key, &invalidation, now) {
         Ok(Outcome::Stored) => Fate::Done,
         Ok(Outcome::Exists) => Fate::Exists,
         Ok(Outcome::NotFound | Outcome::NotStored) => Fate::Missing,
@@ -265,7 +265,7 @@ fn count(
     let until = |lifetime: Lifetime| deadline(lifetime, now, &house.clock);
     let up = options.mode != Mode::Down;
     let touch = options.touch.map(until);
-    let change = Change {
+    let change = NumberChange {
         up,
         by: options.delta,
         // Comparing with 0 is not comparing.
@@ -281,8 +281,8 @@ fn count(
     } else {
         (&counters.decr_hits, &counters.decr_misses)
     };
-    Done::Reply(match house.cache.count(key, &change, now) {
-        Ok(Counted::Done {
+    Done::Reply(match house.cache.change_number(key, &change, now) {
+        Ok(NumberChanged::Done {
             number,
             meta,
             created,
@@ -301,12 +301,12 @@ fn count(
                 },
             )
         }
-        Ok(Counted::Missing) => {
+        Ok(NumberChanged::Missing) => {
             misses.add(1);
             Reply::Missing
         }
-        Ok(Counted::NotNumeric) => return refused(Refusal::NotNumeric, counters),
-        Ok(Counted::Exists) => Reply::Fate(Fate::Exists),
+        Ok(NumberChanged::NotNumeric) => return refused(Refusal::NotNumeric, counters),
+        Ok(NumberChanged::Exists) => Reply::Fate(Fate::Exists),
         Err(_) => return Done::NotNow,
     })
 }

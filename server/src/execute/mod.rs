@@ -8,8 +8,8 @@ mod meta;
 mod order;
 
 use flagstone_engine::{
-    Cache, CasWish, Change, Counted, Deadline, ItemMeta, Key, Lookup, Pinned, StoreError, Tick,
-    Visited,
+    Cache, CasWish, Deadline, ItemMeta, Key, Lookup, NumberChange, NumberChanged, Pinned,
+    StoreError, Tick, Visited,
 };
 
 pub use self::order::Order;
@@ -450,7 +450,7 @@ pub fn has_newline(pinned: &mut Pinned<'_>, room: &mut [u8]) -> bool {
 }
 
 fn count(cache: &Cache, key: Key<'_>, up: bool, by: u64, now: Tick, counters: &Counters) -> Done {
-    let change = Change {
+    let change = NumberChange {
         up,
         by,
         compare: None,
@@ -463,20 +463,20 @@ fn count(cache: &Cache, key: Key<'_>, up: bool, by: u64, now: Tick, counters: &C
     } else {
         (&counters.decr_hits, &counters.decr_misses)
     };
-    Done::Reply(match cache.count(key, &change, now) {
-        Ok(Counted::Done { number, .. }) => {
+    Done::Reply(match cache.change_number(key, &change, now) {
+        Ok(NumberChanged::Done { number, .. }) => {
             hits.add(1);
             Reply::Counted(number)
         }
-        Ok(Counted::Missing) => {
+        Ok(NumberChanged::Missing) => {
             misses.add(1);
             Reply::Missing
         }
-        Ok(Counted::NotNumeric) => {
+        Ok(NumberChanged::NotNumeric) => {
             counters.refusals.add(1);
             Reply::Refused(Refusal::NotNumeric)
         }
-        Ok(Counted::Exists) => Reply::Fate(Fate::Exists),
+        Ok(NumberChanged::Exists) => Reply::Fate(Fate::Exists),
         Err(_) => return Done::NotNow,
     })
 }

@@ -112,12 +112,12 @@ impl Order {
                 side,
                 compare,
                 or_create,
-            } => match cache.join(key, value, side, compare, self.wish, now) {
+            } => match cache.extend(key, value, side, compare, self.wish, now) {
                 Ok(Stored {
                     outcome: Outcome::NotStored,
                     ..
                 }) if or_create => replace(Condition::Absent),
-                joined => joined,
+                extended => extended,
             },
         };
         if let Err(error) = stored {
@@ -163,7 +163,7 @@ impl Order {
                 side,
                 compare,
                 or_create,
-            } => reservation.join(side, compare, or_create, now),
+            } => reservation.commit_extending(side, compare, or_create, now),
         };
         self.tell(stored, value_len, counters)
     }
