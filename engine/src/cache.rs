@@ -8,6 +8,7 @@ use crate::arena::Arena;
 use crate::error::{KeyError, OpenError, StoreError};
 use crate::geometry::{Geometry, SHARD_COUNT, WORD_BYTES};
 use crate::hash::{Key, KeyHash};
+use crate::index::Place;
 use crate::index::probe::Spot;
 use crate::item::header::flags_for;
 use crate::item::header::{extra, flag};
@@ -385,6 +386,24 @@ impl Cache {
     /// # Errors
     /// [`StoreError::NoSpace`] when too many items are pinned already.
     pub fn pin(&self, key: Key<'_>, now: Tick) -> Result<Option<Pinned<'_>>, StoreError> {
+        self.pin_counting(key, true, now)
+    }
+
+    /// As [`Cache::pin`], without counting as a read: for going through many items.
+    ///
+    /// # Errors
+    /// As [`Cache::pin`].
+    pub fn pin_unseen(&self, key: Key<'_>, now: Tick) -> Result<Option<Pinned<'_>>, StoreError> {
+        self.pin_counting(key, false, now)
+    }
+
+    #[inline(always)]
+    fn pin_counting(
+        &self,
+        key: Key<'_>,
+        is_read: bool,
+        now: Tick,
+    ) -> Result<Option<Pinned<'_>>, StoreError> {
         let shard = self.shard(key.hash());
         let mut state = shard.lock(&self.region);
         let Some(place) = state.find_live(&self.region, key, now) else {
@@ -393,7 +412,9 @@ impl Cache {
         if !state.pin(&self.region, place.chunk) {
             return Err(StoreError::NoSpace);
         }
-        state.mark_place(&self.region, place);
+        if is_read {
+            state.mark_place(&self.region, place);
+        }
         Ok(Some(Pinned::new(&self.region, shard, place.chunk)))
     }
 
@@ -1052,10 +1073,32 @@ impl Cache {
 
     /// Removes the item. Whether there was one.
     pub fn delete(&self, key: Key<'_>, now: Tick) -> bool {
+        self.delete_where(key, now, |_| true)
+    }
+
+    /// Removes the item, if it is still the one that `pinned` holds, with the value that it had then. Whether it
+    /// was: a value that was stored since stays. Of an item that was copied meanwhile (for a deadline or a CAS number
+    /// that it had no field for) this cannot be told, and it stays, too.
+    pub fn delete_pinned(&self, key: Key<'_>, pinned: &Pinned<'_>, now: Tick) -> bool {
+        // Chunks of another cache have the same names.
+        pinned.is_of(&self.region)
+            && self.delete_where(key, now, |place| {
+                // A pinned item's bytes are not replaced where they lie, and its chunk is not given to another; but
+                // it may have grown.
+                let value_len = View::known(&self.region, place.chunk).value_len();
+                pinned.is_at(place.chunk) && pinned.meta().value_len == value_len
+            })
+    }
+
+    #[inline(always)]
+    fn delete_where(&self, key: Key<'_>, now: Tick, condition: impl FnOnce(Place) -> bool) -> bool {
         let mut state = self.shard(key.hash()).lock(&self.region);
         let Some(place) = state.find(&self.region, key) else {
             return false;
         };
+        if !condition(place) {
+            return false;
+        }
         let live = !View::known(&self.region, place.chunk).is_expired(now);
         state.unlink(&self.region, place);
         if live {

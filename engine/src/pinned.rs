@@ -7,9 +7,79 @@ use crate::region::Region;
 use crate::shard::Shard;
 
 /// An item whose bytes stay until this is dropped. See [`Cache::pin`](crate::Cache::pin).
+///
+/// It is a [`std::io::Read`], too, which never fails.
 pub struct Pinned<'c> {
     region: &'c Region,
     shard: &'c Shard,
+    reading: Reading,
+}
+
+impl<'c> Pinned<'c> {
+    /// Of an item that was pinned under the lock just now.
+    pub(crate) fn new(region: &'c Region, shard: &'c Shard, head: ChunkRef) -> Self {
+        let meta = View::known(region, head).meta();
+        let reading = Reading {
+            head,
+            piece: head,
+            at: 0,
+            left: meta.value_len,
+            meta,
+        };
+        Pinned {
+            region,
+            shard,
+            reading,
+        }
+    }
+
+    /// What it knows; from now on whoever has that unpins the item.
+    pub(crate) fn into_reading(self) -> Reading {
+        let reading = self.reading;
+        std::mem::forget(self);
+        reading
+    }
+
+    pub(crate) fn is_of(&self, region: &Region) -> bool {
+        std::ptr::eq(self.region, region)
+    }
+
+    pub(crate) fn is_at(&self, chunk: ChunkRef) -> bool {
+        self.reading.head == chunk
+    }
+
+    /// What was known of the item when it was pinned.
+    #[must_use]
+    pub fn meta(&self) -> ItemMeta {
+        self.reading.meta
+    }
+
+    /// Copies the value's next bytes to the front of `out`; returns how many, 0 at its end.
+    pub fn read(&mut self, out: &mut [u8]) -> usize {
+        self.reading.read(self.region, out)
+    }
+
+    /// The next [`read`](Self::read) begins at the value's byte `at`.
+    pub fn seek(&mut self, at: usize) {
+        self.reading.seek(self.region, at);
+    }
+}
+
+impl std::io::Read for Pinned<'_> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        Ok(Pinned::read(self, out))
+    }
+}
+
+impl Drop for Pinned<'_> {
+    fn drop(&mut self) {
+        self.reading.unpin(self.region, self.shard);
+    }
+}
+
+/// A pinned item without its cache, which every call must be given: always the same one.
+#[derive(Clone, Copy)]
+pub(crate) struct Reading {
     head: ChunkRef,
     piece: ChunkRef,
     /// Bytes of `piece` that were read.
@@ -19,32 +89,17 @@ pub struct Pinned<'c> {
     meta: ItemMeta,
 }
 
-impl<'c> Pinned<'c> {
-    /// Of an item that was pinned under the lock just now.
-    pub(crate) fn new(region: &'c Region, shard: &'c Shard, head: ChunkRef) -> Self {
-        let meta = View::known(region, head).meta();
-        Pinned {
-            region,
-            shard,
-            head,
-            piece: head,
-            at: 0,
-            left: meta.value_len,
-            meta,
-        }
-    }
-
+impl Reading {
     /// What was known of the item when it was pinned.
-    #[must_use]
     pub fn meta(&self) -> ItemMeta {
         self.meta
     }
 
-    /// Copies the value's next bytes to the front of `out`; returns how many, 0 at its end.
-    pub fn read(&mut self, out: &mut [u8]) -> usize {
+    /// See [`Pinned::read`].
+    pub fn read(&mut self, region: &Region, out: &mut [u8]) -> usize {
         let mut done = 0;
         while done < out.len() && self.left > 0 {
-            let view = View::known(self.region, self.piece);
+            let view = View::known(region, self.piece);
             let here = usize::from(view.header.value_len);
             let len = (here - self.at).min(out.len() - done).min(self.left);
             view.copy_piece(self.at, &mut out[done..done + len]);
@@ -59,14 +114,14 @@ impl<'c> Pinned<'c> {
         done
     }
 
-    /// The next [`read`](Self::read) begins at the value's byte `at`.
-    pub fn seek(&mut self, at: usize) {
+    /// See [`Pinned::seek`].
+    pub fn seek(&mut self, region: &Region, at: usize) {
         let at = at.min(self.meta.value_len);
         self.piece = self.head;
         self.at = at;
         self.left = self.meta.value_len - at;
         while self.left > 0 {
-            let view = View::known(self.region, self.piece);
+            let view = View::known(region, self.piece);
             let here = usize::from(view.header.value_len);
             if self.at < here {
                 break;
@@ -75,10 +130,9 @@ impl<'c> Pinned<'c> {
             self.piece = view.next_piece();
         }
     }
-}
 
-impl Drop for Pinned<'_> {
-    fn drop(&mut self) {
-        self.shard.lock(self.region).unpin(self.region, self.head);
+    /// Lets go of the item: once, at the end.
+    pub fn unpin(&self, region: &Region, shard: &Shard) {
+        shard.lock(region).unpin(region, self.head);
     }
 }

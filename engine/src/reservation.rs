@@ -3,6 +3,10 @@
 //! The shard's lock is held to reserve and to commit, never in between. Until the commit
 //! nobody finds the item, and what was stored under the key before is still there; if the
 //! reservation is dropped, nothing has happened.
+//!
+//! What a reservation knows is a [`Filling`], which names no cache: so the same code serves one that borrows
+//! its cache ([`Reservation`]) and one that holds a share of it
+//! ([`OwnedReservation`](crate::OwnedReservation)).
 
 use crate::cache::Attributes;
 use crate::cache::{Cache, Condition, Outcome, Stored};
@@ -22,7 +26,97 @@ use crate::tick::Tick;
 /// Memory for one item that is not linked yet. See [`Cache::reserve`].
 pub struct Reservation<'c> {
     cache: &'c Cache,
+    filling: Filling,
+}
+
+impl<'c> Reservation<'c> {
+    pub(crate) fn new(
+        cache: &'c Cache,
+        key: Key<'_>,
+        head: ChunkRef,
+        value_len: Option<usize>,
+        cas: CasWish,
+    ) -> Self {
+        let filling = Filling {
+            hash: key.hash(),
+            head,
+            piece: head,
+            at: 0,
+            written: 0,
+            value_len,
+            cas,
+        };
+        Reservation { cache, filling }
+    }
+
+    /// What it knows; from now on whoever has that gives the memory back.
+    pub(crate) fn into_filling(self) -> Filling {
+        let filling = self.filling;
+        std::mem::forget(self);
+        filling
+    }
+
+    /// Bytes written so far.
+    #[must_use]
+    pub fn written(&self) -> usize {
+        self.filling.written
+    }
+
+    /// Appends to the value.
+    ///
+    /// # Errors
+    /// [`StoreError::LengthMismatch`] when there are more bytes than were reserved for;
+    /// of a growing reservation [`StoreError::TooLarge`] when the value passes the plan's
+    /// `item_bytes_max`, and [`StoreError::NoSpace`] while transfers hold the memory. In
+    /// the last case a part may have been taken: see [`Reservation::written`].
+    pub fn write(&mut self, bytes: &[u8], now: Tick) -> Result<(), StoreError> {
+        self.filling.write(self.cache, bytes, now)
+    }
+
+    /// Links the item, if `condition` holds, in place of what the key had before.
+    ///
+    /// # Errors
+    /// [`StoreError::LengthMismatch`] when fewer bytes were written than were reserved for.
+    pub fn commit(self, condition: Condition, now: Tick) -> Result<Outcome, StoreError> {
+        self.commit_as(condition, now).map(|stored| stored.outcome)
+    }
+
+    /// As [`Reservation::commit`]; says the CAS number too.
+    ///
+    /// # Errors
+    /// As [`Reservation::commit`].
+    pub fn commit_as(mut self, condition: Condition, now: Tick) -> Result<Stored, StoreError> {
+        self.filling.commit_as(self.cache, condition, now)
+    }
+
+    /// Lengthens the item that the key has by what was written, instead of replacing it. If it
+    /// has none, what was written becomes one, if `or_create`.
+    ///
+    /// # Errors
+    /// As [`Cache::extend`], and as [`Reservation::commit`].
+    pub fn commit_extending(
+        mut self,
+        side: Side,
+        compare: Option<u64>,
+        or_create: bool,
+        now: Tick,
+    ) -> Result<Stored, StoreError> {
+        self.filling
+            .commit_extending(self.cache, side, compare, or_create, now)
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        self.filling.give_up(self.cache);
+    }
+}
+
+/// A reservation without its cache, which every call must be given: always the same one.
+#[derive(Clone, Copy)]
+pub(crate) struct Filling {
     hash: KeyHash,
+    /// None: it was linked.
     head: ChunkRef,
     /// The piece that is being filled.
     piece: ChunkRef,
@@ -35,43 +129,17 @@ pub struct Reservation<'c> {
     cas: CasWish,
 }
 
-impl<'c> Reservation<'c> {
-    pub(crate) fn new(
-        cache: &'c Cache,
-        key: Key<'_>,
-        head: ChunkRef,
-        value_len: Option<usize>,
-        cas: CasWish,
-    ) -> Self {
-        Reservation {
-            cache,
-            hash: key.hash(),
-            head,
-            piece: head,
-            at: 0,
-            written: 0,
-            value_len,
-            cas,
-        }
-    }
-
+impl Filling {
     /// Bytes written so far.
-    #[must_use]
     pub fn written(&self) -> usize {
         self.written
     }
 
-    /// Appends to the value.
-    ///
-    /// # Errors
-    /// [`StoreError::LengthMismatch`] when there are more bytes than were reserved for;
-    /// of a growing reservation [`StoreError::TooLarge`] when the value passes the plan's
-    /// `item_bytes_max`, and [`StoreError::NoSpace`] while transfers hold the memory. In
-    /// the last case a part may have been taken: see [`Reservation::written`].
-    pub fn write(&mut self, bytes: &[u8], now: Tick) -> Result<(), StoreError> {
+    /// See [`Reservation::write`].
+    pub fn write(&mut self, cache: &Cache, bytes: &[u8], now: Tick) -> Result<(), StoreError> {
         let most = match self.value_len {
             Some(value_len) => value_len,
-            None => self.cache.plan().item_bytes_max(),
+            None => cache.plan().item_bytes_max(),
         };
         if bytes.len() > most - self.written {
             return Err(match self.value_len {
@@ -81,10 +149,10 @@ impl<'c> Reservation<'c> {
         }
         let mut rest = bytes;
         while !rest.is_empty() {
-            let view = View::known(self.cache.region(), self.piece);
-            let room = self.room(view) - self.at;
+            let view = View::known(cache.region(), self.piece);
+            let room = self.room(cache, view) - self.at;
             if room == 0 {
-                self.piece = self.next_piece(view, now)?;
+                self.piece = self.next_piece(cache, view, now)?;
                 self.at = 0;
                 continue;
             }
@@ -102,19 +170,18 @@ impl<'c> Reservation<'c> {
     }
 
     /// Bytes of value that the piece holds.
-    fn room(&self, view: View<'_>) -> usize {
+    fn room(&self, cache: &Cache, view: View<'_>) -> usize {
         if self.value_len.is_some() {
             usize::from(view.header.value_len)
         } else {
-            view.room(self.cache.region().geometry.page_bytes)
+            view.room(cache.region().geometry.page_bytes)
         }
     }
 
-    fn next_piece(&self, view: View<'_>, now: Tick) -> Result<ChunkRef, StoreError> {
+    fn next_piece(&self, cache: &Cache, view: View<'_>, now: Tick) -> Result<ChunkRef, StoreError> {
         if self.value_len.is_some() {
             return Ok(view.next_piece());
         }
-        let cache = self.cache;
         let region = cache.region();
         let mut bag = PageBag::new(region);
 
@@ -127,27 +194,21 @@ impl<'c> Reservation<'c> {
         })
     }
 
-    /// Links the item, if `condition` holds, in place of what the key had before.
-    ///
-    /// # Errors
-    /// [`StoreError::LengthMismatch`] when fewer bytes were written than were reserved for.
-    pub fn commit(self, condition: Condition, now: Tick) -> Result<Outcome, StoreError> {
-        self.commit_as(condition, now).map(|stored| stored.outcome)
-    }
-
-    /// As [`Reservation::commit`]; says the CAS number too.
-    ///
-    /// # Errors
-    /// As [`Reservation::commit`].
-    pub fn commit_as(mut self, condition: Condition, now: Tick) -> Result<Stored, StoreError> {
-        let region = self.cache.region();
-        self.finish(now)?;
+    /// See [`Reservation::commit_as`].
+    pub fn commit_as(
+        &mut self,
+        cache: &Cache,
+        condition: Condition,
+        now: Tick,
+    ) -> Result<Stored, StoreError> {
+        let region = cache.region();
+        self.finish(cache, now)?;
         let mut key = [0u8; 256];
         let len = View::known(region, self.head).copy_key(&mut key);
         debug_assert!(len <= KEY_BYTES_MAX);
         let key = Key::known(&key[..len], self.hash);
         let head = std::mem::take(&mut self.head);
-        let mut state = self.cache.shard_of(self.hash.shard_no()).lock(region);
+        let mut state = cache.shard_of(self.hash.shard_no()).lock(region);
         let condition = state.inherit(region, key, head, condition, now);
         let view = View::known(region, head);
         if view.header.has(flag::CAS) {
@@ -168,38 +229,35 @@ impl<'c> Reservation<'c> {
         })
     }
 
-    /// Lengthens the item that the key has by what was written, instead of replacing it. If it
-    /// has none, what was written becomes one, if `or_create`.
-    ///
-    /// # Errors
-    /// As [`Cache::extend`], and as [`Reservation::commit`].
+    /// See [`Reservation::commit_extending`].
     pub fn commit_extending(
-        mut self,
+        &mut self,
+        cache: &Cache,
         side: Side,
         compare: Option<u64>,
         or_create: bool,
         now: Tick,
     ) -> Result<Stored, StoreError> {
-        self.finish(now)?;
+        self.finish(cache, now)?;
         let mut key = [0u8; 256];
-        let len = View::known(self.cache.region(), self.head).copy_key(&mut key);
+        let len = View::known(cache.region(), self.head).copy_key(&mut key);
         let key = Key::known(&key[..len], self.hash);
         let part = (Part::Reserved(self.head), side, self.cas);
-        let extended = self.cache.extend_with(key, part, compare, now)?;
+        let extended = cache.extend_with(key, part, compare, now)?;
         if extended.outcome == Outcome::NotStored && or_create {
-            return self.commit_as(Condition::Absent, now);
+            return self.commit_as(cache, Condition::Absent, now);
         }
         Ok(extended)
     }
 
     /// The whole value is there. May be called again.
-    fn finish(&mut self, now: Tick) -> Result<(), StoreError> {
+    fn finish(&mut self, cache: &Cache, now: Tick) -> Result<(), StoreError> {
         match self.value_len {
             Some(value_len) if value_len != self.written => Err(StoreError::LengthMismatch),
             Some(_) => Ok(()),
             None => {
-                View::known(self.cache.region(), self.head).set_value_len(self.written);
-                self.trim(now);
+                View::known(cache.region(), self.head).set_value_len(self.written);
+                self.trim(cache, now);
                 // From now on it is one like any other: its first piece may have no field for the length.
                 self.value_len = Some(self.written);
                 Ok(())
@@ -210,8 +268,7 @@ impl<'c> Reservation<'c> {
     /// The last page of a growing reservation is full of room that the value did not need:
     /// an item of one page moves to a chunk of its size, a longer one's end likewise.
     /// Without memory for that the page stays, which wastes room but is right.
-    fn trim(&mut self, now: Tick) {
-        let cache = self.cache;
+    fn trim(&mut self, cache: &Cache, now: Tick) {
         let region = cache.region();
         let head = View::known(region, self.head);
         let mut key = [0u8; 256];
@@ -243,14 +300,14 @@ impl<'c> Reservation<'c> {
             drop(state);
         }
     }
-}
 
-impl Drop for Reservation<'_> {
-    fn drop(&mut self) {
+    /// Gives the memory back, unless the item was linked.
+    pub fn give_up(&mut self, cache: &Cache) {
         if self.head.is_some() {
-            let region = self.cache.region();
-            let mut state = self.cache.shard_of(self.hash.shard_no()).lock(region);
+            let region = cache.region();
+            let mut state = cache.shard_of(self.hash.shard_no()).lock(region);
             state.abandon(region, self.head);
+            self.head = ChunkRef::NONE;
         }
     }
 }
