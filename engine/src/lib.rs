@@ -6,6 +6,7 @@ mod arena;
 mod cache;
 mod chunk_ref;
 mod error;
+mod front;
 mod geometry;
 mod hash;
 mod index;
@@ -31,6 +32,7 @@ pub use cache::{
     Stored,
 };
 pub use error::{KeyError, OpenError, PlanError, StoreError};
+pub use front::{BuildError, Builder, InsertError, Item, Iter, Retained, SharedCache, Writer};
 pub use geometry::KEY_BYTES_MAX;
 pub use hash::{Key, KeyHash};
 pub use index::probe::Spot;
