@@ -51,6 +51,7 @@ impl From<Deadline> for Attributes {
 
 /// What is known of an item beside its value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ItemMeta {
     /// The value's length in bytes.
     pub value_len: usize,
@@ -103,6 +104,7 @@ pub enum Seen<'c> {
 
 /// When a store is carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Condition {
     /// Always.
     Always,
@@ -132,6 +134,7 @@ pub enum Outcome {
 
 /// What became of a store, and of the item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Stored {
     /// Whether it was carried out.
     pub outcome: Outcome,
@@ -153,6 +156,7 @@ impl Stored {
 
 /// What [`Cache::maintain`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Maintained {
     /// Expired items that were reclaimed.
     pub reclaimed: usize,
@@ -162,6 +166,7 @@ pub struct Maintained {
 
 /// What [`Cache::audit`] counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Audit {
     /// Linked items.
     pub items: usize,

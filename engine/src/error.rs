@@ -4,6 +4,7 @@ use std::fmt;
 
 /// Why a key was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum KeyError {
     /// Keys have at least one byte.
     Empty,
@@ -13,6 +14,7 @@ pub enum KeyError {
 
 /// Why a store changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StoreError {
     /// The value is longer than the plan's `item_bytes_max`.
     TooLarge,
@@ -25,6 +27,7 @@ pub enum StoreError {
 
 /// Why a cache could not be opened.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum OpenError {
     /// The arena's memory could not be had.
     Memory(std::io::Error),
@@ -38,6 +41,7 @@ pub enum OpenError {
 
 /// Why a budget could not be planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PlanError {
     /// The budget cannot hold an item of the asked size beside the cache's own structures.
     BudgetTooSmall {

@@ -19,6 +19,7 @@ use crate::lru::segments::Eviction;
 
 /// What the arena's memory is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Backing {
     /// Boxed, from the global allocator, once.
     Heap,
@@ -30,6 +31,9 @@ pub enum Backing {
 }
 
 /// What a cache is asked to be.
+///
+/// Written as a literal that ends in `..Options::default()`: a field may be added at any time. (`#[non_exhaustive]` would
+/// forbid just that literal.) [`Builder`](crate::Builder) has calls for those that are asked for most.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// All the memory that the cache may use, in bytes, its own structures included.
@@ -79,6 +83,7 @@ impl Default for Options {
 
 /// One addend of the budget.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PlanLine {
     /// What the bytes are for.
     pub name: &'static str,

@@ -22,6 +22,7 @@ pub(crate) struct Counters {
 /// Items whose deadline had passed, by what reclaimed them. A read does not: it finds nothing,
 /// and leaves what is there to the sweep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Expired {
     /// The sweep, in its round or because room was needed.
     pub swept: u64,
@@ -43,6 +44,7 @@ impl Expired {
 
 /// A snapshot over all shards. Each shard is consistent in itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Stats {
     /// Items that are linked now; some may have expired and not been reclaimed yet.
     pub items: u64,
@@ -92,6 +94,7 @@ pub struct Stats {
 
 /// One size class over all shards: see [`Cache::classes`](crate::Cache::classes).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ClassStats {
     /// Its number, from 0: the smallest chunks.
     pub class: usize,

@@ -25,6 +25,12 @@ fn put(cache: &Cache, name: &str, value: &[u8], deadline: Option<u64>, now: Tick
     cache.put(key, value, attributes, now).expect("room");
 }
 
+fn expired(set: impl FnOnce(&mut Expired)) -> Expired {
+    let mut counts = Expired::default();
+    set(&mut counts);
+    counts
+}
+
 #[test]
 fn each_way_of_expiring_has_its_counter() {
     let (early, late) = (Tick::from_secs(1), Tick::from_secs(20));
@@ -42,34 +48,22 @@ fn each_way_of_expiring_has_its_counter() {
         (
             "swept",
             |cache, now, _| assert_eq!(cache.maintain(now, 100).reclaimed, 1),
-            Expired {
-                swept: 1,
-                ..Expired::default()
-            },
+            expired(|counts| counts.swept = 1),
         ),
         (
             "deleted",
             |cache, now, _| assert!(!cache.delete(cache.key(b"a").expect("short"), now)),
-            Expired {
-                deleted: 1,
-                ..Expired::default()
-            },
+            expired(|counts| counts.deleted = 1),
         ),
         (
             "replaced by one of the same shape, where it lies",
             |cache, now, _| put(cache, "a", b"2", Some(30), now),
-            Expired {
-                replaced: 1,
-                ..Expired::default()
-            },
+            expired(|counts| counts.replaced = 1),
         ),
         (
             "replaced by one of another shape",
             |cache, now, _| put(cache, "a", b"2", None, now),
-            Expired {
-                replaced: 1,
-                ..Expired::default()
-            },
+            expired(|counts| counts.replaced = 1),
         ),
         (
             "replaced by a value that came in pieces",
@@ -80,10 +74,7 @@ fn each_way_of_expiring_has_its_counter() {
                 kept.write(long, now).expect("room");
                 kept.commit(Condition::Always, now).expect("room");
             },
-            Expired {
-                replaced: 1,
-                ..Expired::default()
-            },
+            expired(|counts| counts.replaced = 1),
         ),
         (
             "a live one that is replaced has not expired",

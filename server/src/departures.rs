@@ -82,12 +82,10 @@ mod tests {
     fn each_eviction_counts_once_at_its_age() {
         let (pace, now) = an_hour();
         let mut departures = Departures::default();
-        let mut stats = Stats {
-            inserted_bytes: 3_600_000,
-            evictions: 10,
-            evicted_age_probation_bytes: 30_000,
-            ..Stats::default()
-        };
+        let mut stats = Stats::default();
+        stats.inserted_bytes = 3_600_000;
+        stats.evictions = 10;
+        stats.evicted_age_probation_bytes = 30_000;
         departures.note(now, &stats, &pace);
         // Noted again without anything new, then with more: from both lists, of other ages.
         departures.note(now, &stats, &pace);
@@ -120,12 +118,10 @@ mod tests {
     #[test]
     fn what_is_older_than_all_ends_has_a_bucket_too() {
         let mut departures = Departures::default();
-        let stats = Stats {
-            inserted_bytes: 10,
-            evictions: 7,
-            evicted_age_probation_bytes: 10,
-            ..Stats::default()
-        };
+        let mut stats = Stats::default();
+        stats.inserted_bytes = 10;
+        stats.evictions = 7;
+        stats.evicted_age_probation_bytes = 10;
         let late = Tick::from_secs(700_000);
         departures.note(late, &stats, &Pace::default());
         assert_eq!(departures.ages[0].counts[ENDS.len()], 7);

@@ -680,6 +680,7 @@ fn refusal(config: &Config, short: &Short) -> Invalid {
                 size_text(most)
             ),
         ),
+        Short::Engine(error) => memory(format!("not one that can be planned: {error}")),
     }
 }
 

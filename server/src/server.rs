@@ -745,6 +745,7 @@ impl fmt::Display for StartError {
             StartError::Open(error @ OpenError::Memory(_)) => {
                 write!(f, "--memory: {error}: lower it, or --memory-max")
             }
+            StartError::Open(error) => write!(f, "--arena: {error}"),
             StartError::Listen(place, error) => {
                 write!(f, "--listen {place}: cannot listen there: {error}")
             }

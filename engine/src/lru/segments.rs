@@ -7,6 +7,7 @@
 
 /// What decides which item leaves when room is needed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Eviction {
     /// New items prove themselves first; what was hit often stays longer. Best for nearly everybody.
     #[default]

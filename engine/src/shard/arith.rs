@@ -20,6 +20,7 @@ const NUMBER_BYTES_MAX: usize = 64;
 
 /// What becomes of an item's CAS number when it is changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CasWish {
     /// It gets the next one if somebody has asked for it before; else it costs nothing.
     #[default]

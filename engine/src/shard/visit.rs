@@ -19,6 +19,7 @@ use crate::tick::{Deadline, Tick};
 
 /// What a visitor takes along.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Want {
     /// Not the value.
     #[default]
@@ -52,6 +53,7 @@ pub struct Visit {
 
 /// What a visit found, as it was before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Visited {
     /// What is known of the item. Of `won`: somebody else was told before.
     pub meta: ItemMeta,

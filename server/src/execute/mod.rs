@@ -526,7 +526,8 @@ fn class_no(visited: &Visited) -> u64 {
 pub fn refusal(error: StoreError) -> Refusal {
     match error {
         StoreError::TooLarge => Refusal::TooLarge,
-        StoreError::NoSpace | StoreError::LengthMismatch => Refusal::NoSpace,
+        // `NoSpace`, `LengthMismatch`, and whatever else may pass by itself.
+        _ => Refusal::NoSpace,
     }
 }
 
