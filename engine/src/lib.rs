@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+// Where docs.rs builds this, it says which feature an item needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 // The one module that may; the workspace denies it everywhere else.
 #[allow(unsafe_code)]
