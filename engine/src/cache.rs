@@ -11,7 +11,7 @@ use crate::hash::{Key, KeyHash};
 use crate::index::Place;
 use crate::index::probe::Spot;
 use crate::item::header::flags_for;
-use crate::item::header::{extra, flag};
+use crate::item::header::{extra, extra::Marks, flag};
 use crate::item::layout::Layout;
 use crate::item::view::View;
 use crate::pinned::Pinned;
@@ -560,12 +560,12 @@ impl Cache {
         if outcome != Outcome::Stored {
             return Ok(Stored::not(outcome));
         }
-        let (mut attributes, mut marks) = (attributes, 0);
+        let (mut attributes, mut marks) = (attributes, Marks::NONE);
         if let (Condition::Since(cas), Some(place)) = (condition, place) {
             let old = View::known(region, place.chunk);
             if old.cas() != Some(cas) {
                 attributes.deadline = old.deadline();
-                marks = extra::STALE | old.extra() & extra::WON;
+                marks = old.marks().only(extra::WON).with(extra::STALE);
             }
         }
         let blueprint = Blueprint::new(key, attributes)
@@ -685,7 +685,7 @@ impl Cache {
             return 0;
         };
         let view = View::known(&self.region, place.chunk);
-        let noted = view.extra() & extra::NOTED != 0;
+        let noted = view.marks().is_noted();
         view.header.flags() & flag::CAS | if noted { flag::EXTRA } else { 0 }
     }
 

@@ -145,6 +145,15 @@ impl Deadline {
         self.millis
     }
 
+    /// At the whole second at or after it.
+    pub(crate) const fn rounded_up(self) -> Self {
+        let more = if self.millis > 0 { 1 } else { 0 };
+        Deadline {
+            secs: self.secs.saturating_add(more),
+            millis: 0,
+        }
+    }
+
     pub(crate) const fn from_parts(secs: u32, millis: u16) -> Self {
         Deadline { secs, millis }
     }

@@ -202,7 +202,7 @@ fn what_is_noted_of_reads() {
     );
     check(&server, "debugtime 80|", "OK|");
     let idle = number(&server, "mg k u l|", 'l');
-    assert!((72..=88).contains(&idle), "{idle}");
+    assert!((80..=82).contains(&idle), "{idle}");
     check(&server, "get k|mg k u l|", "VALUE k 0 1|x|END|HD l0|");
     check(&server, "touch k 1000|mg k t|", "TOUCHED|HD t1000|");
     let told = String::from_utf8(talk(&server, b"me k\r\nme no\r\n")).expect("text");
@@ -211,6 +211,18 @@ fn what_is_noted_of_reads() {
         "{told}"
     );
     assert!(told.ends_with("\r\nEN\r\n"), "{told}");
+    // However long nobody asks: after 30 days, and after 1,000 more.
+    check(&server, "set k 0 0 1|x|mg k h|", "STORED|HD h0|");
+    const DAY: u64 = 24 * 3600;
+    for (all, days) in [(30 * DAY, 30 * DAY), (1030 * DAY, 1030 * DAY)] {
+        check(&server, &format!("debugtime {}|", all - if days > 30 * DAY { 30 * DAY } else { 0 }), "OK|");
+        let told = String::from_utf8(talk(&server, b"me k\r\n")).expect("text");
+        let la = told.split(" la=").nth(1).and_then(|rest| rest.split(' ').next());
+        let la: u64 = la.expect("la").parse().expect("a number");
+        assert!((days..days + 5).contains(&la), "{told}");
+        let idle = number(&server, "mg k u l|", 'l');
+        assert!((days..days + 5).contains(&idle), "{idle}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@
 
 use std::sync::atomic::AtomicU64;
 
-use super::header::{HEADER_BYTES, Header, Kind, extra, field_at, flag};
+use super::header::{HEADER_BYTES, Header, Kind, extra, extra::Marks, field_at, flag};
 use crate::arena::bytes;
 use crate::cache::ItemMeta;
 use crate::chunk_ref::ChunkRef;
@@ -113,7 +113,7 @@ impl<'a> View<'a> {
             return Deadline::NEVER;
         }
         let millis = if self.header.has(flag::EXTRA) {
-            (self.short(flag::EXTRA) & 0x3FF) as u16
+            extra::millis(self.short(flag::EXTRA))
         } else {
             0
         };
@@ -134,36 +134,70 @@ impl<'a> View<'a> {
         if needs_extra && !self.header.has(flag::EXTRA) {
             return false;
         }
-        if self.header.has(flag::EXTRA) {
-            let kept = self.short(flag::EXTRA) & !0x3FF;
-            self.set_short(flag::EXTRA, kept | u32::from(deadline.millis()));
-        }
-        self.set_short(flag::DEADLINE, deadline.secs());
+        self.set_both(deadline, self.marks());
         true
     }
 
     /// The marks beside the deadline's milliseconds.
     #[inline(always)]
-    pub fn extra(&self) -> u32 {
+    pub fn marks(&self) -> Marks {
         if self.header.has(flag::EXTRA) {
-            self.short(flag::EXTRA) & !extra::MILLIS
+            self.unpacked()
+        } else {
+            Marks::NONE
+        }
+    }
+
+    #[inline(never)]
+    fn unpacked(&self) -> Marks {
+        Marks::unpack(self.short(flag::EXTRA), self.deadline_secs())
+    }
+
+    /// Sets them, if the item has the field for it. Of an item whose reads were not noted and now are, the deadline may
+    /// change: readers have to be kept away.
+    pub fn set_marks(&self, marks: Marks) {
+        if self.header.has(flag::EXTRA) {
+            self.set_both(self.deadline(), marks);
+        }
+    }
+
+    fn deadline_secs(&self) -> u32 {
+        if self.header.has(flag::DEADLINE) {
+            self.short(flag::DEADLINE)
         } else {
             0
         }
     }
 
-    /// Sets them, if the item has the field for it.
-    pub fn set_extra(&self, bits: u32) {
+    /// Writes deadline and marks into the fields that there are.
+    #[inline(always)]
+    fn set_both(&self, deadline: Deadline, marks: Marks) {
         if self.header.has(flag::EXTRA) {
-            let millis = self.short(flag::EXTRA) & extra::MILLIS;
-            self.set_short(flag::EXTRA, millis | bits);
+            self.set_packed(deadline, marks);
+        } else if self.header.has(flag::DEADLINE) {
+            self.set_short(flag::DEADLINE, deadline.secs());
+        }
+    }
+
+    /// Apart: few items have it.
+    #[inline(never)]
+    fn set_packed(&self, deadline: Deadline, marks: Marks) {
+        let (field, deadline) = marks.pack(deadline);
+        self.set_short(flag::EXTRA, field);
+        if self.header.has(flag::DEADLINE) {
+            self.set_short(flag::DEADLINE, deadline.secs());
         }
     }
 
     /// Whether a read now has to be noted.
     #[inline(always)]
     pub fn wants_note(&self, now: Tick) -> bool {
-        self.header.has(flag::EXTRA) && extra::wants_note(self.short(flag::EXTRA), now)
+        self.header.has(flag::EXTRA) && self.has_news(now)
+    }
+
+    #[inline(never)]
+    fn has_news(&self, now: Tick) -> bool {
+        extra::wants_note(self.short(flag::EXTRA), self.deadline_secs(), now)
     }
 
     pub fn client_flags(&self) -> u32 {
@@ -317,14 +351,9 @@ impl<'a> View<'a> {
     }
 
     /// Fills in the deadline, client flags and marks that the header has fields for.
-    pub fn write_fields(&self, client_flags: u32, deadline: Deadline, marks: u32) {
+    pub fn write_fields(&self, client_flags: u32, deadline: Deadline, marks: Marks) {
         let flags = self.header.flags();
-        if flags & flag::EXTRA != 0 {
-            self.set_short(flag::EXTRA, u32::from(deadline.millis()) | marks);
-        }
-        if flags & flag::DEADLINE != 0 {
-            self.set_short(flag::DEADLINE, deadline.secs());
-        }
+        self.set_both(deadline, marks);
         self.set_client_flags(client_flags);
         if flags & flag::CHAINED != 0 {
             self.set_long(flag::CHAINED, 0, 0);
@@ -346,10 +375,10 @@ fn meta_of_fields(region: &Region, word: usize, header: Header) -> ItemMeta {
         header,
         words: words_of(region, word, header),
     };
-    let marks = view.extra();
+    let marks = view.marks();
     ItemMeta {
-        stale: marks & extra::STALE != 0,
-        won: marks & extra::WON != 0,
+        stale: marks.is_stale(),
+        won: marks.is_won(),
         value_len: view.value_len(),
         client_flags: view.client_flags(),
         deadline: view.deadline(),

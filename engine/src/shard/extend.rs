@@ -21,7 +21,7 @@ use crate::cache::{Attributes, Outcome, Stored};
 use crate::chunk_ref::ChunkRef;
 use crate::hash::Key;
 use crate::index::Place;
-use crate::item::header::{HEADER_BYTES, Header, Kind, extra, fields_bytes, flag};
+use crate::item::header::{HEADER_BYTES, Header, Kind, extra::Marks, fields_bytes, flag};
 use crate::item::view::{View, continuation};
 use crate::region::Region;
 use crate::shard::arith::CasWish;
@@ -197,8 +197,7 @@ impl ShardState {
         let head = View::known(region, place.chunk);
         let value_len = head.value_len() + more;
         head.set_value_len(value_len);
-        let noted = head.extra() & extra::NOTED != 0;
-        head.set_extra(if noted { extra::noted(0, now) } else { 0 });
+        head.set_marks(Marks::anew(head.marks().is_noted(), now));
         let mut cas = 0;
         if head.header.has(flag::CAS) {
             cas = match wish {

@@ -12,7 +12,7 @@ use crate::cache::{Attributes, Outcome, Stored};
 use crate::chunk_ref::ChunkRef;
 use crate::hash::Key;
 use crate::index::Place;
-use crate::item::header::{extra, flag};
+use crate::item::header::{extra::Marks, flag};
 use crate::item::layout::Layout;
 use crate::item::view::View;
 use crate::region::Region;
@@ -97,10 +97,9 @@ impl ShardState {
             },
         );
         blueprint.flags |= view.header.flags() & flag::CAS;
-        if view.extra() & extra::NOTED != 0 {
-            blueprint = blueprint.with_marks(extra::noted(0, now));
-        }
-        blueprint = blueprint.with_cas(wish);
+        blueprint = blueprint
+            .with_marks(Marks::anew(view.marks().is_noted(), now))
+            .with_cas(wish);
         let value_len = view.value_len() + part.len(region);
         if side == Side::Before {
             // Lengthening it gives it a new number, if it has one.

@@ -13,7 +13,6 @@ use crate::hash::{Key, KeyHash};
 use crate::index::Place;
 use crate::index::bucket::Slot;
 use crate::index::probe::{Chain, First, Lost, Probe, Spot};
-use crate::item::header::extra;
 use crate::item::view::View;
 use crate::lru::segments::MARKS_MAX;
 use crate::region::Region;
@@ -308,7 +307,7 @@ impl ShardState {
     pub fn note_read(&self, region: &Region, place: Place, now: Tick) {
         let view = View::known(region, place.chunk);
         if view.wants_note(now) {
-            view.set_extra(extra::noted(view.extra() | extra::READ, now));
+            view.set_marks(view.marks().noted(true, now));
         }
     }
 }

@@ -11,7 +11,7 @@ use super::write::{Blueprint, Shortage};
 use crate::cache::{Attributes, Condition, ItemMeta, Outcome};
 use crate::hash::Key;
 use crate::index::Place;
-use crate::item::header::{extra, flag, flags_for};
+use crate::item::header::{extra, extra::Marks, flag, flags_for};
 use crate::item::view::View;
 use crate::region::Region;
 use crate::stamp::{self, StdFences};
@@ -107,7 +107,7 @@ impl ShardState {
                     let dead = self.find(region, key);
                     let blueprint = Blueprint::new(key, deadline.into())
                         .with_cas(visit.cas)
-                        .with_marks(extra::WON);
+                        .with_marks(Marks::of(extra::WON));
                     self.put_value(region, dead, blueprint, b"", bag, now)?;
                     created = true;
                     self.find(region, key)
@@ -139,14 +139,23 @@ impl ShardState {
         visited.meta.cas = View::known(region, place.chunk).cas();
         visited.is_known = visit.unless_cas.is_some() && visit.unless_cas == visited.meta.cas;
         let view = View::known(region, place.chunk);
-        let mut bits = view.extra();
+        let mut marks = view.marks();
         if visited.wins {
-            bits |= extra::WON;
+            marks = marks.with(extra::WON);
         }
-        if visit.note && bits & extra::NOTED == 0 {
-            bits = extra::noted(bits | if visited.read { extra::READ } else { 0 }, now);
+        let begins = visit.note && !marks.is_noted();
+        if begins {
+            marks = marks.noted(visited.read, now);
         }
-        view.set_extra(bits);
+        if begins && !view.deadline().is_never() {
+            // Its deadline may become a whole second.
+            let stamp_word = region.arena.word(place.primary.0);
+            stamp::open::<_, StdFences>(stamp_word);
+            view.set_marks(marks);
+            stamp::close(stamp_word);
+        } else {
+            view.set_marks(marks);
+        }
         if let Some(deadline) = visit.touch.filter(|_| !created) {
             self.touch_in_place(region, place, deadline);
             self.counters.touches += 1;
@@ -161,7 +170,7 @@ impl ShardState {
     /// What is known of a linked item.
     pub fn examine(&self, region: &Region, place: Place, now: Tick) -> Visited {
         let view = View::known(region, place.chunk);
-        let bits = view.extra();
+        let marks = view.marks();
         let class = class_of(region, place.chunk);
         let meta = view.meta();
         Visited {
@@ -169,12 +178,12 @@ impl ShardState {
             created: false,
             is_known: false,
             wins: false,
-            read: if bits & extra::NOTED != 0 {
-                bits & extra::READ != 0
+            read: if marks.is_noted() {
+                marks.is_read()
             } else {
                 place.marks > 0 || view.header.has(flag::MAIN)
             },
-            idle_seconds: extra::idle_seconds(bits, now),
+            idle_seconds: marks.idle_seconds(now),
             class,
             item_bytes: if view.header.has(flag::CHAINED) {
                 view.header.value_at() + meta.value_len
@@ -245,7 +254,7 @@ impl ShardState {
         };
         if invalidation.empty {
             let deadline = invalidation.touch.unwrap_or(Deadline::NEVER);
-            let marks = if invalidation.stale { extra::STALE } else { 0 };
+            let marks = Marks::of(if invalidation.stale { extra::STALE } else { 0 });
             let blueprint = Blueprint::new(key, deadline.into())
                 .with_cas(cas)
                 .with_marks(marks);
@@ -258,7 +267,7 @@ impl ShardState {
         };
         place = self.with_fields(region, key, place, attributes, true, true, bag, now)?;
         let view = View::known(region, place.chunk);
-        view.set_extra(view.extra() & !extra::WON | extra::STALE);
+        view.set_marks(view.marks().without(extra::WON).with(extra::STALE));
         let cas = match cas {
             CasWish::Be(cas) => cas,
             _ => self.next_cas(),

@@ -8,7 +8,7 @@ use crate::chunk_ref::ChunkRef;
 use crate::geometry::WORD_BYTES;
 use crate::hash::Key;
 use crate::index::Place;
-use crate::item::header::{HEADER_BYTES, Header, Kind, extra, fields_bytes, flag, flags_for};
+use crate::item::header::{HEADER_BYTES, Header, Kind, extra, extra::Marks, fields_bytes, flag, flags_for};
 use crate::item::layout::{Layout, Small};
 use crate::item::view::{View, continuation};
 use crate::lru::segments::Segment;
@@ -31,7 +31,7 @@ pub(crate) struct Blueprint<'a> {
     /// What its CAS number is to be, if it has one; `None`: the next.
     pub cas: Option<u64>,
     /// Marks for the field `EXTRA`.
-    pub marks: u32,
+    pub marks: Marks,
 }
 
 impl<'a> Blueprint<'a> {
@@ -41,15 +41,15 @@ impl<'a> Blueprint<'a> {
             attributes,
             flags: flags_for(attributes.client_flags, attributes.deadline),
             cas: None,
-            marks: 0,
+            marks: Marks::NONE,
         }
     }
 
     /// The same, with marks.
-    pub fn with_marks(mut self, marks: u32) -> Self {
-        if marks != 0 {
+    pub fn with_marks(mut self, marks: Marks) -> Self {
+        if !marks.is_none() {
             self.flags |= flag::EXTRA;
-            self.marks |= marks;
+            self.marks = self.marks.and(marks);
         }
         self
     }
@@ -198,19 +198,19 @@ impl ShardState {
             return condition;
         };
         let (old, view) = (View::known(region, place.chunk), View::known(region, head));
-        let noted = old.extra() & extra::NOTED != 0;
-        let mut bits = if noted { extra::noted(0, now) } else { 0 };
+        let mut marks = Marks::anew(old.marks().is_noted(), now);
         let mut condition = condition;
         if let Condition::Since(cas) = condition
             && old.cas() != Some(cas)
         {
             if view.header.has(flag::EXTRA) && view.set_deadline(old.deadline()) {
-                bits |= extra::STALE | old.extra() & extra::WON;
+                let won = old.marks().is_won();
+                marks = marks.with(extra::STALE | if won { extra::WON } else { 0 });
             } else {
                 condition = Condition::Cas(cas);
             }
         }
-        view.set_extra(bits);
+        view.set_marks(marks);
         condition
     }
 
@@ -312,10 +312,11 @@ impl ShardState {
     ) -> Result<u64, Shortage> {
         if let Some(place) = place {
             // Whose reads were asked for once are noted on, anew.
-            if View::known(region, place.chunk).extra() & extra::NOTED != 0 {
-                blueprint = blueprint.with_marks(extra::noted(0, now));
+            let old = View::known(region, place.chunk);
+            if old.marks().is_noted() {
+                blueprint = blueprint.with_marks(Marks::anew(true, now));
             }
-            let was_over = View::known(region, place.chunk).is_expired(now);
+            let was_over = old.is_expired(now);
             if self.put_in_place(region, place, blueprint, value) {
                 self.counters.expired.replaced += u64::from(was_over);
                 return Ok(View::known(region, place.chunk).cas().unwrap_or(0));
@@ -576,7 +577,7 @@ impl ShardState {
             attributes,
             flags,
             cas: None,
-            marks: View::known(region, place.chunk).extra(),
+            marks: View::known(region, place.chunk).marks(),
         };
         if let Some(head) = self.refront(region, place, blueprint, None, bag, now)? {
             return Ok(head.is_some());
