@@ -233,9 +233,12 @@ pub(crate) mod extra {
     /// Whether a read now has to be noted. Its division is not for every read: see who calls.
     pub fn wants_note(field: u32, deadline_secs: u32, now: Tick) -> bool {
         let marks = Marks::unpack(field, deadline_secs);
-        let step = if field & PRECISE == 0 { 1 } else { STEP_SECONDS };
-        marks.is_noted()
-            && (!marks.is_read() || second(now).saturating_sub(marks.access) >= step)
+        let step = if field & PRECISE == 0 {
+            1
+        } else {
+            STEP_SECONDS
+        };
+        marks.is_noted() && (!marks.is_read() || second(now).saturating_sub(marks.access) >= step)
     }
 }
 
@@ -438,7 +441,17 @@ mod tests {
         use crate::tick::Tick;
         const DAY: u64 = 24 * 3600;
         let accesses = [0, 1, 7, 1000, 24 * DAY, 25 * DAY, 400 * DAY, 1500 * DAY];
-        let waits = [0, 1, 9, DAY, 13 * DAY, 24 * DAY, 25 * DAY, 48 * DAY, 1000 * DAY];
+        let waits = [
+            0,
+            1,
+            9,
+            DAY,
+            13 * DAY,
+            24 * DAY,
+            25 * DAY,
+            48 * DAY,
+            1000 * DAY,
+        ];
         for (access, wait) in accesses
             .into_iter()
             .flat_map(|access| waits.map(|wait| (access, wait)))
@@ -464,7 +477,10 @@ mod tests {
                 let is_far = deadline.secs().saturating_sub(access as u32) >= 8 << 17;
                 assert!(kept == deadline || is_far, "{context:?}: rounded");
                 assert_eq!(extra::wants_note(field, kept.secs(), then), false);
-                assert_eq!(extra::wants_note(field, kept.secs(), now), idle >= 8 || idle > 0 && deadline.millis() == 0);
+                assert_eq!(
+                    extra::wants_note(field, kept.secs(), now),
+                    idle >= 8 || idle > 0 && deadline.millis() == 0
+                );
             }
         }
         // Without notes the milliseconds stay, and marks too.

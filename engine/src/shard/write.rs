@@ -8,7 +8,9 @@ use crate::chunk_ref::ChunkRef;
 use crate::geometry::WORD_BYTES;
 use crate::hash::Key;
 use crate::index::Place;
-use crate::item::header::{HEADER_BYTES, Header, Kind, extra, extra::Marks, fields_bytes, flag, flags_for};
+use crate::item::header::{
+    HEADER_BYTES, Header, Kind, extra, extra::Marks, fields_bytes, flag, flags_for,
+};
 use crate::item::layout::{Layout, Small};
 use crate::item::view::{View, continuation};
 use crate::lru::segments::Segment;

@@ -34,12 +34,17 @@ pub fn root() -> PathBuf {
 /// A Python that has pymemcache, pylibmc and pytest: `TEST_PYTHON`, or the environment
 /// that `.ci/run` makes.
 pub fn python() -> Option<PathBuf> {
+    python_with("pymemcache, pylibmc, pytest")
+}
+
+/// The same, with these modules.
+pub fn python_with(modules: &str) -> Option<PathBuf> {
     let python = match std::env::var_os("TEST_PYTHON") {
         Some(python) => PathBuf::from(python),
         None => root().join("target/clients-venv/bin/python"),
     };
-    let modules = ["-c", "import pymemcache, pylibmc, pytest"];
-    let output = Command::new(&python).args(modules).output().ok()?;
+    let import = format!("import {modules}");
+    let output = Command::new(&python).args(["-c", &import]).output().ok()?;
     output.status.success().then_some(python)
 }
 
