@@ -35,7 +35,7 @@ _flagstone() {
 
     case "${cmd}" in
         flagstone)
-            opts="-h -V --config --check-config --print-config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --admin-host --memory --memory-max --max-item --workers --max-connections --socket-buffer --arena --eviction --prefault --huge-pages --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help --version plan stats top healthcheck"
+            opts="-h -V --config --check-config --print-config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --workers --max-connections --socket-buffer --arena --eviction --prefault --huge-pages --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help --version plan stats top healthcheck"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -82,6 +82,10 @@ _flagstone() {
                     return 0
                     ;;
                 --admin-host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin-token-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -177,7 +181,7 @@ _flagstone() {
             return 0
             ;;
         flagstone__subcmd__healthcheck)
-            opts="-h --address --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --admin-host --memory --memory-max --max-item --workers --max-connections --socket-buffer --arena --eviction --prefault --huge-pages --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
+            opts="-h --address --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --workers --max-connections --socket-buffer --arena --eviction --prefault --huge-pages --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -228,6 +232,10 @@ _flagstone() {
                     return 0
                     ;;
                 --admin-host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin-token-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -323,7 +331,7 @@ _flagstone() {
             return 0
             ;;
         flagstone__subcmd__plan)
-            opts="-h --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --admin-host --memory --memory-max --max-item --workers --max-connections --socket-buffer --arena --eviction --prefault --huge-pages --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
+            opts="-h --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --workers --max-connections --socket-buffer --arena --eviction --prefault --huge-pages --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -370,6 +378,10 @@ _flagstone() {
                     return 0
                     ;;
                 --admin-host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin-token-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -465,7 +477,7 @@ _flagstone() {
             return 0
             ;;
         flagstone__subcmd__stats)
-            opts="-h --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --admin-host --memory --memory-max --max-item --workers --max-connections --socket-buffer --arena --eviction --prefault --huge-pages --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
+            opts="-h --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --workers --max-connections --socket-buffer --arena --eviction --prefault --huge-pages --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -512,6 +524,10 @@ _flagstone() {
                     return 0
                     ;;
                 --admin-host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin-token-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -607,7 +623,7 @@ _flagstone() {
             return 0
             ;;
         flagstone__subcmd__top)
-            opts="-h --once --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --admin-host --memory --memory-max --max-item --workers --max-connections --socket-buffer --arena --eviction --prefault --huge-pages --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
+            opts="-h --once --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --workers --max-connections --socket-buffer --arena --eviction --prefault --huge-pages --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -654,6 +670,10 @@ _flagstone() {
                     return 0
                     ;;
                 --admin-host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin-token-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

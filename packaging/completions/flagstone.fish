@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_flagstone_global_optspecs
-    string join \n config= check-config print-config log-format= log-level= slow-request= listen= unix-mode= tls-cert= tls-key= tls-max-connections= admin= admin-host= memory= memory-max= max-item= workers= max-connections= socket-buffer= arena= eviction= prefault= huge-pages= drain-delay= drain-timeout= stall-timeout= flush= enable-shutdown= login-timeout= idle-timeout= auth-file= auth-token-file= test-hooks= cgroup-root= h/help V/version
+    string join \n config= check-config print-config log-format= log-level= slow-request= listen= unix-mode= tls-cert= tls-key= tls-max-connections= admin= admin-host= admin-token-file= memory= memory-max= max-item= workers= max-connections= socket-buffer= arena= eviction= prefault= huge-pages= drain-delay= drain-timeout= stall-timeout= flush= enable-shutdown= login-timeout= idle-timeout= auth-file= auth-token-file= test-hooks= cgroup-root= h/help V/version
 end
 
 function __fish_flagstone_needs_command
@@ -35,6 +35,7 @@ complete -c flagstone -n "__fish_flagstone_needs_command" -l tls-key -d 'The key
 complete -c flagstone -n "__fish_flagstone_needs_command" -l tls-max-connections -d 'Connections with TLS at a time; each is planned with 48 KiB [default: 1000, or as many as take an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l admin -d 'Address and port for health checks, metrics and a page to look at (/livez, /readyz, /metrics, /); none for nowhere' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l admin-host -d 'Names, separated by commas, under which browsers may ask for the admin pages; addresses, localhost and names without a dot always work' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l admin-token-file -d 'A file of tokens, a line each: the admin pages want to see one of them, as a bearer token or as a password that goes with any name; /livez and /readyz are for everybody; read again on SIGHUP' -r -F
 complete -c flagstone -n "__fish_flagstone_needs_command" -l memory -d 'The whole process\'s memory: bytes, or with k, m, g (powers of 1024; 64Mi works, too); auto takes the container\'s limit, or 256MiB where there is none' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l memory-max -d 'What the memory may grow to when the container\'s limit is raised while it runs [default: the memory]' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l max-item -d 'The longest value' -r
@@ -62,7 +63,7 @@ complete -c flagstone -n "__fish_flagstone_needs_command" -s h -l help -d 'Print
 complete -c flagstone -n "__fish_flagstone_needs_command" -s V -l version -d 'Print version'
 complete -c flagstone -n "__fish_flagstone_needs_command" -f -a "plan" -d 'Print where each byte of the memory would go, and exit'
 complete -c flagstone -n "__fish_flagstone_needs_command" -f -a "stats" -d 'Print the counters of a running server; where it wants a login, with the first of its --auth-token-file or --auth-file, and over TLS only if it presents the certificate of --tls-cert'
-complete -c flagstone -n "__fish_flagstone_needs_command" -f -a "top" -d 'Watch a running server: rates, percentiles, memory, size classes'
+complete -c flagstone -n "__fish_flagstone_needs_command" -f -a "top" -d 'Watch a running server: rates, percentiles, memory, size classes; where its pages want a token, with the first of its --admin-token-file'
 complete -c flagstone -n "__fish_flagstone_needs_command" -f -a "healthcheck" -d 'Ask a running server whether it answers: exit code 0 if it does, else 1. One that listens for TLS alone is asked at its admin pages, where --admin names them, else over TLS'
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l config -d 'A file of settings in TOML: a key for each flag, named as it is, without the dashes' -r -F
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l log-format -d 'Messages on stderr: plain for people, json for collectors, one a line' -r
@@ -75,6 +76,7 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l tls-key -d 
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l tls-max-connections -d 'Connections with TLS at a time; each is planned with 48 KiB [default: 1000, or as many as take an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l admin -d 'Address and port for health checks, metrics and a page to look at (/livez, /readyz, /metrics, /); none for nowhere' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l admin-host -d 'Names, separated by commas, under which browsers may ask for the admin pages; addresses, localhost and names without a dot always work' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l admin-token-file -d 'A file of tokens, a line each: the admin pages want to see one of them, as a bearer token or as a password that goes with any name; /livez and /readyz are for everybody; read again on SIGHUP' -r -F
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l memory -d 'The whole process\'s memory: bytes, or with k, m, g (powers of 1024; 64Mi works, too); auto takes the container\'s limit, or 256MiB where there is none' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l memory-max -d 'What the memory may grow to when the container\'s limit is raised while it runs [default: the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l max-item -d 'The longest value' -r
@@ -108,6 +110,7 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l tls-key -d
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l tls-max-connections -d 'Connections with TLS at a time; each is planned with 48 KiB [default: 1000, or as many as take an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l admin -d 'Address and port for health checks, metrics and a page to look at (/livez, /readyz, /metrics, /); none for nowhere' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l admin-host -d 'Names, separated by commas, under which browsers may ask for the admin pages; addresses, localhost and names without a dot always work' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l admin-token-file -d 'A file of tokens, a line each: the admin pages want to see one of them, as a bearer token or as a password that goes with any name; /livez and /readyz are for everybody; read again on SIGHUP' -r -F
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l memory -d 'The whole process\'s memory: bytes, or with k, m, g (powers of 1024; 64Mi works, too); auto takes the container\'s limit, or 256MiB where there is none' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l memory-max -d 'What the memory may grow to when the container\'s limit is raised while it runs [default: the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l max-item -d 'The longest value' -r
@@ -141,6 +144,7 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l tls-key -d '
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l tls-max-connections -d 'Connections with TLS at a time; each is planned with 48 KiB [default: 1000, or as many as take an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l admin -d 'Address and port for health checks, metrics and a page to look at (/livez, /readyz, /metrics, /); none for nowhere' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l admin-host -d 'Names, separated by commas, under which browsers may ask for the admin pages; addresses, localhost and names without a dot always work' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l admin-token-file -d 'A file of tokens, a line each: the admin pages want to see one of them, as a bearer token or as a password that goes with any name; /livez and /readyz are for everybody; read again on SIGHUP' -r -F
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l memory -d 'The whole process\'s memory: bytes, or with k, m, g (powers of 1024; 64Mi works, too); auto takes the container\'s limit, or 256MiB where there is none' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l memory-max -d 'What the memory may grow to when the container\'s limit is raised while it runs [default: the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l max-item -d 'The longest value' -r
@@ -176,6 +180,7 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l tls-
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l tls-max-connections -d 'Connections with TLS at a time; each is planned with 48 KiB [default: 1000, or as many as take an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l admin -d 'Address and port for health checks, metrics and a page to look at (/livez, /readyz, /metrics, /); none for nowhere' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l admin-host -d 'Names, separated by commas, under which browsers may ask for the admin pages; addresses, localhost and names without a dot always work' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l admin-token-file -d 'A file of tokens, a line each: the admin pages want to see one of them, as a bearer token or as a password that goes with any name; /livez and /readyz are for everybody; read again on SIGHUP' -r -F
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l memory -d 'The whole process\'s memory: bytes, or with k, m, g (powers of 1024; 64Mi works, too); auto takes the container\'s limit, or 256MiB where there is none' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l memory-max -d 'What the memory may grow to when the container\'s limit is raised while it runs [default: the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l max-item -d 'The longest value' -r

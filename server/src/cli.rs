@@ -26,7 +26,7 @@ use crate::logs::{LogSettings, parse_log_format, parse_log_level};
 use crate::plan::{connections_default, size_text};
 use crate::settings_file::{self, Entry};
 use crate::tls;
-use crate::users::Login;
+use crate::users::{self, Login};
 
 /// A cache server whose whole memory is one budget, planned at the start.
 #[derive(Parser)]
@@ -50,7 +50,8 @@ enum Sub {
         #[arg(value_name = "PLACE")]
         address: Option<String>,
     },
-    /// Watch a running server: rates, percentiles, memory, size classes
+    /// Watch a running server: rates, percentiles, memory, size classes; where its pages want a token,
+    /// with the first of its --admin-token-file
     Top {
         /// Where its admin pages are [default: --admin; 127.0.0.1 for 0.0.0.0]
         #[arg(value_name = "ADDR:PORT")]
@@ -162,6 +163,15 @@ struct Settings {
         value_delimiter = ','
     )]
     admin_host: Vec<String>,
+    /// A file of tokens, a line each: the admin pages want to see one of them, as a bearer token or as
+    /// a password that goes with any name; /livez and /readyz are for everybody; read again on SIGHUP
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        env = "FLAGSTONE_ADMIN_TOKEN_FILE"
+    )]
+    admin_token_file: Option<PathBuf>,
     /// The whole process's memory: bytes, or with k, m, g (powers of 1024; 64Mi works, too); auto takes the
     /// container's limit, or 256MiB where there is none
     #[arg(
@@ -335,6 +345,8 @@ pub enum Asked {
     Top {
         /// Where.
         address: SocketAddr,
+        /// What they want to see.
+        token: Option<Vec<u8>>,
         /// One view.
         once: bool,
     },
@@ -485,8 +497,11 @@ where
             let address = parse_admin("--admin", text).and_then(|address| {
                 address.ok_or_else(|| Invalid::new("--admin", text, "has no pages to ask"))
             });
+            let file = flags.settings.admin_token_file.as_deref();
+            let token = file.map(users::page_token).transpose().map_err(refuse)?;
             return Ok(Asked::Top {
                 address: address.map_err(refuse)?,
+                token: token.flatten(),
                 once: *once,
             });
         }
@@ -728,6 +743,7 @@ impl Settings {
             admin: parse_admin("--admin", &self.admin)?,
             admin_is_default,
             admin_hosts: self.admin_host.clone(),
+            admin_token_file: self.admin_token_file.clone(),
             drain_delay: parse_delay("--drain-delay", &self.drain_delay)?,
             auth_file: self.auth_file.clone(),
             auth_token_file: self.auth_token_file.clone(),

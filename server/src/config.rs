@@ -35,6 +35,8 @@ pub struct Config {
     /// Names by which browsers may ask for the admin pages, beside addresses, `localhost` and
     /// names without a dot.
     pub admin_hosts: Vec<String>,
+    /// The file with the tokens that the admin pages want to see; `None`: they want none.
+    pub admin_token_file: Option<PathBuf>,
     /// The whole process's memory: all that the server plans with.
     pub memory_bytes: usize,
     /// What the memory may grow to while it runs, when the limit is raised; `None`: no more
@@ -114,6 +116,7 @@ impl Default for Config {
             admin: None,
             admin_is_default: false,
             admin_hosts: Vec::new(),
+            admin_token_file: None,
             memory_bytes: MEMORY_BYTES_DEFAULT,
             memory_bytes_max: None,
             memory_is_limit: false,

@@ -34,6 +34,7 @@
 
 pub mod admin;
 pub mod allocations;
+mod base64;
 mod certificate;
 pub mod cgroup;
 pub mod cli;

@@ -40,7 +40,11 @@ fn main() -> ExitCode {
         Asked::Stats(target, login, certificate) => {
             print_stats(&target, login.as_ref(), certificate.as_deref())
         }
-        Asked::Top { address, once } => match top::run(address, once) {
+        Asked::Top {
+            address,
+            token,
+            once,
+        } => match top::run(address, token.as_deref(), once) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => refuse(&error, EXIT_FAILED),
         },

@@ -247,7 +247,7 @@ impl Stop {
     fn reloads(&mut self, keeper: Option<&Arc<Keeper>>, users: &Arc<Logins>) {
         if let Stop::Signals { tls, logins, .. } = self {
             *tls = keeper.cloned();
-            *logins = (!users.is_empty()).then(|| Arc::clone(users));
+            *logins = users.has_files().then(|| Arc::clone(users));
         }
     }
 
@@ -404,10 +404,12 @@ fn serve(
         listen.auth_file = path.display().to_string();
     }
     // Prefaulting a large arena takes seconds: whoever asks meanwhile is told.
-    let cache = while_starting(admin.as_ref(), &config.admin_hosts, || {
-        Cache::open(plan.engine.clone())
-    })
-    .map_err(StartError::Open)?;
+    let rules = admin::Rules {
+        hosts: &config.admin_hosts,
+        logins: &users,
+    };
+    let cache = while_starting(admin.as_ref(), rules, || Cache::open(plan.engine.clone()))
+        .map_err(StartError::Open)?;
     let mut house = House::new(&cache, &plan, config.manners(), &listen, &users);
     house.tls = tls;
     let house = house;
@@ -429,12 +431,12 @@ fn serve(
     let served = thread::scope(|scope| {
         let _admin_ends = NotifyOnDrop(&admin_over);
         if let Some(listener) = &admin {
-            let (house, over, hosts) = (&house, &admin_over, &config.admin_hosts);
+            let (house, over) = (&house, &admin_over);
             thread::Builder::new()
                 .name("admin".to_owned())
                 .spawn_scoped(scope, move || {
                     let photographer = Photographer::new(house);
-                    warn_of_admin(admin::run(listener, Some(&photographer), hosts, over));
+                    warn_of_admin(admin::run(listener, Some(&photographer), rules, over));
                 })
                 .map_err(StartError::System)?;
         }
@@ -544,7 +546,11 @@ fn listen_for_admin(address: SocketAddr) -> Result<(TcpListener, SocketAddr), St
 }
 
 /// Does `work` while the admin pages say that the server is starting.
-fn while_starting<R>(admin: Option<&TcpListener>, hosts: &[String], work: impl FnOnce() -> R) -> R {
+fn while_starting<R>(
+    admin: Option<&TcpListener>,
+    rules: admin::Rules<'_>,
+    work: impl FnOnce() -> R,
+) -> R {
     let Some(listener) = admin else {
         return work();
     };
@@ -554,7 +560,7 @@ fn while_starting<R>(admin: Option<&TcpListener>, hosts: &[String], work: impl F
         let _ = thread::Builder::new()
             .name("admin".to_owned())
             .spawn_scoped(scope, || {
-                warn_of_admin(admin::run(listener, None, hosts, &over))
+                warn_of_admin(admin::run(listener, None, rules, &over))
             });
         let _over = NotifyOnDrop(&over);
         work()

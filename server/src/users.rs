@@ -25,12 +25,14 @@ const USERS_MAX: usize = 64;
 /// A longer line is a mistake.
 const LINE_BYTES_MAX: usize = 1024;
 
-/// The users of the moment, for those who log in now.
+/// The users of the moment, for those who log in now, and who may read the admin pages.
 #[derive(Debug)]
 pub struct Logins {
     config: Config,
     current: RwLock<Users>,
     is_open: bool,
+    /// The admin pages are for everybody who reaches them.
+    pages_are_open: bool,
 }
 
 impl Logins {
@@ -40,6 +42,7 @@ impl Logins {
         Ok(Logins {
             config: config.clone(),
             is_open: users.is_empty(),
+            pages_are_open: users.page_tokens.is_empty(),
             current: RwLock::new(users),
         })
     }
@@ -48,6 +51,19 @@ impl Logins {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.is_open
+    }
+
+    /// Whether any of the settings names a file.
+    #[must_use]
+    pub fn has_files(&self) -> bool {
+        !self.is_open || !self.pages_are_open
+    }
+
+    /// Whether the admin pages are for who presents this.
+    #[must_use]
+    pub fn let_see_pages(&self, token: Option<&[u8]>) -> bool {
+        self.pages_are_open
+            || token.is_some_and(|token| is_any(&self.current.read().page_tokens, token))
     }
 
     /// Whether this is the password of a user, or a token, now.
@@ -60,7 +76,10 @@ impl Logins {
     /// used, all stays as it was.
     pub fn reload(&self) -> Result<(usize, usize), Invalid> {
         let fresh = Users::of(&self.config)?;
-        let counts = (fresh.users.len(), fresh.tokens.len());
+        let counts = (
+            fresh.users.len(),
+            fresh.tokens.len() + fresh.page_tokens.len(),
+        );
         *self.current.write() = fresh;
         Ok(counts)
     }
@@ -73,6 +92,8 @@ pub struct Users {
     users: Vec<(Vec<u8>, Vec<u8>)>,
     /// Not empty either.
     tokens: Vec<Vec<u8>>,
+    /// Tokens for the admin pages. Not empty either.
+    page_tokens: Vec<Vec<u8>>,
 }
 
 impl Users {
@@ -83,7 +104,10 @@ impl Users {
             None => Self::default(),
         };
         if let Some(path) = &config.auth_token_file {
-            users.tokens = read_tokens(path)?;
+            users.tokens = read_tokens("--auth-token-file", path)?;
+        }
+        if let Some(path) = &config.admin_token_file {
+            users.page_tokens = read_tokens("--admin-token-file", path)?;
         }
         Ok(users)
     }
@@ -119,7 +143,7 @@ impl Users {
         }
         Ok(Users {
             users,
-            tokens: Vec::new(),
+            ..Users::default()
         })
     }
 
@@ -136,8 +160,7 @@ impl Users {
         let is_user = self.users.iter().fold(false, |known, (name, secret)| {
             known | (is_same(name, user) & is_same(secret, password))
         });
-        let is_token = |known, token: &Vec<u8>| known | is_same(token, password);
-        self.tokens.iter().fold(is_user, is_token)
+        is_user | is_any(&self.tokens, password)
     }
 }
 
@@ -157,7 +180,8 @@ impl Login {
         token_file: Option<&Path>,
     ) -> Result<Option<Self>, Invalid> {
         if let Some(path) = token_file {
-            return Ok(read_tokens(path)?.into_iter().next().map(Login::Token));
+            let tokens = read_tokens("--auth-token-file", path)?;
+            return Ok(tokens.into_iter().next().map(Login::Token));
         }
         let users = auth_file.map(Users::read).transpose()?;
         let user = users.and_then(|users| users.users.into_iter().next());
@@ -188,10 +212,15 @@ impl fmt::Debug for Login {
     }
 }
 
-/// Reads the file of the setting `--auth-token-file`: a token a line, so that an old one may be
-/// good for as long as its clients need.
-fn read_tokens(path: &Path) -> Result<Vec<Vec<u8>>, Invalid> {
-    let refuse = |why: String| Err(Invalid::new("--auth-token-file", path.display(), why));
+/// The first token of the file of `--admin-token-file`: what `flagstone top` presents.
+pub fn page_token(path: &Path) -> Result<Option<Vec<u8>>, Invalid> {
+    Ok(read_tokens("--admin-token-file", path)?.into_iter().next())
+}
+
+/// Reads the file of a setting: a token a line, so that an old one may be good for as long as
+/// its clients need.
+fn read_tokens(setting: &str, path: &Path) -> Result<Vec<Vec<u8>>, Invalid> {
+    let refuse = |why: String| Err(Invalid::new(setting, path.display(), why));
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) => return refuse(format!("cannot be read: {error}")),
@@ -217,6 +246,14 @@ fn read_tokens(path: &Path) -> Result<Vec<Vec<u8>>, Invalid> {
         ));
     }
     Ok(tokens)
+}
+
+/// Whether it is one of them. Compares with all.
+fn is_any(tokens: &[Vec<u8>], given: &[u8]) -> bool {
+    // No branch on a secret: `|`, not `||`.
+    tokens
+        .iter()
+        .fold(false, |known, token| known | is_same(token, given))
 }
 
 /// Compares in a time that depends on `given` alone.
@@ -300,6 +337,38 @@ mod tests {
             );
         }
         let _ = fs::remove_file(&path);
+    }
+
+    #[test]
+    fn the_admin_pages_have_tokens_of_their_own() {
+        let path = std::env::temp_dir().join(format!("flagstone-pages-{}", std::process::id()));
+        fs::write(&path, "new\nold\n").expect("writes");
+        let logins = Logins::of(&Config {
+            admin_token_file: Some(path.clone()),
+            ..Config::default()
+        })
+        .expect("valid");
+        for (token, sees) in [
+            (Some(&b"new"[..]), true),
+            (Some(b"old"), true),
+            (Some(b"ol"), false),
+            (Some(b"oldold"), false),
+            (Some(b""), false),
+            (None, false),
+        ] {
+            assert_eq!(logins.let_see_pages(token), sees, "{token:?}");
+        }
+        // They are no logins, and nobody needs one.
+        assert!(logins.is_empty() && logins.has_files() && !logins.know(b"", b"new"));
+        fs::write(&path, "newer\n").expect("writes");
+        assert_eq!(logins.reload().expect("valid"), (0, 1));
+        assert!(logins.let_see_pages(Some(b"newer")) && !logins.let_see_pages(Some(b"old")));
+        let _ = fs::remove_file(&path);
+        let refused = logins.reload().expect_err("gone").to_string();
+        assert!(refused.starts_with("--admin-token-file "), "{refused}");
+        assert!(logins.let_see_pages(Some(b"newer")));
+        let open = Logins::of(&Config::default()).expect("valid");
+        assert!(open.let_see_pages(None) && !open.has_files());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use common::http::{self, get, request, sample};
-use common::{PATIENCE, connect, exchange, small_config, start_with, wait_until};
+use common::{PATIENCE, connect, exchange, small_config, start_with, tool, wait_until};
 use flagstone_server::{Config, Running};
 
 fn config() -> Config {
@@ -381,6 +381,62 @@ fn a_strangers_host_is_not_served() {
     }
     let without = request(admin, b"GET /metrics HTTP/1.0\r\n\r\n").expect("an answer");
     assert_eq!(without.status, 200);
+}
+
+#[test]
+fn the_pages_may_want_a_token_and_probes_do_not() {
+    let scratch = tool::Scratch::new("admin-token");
+    let file = scratch.0.join("tokens");
+    std::fs::write(&file, "s3cret\nolder\n").expect("writes");
+    let server = start_with(Config {
+        admin_token_file: Some(file),
+        ..config()
+    });
+    let ask = |path: &str, header: &str| {
+        let head =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{header}Connection: close\r\n\r\n");
+        request(admin(&server), head.as_bytes()).expect("an answer")
+    };
+    for (header, status) in [
+        ("", 401),
+        ("Authorization: Bearer guess\r\n", 401),
+        ("Authorization: Bearer s3cre\r\n", 401),
+        ("Authorization: Bearer \r\n", 401),
+        ("Authorization: s3cret\r\n", 401),
+        ("Authorization: Bearer s3cret\r\n", 200),
+        ("authorization: bearer older\r\n", 200),
+        // operator:s3cret, operator:guess
+        ("Authorization: Basic b3BlcmF0b3I6czNjcmV0\r\n", 200),
+        ("Authorization: Basic b3BlcmF0b3I6Z3Vlc3M=\r\n", 401),
+    ] {
+        for path in ["/", "/metrics", "/stats"] {
+            let answer = ask(path, header);
+            assert_eq!(answer.status, status, "{path} {header}");
+            if status == 401 {
+                let challenge = "www-authenticate: basic realm=\"flagstone\"";
+                assert!(answer.head.contains(challenge), "{}", answer.head);
+                assert!(
+                    answer.body.contains("--admin-token-file"),
+                    "{}",
+                    answer.body
+                );
+            }
+        }
+        for path in ["/livez", "/readyz"] {
+            assert_eq!(ask(path, header).status, 200, "{path} {header}");
+        }
+    }
+    // A stranger's host is none the better for it.
+    let head =
+        b"GET /metrics HTTP/1.1\r\nHost: attacker.example\r\nAuthorization: Bearer s3cret\r\n\
+                 Connection: close\r\n\r\n";
+    assert_eq!(
+        request(admin(&server), head).expect("an answer").status,
+        403
+    );
+    // It is no login, and requests need none.
+    let mut client = connect(&server);
+    exchange(&mut client, b"PUT a 1\nAUTH s3cret\n", b"OK\nERROR\n");
 }
 
 /// Those who connect as fast as they can, silent or not, displace each other and no probe.

@@ -40,6 +40,51 @@ fn text(path: &Path) -> &str {
 }
 
 #[test]
+fn top_presents_a_token_and_the_healthcheck_needs_none() {
+    let scratch = Scratch::new("top-token");
+    let file = write(&scratch, "tokens", "s3cret\nolder\n");
+    let wrong = write(&scratch, "wrong", "guess\n");
+    let flag = "--admin-token-file";
+    let process = Process::start(&[flag, text(&file)]);
+    let top = ["top", "--once", &process.admin];
+    let with = |file: &Path| run(&[&top[..], &[flag, text(file)]].concat(), &[]);
+    assert!(with(&file).status.success());
+    assert!(
+        run(&top, &[("FLAGSTONE_ADMIN_TOKEN_FILE", text(&file))])
+            .status
+            .success()
+    );
+    let sentence = format!(
+        "the admin pages at {} want a token first: name the file that the server has, with \
+         --admin-token-file",
+        process.admin
+    );
+    expect_refusal("no token", &run(&top, &[]), 1, &sentence);
+    expect_refusal("a wrong token", &with(&wrong), 1, &sentence);
+    let sentence = "--admin-token-file \"/flagstone-no-such-file\" cannot be read: No such file or \
+                    directory (os error 2)";
+    expect_refusal(
+        "no file",
+        &with(Path::new("/flagstone-no-such-file")),
+        2,
+        sentence,
+    );
+    let check = |admin: &str| {
+        let admin = [
+            "healthcheck",
+            "--listen",
+            "tls:127.0.0.1:1",
+            "--admin",
+            admin,
+        ];
+        run(&admin, &[]).status.success()
+    };
+    assert!(check(&process.admin), "a healthcheck at the admin pages");
+    // The counters are asked for at the other address, where it changes nothing.
+    expect_stats("stats", &run(&["stats", &process.address], &[]));
+}
+
+#[test]
 fn stats_log_in_where_they_have_to_and_say_so_where_they_cannot() {
     let scratch = Scratch::new("stats-login");
     let token = write(&scratch, "token", "s3cret\nolder\n");

@@ -10,13 +10,13 @@ use std::task::{Context, Poll};
 
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderName, HeaderValue,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderName,
+    HeaderValue, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use hyper::service::Service;
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::{host, json, prometheus};
+use super::{Rules, authorization, host, json, prometheus};
 use crate::house::Stage;
 use crate::liveness::Liveness;
 use crate::snapshot::{Photographer, Snapshot};
@@ -39,8 +39,8 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 
 pub struct Pages<'p> {
     /// `None` while the server is starting.
     pub photographer: Option<&'p Photographer<'p>>,
-    /// Hosts that are served beside those that always are.
-    pub hosts: &'p [String],
+    /// Who is answered.
+    pub rules: Rules<'p>,
 }
 
 /// Whether a page is being sent to a connection.
@@ -68,12 +68,23 @@ impl Service<Request<Incoming>> for Visitor<'_> {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let path = request.uri().path();
         let is_probe = matches!(path, "/livez" | "/readyz");
-        let answer = match is_probe || self.pages.serves(&request) {
-            true => self.pages.answer(request.method(), path),
-            false => words(
+        let answer = if is_probe {
+            self.pages.answer(request.method(), path)
+        } else if !self.pages.serves(&request) {
+            words(
                 StatusCode::FORBIDDEN,
                 "this host is not served here: name it with --admin-host, or ask by address\n",
-            ),
+            )
+        } else if !self.pages.are_for(&request) {
+            let mut response = words(
+                StatusCode::UNAUTHORIZED,
+                "a token of --admin-token-file is wanted: as a bearer token, or as the password\n",
+            );
+            let challenge = HeaderValue::from_static(authorization::CHALLENGE);
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+            response
+        } else {
+            self.pages.answer(request.method(), path)
         };
         self.sending.0.set(true);
         ready(Ok(answer.map(|page| Sent {
@@ -119,9 +130,17 @@ impl Pages<'_> {
     /// Whether the host that the request names is served.
     fn serves(&self, request: &Request<Incoming>) -> bool {
         let mut named = request.headers().get_all(HOST).iter();
-        let is_served = |host: &str| host::is_served(host, self.hosts);
+        let is_served = |host: &str| host::is_served(host, self.rules.hosts);
         request.uri().host().is_none_or(is_served)
             && named.all(|host| host.to_str().is_ok_and(is_served))
+    }
+
+    /// Whether the request presents a token, or needs none.
+    fn are_for(&self, request: &Request<Incoming>) -> bool {
+        let header = request.headers().get(AUTHORIZATION);
+        authorization::token(header.map(HeaderValue::as_bytes), |token| {
+            self.rules.logins.let_see_pages(token)
+        })
     }
 
     fn answer(&self, method: &Method, path: &str) -> Response<Page> {

@@ -26,8 +26,10 @@
 //! `LIFETIME` for everything. The pages are written piece by piece as they are sent.
 //!
 //! A browser's request is answered only if it names a host that is not a stranger's (`host`):
-//! otherwise a page of somebody else's could read these by pointing its own name here.
+//! otherwise a page of somebody else's could read these by pointing its own name here. With
+//! `--admin-token-file` it has to present a token, too (`authorization`).
 
+mod authorization;
 mod host;
 mod http;
 mod json;
@@ -50,6 +52,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use self::http::{Pages, Sending, Visitor};
 use crate::snapshot::Photographer;
+use crate::users::Logins;
 
 /// Connections at a time. A scraper has one, a page two, a prober one for a moment.
 pub const CONNECTIONS: usize = 8;
@@ -106,12 +109,21 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// Who is answered.
+#[derive(Clone, Copy)]
+pub struct Rules<'r> {
+    /// Hosts that are served beside those that always are.
+    pub hosts: &'r [String],
+    /// They know the tokens that the pages want to see, if any.
+    pub logins: &'r Logins,
+}
+
 /// Answers until `stop` is told. While the server is starting there is no `photographer`, and
 /// all there is to say is that.
 pub fn run(
     listener: &TcpListener,
     photographer: Option<&Photographer<'_>>,
-    hosts: &[String],
+    rules: Rules<'_>,
     stop: &Notify,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -122,7 +134,7 @@ pub fn run(
         let listener = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
         let pages = Pages {
             photographer,
-            hosts,
+            rules,
         };
         let mut desk = Desk::new(listener, &pages);
         let mut stopped = pin!(stop.notified());

@@ -28,6 +28,8 @@ pub enum Blind {
     Silent(SocketAddr, io::Error),
     /// Something else does.
     Stranger(SocketAddr),
+    /// It wants to see a token, or another one.
+    WantsToken(SocketAddr),
     /// The terminal is gone.
     Output(io::Error),
 }
@@ -46,6 +48,11 @@ impl fmt::Display for Blind {
                     "what answers at {address} are not a flagstone's admin pages"
                 )
             }
+            Blind::WantsToken(address) => write!(
+                f,
+                "the admin pages at {address} want a token first: name the file that the server \
+                 has, with --admin-token-file"
+            ),
             Blind::Output(error) => write!(f, "cannot print: {error}"),
         }
     }
@@ -103,23 +110,23 @@ fn label<'l>(labels: &'l str, name: &str) -> &'l str {
 ///
 /// # Errors
 /// When there is nothing to see. Once it has seen something, it goes on asking.
-pub fn run(address: SocketAddr, once: bool) -> Result<(), Blind> {
-    match watch(address, once) {
+pub fn run(address: SocketAddr, token: Option<&[u8]>, once: bool) -> Result<(), Blind> {
+    match watch(address, token, once) {
         // Who reads no further, as `head` does, has what it wanted.
         Err(Blind::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         seen => seen,
     }
 }
 
-fn watch(address: SocketAddr, once: bool) -> Result<(), Blind> {
+fn watch(address: SocketAddr, token: Option<&[u8]>, once: bool) -> Result<(), Blind> {
     let address = reachable(address);
     let mut out = io::stdout();
     let once = once || !out.is_terminal();
-    let mut before = look(address)?;
+    let mut before = look(address, token)?;
     if once {
         // Rates need a second look.
         std::thread::sleep(INTERVAL);
-        let now = look(address)?;
+        let now = look(address, token)?;
         return out
             .write_all(view::view(address, &before, &now).as_bytes())
             .and_then(|()| out.flush())
@@ -127,7 +134,7 @@ fn watch(address: SocketAddr, once: bool) -> Result<(), Blind> {
     }
     loop {
         std::thread::sleep(INTERVAL);
-        let screen = match look(address) {
+        let screen = match look(address, token) {
             Ok(now) => {
                 let screen = view::view(address, &before, &now);
                 before = now;
@@ -143,9 +150,13 @@ fn watch(address: SocketAddr, once: bool) -> Result<(), Blind> {
     }
 }
 
-fn look(address: SocketAddr) -> Result<Page, Blind> {
-    let text = fetch(address).map_err(|error| Blind::Silent(address, error))?;
-    let page = Page::parse(&text);
+fn look(address: SocketAddr, token: Option<&[u8]>) -> Result<Page, Blind> {
+    let answer = fetch(address, token).map_err(|error| Blind::Silent(address, error))?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    if head.split(' ').nth(1) == Some("401") {
+        return Err(Blind::WantsToken(address));
+    }
+    let page = Page::parse(body);
     if page.family("flagstone_build_info").next().is_none() {
         return Err(Blind::Stranger(address));
     }
@@ -153,19 +164,23 @@ fn look(address: SocketAddr) -> Result<Page, Blind> {
 }
 
 /// HTTP 1.0, so that the answer comes in one piece and ends with the connection.
-fn fetch(address: SocketAddr) -> io::Result<String> {
+fn fetch(address: SocketAddr, token: Option<&[u8]>) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")?;
+    let mut request = b"GET /metrics HTTP/1.0\r\n".to_vec();
+    if let Some(token) = token {
+        request.extend([&b"Authorization: Bearer "[..], token, b"\r\n"].concat());
+    }
+    request.extend(b"\r\n");
+    stream.write_all(&request)?;
     let mut answer = String::new();
     let read = stream.take(PAGE_BYTES_MAX).read_to_string(&mut answer);
     read.map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
         _ => error,
     })?;
-    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body);
-    Ok(body.unwrap_or("").to_owned())
+    Ok(answer)
 }
 
 #[cfg(test)]

@@ -13,8 +13,9 @@
 //! answered: they stay the few bytes that they are on the line, instead of becoming a struct of
 //! twenty fields that every request would carry along.
 
+use super::lifetime;
 use super::words::Words;
-use super::{base64, lifetime};
+use crate::base64;
 use crate::proto::{KEY_BYTES_MAX, Lifetime, Refusal, number};
 
 /// What a meta command does.

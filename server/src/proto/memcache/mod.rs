@@ -17,7 +17,6 @@
 //! remembered between two. So a list of any length is read, prefetched, executed and answered
 //! like a pipeline, in a buffer of fixed size.
 
-mod base64;
 pub mod decode;
 pub mod encode;
 pub mod login;
