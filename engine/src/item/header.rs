@@ -476,7 +476,7 @@ mod tests {
                 assert!(kept == deadline || kept == deadline.rounded_up());
                 let is_far = deadline.secs().saturating_sub(access as u32) >= 8 << 17;
                 assert!(kept == deadline || is_far, "{context:?}: rounded");
-                assert_eq!(extra::wants_note(field, kept.secs(), then), false);
+                assert!(!extra::wants_note(field, kept.secs(), then));
                 assert_eq!(
                     extra::wants_note(field, kept.secs(), now),
                     idle >= 8 || idle > 0 && deadline.millis() == 0
