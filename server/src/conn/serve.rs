@@ -103,9 +103,9 @@ impl Conn {
             match sniff(&shop.inbox[*at..have]) {
                 Sniffed::Text => self.sniffed = true,
                 Sniffed::Undecided => return Ok(Halt::Hungry),
-                Sniffed::HangUp => {
-                    shop.counters.hangups.add(1);
-                    return Ok(Halt::Close);
+                Sniffed::HangUp(words) => {
+                    let (_, mut desk) = desk!(self, shop, budget, cx);
+                    return desk.hang_up(words);
                 }
             }
         }

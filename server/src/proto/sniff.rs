@@ -2,8 +2,8 @@
 //!
 //! | first bytes | decision |
 //! |---|---|
-//! | `0x16 0x03` | a TLS hello on a plain port: hang up |
-//! | `0x80`, `0x81` | memcached's binary protocol: hang up |
+//! | `0x16 0x03` | a TLS hello on a plain port: close, with memcached's `ERROR` |
+//! | `0x80`, `0x81` | memcached's binary protocol: close |
 //! | anything else | lines of text: see [`Codec`](super::Codec) |
 //!
 //! Decided once. HTTP is not decided here: it looks like a line of text until its end, so
@@ -13,6 +13,10 @@
 pub const NOT_RESP: &[u8] =
     b"-ERR Protocol error: RESP is not spoken here, only the native protocol and memcached's\r\n";
 
+/// What a TLS client is told, as memcached tells it: a plain word makes its library say that the port
+/// speaks no TLS (`wrong version number`), where an end without a word looks like a fault of the network.
+const NOT_TLS: &[u8] = b"ERROR\r\n";
+
 /// What the first bytes say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sniffed {
@@ -20,8 +24,8 @@ pub enum Sniffed {
     Undecided,
     /// Text.
     Text,
-    /// A protocol that is not spoken here.
-    HangUp,
+    /// A protocol that is not spoken here: the connection is closed behind these words.
+    HangUp(&'static [u8]),
 }
 
 /// Looks at the first bytes of a connection.
@@ -29,7 +33,8 @@ pub enum Sniffed {
 pub fn sniff(first: &[u8]) -> Sniffed {
     match first {
         [] | [0x16] => Sniffed::Undecided,
-        [0x16, 0x03, ..] | [0x80 | 0x81, ..] => Sniffed::HangUp,
+        [0x16, 0x03, ..] => Sniffed::HangUp(NOT_TLS),
+        [0x80 | 0x81, ..] => Sniffed::HangUp(b""),
         _ => Sniffed::Text,
     }
 }
@@ -43,10 +48,10 @@ mod tests {
         let table: &[(&[u8], Sniffed)] = &[
             (b"", Sniffed::Undecided),
             (b"\x16", Sniffed::Undecided),
-            (b"\x16\x03\x01\x02\x00", Sniffed::HangUp),
+            (b"\x16\x03\x01\x02\x00", Sniffed::HangUp(NOT_TLS)),
             (b"\x16\n", Sniffed::Text),
-            (b"\x80\x00", Sniffed::HangUp),
-            (b"\x81", Sniffed::HangUp),
+            (b"\x80\x00", Sniffed::HangUp(b"")),
+            (b"\x81", Sniffed::HangUp(b"")),
             (b"G", Sniffed::Text),
             (b"g", Sniffed::Text),
             (b"\n", Sniffed::Text),
