@@ -2,7 +2,7 @@
 #
 #   scripts/build-image                 builds, checks and prints the size
 #   docker build -t flagstone .         the same by hand
-#   docker run --memory 64m --read-only --cap-drop ALL -p 7171:7171 -p 127.0.0.1:7172:7172 flagstone
+#   docker run --memory 64m --read-only --cap-drop ALL -p 127.0.0.1:7171:7171 -p 127.0.0.1:7172:7172 flagstone
 #
 # Why it looks plain: it is read by the legacy builder as well as by BuildKit, so there is no `# syntax=` line, no
 # `RUN --mount`, no heredoc and no `COPY --chmod`. Both bases are arguments, so that it also builds where no image
