@@ -19,8 +19,9 @@ const MIB: u64 = 1 << 20;
 const STOPS: &[u64] = &[64, 40, 64, 96];
 /// A limit must have arrived in this time, and the cache have followed it in as much again.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Of a limit, at least so much is in use when the cache has followed it: the rest is headroom.
-const USED_MIN: f64 = 0.70;
+/// Of a limit, at least so much is in use when the cache has followed it: the rest is headroom, and room for socket buffers,
+/// which version 1 of control groups does not charge.
+const USED_MIN: f64 = 0.5;
 
 #[test]
 fn the_limit_moves_under_load() {

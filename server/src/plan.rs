@@ -67,7 +67,7 @@ pub const CONNECTION_KERNEL_BYTES: usize = 3968;
 pub const CONNECTIONS_STEP: usize = 64;
 
 /// The leased buffers of all workers together take this part of the memory …
-const LEASES_SHARE: usize = 64;
+const LEASES_SHARE: usize = 32;
 /// … but never more than this in a worker.
 pub const LEASES_BYTES_MAX: usize = 8 << 20;
 /// Long values on their way, in pieces, may hold this part of the memory still …

@@ -63,8 +63,8 @@ static_assertions::const_assert!(SMALL_LEASE_BYTES > 2 * KEY_BYTES_MAX);
 static_assertions::const_assert_eq!(INBOX_BYTES, WHOLE_BYTES_MAX);
 // An empty outbox has room for any reply but a long value.
 static_assertions::const_assert!(OUTBOX_BYTES > 32 * REPLY_BYTES_MAX);
-// Ten thousand idle ones are a megabyte.
-static_assertions::const_assert!(size_of::<Conn>() <= 104);
+// Ten thousand idle ones are little more than a megabyte.
+static_assertions::const_assert!(size_of::<Conn>() <= 112);
 
 /// A turn ends after so many requests …
 pub const REQUESTS_PER_TURN: u32 = 1024;
@@ -92,6 +92,8 @@ pub struct Conn {
     held_since: u32,
     /// What a transfer moved since then.
     moved_bytes: u32,
+    /// When it moved anything last: milliseconds, wrapping.
+    moved_at: u32,
     phase: Phase,
     codec: Codec,
     /// Whether it stands in a queue of its worker's.
@@ -245,6 +247,7 @@ impl Conn {
             output: None,
             held_since: now.as_millis() as u32,
             moved_bytes: 0,
+            moved_at: now.as_millis() as u32,
             phase: Phase::Requests,
             codec,
             queued: false,
@@ -747,9 +750,9 @@ impl Conn {
         }
     }
 
-    /// Whether some bytes moved since it got on last.
-    pub fn has_moved(&self) -> bool {
-        self.moved_bytes > 0
+    /// For how long a transfer has moved nothing at all, in milliseconds.
+    pub fn still_millis(&self, now: Tick) -> u32 {
+        (now.as_millis() as u32).wrapping_sub(self.moved_at)
     }
 
     /// Of which kind the long value is that it has on its way.
@@ -818,6 +821,7 @@ impl Conn {
         if bytes > 0 {
             let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
             self.moved_bytes = self.moved_bytes.saturating_add(bytes);
+            self.moved_at = now.as_millis() as u32;
             if self.moved_bytes >= PROGRESS_BYTES {
                 self.got_on(now);
             }
@@ -827,6 +831,7 @@ impl Conn {
     /// Time has passed in which nobody could get on.
     pub fn forgive(&mut self, millis: u32) {
         self.held_since = self.held_since.wrapping_add(millis);
+        self.moved_at = self.moved_at.wrapping_add(millis);
         self.stream.forgive(millis);
     }
 
@@ -834,6 +839,7 @@ impl Conn {
     pub fn got_on(&mut self, now: Tick) {
         // Wraps after 49 days, which no timeout reaches.
         self.held_since = now.as_millis() as u32;
+        self.moved_at = self.held_since;
         self.moved_bytes = 0;
     }
 }

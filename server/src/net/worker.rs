@@ -67,15 +67,13 @@ const LARGE_QUIET_MILLIS: u32 = 2000;
 /// … and sooner when others want them.
 const LARGE_QUIET_MILLIS_WANTED: u32 = 100;
 /// While others wait for what it holds, a connection may hold it without getting on for only
-/// this part of the stall timeout (at the default of 30 s: a second for a buffer, three for a long value of which nothing
-/// moves; six if some does, and then it gets on by 64 KiB). Not less: who reads 100 KB a second opens its window by 128 KiB
-/// at a time.
+/// this part of the stall timeout (at the default of 30 s: a second for a buffer) …
 const PRESSURE_ON_BUFFER: u32 = 30;
-const PRESSURE_ON_TRANSFER: u32 = 10;
-/// A worker that is busier than this is the one that is slow, and nobody else may be to blame …
-const BEHIND_PERCENT: usize = 90;
-/// … before this many times as long.
-const BEHIND_PATIENCE: u32 = 4;
+/// … and a long value of which nothing at all moves for this one (two seconds). What the socket's buffers swallow at the
+/// beginning is no movement afterwards: clients that never read would each hold theirs for as long as a slow one.
+const PRESSURE_ON_TRANSFER: u32 = 15;
+/// If some does, it has so many times as long (six seconds) to get on by 64 KiB.
+const SLOW_FACTOR: u32 = 3;
 
 /// A connection that was accepted.
 pub struct Newcomer {
@@ -729,13 +727,9 @@ impl<'w> Worker<'w> {
         if left == 0 {
             return;
         }
-        let patience = match self.mailbox.load_percent() > BEHIND_PERCENT {
-            true => BEHIND_PATIENCE,
-            false => 1,
-        };
         let (for_buffer, for_transfer) = (
-            patience * self.stall_millis(PRESSURE_ON_BUFFER),
-            patience * self.stall_millis(PRESSURE_ON_TRANSFER),
+            self.stall_millis(PRESSURE_ON_BUFFER),
+            self.stall_millis(PRESSURE_ON_TRANSFER),
         );
         let now = self.shop.now;
         let mut longest = Slowest::new();
@@ -747,7 +741,8 @@ impl<'w> Worker<'w> {
             let output = for_memory > 0 && no_output && conn.keeps_output();
             let input = for_lease > 0 && no_input && conn.keeps_input();
             let buffer = (output || input) && held >= for_buffer;
-            let is_slow = held >= for_transfer && !conn.has_moved() || held >= 2 * for_transfer;
+            let is_slow =
+                conn.still_millis(now) >= for_transfer || held >= SLOW_FACTOR * for_transfer;
             let transfer = is_slow
                 && !conn.queued
                 && conn

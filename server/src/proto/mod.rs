@@ -185,7 +185,11 @@ impl Codec {
             _ => self.inside == Inside::Line,
         };
         if is_native {
-            return text::decode_long(bytes);
+            // A shorter line may be whole before long, and how long its value is it does not say.
+            return match bytes.len() > HEAD_BYTES_MAX {
+                true => text::decode_long(bytes),
+                false => None,
+            };
         }
         match memcache::decode::line_within::<0>(bytes) {
             Decoded::Long(head) => Some(head),
