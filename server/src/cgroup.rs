@@ -330,11 +330,44 @@ pub struct Figures {
     pub pressure_hundredths: u64,
 }
 
-/// What `memory.current` or its like says now, without a buffer of its own.
-#[must_use]
-pub fn usage_bytes(file: &File) -> Option<u64> {
-    let mut buffer = [0; 32];
-    number(read_again(Some(file), &mut buffer)?)
+/// What is charged and what may be, read without a buffer of one's own.
+#[derive(Debug)]
+pub struct Gauge {
+    usage: File,
+    limits: Vec<File>,
+}
+
+impl Gauge {
+    /// Of these files.
+    #[cfg(test)]
+    pub fn of(usage: File, limits: Vec<File>) -> Self {
+        Gauge { usage, limits }
+    }
+
+    /// What is charged now.
+    #[must_use]
+    pub fn usage_bytes(&self) -> Option<u64> {
+        let mut buffer = [0; NUMBER_BYTES];
+        number(read_again(Some(&self.usage), &mut buffer)?)
+    }
+
+    /// As [`Watch::limit_bytes`].
+    #[must_use]
+    pub fn limit_bytes(&self) -> Option<Option<u64>> {
+        least_limit(&self.limits)
+    }
+}
+
+/// A file with one number is no longer.
+const NUMBER_BYTES: usize = 32;
+
+fn least_limit(files: &[File]) -> Option<Option<u64>> {
+    let mut least = None;
+    for file in files {
+        let mut buffer = [0; NUMBER_BYTES];
+        least = at_most(least, parse_limit(read_again(Some(file), &mut buffer)?)?);
+    }
+    Some(least)
 }
 
 /// Reads the figures again and again.
@@ -359,19 +392,18 @@ impl Watch {
 
     /// The least limit now. The outer `None`: a file could not be read this time, or was
     /// nonsense; what was known stays true.
-    pub fn limit_bytes(&mut self) -> Option<Option<u64>> {
-        let mut least = None;
-        for file in &self.limits {
-            let text = read_again(Some(file), &mut self.buffer)?;
-            least = at_most(least, parse_limit(text)?);
-        }
-        Some(least)
+    pub fn limit_bytes(&self) -> Option<Option<u64>> {
+        least_limit(&self.limits)
     }
 
-    /// The file that says what is charged, for those who look by themselves.
+    /// The same files, for those who look by themselves.
     #[must_use]
-    pub fn usage_file(&self) -> Option<File> {
-        self.usage.as_ref()?.try_clone().ok()
+    pub fn gauge(&self) -> Option<Gauge> {
+        let limits = self.limits.iter().map(File::try_clone);
+        Some(Gauge {
+            usage: self.usage.as_ref()?.try_clone().ok()?,
+            limits: limits.collect::<Result<_, _>>().ok()?,
+        })
     }
 
     /// What is charged now.

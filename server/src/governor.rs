@@ -130,8 +130,9 @@ impl<'h> Governor<'h> {
             told_stuck: Cell::new(false),
         };
         if let Some(watch) = governor.watch.borrow().as_ref() {
-            house.memory.watch_usage(watch.usage_file());
+            house.memory.watch(watch.gauge());
         }
+        house.memory.follow_limit(limit_bytes);
         governor.set_granted(CONNECTIONS_STEP.min(plan.connections_max));
         while governor.portion() == Portion::More {}
         governor.look();
@@ -215,6 +216,7 @@ impl<'h> Governor<'h> {
 
     fn resize(&self, wanted: usize) -> Portion {
         let house = self.house;
+        house.memory.want_pages(wanted);
         let before = house.cache.pages_usable();
         if before == wanted {
             return Portion::Settled;
@@ -310,6 +312,7 @@ impl<'h> Governor<'h> {
             return;
         }
         self.wish_bytes.set(wish_bytes);
+        self.house.memory.follow_limit(limit_bytes);
         let plan = self.house.plan;
         let allowed_bytes = self.start.memory_under(limit_bytes);
         let memory_bytes = wish_bytes.map_or(allowed_bytes, |wish| wish.min(allowed_bytes));
@@ -361,9 +364,7 @@ impl<'h> Governor<'h> {
         let memory_bytes = self.memory_bytes.get();
         let connection_bytes = plan.connection_bytes(self.granted.get(), self.granted_most.get());
         self.house.allow(connections_allowed(plan, memory_bytes));
-        self.house
-            .memory
-            .publish(self.limit_bytes.get(), memory_bytes, connection_bytes);
+        self.house.memory.publish(memory_bytes, connection_bytes);
     }
 }
 

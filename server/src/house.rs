@@ -4,9 +4,8 @@
 //! The house outlives every worker and every connection: they borrow it, so a reservation or
 //! a pinned value can live in a connection's state without a reference count.
 
-use std::fs::File;
 use std::sync::atomic::{
-    AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize,
+    AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 use std::sync::{Arc, OnceLock};
@@ -17,7 +16,7 @@ use parking_lot::Mutex;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use tokio::sync::Notify;
 
-use crate::cgroup::{self, Figures};
+use crate::cgroup::{Figures, Gauge};
 use crate::departures::Departures;
 use crate::endpoint::Place;
 use crate::execute::deadline;
@@ -317,9 +316,13 @@ impl<'h> House<'h> {
                 .cache
                 .resize(before.saturating_sub(pages), pages, now)
                 .unwrap_or(before);
-            let given = before.saturating_sub(after) * page_bytes;
-            self.memory.add_excess(given, self.plan.memory_bytes_max);
-            is_tight = given == 0;
+            // Down to what it is to have anyway, nothing is given up beyond the plan.
+            let wanted = self.memory.pages_wanted.load(Relaxed);
+            let beyond = before.min(wanted).saturating_sub(after);
+            self.memory.pages_wanted.fetch_sub(beyond, Relaxed);
+            self.memory
+                .add_excess(beyond * page_bytes, self.plan.memory_bytes_max);
+            is_tight = after >= before;
         }
         if is_tight != self.memory.is_tight() {
             self.memory.is_tight.store(is_tight, Relaxed);
@@ -422,6 +425,10 @@ pub enum Stage {
     Leaving,
 }
 
+/// Of the looks at what is charged, one in so many is at the limit as well: every few milliseconds while there is
+/// traffic. One that is lowered leaves what is free at that moment, which lasts no longer.
+const LOOKS_PER_LIMIT: u32 = 4;
+
 /// What the governor knows, for those who ask: it alone writes. 0 stands for "not known" and
 /// "no limit".
 #[derive(Debug, Default)]
@@ -435,10 +442,16 @@ pub struct Board {
     pub kill_count: AtomicU64,
     pub pressure_hundredths: AtomicU64,
     sockets_over: AtomicBool,
-    /// What is charged to the container, in a file that is made anew for each read.
-    usage: OnceLock<File>,
-    /// With more than this charged, the cache gives way.
+    /// What is charged to the container, and may be, in files that are made anew for each read.
+    gauge: OnceLock<Gauge>,
+    /// With more than this charged, the cache gives way …
     allowed_bytes: AtomicU64,
+    /// … and with so much less, because the limit was lowered since the governor looked.
+    lowered_bytes: AtomicU64,
+    /// How often somebody has looked.
+    looks: AtomicU32,
+    /// Pages that the cache is to have: what is given up beyond that is excess.
+    pages_wanted: AtomicUsize,
     /// What the cache has given up because more was charged than is planned.
     excess_bytes: AtomicUsize,
     /// More is charged than may be, and the cache has nothing left to give.
@@ -449,24 +462,51 @@ pub struct Board {
 
 impl Board {
     /// From now on what is charged can be looked at.
-    pub fn watch_usage(&self, usage: Option<File>) {
-        if let Some(usage) = usage {
-            let _ = self.usage.set(usage);
+    pub fn watch(&self, gauge: Option<Gauge>) {
+        if let Some(gauge) = gauge {
+            let _ = self.gauge.set(gauge);
         }
     }
 
     /// Whether anything can be looked at.
     pub fn is_watched(&self) -> bool {
-        self.usage.get().is_some()
+        self.gauge.get().is_some()
     }
 
-    /// How much more is charged than may be. One read of a small file.
+    /// How much more is charged than may be. One read of a small file, and now and then of those with limits.
     fn over_bytes(&self) -> usize {
-        let usage = self.usage.get().and_then(cgroup::usage_bytes);
-        let over = usage
-            .unwrap_or(0)
-            .saturating_sub(self.allowed_bytes.load(Relaxed));
+        let Some(gauge) = self.gauge.get() else {
+            return 0;
+        };
+        let is_due = self
+            .looks
+            .fetch_add(1, Relaxed)
+            .is_multiple_of(LOOKS_PER_LIMIT);
+        if is_due && let Some(Some(limit_bytes)) = gauge.limit_bytes() {
+            let lowered = self.limit_bytes.load(Relaxed).saturating_sub(limit_bytes);
+            self.lowered_bytes.store(lowered, Relaxed);
+        }
+        let allowed = self.allowed_bytes.load(Relaxed);
+        let allowed = allowed.saturating_sub(self.lowered_bytes.load(Relaxed));
+        let over = gauge.usage_bytes().unwrap_or(0).saturating_sub(allowed);
         usize::try_from(over).unwrap_or(usize::MAX)
+    }
+
+    /// The governor plans with this limit from now on. If it was lowered, what the cache has given up for that already is no
+    /// longer beyond the plan.
+    pub fn follow_limit(&self, limit: Option<u64>) {
+        let limit = limit.unwrap_or(0);
+        let known = self.limit_bytes.swap(limit, Relaxed);
+        self.lowered_bytes.store(0, Relaxed);
+        if limit > 0 {
+            let lowered = known.saturating_sub(limit);
+            self.lessen_excess(usize::try_from(lowered).unwrap_or(usize::MAX));
+        }
+    }
+
+    /// Sets the pages that the cache is to have.
+    pub fn want_pages(&self, pages: usize) {
+        self.pages_wanted.store(pages, Relaxed);
     }
 
     /// Sets from where on the cache gives way; 0: never.
@@ -507,8 +547,7 @@ impl Board {
     }
 
     /// The limit and what is made of it.
-    pub fn publish(&self, limit: Option<u64>, memory_bytes: usize, connection_bytes: usize) {
-        self.limit_bytes.store(limit.unwrap_or(0), Relaxed);
+    pub fn publish(&self, memory_bytes: usize, connection_bytes: usize) {
         self.memory_bytes.store(memory_bytes as u64, Relaxed);
         self.connection_bytes
             .store(connection_bytes as u64, Relaxed);
@@ -666,5 +705,35 @@ mod tests {
         assert!(first >= Clock::EPOCH && first < Clock::EPOCH.plus_secs(5));
         std::thread::sleep(Duration::from_millis(30));
         assert!(clock.now() > first);
+    }
+
+    /// Until the governor has heard of it, which may be a tenth of a second later, and afterwards.
+    #[test]
+    fn a_lowered_limit_is_seen_by_whoever_looks_and_counts_once() {
+        let dir = std::env::temp_dir().join(format!("flagstone-board-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("made");
+        let file = |name: &str, text: &str| {
+            std::fs::write(dir.join(name), text).expect("writes");
+            std::fs::File::open(dir.join(name)).expect("there")
+        };
+        let board = Board::default();
+        let limits = vec![file("own", "1000\n"), file("above", "max\n")];
+        board.watch(Some(Gauge::of(file("usage", "900\n"), limits)));
+        board.follow_limit(Some(1000));
+        board.allow_bytes(950);
+        let looks = || (0..LOOKS_PER_LIMIT).map(|_| board.over_bytes()).max();
+        assert_eq!(looks(), Some(0));
+        std::fs::write(dir.join("above"), "800\n").expect("writes");
+        assert_eq!(looks(), Some(150), "the limit of all is the least");
+        // The cache gives that up, and the governor learns of the limit: what it plans with is less, and nothing is
+        // given up beyond it.
+        board.add_excess(150, 1000);
+        board.follow_limit(Some(800));
+        board.allow_bytes(750);
+        assert_eq!((looks(), board.excess_bytes()), (Some(150), 0));
+        // A limit that is raised changes nothing before the governor follows it.
+        std::fs::write(dir.join("above"), "max\n").expect("writes");
+        assert_eq!(looks(), Some(150));
+        let _ = std::fs::remove_dir_all(dir);
     }
 }

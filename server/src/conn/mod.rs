@@ -189,6 +189,16 @@ enum Halt {
     Close,
 }
 
+/// How room was made in the kernel for the other half of a request.
+enum Unclogged {
+    /// What was there is taken out of it.
+    Taken,
+    /// The store may begin with what is there: it is to be looked at once more.
+    Begins,
+    /// Not at all.
+    No,
+}
+
 /// What is left of a turn.
 struct Budget {
     requests: u32,
@@ -466,22 +476,18 @@ impl Conn {
                         reads = 0;
                         continue;
                     }
-                    // No event would come: the rest has no room beside the beginning.
                     if peeks && have > owned && self.stream.is_clogged() {
-                        // Little is many times as much in the kernel, and a small lease is enough for it.
-                        if shop.leases.has_small(have) {
-                            self.stream.consume(&mut shop.inbox[owned..have])?;
-                            shop.counters.read_bytes.add((have - owned) as u64);
-                            self.left_in_kernel = false;
-                            owned = have;
-                        } else if have > SMALL_LEASE_BYTES && budget.early_at > SMALL_LEASE_BYTES {
-                            budget.early_at = SMALL_LEASE_BYTES;
-                            reads = 0;
-                            continue;
-                        } else {
-                            self.put_aside_input(owned, have, shop)?;
-                            self.is_clogged = true;
-                            return Ok(Turn::WaitLease);
+                        match self.unclog(owned, have, &mut budget, shop)? {
+                            Unclogged::Taken => owned = have,
+                            Unclogged::Begins => {
+                                reads = 0;
+                                continue;
+                            }
+                            Unclogged::No => {
+                                self.put_aside_input(owned, have, shop)?;
+                                self.is_clogged = true;
+                                return Ok(Turn::WaitLease);
+                            }
                         }
                     }
                     self.put_aside_input(owned, have, shop)?;
@@ -489,6 +495,33 @@ impl Conn {
                 }
             }
         }
+    }
+
+    /// Half a request is in the kernel, which has no room for the other half: no event would come. Makes room, if that can be done
+    /// without a large lease.
+    #[cold]
+    fn unclog(
+        &mut self,
+        owned: usize,
+        have: usize,
+        budget: &mut Budget,
+        shop: &mut Workshop<'_>,
+    ) -> io::Result<Unclogged> {
+        // Little is many times as much in the kernel, and a small lease is enough for it.
+        if shop.leases.has_small(have) {
+            self.stream.consume(&mut shop.inbox[owned..have])?;
+            shop.counters.read_bytes.add((have - owned) as u64);
+            self.left_in_kernel = false;
+            return Ok(Unclogged::Taken);
+        }
+        let may_begin = have > SMALL_LEASE_BYTES && budget.early_at > SMALL_LEASE_BYTES;
+        if may_begin {
+            budget.early_at = SMALL_LEASE_BYTES;
+        }
+        Ok(match may_begin {
+            true => Unclogged::Begins,
+            false => Unclogged::No,
+        })
     }
 
     /// Where is a place for what it reads and cannot finish? Its own input lease counts: it is given back when the turn

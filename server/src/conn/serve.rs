@@ -267,8 +267,7 @@ impl<'w> Desk<'_, 'w, '_> {
                     let begun = self.larges.send(voice.value_tail(), value_len, || {
                         let mut found =
                             execute::pin(planned.work, house, now, voice, room, counters)?;
-                        if voice.ends_at_newline()
-                            && house.has_counted()
+                        if execute::may_be_cut(house, voice)
                             && let Some((pinned, _)) = &mut found
                         {
                             is_cut = execute::has_newline(pinned, room);

@@ -170,7 +170,7 @@ impl<'a> Work<'a> {
             Work::Get(key) => match get(cache, key, now, voice, room) {
                 Got::Value { len } => {
                     counters.hits.add(1);
-                    match is_cut(house, voice, &room[..len]) {
+                    match may_be_cut(house, voice) && scan::has_newline(&room[..len]) {
                         false => Reply::Value { len },
                         true => Reply::Refused(Refusal::Malformed),
                     }
@@ -315,10 +315,10 @@ impl<'a> Work<'a> {
     }
 }
 
-/// Whether a reader who looks for a line end would take only a part of `value`.
+/// Whether a reader who looks for a line end might take only a part of a value.
 #[inline]
-fn is_cut(house: &House<'_>, voice: Voice<'_>, value: &[u8]) -> bool {
-    voice.ends_at_newline() && house.has_counted() && scan::has_newline(value)
+pub fn may_be_cut(house: &House<'_>, voice: Voice<'_>) -> bool {
+    voice.ends_at_newline() && house.has_counted()
 }
 
 /// A value is about to be stored in the protocol of `voice`.

@@ -227,8 +227,6 @@ struct Worker<'w> {
     wishes: [VecDeque<(u32, Wish)>; 2],
     /// Whether others know who is at the head of each.
     heads_told: [bool; 2],
-    /// Whether any of that is to be looked at.
-    has_wishes: bool,
     /// The runtime's timer, polled with the waker of the clock's slot.
     clock: Pin<Box<Sleep>>,
     clock_waker: Waker,
@@ -311,7 +309,6 @@ impl<'w> Worker<'w> {
             memory_queue: VecDeque::with_capacity(slot_count),
             wishes: Kind::ALL.map(|_| VecDeque::with_capacity(slot_count)),
             heads_told: [false; 2],
-            has_wishes: false,
             clock: Box::pin(sleep(SWEEP_INTERVAL)),
             clock_waker: ready.waker(clock_no),
             clock_is_hurried: false,
@@ -357,7 +354,7 @@ impl<'w> Worker<'w> {
         if !self.lease_queue.is_empty() {
             self.wake_for_leases();
         }
-        if self.has_wishes {
+        if self.has_wishes() {
             self.serve_wishes();
         }
         if self.drained() {
@@ -394,7 +391,7 @@ impl<'w> Worker<'w> {
         }
         self.look_nanos = exact_nanos() + LOOK_NANOS;
         if house.look_at_memory(self.shop.now) {
-            self.relieve_kernel(STUCK_MILLIS_TIGHT);
+            self.close_stuck(STUCK_MILLIS_TIGHT);
             self.look_nanos = exact_nanos() + LOOK_NANOS_TIGHT;
         }
     }
@@ -535,7 +532,6 @@ impl<'w> Worker<'w> {
                 Queue::Permit(charge) => {
                     let wish = self.shop.house.permits.queue(charge, self.shop.now);
                     self.wishes[charge.kind as usize].push_back((slot_no, wish));
-                    self.has_wishes = true;
                 }
             }
         }
@@ -645,11 +641,15 @@ impl<'w> Worker<'w> {
         }
     }
 
+    /// Whether anybody here waits for a permit, or others think so.
+    #[inline]
+    fn has_wishes(&self) -> bool {
+        self.heads_told != [false; 2] || self.wishes.iter().any(|wishes| !wishes.is_empty())
+    }
+
     /// Gives a turn to those who have waited for a permit and may have it now.
     #[cold]
     fn serve_wishes(&mut self) {
-        // A turn may wish for something.
-        self.has_wishes = false;
         for kind in Kind::ALL {
             let mut served = 0;
             loop {
@@ -682,8 +682,6 @@ impl<'w> Worker<'w> {
                 }
             }
         }
-        self.has_wishes |=
-            self.heads_told.contains(&true) || self.wishes.iter().any(|wishes| !wishes.is_empty());
     }
 
     fn tick(&mut self) {
@@ -819,7 +817,7 @@ impl<'w> Worker<'w> {
         let idle_millis = idle_timeout.map(|time| time.as_millis() as u64);
         let house = self.shop.house;
         if house.memory.are_sockets_over() {
-            self.relieve_kernel(STUCK_MILLIS);
+            self.relieve_kernel();
         }
         let large_quiet_millis = match house.sockets.is_full() {
             true => LARGE_QUIET_MILLIS_WANTED,
@@ -873,29 +871,31 @@ impl<'w> Worker<'w> {
     }
 
     /// The kernel holds too much for peers that do not read or are not read from: those that
-    /// have been stuck for longest are closed, about half of them; the next sweep looks again. All of them, if the
-    /// kernel is about to kill.
-    fn relieve_kernel(&mut self, stuck_millis: u32) {
-        let now = self.shop.now;
-        let stuck_for = |slot: &Slot| {
-            let conn = slot.conn.as_ref()?;
-            let millis = conn.quiet_millis(now);
-            (millis >= stuck_millis && conn.keeps_kernel_memory()).then_some(millis)
-        };
-        let Some(longest) = self.slots.iter().filter_map(stuck_for).max() else {
-            return;
-        };
+    /// have been stuck for longest are closed, about half of them; the next sweep looks again.
+    fn relieve_kernel(&mut self) {
+        let stuck =
+            (0..self.slots.len()).filter_map(|slot_no| self.stuck_millis(slot_no, STUCK_MILLIS));
+        if let Some(longest) = stuck.max() {
+            self.close_stuck(STUCK_MILLIS.max(longest / 2));
+        }
+    }
+
+    /// Closes all that have been stuck for so long.
+    fn close_stuck(&mut self, at_least: u32) {
         for slot_no in 0..self.slots.len() {
-            let millis = stuck_for(&self.slots[slot_no]);
-            let enough = match stuck_millis {
-                STUCK_MILLIS_TIGHT => 0,
-                _ => longest / 2,
-            };
-            if millis.is_some_and(|millis| millis >= enough) {
+            if self.stuck_millis(slot_no, at_least).is_some() {
                 self.shop.counters.stalls_kernel.add(1);
                 self.close(slot_no);
             }
         }
+    }
+
+    /// For how long a connection has not moved although the kernel holds something of it, if that is long enough. A few
+    /// system calls for those alone.
+    fn stuck_millis(&self, slot_no: usize, at_least: u32) -> Option<u32> {
+        let conn = self.slots[slot_no].conn.as_ref()?;
+        let millis = conn.quiet_millis(self.shop.now);
+        (millis >= at_least && conn.keeps_kernel_memory()).then_some(millis)
     }
 
     fn clock_has_rung(&mut self) -> bool {
