@@ -49,7 +49,7 @@ fn protocols_know_neither_engine_nor_sockets_nor_time() {
         "std::time",
         "crate::conn",
         "crate::net",
-        "crate::house",
+        "crate::server",
         "crate::execute",
     ];
     assert_absent("proto", &words);

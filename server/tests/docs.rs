@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use flagstone_server::cli;
+use flagstone_server::settings::flags;
 
 fn root() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -111,7 +111,7 @@ const OF_OTHERS: &[&str] = &[
 
 #[test]
 fn each_flag_is_there() {
-    let command = cli::command();
+    let command = flags::command();
     let mut known: BTreeSet<String> = OF_OTHERS.iter().map(|&flag| flag.to_owned()).collect();
     let subcommands = command.get_subcommands();
     for command in [&command].into_iter().chain(subcommands) {
@@ -158,7 +158,7 @@ fn each_flag_is_there() {
 
 #[test]
 fn each_variable_is_a_setting() {
-    let command = cli::command();
+    let command = flags::command();
     let variables = command.get_arguments().filter_map(clap::Arg::get_env);
     let known: BTreeSet<String> = variables
         .map(|name| name.to_string_lossy().into_owned())
@@ -178,7 +178,7 @@ fn each_variable_is_a_setting() {
 #[test]
 fn each_metric_is_served() {
     let mut served = String::new();
-    for directory in ["server/src/admin", "server/src/plan.rs"] {
+    for directory in ["server/src/admin", "server/src/memory/plan.rs"] {
         for path in files(directory, &[".rs"]) {
             served += &fs::read_to_string(path).expect("text");
         }

@@ -659,8 +659,8 @@ fn old_certificates_and_oddly_labelled_keys_are_served() {
         std::fs::write(&pair.key, key).expect("writable");
         let server = start_with(config(&pair, 4));
         let [_, secret] = addresses(&server);
-        let asked = flagstone_server::healthcheck::Target::Tls(secret);
-        flagstone_server::healthcheck::ask(&asked).expect("answers");
+        let asked = flagstone_server::commands::healthcheck::Target::Tls(secret);
+        flagstone_server::commands::healthcheck::ask(&asked).expect("answers");
     }
     // A key of somebody else's is told of as such, of both versions.
     let other = Pair::new("old-other");

@@ -17,9 +17,9 @@ use hyper::service::Service;
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::{Rules, authorization, host, json, prometheus};
-use crate::house::Stage;
-use crate::liveness::Liveness;
-use crate::snapshot::{Photographer, Snapshot};
+use crate::observe::liveness::Liveness;
+use crate::observe::snapshot::{Photographer, Snapshot};
+use crate::server::shared::Stage;
 
 /// The page to look at: markup, style and script in one file, and nothing from elsewhere.
 const PAGE: &str = include_str!("page.html");

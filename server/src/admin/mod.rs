@@ -51,8 +51,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use self::http::{Pages, Sending, Visitor};
-use crate::snapshot::Photographer;
-use crate::users::Logins;
+use crate::auth::users::Logins;
+use crate::observe::snapshot::Photographer;
 
 /// Connections at a time. A scraper has one, a page two, a prober one for a moment.
 pub const CONNECTIONS: usize = 8;

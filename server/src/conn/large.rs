@@ -11,7 +11,7 @@
 use flagstone_engine::{Cache, Key, Pinned, Reservation, StoreError, Tick};
 
 use crate::execute::{self, Order};
-use crate::permits::{Charge, Permits};
+use crate::memory::permits::{Charge, Permits};
 use crate::proto::{KeptVoice, Refusal, ValueScan, Voice};
 
 /// A worker's transfers under way.

@@ -45,14 +45,14 @@ use self::outbox::{Sent, send_some};
 pub use self::stream::Stream;
 pub use self::tls_stream::TlsStream;
 pub use self::workshop::Workshop;
-use crate::house::exact_nanos;
-use crate::permits;
-use crate::plan::{INBOX_BYTES, OUTBOX_BYTES, SMALL_LEASE_BYTES};
+use crate::memory::permits;
+use crate::memory::plan::{INBOX_BYTES, OUTBOX_BYTES, SMALL_LEASE_BYTES};
+use crate::memory::room::MUCH_READ_BYTES;
 use crate::proto::{
     Codec, HEAD_BYTES_MAX, KEY_BYTES_MAX, REPLY_BYTES_MAX, Refusal, Rest, Tone, Topic,
     WHOLE_BYTES_MAX,
 };
-use crate::room::MUCH_READ_BYTES;
+use crate::server::shared::exact_nanos;
 
 // A request that fills the inbox without an end is longer than any head, and one that is too
 // long is recognised by its head alone.

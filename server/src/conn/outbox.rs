@@ -7,8 +7,8 @@ use std::io;
 use std::task::{Context, Poll};
 
 use super::stream::Stream;
-use crate::metrics::Counters;
-use crate::plan::OUTBOX_BYTES;
+use crate::memory::plan::OUTBOX_BYTES;
+use crate::observe::counters::Counters;
 use crate::proto::{REPLY_BYTES_MAX, Reply, Voice};
 
 pub struct Outbox {

@@ -22,13 +22,13 @@ use super::outbox::{Outbox, Sent};
 use super::stream::Stream;
 use super::{Budget, Conn, DumpForm, Halt, Phase, Workshop};
 use crate::execute::{self, Done, Work};
-use crate::house::House;
-use crate::metrics::Counters;
+use crate::observe::counters::Counters;
 use crate::proto::{
     Codec, Decoded, Fate, Inside, Listing, LongHead, REPLY_BYTES_MAX, Refusal, Reply, Rest,
     Sniffed, Storing, Tone, Topic, ValueEnd, Voice, sniff,
 };
-use crate::stats;
+use crate::report;
+use crate::server::shared::House;
 
 /// A decoded request.
 #[derive(Clone, Copy)]
@@ -388,7 +388,7 @@ impl<'w> Desk<'_, 'w, '_> {
                 }
                 Some(())
             };
-            let told = stats::tell(self.house, topic, self.now, &mut |reply| match reply {
+            let told = report::tell(self.house, topic, self.now, &mut |reply| match reply {
                 Reply::Stats(stats) => stats
                     .iter()
                     .try_for_each(|stat| tell(Reply::Stats(slice::from_ref(stat)))),

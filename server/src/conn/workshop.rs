@@ -8,9 +8,9 @@ use flagstone_engine::Tick;
 use super::large::Larges;
 use super::lease::Leases;
 use super::outbox::Outbox;
-use crate::house::House;
-use crate::metrics::Counters;
-use crate::plan::INBOX_BYTES;
+use crate::memory::plan::INBOX_BYTES;
+use crate::observe::counters::Counters;
+use crate::server::shared::House;
 
 pub struct Workshop<'w> {
     pub house: &'w House<'w>,

@@ -10,12 +10,12 @@ use flagstone_engine::{
 };
 
 use super::{Done, Got, Order, deadline, get, refusal, seconds_begun};
-use crate::house::{Clock, House};
-use crate::metrics::Counters;
+use crate::observe::counters::Counters;
 use crate::proto::{
     Facts, Fate, KEY_BYTES_MAX, Lifetime, Meta, Mode, Options, REPLY_BYTES_MAX, Refusal, Reply,
     Verb, Voice,
 };
+use crate::server::shared::{Clock, House};
 
 /// The line's flags, and the key that it really means.
 pub fn with_key<T>(

@@ -14,13 +14,13 @@ use flagstone_engine::{
 
 pub use self::order::Order;
 
-use crate::house::{Clock, House};
-use crate::metrics::Counters;
+use crate::observe::counters::Counters;
 use crate::proto::scan;
 use crate::proto::{
     Command, Facts, Fate, How, KEY_BYTES_MAX, Lifetime, Listing, Meta, Refusal, Reply, Storing,
     Terms, Topic, Voice, Word,
 };
+use crate::server::shared::{Clock, House};
 
 static_assertions::const_assert_eq!(KEY_BYTES_MAX, flagstone_engine::KEY_BYTES_MAX);
 

@@ -6,9 +6,9 @@ use flagstone_engine::{
 };
 
 use super::{Done, deadline, refusal};
-use crate::house::Clock;
-use crate::metrics::Counters;
+use crate::observe::counters::Counters;
 use crate::proto::{Fate, How, Lifetime, Mode, Options, Refusal, Reply, Terms};
+use crate::server::shared::Clock;
 
 /// What is to be done with a value.
 #[derive(Clone, Copy, Debug)]

@@ -17,9 +17,9 @@ use super::listener::{Acceptor, Pause};
 use super::refuse::{self, Refused};
 use super::socket::Listening;
 use super::worker::Mailbox;
-use crate::governor::Governor;
-use crate::house::House;
-use crate::maintainer;
+use crate::memory::governor::Governor;
+use crate::server::maintainer;
+use crate::server::shared::House;
 
 /// How long accepting pauses when descriptors or memory have run out.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);

@@ -17,9 +17,9 @@ use rustix::io::Errno;
 use super::refuse::Refused;
 use super::socket::{Door, Guest, Listening};
 use super::worker::{Mailbox, Newcomer};
-use crate::governor::Governor;
-use crate::house::House;
+use crate::memory::governor::Governor;
 use crate::proto::Tongue;
+use crate::server::shared::House;
 
 /// How often, at the end, room is tried to be made for one more newcomer …
 const REST_TRIES: u32 = 50;
@@ -166,8 +166,8 @@ mod tests {
 
     use super::super::socket::KEEPALIVE;
     use super::*;
-    use crate::endpoint::{Endpoint, Place};
-    use crate::room::SMALL_BUFFER_BYTES;
+    use crate::memory::room::SMALL_BUFFER_BYTES;
+    use crate::settings::endpoint::{Endpoint, Place};
 
     fn door() -> (tokio::runtime::Runtime, Door, SocketAddr) {
         let endpoint = Endpoint::from(SocketAddr::from(([127, 0, 0, 1], 0)));

@@ -16,12 +16,12 @@ use rustix::net::{SocketFlags, accept_with};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::Interest;
 
+use crate::auth::guesses::Origin;
+use crate::auth::tls::Keeper;
 use crate::conn::{Stream, TlsStream};
-use crate::endpoint::{Endpoint, Place};
-use crate::guesses::Origin;
+use crate::memory::room::{SEGMENT_BYTES, SMALL_BUFFER_BYTES};
 use crate::proto::Tongue;
-use crate::room::{SEGMENT_BYTES, SMALL_BUFFER_BYTES};
-use crate::tls::Keeper;
+use crate::settings::endpoint::{Endpoint, Place};
 
 /// Probes begin after so much silence.
 pub const KEEPALIVE: Duration = Duration::from_secs(30);

@@ -30,15 +30,15 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::ready::ReadySet;
 use super::socket::Guest;
-use crate::allocations::{self, During};
+use crate::auth::tls;
 use crate::conn::{Conn, LINGER_MILLIS, Turn, Workshop};
-use crate::house::{House, exact_nanos, thread_cpu_micros, thread_id};
-use crate::latency::Latencies;
-use crate::metrics::Commands;
-use crate::permits::{Charge, Kind, Wish};
+use crate::memory::permits::{Charge, Kind, Wish};
+use crate::observe::allocations::{self, During};
+use crate::observe::counters::Commands;
+use crate::observe::latency::Latencies;
+use crate::observe::slow;
 use crate::proto::{Codec, Tongue};
-use crate::slow;
-use crate::tls;
+use crate::server::shared::{House, exact_nanos, thread_cpu_micros, thread_id};
 
 /// How often stalled connections are looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);

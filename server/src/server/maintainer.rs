@@ -9,9 +9,9 @@ use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
 
-use crate::governor::{Governor, Portion};
-use crate::house::House;
-use crate::metrics::WorkerFigures;
+use crate::memory::governor::{Governor, Portion};
+use crate::observe::counters::WorkerFigures;
+use crate::server::shared::House;
 
 /// Between two rounds.
 const INTERVAL: Duration = Duration::from_millis(100);

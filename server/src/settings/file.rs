@@ -18,7 +18,7 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use crate::config::Invalid;
+use crate::settings::config::Invalid;
 
 /// A larger one is no file of settings.
 const FILE_BYTES_MAX: u64 = 1 << 20;

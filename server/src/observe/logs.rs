@@ -25,8 +25,8 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use parking_lot::Mutex;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-use crate::config::Invalid;
-use crate::log_writer::{self, Writer};
+use crate::observe::log_writer::{self, Writer};
+use crate::settings::config::Invalid;
 
 /// Messages that may come at once: a start with its plan has about forty.
 const BURST: u64 = 100;
@@ -201,7 +201,7 @@ impl Log for Sink {
         if !self.enabled(record.metadata()) || !record.target().starts_with("flagstone") {
             return;
         }
-        let monotonic = crate::house::exact_nanos();
+        let monotonic = crate::server::shared::exact_nanos();
         let Some(left_out) = self.rate.lock().take(monotonic) else {
             return;
         };

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use flagstone_engine::{Backing, Eviction};
 
-use crate::endpoint::{Endpoint, Place};
-use crate::house::Manners;
-use crate::plan::size_text;
+use crate::memory::plan::size_text;
+use crate::server::shared::Manners;
+use crate::settings::endpoint::{Endpoint, Place};
 
 /// Everything that a server can be told.
 #[derive(Clone, Debug)]
@@ -112,7 +112,7 @@ impl Default for Config {
             unix_mode: 0o700,
             tls_cert: None,
             tls_key: None,
-            tls_connections_max: crate::tls::connections_default(MEMORY_BYTES_DEFAULT),
+            tls_connections_max: crate::auth::tls::connections_default(MEMORY_BYTES_DEFAULT),
             admin: None,
             admin_is_default: false,
             admin_hosts: Vec::new(),

@@ -14,19 +14,19 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand}
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::cgroup::Groups;
-use crate::config::{
+use crate::auth::tls;
+use crate::auth::users::{self, Login};
+use crate::commands::healthcheck::Target;
+use crate::memory::cgroup::Groups;
+use crate::memory::plan::{connections_default, size_text};
+use crate::observe::logs::{LogSettings, parse_log_format, parse_log_level};
+use crate::settings::config::{
     self, CONNECTIONS_MAX, Config, Invalid, MEMORY_BYTES_DEFAULT, WORKERS_MAX, parse_admin,
     parse_backing, parse_count, parse_delay, parse_eviction, parse_mode, parse_size,
     parse_slow_request, parse_switch, parse_timeout,
 };
-use crate::endpoint::{Endpoint, parse_listen};
-use crate::healthcheck::Target;
-use crate::logs::{LogSettings, parse_log_format, parse_log_level};
-use crate::plan::{connections_default, size_text};
-use crate::settings_file::{self, Entry};
-use crate::tls;
-use crate::users::{self, Login};
+use crate::settings::endpoint::{Endpoint, parse_listen};
+use crate::settings::file::{self, Entry};
 
 /// A cache server whose whole memory is one budget, planned at the start.
 #[derive(Parser)]
@@ -434,7 +434,7 @@ where
         let known = command();
         let is_setting =
             |key: &str| key != "config" && settings(&known).any(|(_, name, _)| name == key);
-        entries = settings_file::read(path, is_setting).map_err(|invalid| {
+        entries = file::read(path, is_setting).map_err(|invalid| {
             let given = given(&matches, &[], None);
             Refusal::Invalid(blame(&given, invalid))
         })?;

@@ -8,8 +8,8 @@ mod native;
 
 use flagstone_engine::Tick;
 
-use crate::house::House;
 use crate::proto::{Reply, Topic};
+use crate::server::shared::House;
 
 /// Tells what is asked, one reply after the other; `None` as soon as `tell` has no room.
 pub fn tell(

@@ -15,9 +15,9 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::healthcheck::{Target, connect};
-use crate::tls_client;
-use crate::users::Login;
+use crate::auth::users::Login;
+use crate::commands::healthcheck::{Target, connect};
+use crate::commands::tls_client;
 
 /// For each step of the talk.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -184,7 +184,7 @@ fn judge(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::endpoint::Place;
+    use crate::settings::endpoint::Place;
 
     #[test]
     fn each_reason_is_told_apart() {

@@ -10,6 +10,9 @@
 //!   exit ◄── workers joined ◄── each connection answered, FIN ◄── stop ◄──┘
 //! ```
 
+pub(crate) mod maintainer;
+pub(crate) mod shared;
+
 use std::cell::Cell;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -31,19 +34,19 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::admin;
-use crate::cgroup::{Groups, Watch};
-use crate::config::{Config, Invalid};
-use crate::endpoint::{Endpoint, Place};
-use crate::governor::Governor;
-use crate::house::{House, Listen, Stage};
-use crate::logs;
+use crate::auth::tls::Keeper;
+use crate::auth::users::Logins;
+use crate::memory::cgroup::{Groups, Watch};
+use crate::memory::governor::Governor;
+use crate::memory::plan::{ServerPlan, size_text};
 use crate::net::gate::{self, first_of};
 use crate::net::socket::Listening;
 use crate::net::worker::{self, Mailbox, park_once};
-use crate::plan::{ServerPlan, size_text};
-use crate::snapshot::Photographer;
-use crate::tls::Keeper;
-use crate::users::Logins;
+use crate::observe::logs;
+use crate::observe::snapshot::Photographer;
+use crate::server::shared::{House, Listen, Stage};
+use crate::settings::config::{Config, Invalid};
+use crate::settings::endpoint::{Endpoint, Place};
 
 /// A whole server.
 pub struct Server;

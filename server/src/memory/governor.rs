@@ -22,9 +22,9 @@
 
 use std::cell::{Cell, RefCell};
 
-use crate::cgroup::Watch;
-use crate::house::{House, PORTION_BYTES};
-use crate::plan::{CONNECTIONS_STEP, ServerPlan, size_text};
+use crate::memory::cgroup::Watch;
+use crate::memory::plan::{CONNECTIONS_STEP, ServerPlan, size_text};
+use crate::server::shared::{House, PORTION_BYTES};
 
 /// So many steps of room may lie idle before some is given back.
 const IDLE_STEPS_MAX: usize = 3;

@@ -18,7 +18,7 @@ use std::path::Path;
 
 use parking_lot::RwLock;
 
-use crate::config::{Config, Invalid};
+use crate::settings::config::{Config, Invalid};
 
 /// More users than this are better kept elsewhere.
 const USERS_MAX: usize = 64;

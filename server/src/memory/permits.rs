@@ -16,7 +16,7 @@ use std::task::Waker;
 use flagstone_engine::Tick;
 use parking_lot::Mutex;
 
-use crate::plan::TransferPlan;
+use crate::memory::plan::TransferPlan;
 
 /// A shorter value counts as short.
 pub const SHORT_BYTES: usize = 256 << 10;

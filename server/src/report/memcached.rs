@@ -6,11 +6,11 @@
 
 use flagstone_engine::Tick;
 
-use crate::house::{Clock, House};
-use crate::metrics::Totals;
-use crate::plan::{INBOX_BYTES, OUTBOX_BYTES};
+use crate::memory::plan::{INBOX_BYTES, OUTBOX_BYTES};
+use crate::observe::counters::Totals;
 use crate::proto::memcache::encode::VERSION;
 use crate::proto::{Lead, Reply, Stat};
+use crate::server::shared::{Clock, House};
 
 /// Whose server it is: clients compare the version with memcached's, and some can read nothing but numbers in it.
 const PRODUCT: &str = concat!("flagstone ", env!("CARGO_PKG_VERSION"));
@@ -32,7 +32,7 @@ fn totals(house: &House<'_>) -> (Totals, flagstone_engine::Stats, u64) {
 pub fn general<'h>(house: &House<'h>, now: Tick) -> [Stat<'h>; 86] {
     let (totals, engine, reclaimed) = totals(house);
     let plan = house.plan;
-    let (user_micros, system_micros) = crate::metrics::cpu_micros();
+    let (user_micros, system_micros) = crate::observe::counters::cpu_micros();
     let n = Stat::number;
     let worker = &plan.worker;
     let leases = (worker.small_count + worker.input_count + worker.output_count) as u64;

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::endpoint::{Endpoint, Place};
-use crate::tls_client::{self, TlsClient};
+use crate::commands::tls_client::{self, TlsClient};
+use crate::settings::endpoint::{Endpoint, Place};
 
 /// Everything together may take so long.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -32,8 +32,8 @@ use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use rustls::{InconsistentKeys, ServerConfig};
 
-use crate::certificate::{expires_unix, is_version_1};
-use crate::config::{Config, Invalid};
+use crate::auth::certificate::{expires_unix, is_version_1};
+use crate::settings::config::{Config, Invalid};
 
 /// What one TLS connection may take in user space beside what every connection takes: its
 /// session, a record that has arrived in part, its plain text, and a record that has not been

@@ -12,14 +12,14 @@ use flagstone_engine::{ClassStats, Stats, Tick};
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::allocations::{self, During};
-use crate::departures::Departures;
-use crate::house::{BoardFigures, Clock, House, Stage};
-use crate::latency::{Distribution, distributions};
-use crate::liveness::Liveness;
-use crate::logs;
-use crate::metrics::{Totals, WorkerFigures};
-use crate::tls::{Handshake, Keeper};
+use crate::auth::tls::{Handshake, Keeper};
+use crate::observe::allocations::{self, During};
+use crate::observe::counters::{Totals, WorkerFigures};
+use crate::observe::departures::Departures;
+use crate::observe::latency::{Distribution, distributions};
+use crate::observe::liveness::Liveness;
+use crate::observe::logs;
+use crate::server::shared::{BoardFigures, Clock, House, Stage};
 
 /// What the classes hold is asked of the engine no more often than this.
 const CLASSES_FRESH_MILLIS: u64 = 1000;

@@ -7,7 +7,7 @@
 
 use flagstone_engine::{Stats, Tick};
 
-use crate::pace::Pace;
+use crate::observe::pace::Pace;
 
 /// Ends of the buckets, in seconds; the last bucket has none.
 pub const ENDS: [u64; 12] = [

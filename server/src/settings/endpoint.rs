@@ -12,8 +12,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::config::Invalid;
 use crate::proto::Tongue;
+use crate::settings::config::Invalid;
 
 /// One place.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::healthcheck::reachable;
+use crate::commands::healthcheck::reachable;
 
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::metrics::Commands;
+use crate::observe::counters::Commands;
 use crate::proto::Codec;
 
 /// What was noted since it was last told.

@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use flagstone_engine::Tick;
 
-use crate::house::{Clock, House};
 use crate::proto::writer::Writer;
 use crate::proto::{Reply, Stat};
+use crate::server::shared::{Clock, House};
 
 /// A fixed list in a fixed order, so that nothing is allocated for it and a reader may rely
 /// on it.

@@ -28,9 +28,9 @@ use std::fmt;
 use flagstone_engine::{Backing, Options, Plan, PlanError};
 
 use crate::admin;
-use crate::config::{CONNECTIONS_MAX_DEFAULT, Config, Invalid};
-use crate::permits::{CHARGE_MIN, SHORT_BYTES};
-use crate::tls;
+use crate::auth::tls;
+use crate::memory::permits::{CHARGE_MIN, SHORT_BYTES};
+use crate::settings::config::{CONNECTIONS_MAX_DEFAULT, Config, Invalid};
 
 /// A worker reads into an inbox of this size, which its connections share. Enough for
 /// hundreds of pipelined requests; larger did not read faster, and a leased buffer must be

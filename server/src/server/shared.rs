@@ -16,22 +16,22 @@ use parking_lot::Mutex;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use tokio::sync::Notify;
 
-use crate::cgroup::{Figures, Gauge};
-use crate::departures::Departures;
-use crate::endpoint::Place;
+use crate::auth::guesses::Guesses;
+use crate::auth::tls::Keeper;
+use crate::auth::users::Logins;
 use crate::execute::deadline;
-use crate::guesses::Guesses;
-use crate::latency::Latencies;
-use crate::liveness::{Liveness, Look, judge};
-use crate::metrics::{Counters, Totals};
-use crate::pace::Pace;
-use crate::permits::Permits;
-use crate::plan::ServerPlan;
+use crate::memory::cgroup::{Figures, Gauge};
+use crate::memory::permits::Permits;
+use crate::memory::plan::ServerPlan;
+use crate::memory::room::SocketRoom;
+use crate::observe::counters::{Counters, Totals};
+use crate::observe::departures::Departures;
+use crate::observe::latency::Latencies;
+use crate::observe::liveness::{Liveness, Look, judge};
+use crate::observe::pace::Pace;
+use crate::observe::slow::Slow;
 use crate::proto::Lifetime;
-use crate::room::SocketRoom;
-use crate::slow::Slow;
-use crate::tls::Keeper;
-use crate::users::Logins;
+use crate::settings::endpoint::Place;
 
 /// Bytes that change hands in one go: about a millisecond of evicting.
 pub const PORTION_BYTES: usize = 512 << 10;

@@ -18,7 +18,7 @@
 //!          1 µs wide          1 µs             2 µs               four to an octave
 //! ```
 
-use crate::metrics::{Commands, Counter};
+use crate::observe::counters::{Commands, Counter};
 use crate::proto::Codec;
 
 /// Buckets of an octave: a percentile is told within an eighth of itself.

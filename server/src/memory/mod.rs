@@ -1,0 +1,7 @@
+//! Where each byte goes: the plan, the container's limit, and what follows it at run time.
+
+pub mod cgroup;
+pub(crate) mod governor;
+pub(crate) mod permits;
+pub mod plan;
+pub(crate) mod room;
