@@ -64,7 +64,7 @@ fn print_plan(invocation: &Invocation) -> ExitCode {
 
 fn check_config(invocation: &Invocation) -> ExitCode {
     let checked = ServerPlan::new(&invocation.config, 0)
-        .and_then(|_| tls::Keeper::of(&invocation.config).map(drop))
+        .and_then(|_| tls::CertificateStore::of(&invocation.config).map(drop))
         .and_then(|()| users::Users::of(&invocation.config).map(drop));
     invocation.warn(|warning| {
         let _ = writeln!(std::io::stderr(), "flagstone: warning: {warning}");

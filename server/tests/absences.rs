@@ -1,4 +1,4 @@
-//! What the house promises not to do, kept by reading its `use` lines and paths.
+//! What the server's folders promise not to do, kept by reading its `use` lines and paths.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -76,7 +76,7 @@ fn connections_do_not_ask_which_protocol_they_speak() {
 }
 
 #[test]
-fn the_desk_knows_no_connection() {
+fn execution_knows_no_connection() {
     assert_absent("execute", &["tokio", "crate::conn", "crate::net", "Codec"]);
 }
 
@@ -84,7 +84,7 @@ fn the_desk_knows_no_connection() {
 fn admin_pages_see_snapshots_never_the_cache() {
     let words = [
         "flagstone_engine",
-        "House",
+        "Shared",
         "Cache",
         ".cache",
         "crate::conn",
@@ -92,4 +92,12 @@ fn admin_pages_see_snapshots_never_the_cache() {
         "crate::proto",
     ];
     assert_absent("admin", &words);
+}
+
+#[test]
+fn memory_knows_neither_pages_nor_logins() {
+    assert_absent(
+        "memory",
+        &["crate::admin", "crate::auth", "crate::net", "crate::conn"],
+    );
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   --tls-cert ─┐                    SIGHUP: read both again; a pair that does not work is
-//!   --tls-key  ─┴─► Keeper ─► config   told of, and the old pair stays
+//!   --tls-key  ─┴─► CertificateStore ─► config   told of, and the old pair stays
 //!                     └─ seats: so many TLS connections, which the plan has memory for
 //! ```
 //!
@@ -35,37 +35,11 @@ use rustls::{InconsistentKeys, ServerConfig};
 use crate::auth::certificate::{expires_unix, is_version_1};
 use crate::settings::config::{Config, Invalid};
 
-/// What one TLS connection may take in user space beside what every connection takes: its
-/// session, a record that has arrived in part, its plain text, and a record that has not been
-/// sent. See docs/decisions/0043 for what was measured.
-pub const CONNECTION_BYTES: usize = 48 << 10;
-/// TLS connections may have this part of the memory, when nobody has said how many there may
-/// be …
-const SHARE: usize = 8;
-/// … and no more than so many.
-const CONNECTIONS_MAX_DEFAULT: usize = 1000;
-
 /// A handshake may take so long.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// TLS connections at a time, when nobody has said how many.
-#[must_use]
-pub fn connections_default(memory_bytes: usize) -> usize {
-    (memory_bytes / SHARE / CONNECTION_BYTES).clamp(1, CONNECTIONS_MAX_DEFAULT)
-}
-
-/// What TLS connections may take in all.
-#[must_use]
-pub fn plan_bytes(config: &Config) -> usize {
-    if config.listen.iter().any(|endpoint| endpoint.tls) {
-        config.tls_connections_max * CONNECTION_BYTES
-    } else {
-        0
-    }
-}
-
 /// The pair of the moment, and the seats.
-pub struct Keeper {
+pub struct CertificateStore {
     cert: PathBuf,
     key: PathBuf,
     current: Mutex<Pair>,
@@ -83,7 +57,7 @@ struct Pair {
 }
 
 /// A TLS connection's place, given back when dropped.
-pub struct Seat(Arc<Keeper>);
+pub struct Seat(Arc<CertificateStore>);
 
 /// How a handshake ended.
 #[derive(Clone, Copy, Debug)]
@@ -137,7 +111,7 @@ pub fn note_shaken_hands() {
     HAS_SHAKEN_HANDS.set(true);
 }
 
-impl Keeper {
+impl CertificateStore {
     /// Reads the pair, if any place of the settings needs one.
     pub fn of(config: &Config) -> Result<Option<Arc<Self>>, Invalid> {
         let tls = config.listen.iter().find(|endpoint| endpoint.tls);
@@ -156,7 +130,7 @@ impl Keeper {
         if tls.is_none() {
             return Err(useless("--tls-cert", cert));
         }
-        Ok(Some(Arc::new(Keeper {
+        Ok(Some(Arc::new(CertificateStore {
             current: Mutex::new(load(cert, key)?),
             cert: cert.clone(),
             key: key.clone(),

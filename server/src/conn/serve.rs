@@ -20,7 +20,7 @@ use super::batch::{BATCH_MAX, Batch};
 use super::large::{Begun, Large, LargeNo, Larges};
 use super::outbox::{Outbox, Sent};
 use super::stream::Stream;
-use super::{Budget, Conn, DumpForm, Halt, Phase, Workshop};
+use super::{Budget, Conn, DumpForm, Halt, Phase, WorkerState};
 use crate::execute::{self, Done, Work};
 use crate::observe::counters::Counters;
 use crate::proto::{
@@ -28,7 +28,7 @@ use crate::proto::{
     Sniffed, Storing, Tone, Topic, ValueEnd, Voice, sniff,
 };
 use crate::report;
-use crate::server::shared::House;
+use crate::server::shared::Shared;
 
 /// A decoded request.
 #[derive(Clone, Copy)]
@@ -54,11 +54,11 @@ const DUMP_LINE_BYTES_MAX: usize = 1024;
 const DUMP_CHUNKS: usize = 64;
 
 /// What is needed to execute a request, borrowed apart from the inbox that it borrows.
-struct Desk<'d, 'w, 'cx> {
+struct RequestLoop<'d, 'w, 'cx> {
     codec: &'d mut Codec,
     phase: &'d mut Phase,
     stream: &'d mut Stream,
-    house: &'w House<'w>,
+    shared: &'w Shared<'w>,
     counters: &'w Counters,
     outbox: &'d mut Outbox,
     larges: &'d mut Larges<'w>,
@@ -67,21 +67,21 @@ struct Desk<'d, 'w, 'cx> {
     cx: &'d mut Context<'cx>,
 }
 
-/// Splits a workshop into inbox and desk.
-macro_rules! desk {
-    ($conn:ident, $shop:ident, $budget:ident, $cx:ident) => {
+/// Splits a worker's state into its inbox and the loop over requests.
+macro_rules! requests {
+    ($conn:ident, $worker:ident, $budget:ident, $cx:ident) => {
         (
-            &$shop.inbox,
-            Desk {
+            &$worker.inbox,
+            RequestLoop {
                 codec: &mut $conn.codec,
                 phase: &mut $conn.phase,
                 stream: &mut $conn.stream,
-                house: $shop.house,
-                counters: $shop.counters,
-                outbox: &mut $shop.outbox,
-                larges: &mut $shop.larges,
+                shared: $worker.shared,
+                counters: $worker.counters,
+                outbox: &mut $worker.outbox,
+                larges: &mut $worker.larges,
                 budget: $budget,
-                now: $shop.now,
+                now: $worker.now,
                 cx: $cx,
             },
         )
@@ -96,35 +96,35 @@ impl Conn {
         have: usize,
         at: &mut usize,
         budget: &mut Budget,
-        shop: &mut Workshop<'_>,
+        worker: &mut WorkerState<'_>,
         cx: &mut Context<'_>,
     ) -> io::Result<Halt> {
         if !self.sniffed {
-            match sniff(&shop.inbox[*at..have]) {
+            match sniff(&worker.inbox[*at..have]) {
                 Sniffed::Text => self.sniffed = true,
                 Sniffed::Undecided => return Ok(Halt::Hungry),
                 Sniffed::HangUp(words) => {
-                    let (_, mut desk) = desk!(self, shop, budget, cx);
-                    return desk.hang_up(words);
+                    let (_, mut requests) = requests!(self, worker, budget, cx);
+                    return requests.hang_up(words);
                 }
             }
         }
-        let (inbox, mut desk) = desk!(self, shop, budget, cx);
+        let (inbox, mut requests) = requests!(self, worker, budget, cx);
         let bytes = &inbox[..have];
         loop {
-            let halt = match *desk.phase {
+            let halt = match *requests.phase {
                 // As after nearly every turn.
                 Phase::Requests if *at == have => Some(Halt::Hungry),
-                Phase::Requests => desk.requests(bytes, inbox.len(), at)?,
+                Phase::Requests => requests.requests(bytes, inbox.len(), at)?,
                 Phase::Skipping {
                     refusal,
                     tone,
                     rest,
-                } => desk.skip(refusal, tone, rest, bytes, at)?,
-                Phase::Storing(no) => desk.store(no, bytes, at)?,
-                Phase::Sending(no) => desk.send_value(no)?,
-                Phase::Dumping(walk, form) => desk.dump(walk, form)?,
-                Phase::Telling { topic, tone, lines } => desk.tell(topic, tone, lines)?,
+                } => requests.skip(refusal, tone, rest, bytes, at)?,
+                Phase::Storing(no) => requests.store(no, bytes, at)?,
+                Phase::Sending(no) => requests.send_value(no)?,
+                Phase::Dumping(walk, form) => requests.dump(walk, form)?,
+                Phase::Telling { topic, tone, lines } => requests.tell(topic, tone, lines)?,
                 Phase::Lingering { .. } => Some(Halt::Close),
             };
             if let Some(halt) = halt {
@@ -134,7 +134,7 @@ impl Conn {
     }
 }
 
-impl<'w> Desk<'_, 'w, '_> {
+impl<'w> RequestLoop<'_, 'w, '_> {
     /// A batch of requests. `None`: there is more to do.
     fn requests(
         &mut self,
@@ -179,7 +179,7 @@ impl<'w> Desk<'_, 'w, '_> {
             batch.push(planned);
         }
         if batch.len() > 1 {
-            let cache = self.house.cache;
+            let cache = self.shared.cache;
             let keys = || batch.iter().filter_map(|planned| planned.work.key());
             let mut spots = Batch::new();
             keys().for_each(|key| spots.push(cache.prefetch(key)));
@@ -195,7 +195,7 @@ impl<'w> Desk<'_, 'w, '_> {
         match codec.decode(&bytes[at..]) {
             Decoded::More => Next::More,
             Decoded::Request(request) => Next::Planned(Planned {
-                work: Work::of(self.house.cache, request.command),
+                work: Work::of(self.shared.cache, request.command),
                 voice: request.voice,
                 end: at + request.taken,
                 inside: request.inside,
@@ -254,20 +254,20 @@ impl<'w> Desk<'_, 'w, '_> {
             let room = self.outbox.room();
             let done = planned
                 .work
-                .run(self.house, self.now, voice, room, self.counters);
+                .run(self.shared, self.now, voice, room, self.counters);
             match done {
                 Done::Reply(reply) => {
                     self.push(voice, reply);
                     return Ok(None);
                 }
                 Done::TooLong(value_len) if self.outbox.is_empty() => {
-                    let (house, now, counters) = (self.house, self.now, self.counters);
+                    let (shared, now, counters) = (self.shared, self.now, self.counters);
                     let room = self.outbox.room();
                     let mut is_cut = false;
                     let begun = self.larges.send(voice.value_tail(), value_len, || {
                         let mut found =
-                            execute::pin(planned.work, house, now, voice, room, counters)?;
-                        if execute::may_be_cut(house, voice)
+                            execute::pin(planned.work, shared, now, voice, room, counters)?;
+                        if execute::may_be_cut(shared, voice)
                             && let Some((pinned, _)) = &mut found
                         {
                             is_cut = execute::has_newline(pinned, room);
@@ -323,7 +323,7 @@ impl<'w> Desk<'_, 'w, '_> {
                 }
                 Done::LoginFailed => {
                     self.push(voice, Reply::Refused(Refusal::LoginFailed));
-                    if self.house.guesses.note(self.stream.origin(), self.now) {
+                    if self.shared.guesses.note(self.stream.origin(), self.now) {
                         self.counters.login_cuts.add(1);
                         self.take(planned, at);
                         return Ok(Some(Halt::Close));
@@ -388,7 +388,7 @@ impl<'w> Desk<'_, 'w, '_> {
                 }
                 Some(())
             };
-            let told = report::tell(self.house, topic, self.now, &mut |reply| match reply {
+            let told = report::tell(self.shared, topic, self.now, &mut |reply| match reply {
                 Reply::Stats(stats) => stats
                     .iter()
                     .try_for_each(|stat| tell(Reply::Stats(slice::from_ref(stat)))),
@@ -460,14 +460,14 @@ impl<'w> Desk<'_, 'w, '_> {
         value_len: Option<usize>,
         voice: Voice<'_>,
     ) -> Begun {
-        let (house, now) = (self.house, self.now);
-        execute::note_store(house, voice);
-        let begun = execute::with_order(house, storing, now, |key, order| {
+        let (shared, now) = (self.shared, self.now);
+        execute::note_store(shared, voice);
+        let begun = execute::with_order(shared, storing, now, |key, order| {
             let begun = self
                 .larges
-                .store(house.cache, key, order, value_len, voice, now);
+                .store(shared.cache, key, order, value_len, voice, now);
             if let Begun::Refused(refusal) = begun {
-                order.note_refused(house.cache, key, refusal, now, self.counters);
+                order.note_refused(shared.cache, key, refusal, now, self.counters);
             }
             begun
         });
@@ -647,7 +647,7 @@ impl<'w> Desk<'_, 'w, '_> {
                 *self.phase = Phase::Dumping(walk, form);
                 return Ok(Some(Halt::Tired));
             }
-            let (cache, clock, now) = (self.house.cache, &self.house.clock, self.now);
+            let (cache, clock, now) = (self.shared.cache, &self.shared.clock, self.now);
             let before = self.outbox.unsent().len();
             let outbox = &mut *self.outbox;
             let more = cache.walk(&mut walk, DUMP_CHUNKS, now, |key, visited| {

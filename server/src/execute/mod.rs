@@ -1,26 +1,30 @@
-//! The desk: one match, `Command × Cache → Reply`.
+//! One match, `Command × Cache → Reply`.
 //!
 //! A command is taken in two steps, so that a batch of them can be prefetched in between:
 //! [`Work::of`] hashes the key, once; [`Work::run`] does what was asked. The only place that
 //! speaks both the vocabulary of the protocols and that of the engine.
 
+pub mod flush;
+pub mod lifetime;
 mod meta;
 mod order;
 
 use flagstone_engine::{
-    Cache, CasWish, Deadline, ItemMeta, Key, Lookup, NumberChange, NumberChanged, Pinned,
-    StoreError, Tick, Visited,
+    Cache, CasWish, ItemMeta, Key, Lookup, NumberChange, NumberChanged, Pinned, StoreError, Tick,
+    Visited,
 };
 
+use self::lifetime::{deadline, seconds_begun, seconds_left};
 pub use self::order::Order;
 
+use crate::clock::Clock;
 use crate::observe::counters::Counters;
 use crate::proto::scan;
 use crate::proto::{
     Command, Facts, Fate, How, KEY_BYTES_MAX, Lifetime, Listing, Meta, Refusal, Reply, Storing,
     Terms, Topic, Voice, Word,
 };
-use crate::server::shared::{Clock, House};
+use crate::server::shared::Shared;
 
 static_assertions::const_assert_eq!(KEY_BYTES_MAX, flagstone_engine::KEY_BYTES_MAX);
 
@@ -159,18 +163,18 @@ impl<'a> Work<'a> {
     #[inline]
     pub fn run(
         self,
-        house: &House<'_>,
+        shared: &Shared<'_>,
         now: Tick,
         voice: Voice<'_>,
         room: &mut [u8],
         counters: &Counters,
     ) -> Done {
-        let cache = house.cache;
+        let cache = shared.cache;
         Done::Reply(match self {
             Work::Get(key) => match get(cache, key, now, voice, room) {
                 Got::Value { len } => {
                     counters.hits.add(1);
-                    match may_be_cut(house, voice) && scan::has_newline(&room[..len]) {
+                    match may_be_cut(shared, voice) && scan::has_newline(&room[..len]) {
                         false => Reply::Value { len },
                         true => Reply::Refused(Refusal::Malformed),
                     }
@@ -183,20 +187,20 @@ impl<'a> Work<'a> {
                 Got::NotNow => return Done::NotNow,
             },
             Work::Store(key, value, terms) => {
-                note_store(house, voice);
-                let order = Order::plain(&terms, now, &house.clock);
+                note_store(shared, voice);
+                let order = Order::plain(&terms, now, &shared.clock);
                 return order.run(cache, key, value, now, counters);
             }
             Work::Meta(key, meta) => {
-                return meta::run(house, key, meta, now, voice, room, counters);
+                return meta::run(shared, key, meta, now, voice, room, counters);
             }
             Work::MetaStore(key, value, meta) => {
-                note_store(house, voice);
-                return meta::store(house, key, meta, value, now, counters);
+                note_store(shared, voice);
+                return meta::store(shared, key, meta, value, now, counters);
             }
             Work::GetAndTouch(key, _) => match get(cache, key, now, voice, room) {
                 Got::Value { len } => {
-                    if self.touch_after(house, now).is_err() {
+                    if self.touch_after(shared, now).is_err() {
                         return Done::NotNow;
                     }
                     counters.touch_hits.add(1);
@@ -219,7 +223,7 @@ impl<'a> Work<'a> {
                 }
             }
             Work::Touch(key, lifetime) => {
-                match cache.touch(key, deadline(lifetime, now, &house.clock), now) {
+                match cache.touch(key, deadline(lifetime, now, &shared.clock), now) {
                     Ok(true) => {
                         counters.touch_hits.add(1);
                         Reply::Touched
@@ -241,20 +245,20 @@ impl<'a> Work<'a> {
             }
             Work::Flush(when) => {
                 counters.flushes.add(1);
-                if house.manners.flush {
-                    house.flush(when, now);
+                if shared.limits.flush {
+                    shared.flush.flush(shared.cache, when, now, &shared.clock);
                     Reply::Flushed
                 } else {
                     Reply::Refused(Refusal::FlushNotAllowed)
                 }
             }
             Work::LimitMemory(bytes) => {
-                let plan = house.plan;
+                let plan = shared.plan;
                 let range = plan.memory_bytes_least()..=plan.memory_bytes_max;
                 // It takes away from all what they have stored, as flushing does.
-                if house.manners.flush && range.contains(&bytes) {
+                if shared.limits.flush && range.contains(&bytes) {
                     counters.others.add(1);
-                    house.memory.wish(bytes);
+                    shared.memory.wish(bytes);
                     Reply::Said(Word::Ok)
                 } else {
                     counters.refusals.add(1);
@@ -267,25 +271,25 @@ impl<'a> Work<'a> {
             }
             Work::Login(user, password) => {
                 counters.logins.add(1);
-                if house.users.know(user, password) {
+                if shared.users.know(user, password) {
                     return Done::LoggedIn;
                 }
                 counters.login_errors.add(1);
                 return Done::LoginFailed;
             }
             Work::Dump(listing) => return Done::Dump(listing),
-            Work::Shutdown if house.manners.shutdown => {
-                house.shutdown.notify_one();
+            Work::Shutdown if shared.limits.shutdown => {
+                shared.shutdown.notify_one();
                 return Done::Quit;
             }
             Work::Shutdown => Reply::Refused(Refusal::ShutdownNotEnabled),
-            Work::Refuse(Refusal::BadShutdown) if !house.manners.shutdown => {
+            Work::Refuse(Refusal::BadShutdown) if !shared.limits.shutdown => {
                 Reply::Refused(Refusal::ShutdownNotEnabled)
             }
             Work::MoveClock(seconds) => {
-                if house.manners.test_hooks {
+                if shared.limits.test_hooks {
                     counters.others.add(1);
-                    house.clock.advance(seconds);
+                    shared.clock.advance(seconds);
                     Reply::Said(Word::Ok)
                 } else {
                     counters.refusals.add(1);
@@ -305,11 +309,11 @@ impl<'a> Work<'a> {
     }
 
     /// Changes the lifetime of what was sent, if that was asked for too.
-    pub fn touch_after(self, house: &House<'_>, now: Tick) -> Result<(), StoreError> {
+    pub fn touch_after(self, shared: &Shared<'_>, now: Tick) -> Result<(), StoreError> {
         if let Work::GetAndTouch(key, lifetime) = self {
-            house
+            shared
                 .cache
-                .touch(key, deadline(lifetime, now, &house.clock), now)?;
+                .touch(key, deadline(lifetime, now, &shared.clock), now)?;
         }
         Ok(())
     }
@@ -317,15 +321,15 @@ impl<'a> Work<'a> {
 
 /// Whether a reader who looks for a line end might take only a part of a value.
 #[inline]
-pub fn may_be_cut(house: &House<'_>, voice: Voice<'_>) -> bool {
-    voice.ends_at_newline() && house.has_counted()
+pub fn may_be_cut(shared: &Shared<'_>, voice: Voice<'_>) -> bool {
+    voice.ends_at_newline() && shared.has_counted()
 }
 
 /// A value is about to be stored in the protocol of `voice`.
 #[inline]
-pub fn note_store(house: &House<'_>, voice: Voice<'_>) {
+pub fn note_store(shared: &Shared<'_>, voice: Voice<'_>) {
     if !voice.ends_at_newline() {
-        house.note_counted();
+        shared.note_counted();
     }
 }
 
@@ -380,18 +384,18 @@ fn facts(meta: &ItemMeta, now: Tick) -> Facts {
 
 /// The key and the order of a store whose value is still to arrive.
 pub fn with_order<T>(
-    house: &House<'_>,
+    shared: &Shared<'_>,
     storing: Storing<'_>,
     now: Tick,
     then: impl FnOnce(Key<'_>, Order) -> T,
 ) -> Result<T, Refusal> {
-    let key = |bytes| house.cache.key(bytes).map_err(|_| Refusal::Malformed);
+    let key = |bytes| shared.cache.key(bytes).map_err(|_| Refusal::Malformed);
     match storing {
         Storing::Plain { key: bytes, terms } => {
-            Ok(then(key(bytes)?, Order::plain(&terms, now, &house.clock)))
+            Ok(then(key(bytes)?, Order::plain(&terms, now, &shared.clock)))
         }
-        Storing::Meta(meta) => meta::with_key(house, key(meta.key)?, meta, |key, options| {
-            then(key, Order::flagged(options, now, &house.clock))
+        Storing::Meta(meta) => meta::with_key(shared, key(meta.key)?, meta, |key, options| {
+            then(key, Order::flagged(options, now, &shared.clock))
         }),
     }
 }
@@ -400,7 +404,7 @@ pub fn with_order<T>(
 /// that are longer than any room. `None`: there is none any more.
 pub fn pin<'h>(
     work: Work<'_>,
-    house: &'h House<'h>,
+    shared: &'h Shared<'h>,
     now: Tick,
     voice: Voice<'_>,
     room: &mut [u8],
@@ -408,11 +412,11 @@ pub fn pin<'h>(
 ) -> Result<Option<(Pinned<'h>, usize)>, StoreError> {
     let (Work::Get(key) | Work::GetAndTouch(key, _)) = work else {
         return match work {
-            Work::Meta(key, meta) => meta::pin(house, key, meta, now, voice, room, counters),
+            Work::Meta(key, meta) => meta::pin(shared, key, meta, now, voice, room, counters),
             _ => Ok(None),
         };
     };
-    let cache = house.cache;
+    let cache = shared.cache;
     if voice.wants_cas() {
         cache.cas(key, now)?;
     }
@@ -424,7 +428,7 @@ pub fn pin<'h>(
         .value_head(key.bytes(), &facts(&pinned.meta(), now), room)
         .ok_or(StoreError::NoSpace)?;
     // If there is no memory for another deadline, it keeps its own.
-    let _ = work.touch_after(house, now);
+    let _ = work.touch_after(shared, now);
     match work {
         Work::Get(_) => counters.hits.add(1),
         _ => counters.touch_hits.add(1),
@@ -481,22 +485,6 @@ fn count(cache: &Cache, key: Key<'_>, up: bool, by: u64, now: Tick, counters: &C
     })
 }
 
-/// The moment at which a lifetime ends.
-#[inline]
-#[must_use]
-pub fn deadline(lifetime: Lifetime, now: Tick, clock: &Clock) -> Deadline {
-    match lifetime {
-        Lifetime::Forever => Deadline::NEVER,
-        Lifetime::Seconds(seconds) => Deadline::after_secs(now, u64::from(seconds)),
-        Lifetime::Counted(seconds) => {
-            let begun = Tick::from_secs(now.as_millis() / 1000);
-            Deadline::at(begun.plus_secs(u64::from(seconds)))
-        }
-        Lifetime::Until(unix) => Deadline::at(clock.tick_of_unix(unix)),
-        Lifetime::Past => Deadline::at(Tick::ZERO),
-    }
-}
-
 /// What a dump tells of an item: moments of the calendar, where other answers count seconds.
 #[must_use]
 pub fn dump_facts(visited: &Visited, now: Tick, clock: &Clock) -> Facts {
@@ -528,36 +516,5 @@ pub fn refusal(error: StoreError) -> Refusal {
         StoreError::TooLarge => Refusal::TooLarge,
         // `NoSpace`, `LengthMismatch`, and whatever else may pass by itself.
         _ => Refusal::NoSpace,
-    }
-}
-
-/// Whole seconds from the one that has begun: an item that was given 100 of them, counted from
-/// there, says 100 until it is over.
-fn seconds_begun(deadline: Deadline, now: Tick) -> Option<u64> {
-    Some(deadline.tick()?.millis_since(now).div_ceil(1000))
-}
-
-/// Whole seconds from `now`, rounded down: the deadline was rounded up when it was stored, so
-/// an item that is to live 100 seconds says 100 at first.
-fn seconds_left(deadline: Deadline, now: Tick) -> Option<u64> {
-    Some(deadline.tick()?.millis_since(now) / 1000)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_new_item_says_the_seconds_it_was_given() {
-        let clock = Clock::start();
-        for now in [0, 1, 499, 500, 999, 1000, 12_345] {
-            let now = Tick::from_millis(now);
-            for seconds in [1, 10, 86_400] {
-                let kept = deadline(Lifetime::Seconds(seconds), now, &clock);
-                assert_eq!(seconds_left(kept, now), Some(u64::from(seconds)));
-            }
-        }
-        let kept = deadline(Lifetime::Forever, Tick::ZERO, &clock);
-        assert_eq!(seconds_left(kept, Tick::ZERO), None);
     }
 }

@@ -5,10 +5,11 @@ use flagstone_engine::{
     Tick,
 };
 
-use super::{Done, deadline, refusal};
+use super::lifetime::deadline;
+use super::{Done, refusal};
+use crate::clock::Clock;
 use crate::observe::counters::Counters;
 use crate::proto::{Fate, How, Lifetime, Mode, Options, Refusal, Reply, Terms};
-use crate::server::shared::Clock;
 
 /// What is to be done with a value.
 #[derive(Clone, Copy, Debug)]

@@ -23,8 +23,9 @@
 use std::cell::{Cell, RefCell};
 
 use crate::memory::cgroup::Watch;
-use crate::memory::plan::{CONNECTIONS_STEP, ServerPlan, size_text};
-use crate::server::shared::{House, PORTION_BYTES};
+use crate::memory::plan::{CONNECTIONS_STEP, ServerPlan};
+use crate::server::shared::{PORTION_BYTES, Shared};
+use crate::settings::size::size_text;
 
 /// So many steps of room may lie idle before some is given back.
 const IDLE_STEPS_MAX: usize = 3;
@@ -71,9 +72,9 @@ fn bytes(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
-/// The state of the budget, kept by one thread and published in the house.
+/// The state of the budget, kept by one thread and published on the board.
 pub struct Governor<'h> {
-    house: &'h House<'h>,
+    shared: &'h Shared<'h>,
     start: Start,
     watch: RefCell<Option<Watch>>,
     limit_bytes: Cell<Option<u64>>,
@@ -108,10 +109,10 @@ pub enum Portion {
 impl<'h> Governor<'h> {
     /// Retires what the memory of the start does not allow, and makes room for the first
     /// connections. Nothing is in the cache yet, so this is quick.
-    pub fn new(house: &'h House<'h>, watch: Option<Watch>, limit_bytes: Option<u64>) -> Self {
-        let plan = house.plan;
+    pub fn new(shared: &'h Shared<'h>, watch: Option<Watch>, limit_bytes: Option<u64>) -> Self {
+        let plan = shared.plan;
         let governor = Governor {
-            house,
+            shared,
             start: Start {
                 memory_bytes: plan.memory_bytes,
                 memory_bytes_max: plan.memory_bytes_max,
@@ -130,9 +131,9 @@ impl<'h> Governor<'h> {
             told_stuck: Cell::new(false),
         };
         if let Some(watch) = governor.watch.borrow().as_ref() {
-            house.memory.watch(watch.gauge());
+            shared.memory.watch(watch.gauge());
         }
-        house.memory.follow_limit(limit_bytes);
+        shared.memory.follow_limit(limit_bytes);
         governor.set_granted(CONNECTIONS_STEP.min(plan.connections_max));
         while governor.portion() == Portion::More {}
         governor.look();
@@ -142,22 +143,22 @@ impl<'h> Governor<'h> {
     /// Whether one more connection may be accepted now. If room has to be made for it, a
     /// portion of that is done; false: ask again soon.
     pub fn may_accept(&self) -> bool {
-        let open = self.house.connections();
+        let open = self.shared.admission.connections();
         self.open_peak.set(self.open_peak.get().max(open + 1));
         // One over the limit is accepted, to be told so.
-        if open < self.granted.get() || open >= self.house.connections_allowed() {
+        if open < self.granted.get() || open >= self.shared.admission.connections_allowed() {
             return true;
         }
         // What is charged too much, newcomers would only make more.
-        if self.house.memory.is_watched() && self.house.look_at_memory(self.house.clock.now()) {
+        if self.shared.memory.is_watched() && self.shared.look_at_memory(self.shared.clock.now()) {
             return false;
         }
         let granted = (open + 1).next_multiple_of(CONNECTIONS_STEP);
         let wanted = self.pages_wanted(granted);
-        if self.house.cache.pages_usable() > wanted && self.resize(wanted) == Portion::Stuck {
+        if self.shared.cache.pages_usable() > wanted && self.resize(wanted) == Portion::Stuck {
             return false;
         }
-        if self.house.cache.pages_usable() > wanted {
+        if self.shared.cache.pages_usable() > wanted {
             return false;
         }
         self.set_granted(granted);
@@ -172,11 +173,11 @@ impl<'h> Governor<'h> {
 
     /// Pages that the cache should have with room for `granted` connections.
     fn pages_wanted(&self, granted: usize) -> usize {
-        let plan = self.house.plan;
+        let plan = self.shared.plan;
         let most = self.granted_most.get().max(granted);
         let less = plan.connection_bytes(granted, most)
             + plan.large_sockets_bytes(self.large_sockets.get())
-            + self.house.memory.excess_bytes();
+            + self.shared.memory.excess_bytes();
         plan.pages_for(self.memory_bytes.get())
             .saturating_sub(less.div_ceil(plan.engine.page_bytes()))
             .max(plan.pages_min())
@@ -186,7 +187,7 @@ impl<'h> Governor<'h> {
     pub fn portion(&self) -> Portion {
         let portion = self.resize(self.pages_wanted(self.granted.get()));
         if portion == Portion::Settled {
-            self.house.sockets.allow(self.large_sockets.get());
+            self.shared.sockets.allow(self.large_sockets.get());
         }
         portion
     }
@@ -194,13 +195,13 @@ impl<'h> Governor<'h> {
     /// Makes as many places for large socket buffers as are wanted, and a few more. They can be taken once the
     /// cache has made room.
     fn share_sockets(&self) {
-        let (sockets, now) = (&self.house.sockets, self.large_sockets.get());
+        let (sockets, now) = (&self.shared.sockets, self.large_sockets.get());
         let taken = sockets.taken();
         let mut wanted = taken + LARGE_SOCKETS_SPARE;
         if sockets.take_wanted() {
             wanted = wanted.max(now) + LARGE_SOCKETS_STEP;
         }
-        let most = self.house.plan.large_sockets_beside(
+        let most = self.shared.plan.large_sockets_beside(
             self.memory_bytes.get(),
             self.granted.get(),
             self.granted_most.get(),
@@ -215,14 +216,14 @@ impl<'h> Governor<'h> {
     }
 
     fn resize(&self, wanted: usize) -> Portion {
-        let house = self.house;
-        house.memory.want_pages(wanted);
-        let before = house.cache.pages_usable();
+        let shared = self.shared;
+        shared.memory.want_pages(wanted);
+        let before = shared.cache.pages_usable();
         if before == wanted {
             return Portion::Settled;
         }
-        let portion = (PORTION_BYTES / house.plan.engine.page_bytes()).max(8);
-        match house.cache.resize(wanted, portion, house.clock.now()) {
+        let portion = (PORTION_BYTES / shared.plan.engine.page_bytes()).max(8);
+        match shared.cache.resize(wanted, portion, shared.clock.now()) {
             Ok(after) if after == wanted => Portion::Settled,
             Ok(after) if after == before => Portion::Stuck,
             Ok(_) => Portion::More,
@@ -264,16 +265,16 @@ impl<'h> Governor<'h> {
             }
             let figures = watch.figures();
             self.idle_file_bytes.set(figures.idle_file_bytes);
-            let memory = &self.house.memory;
+            let memory = &self.shared.memory;
             memory.lessen_excess(memory.excess_bytes().div_ceil(EXCESS_RETURN_SHARE));
             if let Some(usage_bytes) = figures.usage_bytes {
                 self.weigh(usage_bytes);
             }
             let over = figures
                 .socket_bytes
-                .is_some_and(|sockets| bytes(sockets) > self.house.plan.socket_bytes);
-            self.house.memory.set_sockets_over(over);
-            self.house.memory.note(&figures);
+                .is_some_and(|sockets| bytes(sockets) > self.shared.plan.socket_bytes);
+            self.shared.memory.set_sockets_over(over);
+            self.shared.memory.note(&figures);
         }
         self.share_sockets();
         self.give_back();
@@ -282,38 +283,38 @@ impl<'h> Governor<'h> {
 
     /// A part of the headroom may be used by what nobody counts; beyond that the cache pays.
     fn weigh(&self, usage_bytes: u64) {
-        let memory = &self.house.memory;
+        let memory = &self.shared.memory;
         let Some(limit_bytes) = self.limit_bytes.get() else {
             memory.allow_bytes(u64::MAX);
             return;
         };
-        let margin = self.house.plan.headroom_bytes * MARGIN_PARTS[0] / MARGIN_PARTS[1];
+        let margin = self.shared.plan.headroom_bytes * MARGIN_PARTS[0] / MARGIN_PARTS[1];
         let allowed = bytes(limit_bytes).saturating_sub(margin);
         memory.allow_bytes((allowed as u64).saturating_add(self.idle_file_bytes.get()));
         let usage = bytes(usage_bytes.saturating_sub(self.idle_file_bytes.get()));
         // What it is asked to give up and has not yet is still in the usage.
         let owed = self
-            .house
+            .shared
             .cache
             .pages_usable()
             .saturating_sub(self.pages_wanted(self.granted.get()));
-        let owed = owed * self.house.plan.engine.page_bytes();
+        let owed = owed * self.shared.plan.engine.page_bytes();
         let over = usage.saturating_sub(allowed).saturating_sub(owed);
         if over > 0 {
-            memory.add_excess(over, self.house.plan.memory_bytes_max);
+            memory.add_excess(over, self.shared.plan.memory_bytes_max);
         }
     }
 
     /// The limit may have been changed.
     fn follow(&self, limit_bytes: Option<u64>) {
-        let wish_bytes = self.house.memory.wish_bytes();
+        let wish_bytes = self.shared.memory.wish_bytes();
         let has_new_limit = self.limit_bytes.replace(limit_bytes) != limit_bytes;
         if !has_new_limit && self.wish_bytes.replace(wish_bytes) == wish_bytes {
             return;
         }
         self.wish_bytes.set(wish_bytes);
-        self.house.memory.follow_limit(limit_bytes);
-        let plan = self.house.plan;
+        self.shared.memory.follow_limit(limit_bytes);
+        let plan = self.shared.plan;
         let allowed_bytes = self.start.memory_under(limit_bytes);
         let memory_bytes = wish_bytes.map_or(allowed_bytes, |wish| wish.min(allowed_bytes));
         self.memory_bytes.set(memory_bytes);
@@ -350,7 +351,7 @@ impl<'h> Governor<'h> {
 
     /// Takes back room that nobody has used for a second.
     fn give_back(&self) {
-        let open = self.house.connections();
+        let open = self.shared.admission.connections();
         let peak = self.open_peak.replace(open).max(open);
         let enough = (peak + 1).next_multiple_of(CONNECTIONS_STEP);
         if self.granted.get() > enough + IDLE_STEPS_MAX * CONNECTIONS_STEP {
@@ -358,13 +359,15 @@ impl<'h> Governor<'h> {
         }
     }
 
-    /// Tells the house, and whoever asks it for `STATS`.
+    /// Publishes it for the workers and for `STATS`.
     fn publish(&self) {
-        let plan = self.house.plan;
+        let plan = self.shared.plan;
         let memory_bytes = self.memory_bytes.get();
         let connection_bytes = plan.connection_bytes(self.granted.get(), self.granted_most.get());
-        self.house.allow(connections_allowed(plan, memory_bytes));
-        self.house.memory.publish(memory_bytes, connection_bytes);
+        self.shared
+            .admission
+            .allow(connections_allowed(plan, memory_bytes));
+        self.shared.memory.publish(memory_bytes, connection_bytes);
     }
 }
 

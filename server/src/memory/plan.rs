@@ -27,10 +27,13 @@ use std::fmt;
 
 use flagstone_engine::{Backing, Options, Plan, PlanError};
 
-use crate::admin;
-use crate::auth::tls;
+use crate::memory::costs::{
+    ADMIN_BYTES, ADMIN_CONNECTION_BYTES, ADMIN_CONNECTIONS, ADMIN_THREAD_BYTES,
+    TLS_CONNECTION_BYTES,
+};
 use crate::memory::permits::{CHARGE_MIN, SHORT_BYTES};
 use crate::settings::config::{CONNECTIONS_MAX_DEFAULT, Config, Invalid};
+use crate::settings::size::size_text;
 
 /// A worker reads into an inbox of this size, which its connections share. Enough for
 /// hundreds of pipelined requests; larger did not read faster, and a leased buffer must be
@@ -281,6 +284,15 @@ fn pages_min(page_bytes: usize, item_bytes_max: usize) -> usize {
     3 * SHARDS + 2 * (item_bytes_max.div_ceil(page_bytes - HEADER_BYTES) + 2)
 }
 
+/// What TLS connections may take in all.
+fn tls_bytes(config: &Config) -> usize {
+    if config.listen.iter().any(|endpoint| endpoint.tls) {
+        config.tls_connections_max * TLS_CONNECTION_BYTES
+    } else {
+        0
+    }
+}
+
 /// The server's own addends, the engine's left out.
 fn server_lines(config: &Config, worker: &WorkerPlan, memory: usize, most: usize) -> Vec<Line> {
     let workers = config.workers;
@@ -327,20 +339,18 @@ fn server_lines(config: &Config, worker: &WorkerPlan, memory: usize, most: usize
     if config.admin.is_some() {
         lines.push(line(
             "admin pages",
-            admin::PLAN_BYTES,
+            ADMIN_BYTES,
             format!(
-                "thread {} + {} × {}: buffers, sockets",
-                admin::THREAD_BYTES,
-                admin::CONNECTIONS,
-                admin::CONNECTION_BYTES
+                "thread {ADMIN_THREAD_BYTES} + {ADMIN_CONNECTIONS} × {ADMIN_CONNECTION_BYTES}: buffers, sockets"
             ),
         ));
     }
-    if tls::plan_bytes(config) > 0 {
+    let tls_bytes = tls_bytes(config);
+    if tls_bytes > 0 {
         lines.push(line(
             "tls connections",
-            tls::plan_bytes(config),
-            format!("{} × {}", config.tls_connections_max, tls::CONNECTION_BYTES),
+            tls_bytes,
+            format!("{} × {TLS_CONNECTION_BYTES}", config.tls_connections_max),
         ));
     }
     if !connections_share_pages(config) {
@@ -706,17 +716,6 @@ fn memory_bytes_min(config: &Config) -> usize {
         }
     }
     high << 20
-}
-
-/// `64MiB`, or bytes where no unit divides them.
-#[must_use]
-pub fn size_text(bytes: usize) -> String {
-    for (shift, unit) in [(30, "GiB"), (20, "MiB"), (10, "KiB")] {
-        if bytes >= 1 << shift && bytes.is_multiple_of(1 << shift) {
-            return format!("{}{unit}", bytes >> shift);
-        }
-    }
-    format!("{bytes} bytes")
 }
 
 #[cfg(test)]

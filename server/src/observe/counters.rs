@@ -106,7 +106,7 @@ pub struct Counters {
     pub panics: Counter,
     /// Times a connection had to wait for a buffer or for a large transfer's turn.
     pub waits: Counter,
-    /// When the worker last looked at its connections, in milliseconds of the house's clock:
+    /// When the worker last looked at its connections, in milliseconds of the server's clock:
     /// every second even if nothing happens.
     pub seen_alive: Counter,
     /// The thread's number in the kernel.

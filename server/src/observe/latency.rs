@@ -10,7 +10,7 @@
 //! long as the turn: a pipeline is answered in one write, so for its client they did.
 //!
 //! Which commands a turn carried out is what the counters have gained meanwhile. So neither
-//! the desk nor the connections know that they are being timed.
+//! `execute` nor the connections know that they are being timed.
 //!
 //! ```text
 //!   µs   0   1   2   3   4    5    6    7    8       10      12  …  2^20

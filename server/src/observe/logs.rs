@@ -201,7 +201,7 @@ impl Log for Sink {
         if !self.enabled(record.metadata()) || !record.target().starts_with("flagstone") {
             return;
         }
-        let monotonic = crate::server::shared::exact_nanos();
+        let monotonic = crate::clock::exact_nanos();
         let Some(left_out) = self.rate.lock().take(monotonic) else {
             return;
         };

@@ -10,3 +10,4 @@ pub mod logs;
 pub(crate) mod pace;
 pub(crate) mod slow;
 pub(crate) mod snapshot;
+pub(crate) mod threads;

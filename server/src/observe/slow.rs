@@ -2,7 +2,7 @@
 //! tells.
 //!
 //! A worker writes no messages: one that blocks on stderr would block its connections. It
-//! notes what it saw here, and the night shift tells once a second, however many there were.
+//! notes what it saw here, and the maintainer logs once a second, however many there were.
 
 use std::fmt;
 use std::time::Duration;

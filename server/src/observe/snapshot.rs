@@ -12,14 +12,17 @@ use flagstone_engine::{ClassStats, Stats, Tick};
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::auth::tls::{Handshake, Keeper};
+use crate::auth::tls::{CertificateStore, Handshake};
+use crate::clock::Clock;
+use crate::memory::board::BoardFigures;
 use crate::observe::allocations::{self, During};
 use crate::observe::counters::{Totals, WorkerFigures};
 use crate::observe::departures::Departures;
 use crate::observe::latency::{Distribution, distributions};
 use crate::observe::liveness::Liveness;
 use crate::observe::logs;
-use crate::server::shared::{BoardFigures, Clock, House, Stage};
+use crate::server::shared::Shared;
+use crate::server::stage::Stage;
 
 /// What the classes hold is asked of the engine no more often than this.
 const CLASSES_FRESH_MILLIS: u64 = 1000;
@@ -78,11 +81,11 @@ pub struct TlsFigures {
 }
 
 impl TlsFigures {
-    fn of(keeper: &Keeper) -> Self {
+    fn of(certificates: &CertificateStore) -> Self {
         TlsFigures {
-            connections: keeper.taken() as u64,
-            handshakes: keeper.handshakes(),
-            expires_unix: keeper.expires_unix(),
+            connections: certificates.taken() as u64,
+            handshakes: certificates.handshakes(),
+            expires_unix: certificates.expires_unix(),
         }
     }
 }
@@ -97,20 +100,20 @@ pub struct ProcessFigures {
 }
 
 /// Takes snapshots.
-pub struct Photographer<'h> {
-    house: &'h House<'h>,
+pub struct SnapshotTaker<'h> {
+    shared: &'h Shared<'h>,
     plan: Rc<[(String, u64)]>,
     started_unix: u64,
     classes: RefCell<Option<(Tick, Rc<[Class]>)>>,
 }
 
-impl<'h> Photographer<'h> {
-    pub fn new(house: &'h House<'h>) -> Self {
-        let lines = house.plan.lines().iter();
+impl<'h> SnapshotTaker<'h> {
+    pub fn new(shared: &'h Shared<'h>) -> Self {
+        let lines = shared.plan.lines().iter();
         let now = clock_gettime(ClockId::Realtime).tv_sec;
-        let uptime = house.clock.now().millis_since(Clock::EPOCH) / 1000;
-        Photographer {
-            house,
+        let uptime = shared.clock.now().millis_since(Clock::EPOCH) / 1000;
+        SnapshotTaker {
+            shared,
             plan: lines
                 .map(|line| (line.name.clone(), line.bytes as u64))
                 .collect(),
@@ -121,46 +124,53 @@ impl<'h> Photographer<'h> {
 
     /// Where the server is in its life, and for how long a thread has been silent.
     fn health(&self) -> (Stage, Duration) {
-        let now = self.house.clock.now();
-        (self.house.stage(), self.house.silent_for(now))
+        let now = self.shared.clock.now();
+        (
+            self.shared.life.stage(),
+            self.shared.threads.silent_for(now),
+        )
     }
 
     /// Where the server is in its life, and how the thread fares that fares worst.
     pub fn liveness(&self) -> (Stage, Liveness) {
-        let now = self.house.clock.now();
-        (self.house.stage(), self.house.liveness(now))
+        let now = self.shared.clock.now();
+        (self.shared.life.stage(), self.shared.threads.liveness(now))
     }
 
     /// The server now.
     pub fn take(&self) -> Rc<Snapshot> {
-        let now = self.house.clock.now();
-        let house = self.house;
-        let engine = house.cache.stats();
+        let now = self.shared.clock.now();
+        let shared = self.shared;
+        let engine = shared.cache.stats();
         let (stage, silent_for) = self.health();
         Rc::new(Snapshot {
             stage,
             uptime_millis: now.millis_since(Clock::EPOCH),
             started_unix: self.started_unix,
             silent_for,
-            totals: house.totals(),
+            totals: shared.threads.totals(),
             engine,
             classes: self.classes(now, engine.inserted_bytes),
-            departures: *house.departures.lock(),
-            memory: of_container(house.memory.figures()),
-            memory_bytes_max: house.plan.memory_bytes_max as u64,
-            socket_bytes_max: house.plan.socket_bytes as u64,
+            departures: *shared.departures.lock(),
+            memory: of_container(shared.memory.figures()),
+            memory_bytes_max: shared.plan.memory_bytes_max as u64,
+            socket_bytes_max: shared.plan.socket_bytes as u64,
             plan: Rc::clone(&self.plan),
-            workers: house.plan.worker_count as u64,
-            worker_figures: house.all_counters().map(WorkerFigures::of).collect(),
-            connections: house.connections() as u64,
-            connections_max: house.plan.connections_max as u64,
-            connections_allowed: house.connections_allowed() as u64,
-            turned_away: house.turned_away(),
-            logins_slowed: house.guesses.slowed(),
+            workers: shared.plan.worker_count as u64,
+            worker_figures: shared
+                .threads
+                .all_counters()
+                .map(WorkerFigures::of)
+                .collect(),
+            connections: shared.admission.connections() as u64,
+            connections_max: shared.plan.connections_max as u64,
+            connections_allowed: shared.admission.connections_allowed() as u64,
+            turned_away: shared.admission.turned_away(),
+            logins_slowed: shared.guesses.slowed(),
             log_lines_dropped: logs::dropped(),
-            tls: house.tls.as_deref().map(TlsFigures::of),
+            tls: shared.tls.as_deref().map(TlsFigures::of),
             allocations: During::ALL.map(|(during, name)| (name, allocations::count(during))),
-            latencies: distributions(house.all_latencies()),
+            latencies: distributions(shared.threads.all_latencies()),
             process: ProcessFigures::read(),
         })
     }
@@ -173,7 +183,7 @@ impl<'h> Photographer<'h> {
             return Rc::clone(classes);
         }
         let mut fresh = Vec::new();
-        self.house.cache.classes(|stats| {
+        self.shared.cache.classes(|stats| {
             // What was told once is told for ever: a counter does not vanish.
             let was_told = |class: &Class| class.stats.class == stats.class;
             let was_told = last
@@ -187,7 +197,7 @@ impl<'h> Photographer<'h> {
             }
         });
         // The engine's locks and this one are never held together.
-        let pace = self.house.pace.lock();
+        let pace = self.shared.pace.lock();
         for class in &mut fresh {
             class.tail_age_millis =
                 pace.age_millis(now, inserted_bytes, class.stats.tail_age_bytes);

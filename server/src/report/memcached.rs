@@ -6,11 +6,12 @@
 
 use flagstone_engine::Tick;
 
+use crate::clock::Clock;
 use crate::memory::plan::{INBOX_BYTES, OUTBOX_BYTES};
 use crate::observe::counters::Totals;
 use crate::proto::memcache::encode::VERSION;
 use crate::proto::{Lead, Reply, Stat};
-use crate::server::shared::{Clock, House};
+use crate::server::shared::Shared;
 
 /// Whose server it is: clients compare the version with memcached's, and some can read nothing but numbers in it.
 const PRODUCT: &str = concat!("flagstone ", env!("CARGO_PKG_VERSION"));
@@ -18,20 +19,20 @@ const PRODUCT: &str = concat!("flagstone ", env!("CARGO_PKG_VERSION"));
 type Tell<'t> = &'t mut dyn FnMut(Reply<'_>) -> Option<()>;
 
 /// What was counted since the counters were last set to 0: last of all, expired items reclaimed.
-fn totals(house: &House<'_>) -> (Totals, flagstone_engine::Stats, u64) {
-    let (before, engine_before) = *house.reset.lock();
-    let mut engine = house.cache.stats();
+fn totals(shared: &Shared<'_>) -> (Totals, flagstone_engine::Stats, u64) {
+    let (before, engine_before) = *shared.reset.lock();
+    let mut engine = shared.cache.stats();
     engine.sets -= engine_before.sets;
     engine.evictions -= engine_before.evictions;
     engine.pages_moved -= engine_before.pages_moved;
     let reclaimed = engine.expired.total() - engine_before.expired.total();
-    (house.totals().since(&before), engine, reclaimed)
+    (shared.threads.totals().since(&before), engine, reclaimed)
 }
 
 /// `stats`. The last one has a meaning only if connections may be idle for too long.
-pub fn general<'h>(house: &House<'h>, now: Tick) -> [Stat<'h>; 86] {
-    let (totals, engine, reclaimed) = totals(house);
-    let plan = house.plan;
+pub fn general<'h>(shared: &Shared<'h>, now: Tick) -> [Stat<'h>; 86] {
+    let (totals, engine, reclaimed) = totals(shared);
+    let plan = shared.plan;
     let (user_micros, system_micros) = crate::observe::counters::cpu_micros();
     let n = Stat::number;
     let worker = &plan.worker;
@@ -41,7 +42,7 @@ pub fn general<'h>(house: &House<'h>, now: Tick) -> [Stat<'h>; 86] {
     [
         n("pid", u64::from(std::process::id())),
         n("uptime", now.millis_since(Clock::EPOCH) / 1000),
-        n("time", house.clock.unix_of(now)),
+        n("time", shared.clock.unix_of(now)),
         Stat::text("version", VERSION),
         Stat::text("product", PRODUCT),
         Stat::text("libevent", "none"),
@@ -49,10 +50,13 @@ pub fn general<'h>(house: &House<'h>, now: Tick) -> [Stat<'h>; 86] {
         Stat::micros("rusage_user", user_micros),
         Stat::micros("rusage_system", system_micros),
         n("max_connections", plan.connections_max as u64),
-        n("curr_connections", house.connections() as u64),
+        n("curr_connections", shared.admission.connections() as u64),
         n("total_connections", totals.connections),
-        n("rejected_connections", house.turned_away()),
-        n("connection_structures", house.connections() as u64),
+        n("rejected_connections", shared.admission.turned_away()),
+        n(
+            "connection_structures",
+            shared.admission.connections() as u64,
+        ),
         n("response_obj_oom", 0),
         n("response_obj_count", plan.worker_count as u64),
         n(
@@ -91,7 +95,7 @@ pub fn general<'h>(house: &House<'h>, now: Tick) -> [Stat<'h>; 86] {
         n("bytes_read", totals.read_bytes),
         n("bytes_written", totals.written_bytes),
         n("limit_maxbytes", plan.engine.budget_bytes() as u64),
-        n("accepting_conns", u64::from(!house.is_draining())),
+        n("accepting_conns", u64::from(!shared.life.is_draining())),
         n("listen_disabled_num", 0),
         n("time_in_listen_disabled_us", 0),
         n("threads", plan.worker_count as u64),
@@ -135,10 +139,10 @@ pub fn general<'h>(house: &House<'h>, now: Tick) -> [Stat<'h>; 86] {
 }
 
 /// `stats settings`
-pub fn settings<'h>(house: &House<'h>) -> [Stat<'h>; 38] {
-    let plan = house.plan;
-    let manners = &house.manners;
-    let listen = house.listen;
+pub fn settings<'h>(shared: &Shared<'h>) -> [Stat<'h>; 38] {
+    let plan = shared.plan;
+    let limits = &shared.limits;
+    let listen = shared.listen;
     let n = Stat::number;
     [
         n("maxbytes", plan.engine.budget_bytes() as u64),
@@ -151,7 +155,7 @@ pub fn settings<'h>(house: &House<'h>) -> [Stat<'h>; 38] {
         Stat::text("evictions", "on"),
         Stat::text("domain_socket", &listen.unix),
         Stat::text("umask", &listen.unix_mode),
-        Stat::yes_no("shutdown_command", manners.shutdown),
+        Stat::yes_no("shutdown_command", limits.shutdown),
         Stat::text("growth_factor", "1.25"),
         n("chunk_size", 12),
         n("num_threads", plan.worker_count as u64),
@@ -170,13 +174,13 @@ pub fn settings<'h>(house: &House<'h>) -> [Stat<'h>; 38] {
         n("slab_automove", 1),
         n("slab_chunk_max", plan.engine.page_bytes() as u64),
         Stat::text("lru_crawler", "yes"),
-        Stat::yes_no("flush_enabled", manners.flush),
+        Stat::yes_no("flush_enabled", limits.flush),
         Stat::text("dump_enabled", "yes"),
         Stat::text("hash_algorithm", "xxh3"),
         Stat::text("lru_segmented", "yes"),
         n(
             "idle_timeout",
-            manners.idle_timeout.map_or(0, |time| time.as_secs()),
+            limits.idle_timeout.map_or(0, |time| time.as_secs()),
         ),
         n("read_buf_mem_limit", plan.memory_bytes as u64),
         Stat::text("track_sizes", "no"),
@@ -186,12 +190,12 @@ pub fn settings<'h>(house: &House<'h>) -> [Stat<'h>; 38] {
 }
 
 /// `stats items`
-pub fn items(house: &House<'_>, now: Tick, tell: Tell<'_>) -> Option<()> {
-    let inserted_bytes = house.cache.stats().inserted_bytes;
+pub fn items(shared: &Shared<'_>, now: Tick, tell: Tell<'_>) -> Option<()> {
+    let inserted_bytes = shared.cache.stats().inserted_bytes;
     let mut told = Some(());
-    house.cache.classes(|class| {
+    shared.cache.classes(|class| {
         let n = |name, value| Stat::number(name, value).behind(Lead::Items(class.class as u64 + 1));
-        let age = house
+        let age = shared
             .pace
             .lock()
             .age_millis(now, inserted_bytes, class.tail_age_bytes);
@@ -209,10 +213,10 @@ pub fn items(house: &House<'_>, now: Tick, tell: Tell<'_>) -> Option<()> {
 
 /// `stats slabs`. What was done is not counted by class: the first class, which is always told, has all of it, so
 /// that sums over the classes are right.
-pub fn slabs(house: &House<'_>, tell: Tell<'_>) -> Option<()> {
-    let (totals, ..) = totals(house);
+pub fn slabs(shared: &Shared<'_>, tell: Tell<'_>) -> Option<()> {
+    let (totals, ..) = totals(shared);
     let (mut told, mut active, mut bytes) = (Some(()), 0, 0);
-    house.cache.classes(|class| {
+    shared.cache.classes(|class| {
         let is_first = class.class == 0;
         if class.pages == 0 && !is_first {
             return;
@@ -257,8 +261,8 @@ pub const SIZES: [Stat<'static>; 1] = [Stat::text("sizes_status", "disabled")];
 
 /// `stats conns`: where connections come in. Those that are there are counted, not listed: a
 /// list of ten thousand would be a long reply to a short question.
-pub fn conns(house: &House<'_>, tell: Tell<'_>) -> Option<()> {
-    for (no, place) in house.listen.places.iter().enumerate() {
+pub fn conns(shared: &Shared<'_>, tell: Tell<'_>) -> Option<()> {
+    for (no, place) in shared.listen.places.iter().enumerate() {
         let lead = Lead::Number(no as u64);
         tell(Reply::Stats(&[
             Stat::text("addr", place).behind(lead),

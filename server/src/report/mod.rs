@@ -9,32 +9,32 @@ mod native;
 use flagstone_engine::Tick;
 
 use crate::proto::{Reply, Topic};
-use crate::server::shared::House;
+use crate::server::shared::Shared;
 
 /// Tells what is asked, one reply after the other; `None` as soon as `tell` has no room.
 pub fn tell(
-    house: &House<'_>,
+    shared: &Shared<'_>,
     topic: Topic,
     now: Tick,
     tell: &mut dyn FnMut(Reply<'_>) -> Option<()>,
 ) -> Option<()> {
     match topic {
-        Topic::Native => tell(Reply::Stats(&native::stats(house, now)))?,
-        Topic::Classes => native::classes(house, now, tell)?,
+        Topic::Native => tell(Reply::Stats(&native::stats(shared, now)))?,
+        Topic::Classes => native::classes(shared, now, tell)?,
         Topic::General => {
-            let stats = memcached::general(house, now);
-            let unasked = usize::from(house.manners.idle_timeout.is_none());
+            let stats = memcached::general(shared, now);
+            let unasked = usize::from(shared.limits.idle_timeout.is_none());
             tell(Reply::Stats(&stats[..stats.len() - unasked]))?;
         }
-        Topic::Settings => tell(Reply::Stats(&memcached::settings(house)))?,
-        Topic::Items => memcached::items(house, now, tell)?,
-        Topic::Slabs => memcached::slabs(house, tell)?,
+        Topic::Settings => tell(Reply::Stats(&memcached::settings(shared)))?,
+        Topic::Items => memcached::items(shared, now, tell)?,
+        Topic::Slabs => memcached::slabs(shared, tell)?,
         Topic::Sizes => tell(Reply::Stats(&memcached::SIZES))?,
-        Topic::Conns => memcached::conns(house, tell)?,
+        Topic::Conns => memcached::conns(shared, tell)?,
         Topic::Reset => {
             // Nothing is told before: it is done once.
             tell(Reply::StatsReset)?;
-            *house.reset.lock() = (house.totals(), house.cache.stats());
+            *shared.reset.lock() = (shared.threads.totals(), shared.cache.stats());
             return Some(());
         }
     }

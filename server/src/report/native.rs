@@ -4,17 +4,18 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use flagstone_engine::Tick;
 
+use crate::clock::Clock;
 use crate::proto::writer::Writer;
 use crate::proto::{Reply, Stat};
-use crate::server::shared::{Clock, House};
+use crate::server::shared::Shared;
 
 /// A fixed list in a fixed order, so that nothing is allocated for it and a reader may rely
 /// on it.
-pub fn stats<'h>(house: &House<'h>, now: Tick) -> [Stat<'h>; 44] {
-    let totals = house.totals();
-    let engine = house.cache.stats();
-    let plan = house.plan;
-    let board = &house.memory;
+pub fn stats<'h>(shared: &Shared<'h>, now: Tick) -> [Stat<'h>; 44] {
+    let totals = shared.threads.totals();
+    let engine = shared.cache.stats();
+    let plan = shared.plan;
+    let board = &shared.memory;
     // Relaxed: figures of their own, each.
     let memory = |figure: &AtomicU64| figure.load(Relaxed);
     let usage_bytes = memory(&board.usage_bytes);
@@ -44,11 +45,14 @@ pub fn stats<'h>(house: &House<'h>, now: Tick) -> [Stat<'h>; 44] {
         n("socket_bytes_max", plan.socket_bytes as u64),
         n("engine_bytes", plan.engine.budget_bytes() as u64),
         n("item_bytes_max", plan.engine.item_bytes_max() as u64),
-        n("connections", house.connections() as u64),
+        n("connections", shared.admission.connections() as u64),
         n("connections_max", plan.connections_max as u64),
-        n("connections_allowed", house.connections_allowed() as u64),
+        n(
+            "connections_allowed",
+            shared.admission.connections_allowed() as u64,
+        ),
         n("connections_served", totals.connections),
-        n("connections_turned_away", house.turned_away()),
+        n("connections_turned_away", shared.admission.turned_away()),
         n("connections_stalled", totals.all_stalls()),
         n("connections_hung_up", totals.hangups),
         n("connections_panicked", totals.panics),
@@ -76,17 +80,17 @@ pub fn stats<'h>(house: &House<'h>, now: Tick) -> [Stat<'h>; 44] {
 
 /// `STATS CLASSES`: a line for each class that has pages, smallest chunks first.
 pub fn classes(
-    house: &House<'_>,
+    shared: &Shared<'_>,
     now: Tick,
     tell: &mut dyn FnMut(Reply<'_>) -> Option<()>,
 ) -> Option<()> {
-    let inserted_bytes = house.cache.stats().inserted_bytes;
+    let inserted_bytes = shared.cache.stats().inserted_bytes;
     let mut told = Some(());
-    house.cache.classes(|class| {
+    shared.cache.classes(|class| {
         if class.pages == 0 {
             return;
         }
-        let pace = house.pace.lock();
+        let pace = shared.pace.lock();
         let age_millis = pace.age_millis(now, inserted_bytes, class.tail_age_bytes);
         drop(pace);
         let mut line = [0; CLASS_BYTES_MAX];

@@ -1,4 +1,4 @@
-//! The night shift: lets the governor look at the memory, gives the engine time to sweep out
+//! Upkeep once in a tenth of a second: lets the governor look at the memory, gives the engine time to sweep out
 //! what has expired, a little at a time, notes how fast the cache is being written and how old
 //! what is evicted was, and tells of slow requests.
 //!
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::memory::governor::{Governor, Portion};
 use crate::observe::counters::WorkerFigures;
-use crate::server::shared::House;
+use crate::server::shared::Shared;
 
 /// Between two rounds.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -35,12 +35,16 @@ struct Queues {
 }
 
 impl Queues {
-    fn tell(&mut self, house: &House<'_>) {
+    fn tell(&mut self, shared: &Shared<'_>) {
         self.looks_left = self.looks_left.saturating_sub(1);
         if self.looks_left > 0 {
             return;
         }
-        let workers = house.all_counters().map(WorkerFigures::of).enumerate();
+        let workers = shared
+            .threads
+            .all_counters()
+            .map(WorkerFigures::of)
+            .enumerate();
         let longest = workers.max_by_key(|(_, worker)| worker.longest_wait_millis);
         let Some((no, worker)) = longest else {
             return;
@@ -60,7 +64,7 @@ impl Queues {
 }
 
 /// Maintains until dropped.
-pub async fn run(house: &House<'_>, governor: &Governor<'_>) -> io::Result<Infallible> {
+pub async fn run(shared: &Shared<'_>, governor: &Governor<'_>) -> io::Result<Infallible> {
     // The runtime allocates a little list when something yields for the first time.
     tokio::task::yield_now().await;
     let mut round = 0u32;
@@ -68,21 +72,21 @@ pub async fn run(house: &House<'_>, governor: &Governor<'_>) -> io::Result<Infal
     loop {
         tokio::time::sleep(INTERVAL).await;
         round = round.wrapping_add(1);
-        let now = house.clock.now();
-        house.note_round(now);
+        let now = shared.clock.now();
+        shared.threads.note_round(now);
         if round.is_multiple_of(ROUNDS_PER_LOOK) {
             governor.look();
-            let stats = house.cache.stats();
-            let mut pace = house.pace.lock();
+            let stats = shared.cache.stats();
+            let mut pace = shared.pace.lock();
             pace.note(now, stats.inserted_bytes);
-            house.departures.lock().note(now, &stats, &pace);
+            shared.departures.lock().note(now, &stats, &pace);
             drop(pace);
-            let slow = house.slow.lock().take();
+            let slow = shared.slow.lock().take();
             if let Some(slow) = slow {
                 log::warn!("{slow}");
             }
-            queues.tell(house);
-            if let Some(news) = house.guesses.news(now) {
+            queues.tell(shared);
+            if let Some(news) = shared.guesses.news(now) {
                 let (origin, failures) = (news.origin.to_string(), news.failures);
                 log::warn!(
                     origin = origin.as_str(), failures = failures;
@@ -97,9 +101,9 @@ pub async fn run(house: &House<'_>, governor: &Governor<'_>) -> io::Result<Infal
         while governor.portion() == Portion::More {
             tokio::task::yield_now().await;
         }
-        house.flush_if_due(house.clock.now());
+        shared.flush.flush_if_due(shared.cache, shared.clock.now());
         for _ in 0..PORTIONS_MAX {
-            if !house.cache.maintain(house.clock.now(), WORK_MAX).more {
+            if !shared.cache.maintain(shared.clock.now(), WORK_MAX).more {
                 break;
             }
             tokio::task::yield_now().await;

@@ -1,6 +1,6 @@
-//! The server as a whole: from settings to a running house, and out again.
+//! The server as a whole: from settings to a running server, and out again.
 //!
-//! One thread is the house's own: it accepts, hears signals and maintains the cache. The
+//! One thread is the server's own: it accepts, hears signals and maintains the cache. The
 //! workers are scoped threads of it, so they may borrow all that it owns, and it cannot end
 //! before they have.
 //!
@@ -12,6 +12,7 @@
 
 pub(crate) mod maintainer;
 pub(crate) mod shared;
+pub(crate) mod stage;
 
 use std::cell::Cell;
 use std::fmt;
@@ -34,19 +35,22 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::admin;
-use crate::auth::tls::Keeper;
+use crate::auth::tls::CertificateStore;
 use crate::auth::users::Logins;
 use crate::memory::cgroup::{Groups, Watch};
 use crate::memory::governor::Governor;
-use crate::memory::plan::{ServerPlan, size_text};
+use crate::memory::plan::ServerPlan;
 use crate::net::gate::{self, first_of};
 use crate::net::socket::Listening;
 use crate::net::worker::{self, Mailbox, park_once};
 use crate::observe::logs;
-use crate::observe::snapshot::Photographer;
-use crate::server::shared::{House, Listen, Stage};
+use crate::observe::snapshot::SnapshotTaker;
+use crate::server::shared::Shared;
+use crate::server::stage::Stage;
 use crate::settings::config::{Config, Invalid};
 use crate::settings::endpoint::{Endpoint, Place};
+use crate::settings::listen::Listen;
+use crate::settings::size::size_text;
 
 /// A whole server.
 pub struct Server;
@@ -201,7 +205,7 @@ enum Stop {
         terminate: Signal,
         interrupt: Signal,
         hangup: Signal,
-        tls: Option<Arc<Keeper>>,
+        tls: Option<Arc<CertificateStore>>,
         logins: Option<Arc<Logins>>,
     },
 }
@@ -247,9 +251,9 @@ impl Stop {
     }
 
     /// From now on SIGHUP reads these again.
-    fn reloads(&mut self, keeper: Option<&Arc<Keeper>>, users: &Arc<Logins>) {
+    fn reloads(&mut self, certificates: Option<&Arc<CertificateStore>>, users: &Arc<Logins>) {
         if let Stop::Signals { tls, logins, .. } = self {
-            *tls = keeper.cloned();
+            *tls = certificates.cloned();
             *logins = users.has_files().then(|| Arc::clone(users));
         }
     }
@@ -301,11 +305,11 @@ impl Stop {
 
 /// What SIGHUP does. New connections see the new certificate and the new users and tokens, those
 /// there keep what they have.
-fn read_again(tls: Option<&Keeper>, logins: Option<&Logins>) {
+fn read_again(tls: Option<&CertificateStore>, logins: Option<&Logins>) {
     if tls.is_none() && logins.is_none() {
         log::info!("SIGHUP: there is nothing to read again");
     }
-    match tls.map(Keeper::reload) {
+    match tls.map(CertificateStore::reload) {
         None => {}
         Some(Ok(())) => {
             log::info!("SIGHUP: the certificate and its key were read again");
@@ -327,7 +331,7 @@ fn read_again(tls: Option<&Keeper>, logins: Option<&Logins>) {
 }
 
 /// Who is about to present a certificate that nobody will trust should know.
-fn warn_of_certificate(tls: Option<&Keeper>) {
+fn warn_of_certificate(tls: Option<&CertificateStore>) {
     let now = clock_gettime(ClockId::Realtime).tv_sec;
     if let Some(complaint) = tls.and_then(|tls| tls.complaint(now)) {
         log::warn!("{complaint}");
@@ -376,7 +380,7 @@ fn serve(
     let mut stop = stop().map_err(StartError::System)?;
     raise_open_files_limit();
     // An address in use is found out before anything expensive, too.
-    let tls = Keeper::of(config).map_err(StartError::Invalid)?;
+    let tls = CertificateStore::of(config).map_err(StartError::Invalid)?;
     let users = Arc::new(Logins::of(config).map_err(StartError::Invalid)?);
     stop.reloads(tls.as_ref(), &users);
     warn_of_certificate(tls.as_deref());
@@ -413,14 +417,14 @@ fn serve(
     };
     let cache = while_starting(admin.as_ref(), rules, || Cache::open(plan.engine.clone()))
         .map_err(StartError::Open)?;
-    let mut house = House::new(&cache, &plan, config.manners(), &listen, &users);
-    house.tls = tls;
-    let house = house;
+    let mut shared = Shared::new(&cache, &plan, config.limits(), &listen, &users);
+    shared.tls = tls;
+    let shared = shared;
     let (watch, limit_bytes) = match &config.cgroup_root {
         Some(root) => watch_limit(root),
         None => (None, None),
     };
-    let governor = Governor::new(&house, watch, limit_bytes);
+    let governor = Governor::new(&shared, watch, limit_bytes);
     let mailboxes: Vec<Mailbox> = (0..plan.worker_count)
         .map(|_| Mailbox::new(plan.worker.slot_count))
         .collect();
@@ -434,18 +438,18 @@ fn serve(
     let served = thread::scope(|scope| {
         let _admin_ends = NotifyOnDrop(&admin_over);
         if let Some(listener) = &admin {
-            let (house, over) = (&house, &admin_over);
+            let (shared, over) = (&shared, &admin_over);
             thread::Builder::new()
                 .name("admin".to_owned())
                 .spawn_scoped(scope, move || {
-                    let photographer = Photographer::new(house);
-                    warn_of_admin(admin::run(listener, Some(&photographer), rules, over));
+                    let snapshots = SnapshotTaker::new(shared);
+                    warn_of_admin(admin::run(listener, Some(&snapshots), rules, over));
                 })
                 .map_err(StartError::System)?;
         }
         let (warm, warmed) = mpsc::channel::<()>();
         let spawned = (0..mailboxes.len()).try_for_each(|no| {
-            let (house, mailboxes) = (&house, &mailboxes[..]);
+            let (shared, mailboxes) = (&shared, &mailboxes[..]);
             let (alive, warm) = (&alive, warm.clone());
             alive.count.fetch_add(1, AcqRel);
             let leaves = LeaveOnDrop(alive);
@@ -453,7 +457,7 @@ fn serve(
                 .name(format!("worker-{no}"))
                 .spawn_scoped(scope, move || {
                     let _leaves = leaves;
-                    worker::run(house, mailboxes, no, || drop(warm));
+                    worker::run(shared, mailboxes, no, || drop(warm));
                 })
                 .map(drop)
                 .map_err(StartError::System)
@@ -462,25 +466,25 @@ fn serve(
         // Nobody sends: it ends when the last worker is warm and drops its end.
         let _ = warmed.recv();
         let served = spawned.and_then(|()| {
-            house.set_files_allow(connections_of_files());
-            house.set_stage(Stage::Ready);
+            shared.admission.set_files_allow(connections_of_files());
+            shared.life.set_stage(Stage::Ready);
             started(&places, admin_address, &plan);
             warn_of_open_files(&plan);
             warn_of_openness(&places, &users);
             if config.huge_pages {
                 warn_of_huge_pages();
             }
-            let open = gate::run(listeners, &house, &governor, &mailboxes);
+            let open = gate::run(listeners, &shared, &governor, &mailboxes);
             let stopped = async {
                 let all = plan.worker_count;
                 let asked = async {
-                    house.shutdown.notified().await;
+                    shared.shutdown.notified().await;
                     Why::Command
                 };
                 let told = async {
                     let why = first_of(stop.told(), asked).await;
                     leaving.set(Some((why, Instant::now())));
-                    house.set_stage(Stage::Leaving);
+                    shared.life.set_stage(Stage::Leaving);
                     if !why.is_hurried() {
                         first_of(sleep(config.drain_delay), end_at_once(&mut stop)).await;
                     }
@@ -496,13 +500,18 @@ fn serve(
                 .block_on(first_of(open, stopped))
                 .map_err(StartError::System)
         });
-        let clients = house.connections();
-        house.drain();
+        let clients = shared.admission.connections();
+        shared.life.drain();
         mailboxes.iter().for_each(Mailbox::wake);
-        house.set_stage(Stage::Leaving);
+        shared.life.set_stage(Stage::Leaving);
         runtime.block_on(first_of(alive.at_most(0), end_at_once(&mut stop)));
         if let Some((why, since)) = leaving.get() {
-            tell_of_end(why, since.elapsed(), clients, house.totals().drain_cuts);
+            tell_of_end(
+                why,
+                since.elapsed(),
+                clients,
+                shared.threads.totals().drain_cuts,
+            );
         }
         served
     });
@@ -587,7 +596,7 @@ impl Drop for NotifyOnDrop<'_> {
 
 fn listen_on(
     config: &Config,
-    tls: Option<&Arc<Keeper>>,
+    tls: Option<&Arc<CertificateStore>>,
 ) -> Result<(Vec<Listening>, Vec<Place>), StartError> {
     let listen_on = |endpoint: &Endpoint| {
         let listening = Listening::open(endpoint, config.unix_mode, tls)?;

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use flagstone_engine::{Backing, Eviction};
 
-use crate::memory::plan::size_text;
-use crate::server::shared::Manners;
 use crate::settings::endpoint::{Endpoint, Place};
+use crate::settings::limits::Limits;
+use crate::settings::size::size_text;
 
 /// Everything that a server can be told.
 #[derive(Clone, Debug)]
@@ -112,7 +112,9 @@ impl Default for Config {
             unix_mode: 0o700,
             tls_cert: None,
             tls_key: None,
-            tls_connections_max: crate::auth::tls::connections_default(MEMORY_BYTES_DEFAULT),
+            tls_connections_max: crate::memory::costs::tls_connections_default(
+                MEMORY_BYTES_DEFAULT,
+            ),
             admin: None,
             admin_is_default: false,
             admin_hosts: Vec::new(),
@@ -199,8 +201,8 @@ impl std::error::Error for Invalid {}
 impl Config {
     /// What clients may do, and how long.
     #[must_use]
-    pub(crate) fn manners(&self) -> Manners {
-        Manners {
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
             stall_timeout: self.stall_timeout,
             drain_timeout: self.drain_timeout,
             flush: self.flush,

@@ -14,11 +14,10 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand}
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::auth::tls;
 use crate::auth::users::{self, Login};
 use crate::commands::healthcheck::Target;
 use crate::memory::cgroup::Groups;
-use crate::memory::plan::{connections_default, size_text};
+use crate::memory::plan::connections_default;
 use crate::observe::logs::{LogSettings, parse_log_format, parse_log_level};
 use crate::settings::config::{
     self, CONNECTIONS_MAX, Config, Invalid, MEMORY_BYTES_DEFAULT, WORKERS_MAX, parse_admin,
@@ -27,6 +26,7 @@ use crate::settings::config::{
 };
 use crate::settings::endpoint::{Endpoint, parse_listen};
 use crate::settings::file::{self, Entry};
+use crate::settings::size::size_text;
 
 /// A cache server whose whole memory is one budget, planned at the start.
 #[derive(Parser)]
@@ -738,7 +738,7 @@ impl Settings {
             tls_key: self.tls_key.clone(),
             tls_connections_max: match &self.tls_max_connections {
                 Some(most) => parse_count("--tls-max-connections", most, 1, CONNECTIONS_MAX)?,
-                None => tls::connections_default(memory_bytes),
+                None => crate::memory::costs::tls_connections_default(memory_bytes),
             },
             admin: parse_admin("--admin", &self.admin)?,
             admin_is_default,

@@ -4,3 +4,6 @@ pub mod config;
 pub mod endpoint;
 pub(crate) mod file;
 pub mod flags;
+pub(crate) mod limits;
+pub(crate) mod listen;
+pub(crate) mod size;

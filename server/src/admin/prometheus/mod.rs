@@ -17,7 +17,7 @@ use self::workers::{leases, workers};
 use super::http::quoted;
 use crate::observe::latency::{Distribution, bucket_end_micros};
 use crate::observe::snapshot::{Snapshot, TlsFigures};
-use crate::server::shared::Stage;
+use crate::server::stage::Stage;
 
 /// Writes one section; false if there is none of that number.
 pub fn write(snapshot: &Snapshot, section: usize, out: &mut String) -> Result<bool, fmt::Error> {

@@ -11,7 +11,7 @@ use std::slice;
 
 use flagstone_engine::{Attributes, Copied, Key, Spot};
 
-use super::{Desk, Halt};
+use super::{Halt, RequestLoop};
 use crate::conn::batch::{BATCH_MAX, Batch};
 use crate::proto::scan::has_newline;
 use crate::proto::{Dialect, What};
@@ -37,7 +37,7 @@ pub(super) enum Run {
     Executed(Option<Halt>),
 }
 
-impl Desk<'_, '_, '_> {
+impl RequestLoop<'_, '_, '_> {
     /// Executes the run of plain requests at `bytes[*at..]`, and moves `at` on.
     #[inline]
     pub(super) fn run(&mut self, bytes: &[u8], at: &mut usize) -> io::Result<Run> {
@@ -47,7 +47,7 @@ impl Desk<'_, '_, '_> {
         let Some(first) = self.next_plain(bytes, *at) else {
             return Ok(Run::None);
         };
-        let cache = self.house.cache;
+        let cache = self.shared.cache;
         if first.end == bytes.len() {
             let spot = cache.prefetch(first.key);
             return self.answer(slice::from_ref(&first), slice::from_ref(&spot), at);
@@ -77,7 +77,7 @@ impl Desk<'_, '_, '_> {
     fn next_plain<'a>(&self, bytes: &'a [u8], at: usize) -> Option<Planned<'a>> {
         let plain = self.codec.plain(&bytes[at..])?;
         Some(Planned {
-            key: self.house.cache.key(plain.key).ok()?,
+            key: self.shared.cache.key(plain.key).ok()?,
             what: plain.what,
             end: at + plain.taken,
         })
@@ -127,7 +127,7 @@ impl Desk<'_, '_, '_> {
     /// how long it is. `None`: the value does not fit.
     #[inline(always)]
     fn get(&mut self, key: Key<'_>, spot: Spot, dialect: Dialect) -> Option<usize> {
-        let (cache, now) = (self.house.cache, self.now);
+        let (cache, now) = (self.shared.cache, self.now);
         let room = self.outbox.room();
         let tail = dialect.value_tail();
         let fits = room.len() - tail.len();
@@ -139,7 +139,7 @@ impl Desk<'_, '_, '_> {
                 self.counters.hits.add(1);
                 // What stands behind a line end would be taken for the next answer.
                 if dialect == Dialect::Native
-                    && self.house.has_counted()
+                    && self.shared.has_counted()
                     && has_newline(&room[..end])
                 {
                     room[..6].copy_from_slice(b"ERROR\n");
@@ -167,7 +167,7 @@ impl Desk<'_, '_, '_> {
     #[inline(always)]
     fn put(&mut self, key: Key<'_>, value: &[u8]) -> Option<usize> {
         let stored = self
-            .house
+            .shared
             .cache
             .put(key, value, Attributes::default(), self.now);
         stored.ok()?;

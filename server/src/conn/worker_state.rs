@@ -1,6 +1,6 @@
 //! What the connections of one worker share, one at a time.
 //!
-//! Only the connection whose turn it is sees the workshop, and it leaves inbox and outbox
+//! Only the connection whose turn it is sees it, and it leaves inbox and outbox
 //! empty: everything that outlives its turn is in a lease or in the table of transfers.
 
 use flagstone_engine::Tick;
@@ -10,10 +10,10 @@ use super::lease::Leases;
 use super::outbox::Outbox;
 use crate::memory::plan::INBOX_BYTES;
 use crate::observe::counters::Counters;
-use crate::server::shared::House;
+use crate::server::shared::Shared;
 
-pub struct Workshop<'w> {
-    pub house: &'w House<'w>,
+pub struct WorkerState<'w> {
+    pub shared: &'w Shared<'w>,
     pub counters: &'w Counters,
     pub inbox: Box<[u8]>,
     pub outbox: Outbox,
@@ -25,16 +25,16 @@ pub struct Workshop<'w> {
     pub finishing: bool,
 }
 
-impl<'w> Workshop<'w> {
-    pub fn new(house: &'w House<'w>, worker_no: usize) -> Self {
-        Workshop {
-            house,
-            counters: house.counters(worker_no),
+impl<'w> WorkerState<'w> {
+    pub fn new(shared: &'w Shared<'w>, worker_no: usize) -> Self {
+        WorkerState {
+            shared,
+            counters: shared.threads.counters(worker_no),
             inbox: vec![0xa5; INBOX_BYTES].into_boxed_slice(),
             outbox: Outbox::new(),
-            leases: Leases::new(&house.plan.worker),
-            larges: Larges::new(house.plan.transfers.places, &house.permits),
-            now: house.clock.now(),
+            leases: Leases::new(&shared.plan.worker),
+            larges: Larges::new(shared.plan.transfers.places, &shared.permits),
+            now: shared.clock.now(),
             finishing: false,
         }
     }
