@@ -9,7 +9,7 @@
 //! A TLS connection is not a plain one with a wrapper: rustls allocates for each handshake and
 //! each record. So these connections are outside the promise that requests allocate nothing;
 //! they are counted apart, there is a limit of their own for them, and the plan has
-//! [`CONNECTION_BYTES`] for each. Connections without TLS are as they were.
+//! so many bytes for each (`memory/costs.rs`). Connections without TLS are as they were.
 //!
 //! No session is remembered and no ticket is given out: a client of a cache keeps its
 //! connection, and what is not kept needs no memory.
