@@ -11,7 +11,7 @@ use common::{
     connect, exchange, expect, expect_end, show, small_config, start, start_with, talk,
     talk_in_parts,
 };
-use flagstone_server::proto::{Codec, Decoded, Tongue};
+use flagstone_server::proto::{Accepts, Codec, Decoded};
 use flagstone_server::{Config, Running};
 
 #[track_caller]
@@ -145,7 +145,7 @@ fn any_split_gives_the_same_commands() {
     let (script, _) = script();
     let decode_all = |cuts: &[usize]| {
         let mut decoded = Vec::new();
-        let mut codec = Codec::new(Tongue::Auto);
+        let mut codec = Codec::new(Accepts::Auto);
         let mut at = 0;
         for &cut in cuts.iter().chain(&[script.len()]) {
             loop {

@@ -50,8 +50,8 @@ use crate::memory::permits;
 use crate::memory::plan::{INBOX_BYTES, OUTBOX_BYTES, SMALL_LEASE_BYTES};
 use crate::memory::room::MUCH_READ_BYTES;
 use crate::proto::{
-    Codec, HEAD_BYTES_MAX, KEY_BYTES_MAX, REPLY_BYTES_MAX, Refusal, Rest, Tone, Topic,
-    WHOLE_BYTES_MAX,
+    Codec, HEAD_BYTES_MAX, KEY_BYTES_MAX, PlainFormat, REPLY_BYTES_MAX, Rest, Topic,
+    WHOLE_BYTES_MAX, Words,
 };
 
 // A request that fills the inbox without an end is longer than any head, and one that is too
@@ -118,11 +118,7 @@ enum Phase {
     /// One request after the other.
     Requests,
     /// The rest of a request that is too long goes nowhere; then it is refused.
-    Skipping {
-        refusal: Refusal,
-        tone: Tone,
-        rest: Rest,
-    },
+    Skipping { words: Words, rest: Rest },
     /// A long value comes in.
     Storing(LargeNo),
     /// A long value goes out.
@@ -132,7 +128,7 @@ enum Phase {
     /// Counters go out: so many lines have.
     Telling {
         topic: Topic,
-        tone: Tone,
+        format: PlainFormat,
         lines: u16,
     },
     /// Our FIN is sent; so many bytes are still read and forgotten.

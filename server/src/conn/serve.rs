@@ -24,8 +24,8 @@ use super::{Budget, Conn, DumpForm, Halt, Phase, WorkerState};
 use crate::execute::{self, Done, Work};
 use crate::observe::counters::Counters;
 use crate::proto::{
-    Codec, Decoded, Fate, Inside, Listing, LongHead, REPLY_BYTES_MAX, Refusal, Reply, Rest,
-    Sniffed, Storing, Tone, Topic, ValueEnd, Voice, sniff,
+    Codec, Decoded, Fate, Inside, Listing, LongHead, PlainFormat, REPLY_BYTES_MAX, Refusal, Reply,
+    ReplyFormat, Rest, Sniffed, Storing, Topic, ValueEnd, Words, sniff,
 };
 use crate::report;
 use crate::server::shared::Shared;
@@ -34,7 +34,7 @@ use crate::server::shared::Shared;
 #[derive(Clone, Copy)]
 struct Planned<'a> {
     work: Work<'a>,
-    voice: Voice<'a>,
+    format: ReplyFormat<'a>,
     /// Where in the inbox it ends.
     end: usize,
     /// Where the next one is then.
@@ -116,15 +116,15 @@ impl Conn {
                 // As after nearly every turn.
                 Phase::Requests if *at == have => Some(Halt::Hungry),
                 Phase::Requests => requests.requests(bytes, inbox.len(), at)?,
-                Phase::Skipping {
-                    refusal,
-                    tone,
-                    rest,
-                } => requests.skip(refusal, tone, rest, bytes, at)?,
+                Phase::Skipping { words, rest } => requests.skip(words, rest, bytes, at)?,
                 Phase::Storing(no) => requests.store(no, bytes, at)?,
                 Phase::Sending(no) => requests.send_value(no)?,
                 Phase::Dumping(walk, form) => requests.dump(walk, form)?,
-                Phase::Telling { topic, tone, lines } => requests.tell(topic, tone, lines)?,
+                Phase::Telling {
+                    topic,
+                    format,
+                    lines,
+                } => requests.tell(topic, format, lines)?,
                 Phase::Lingering { .. } => Some(Halt::Close),
             };
             if let Some(halt) = halt {
@@ -196,7 +196,7 @@ impl<'w> RequestLoop<'_, 'w, '_> {
             Decoded::More => Next::More,
             Decoded::Request(request) => Next::Planned(Planned {
                 work: Work::of(self.shared.cache, request.command),
-                voice: request.voice,
+                format: request.format,
                 end: at + request.taken,
                 inside: request.inside,
             }),
@@ -210,8 +210,7 @@ impl<'w> RequestLoop<'_, 'w, '_> {
         if let Some(halt) = self.lacks_room()? {
             return Ok(halt);
         }
-        self.outbox.room()[..words.len()].copy_from_slice(words);
-        self.outbox.filled(words.len());
+        self.say(words);
         self.counters.hangups.add(1);
         Ok(Halt::Close)
     }
@@ -250,24 +249,24 @@ impl<'w> RequestLoop<'_, 'w, '_> {
             if let Some(halt) = self.lacks_room()? {
                 return Ok(Some(halt));
             }
-            let voice = planned.voice;
+            let format = planned.format;
             let room = self.outbox.room();
             let done = planned
                 .work
-                .run(self.shared, self.now, voice, room, self.counters);
+                .run(self.shared, self.now, format, room, self.counters);
             match done {
                 Done::Reply(reply) => {
-                    self.push(voice, reply);
+                    self.push(format, reply);
                     return Ok(None);
                 }
                 Done::TooLong(value_len) if self.outbox.is_empty() => {
                     let (shared, now, counters) = (self.shared, self.now, self.counters);
                     let room = self.outbox.room();
                     let mut is_cut = false;
-                    let begun = self.larges.send(voice.value_tail(), value_len, || {
+                    let begun = self.larges.send(format.value_tail(), value_len, || {
                         let mut found =
-                            execute::pin(planned.work, shared, now, voice, room, counters)?;
-                        if execute::may_be_cut(shared, voice)
+                            execute::pin(planned.work, shared, now, format, room, counters)?;
+                        if execute::may_be_cut(shared, format)
                             && let Some((pinned, _)) = &mut found
                         {
                             is_cut = execute::has_newline(pinned, room);
@@ -281,16 +280,16 @@ impl<'w> RequestLoop<'_, 'w, '_> {
                         }
                         Begun::NotNow => return Ok(Some(Halt::WaitLarge)),
                         Begun::Missing if is_cut => {
-                            self.push(voice, Reply::Refused(Refusal::Malformed));
+                            self.push(format, Reply::Refused(Refusal::Malformed));
                         }
                         // It was evicted or deleted since it was looked up.
                         Begun::Missing => {
                             self.counters.misses.add(1);
-                            self.push(voice, Reply::Missing);
+                            self.push(format, Reply::Missing);
                         }
                         Begun::Refused(refusal) => {
                             self.counters.refusals.add(1);
-                            self.push(voice, Reply::Refused(refusal));
+                            self.push(format, Reply::Refused(refusal));
                         }
                     }
                     return Ok(None);
@@ -306,7 +305,7 @@ impl<'w> RequestLoop<'_, 'w, '_> {
                     self.budget.spend(1, 0);
                     *self.phase = Phase::Telling {
                         topic,
-                        tone: voice.tone(),
+                        format: format.plain(),
                         lines: 0,
                     };
                     return Ok(None);
@@ -318,11 +317,11 @@ impl<'w> RequestLoop<'_, 'w, '_> {
                         cas: 0,
                         value_len: 0,
                     };
-                    self.push(voice, stored);
+                    self.push(format, stored);
                     return Ok(None);
                 }
                 Done::LoginFailed => {
-                    self.push(voice, Reply::Refused(Refusal::LoginFailed));
+                    self.push(format, Reply::Refused(Refusal::LoginFailed));
                     if self.shared.guesses.note(self.stream.origin(), self.now) {
                         self.counters.login_cuts.add(1);
                         self.take(planned, at);
@@ -344,7 +343,7 @@ impl<'w> RequestLoop<'_, 'w, '_> {
                     };
                     *self.phase = Phase::Dumping(walk, form);
                     if form != DumpForm::Listed {
-                        self.push(voice, Reply::DumpBegins);
+                        self.push(format, Reply::DumpBegins);
                     }
                     return Ok(None);
                 }
@@ -367,15 +366,24 @@ impl<'w> RequestLoop<'_, 'w, '_> {
 
     /// Counters go out, a line after the other, until there are no more, the peer blocks, or the turn is over. They are
     /// gathered anew for each part: a reply of any length needs no memory.
-    fn tell(&mut self, topic: Topic, tone: Tone, mut lines: u16) -> io::Result<Option<Halt>> {
-        let voice = tone.voice();
+    fn tell(
+        &mut self,
+        topic: Topic,
+        format: PlainFormat,
+        mut lines: u16,
+    ) -> io::Result<Option<Halt>> {
+        let full = format.full();
         loop {
             let halt = match self.budget.is_spent() || self.budget.is_late() {
                 true => Some(Halt::Tired),
                 false => self.lacks_room()?,
             };
             if halt.is_some() {
-                *self.phase = Phase::Telling { topic, tone, lines };
+                *self.phase = Phase::Telling {
+                    topic,
+                    format,
+                    lines,
+                };
                 return Ok(halt);
             }
             let (mut at, mut line_no) = (0, 0);
@@ -383,7 +391,7 @@ impl<'w> RequestLoop<'_, 'w, '_> {
             let mut tell = |reply: Reply<'_>| {
                 line_no += 1;
                 if line_no > lines {
-                    at += voice.encode(reply, &mut room[at..])?;
+                    at += full.encode(reply, &mut room[at..])?;
                     lines = line_no;
                 }
                 Some(())
@@ -409,28 +417,20 @@ impl<'w> RequestLoop<'_, 'w, '_> {
 
     /// A request that is not held whole.
     fn begin_long(&mut self, head: LongHead<'_>, at: &mut usize) -> Option<Halt> {
-        self.codec.go_on(self.codec.after(&head));
+        let (LongHead::Store { inside, .. } | LongHead::Skip { inside, .. }) = head;
+        self.codec.go_on(inside);
         let (phase, taken) = match head {
             LongHead::Skip {
-                refusal,
-                tone,
-                rest,
-                taken,
-            } => (
-                Phase::Skipping {
-                    refusal,
-                    tone,
-                    rest,
-                },
-                taken,
-            ),
+                words, rest, taken, ..
+            } => (Phase::Skipping { words, rest }, taken),
             LongHead::Store {
                 storing,
                 value_len,
-                voice,
+                format,
                 taken,
+                ..
             } => {
-                let refusal = match self.begin_store(storing, value_len, voice) {
+                let refusal = match self.begin_store(storing, value_len, format) {
                     Begun::Yes(no, _) => {
                         *self.phase = Phase::Storing(no);
                         *at += taken;
@@ -441,10 +441,9 @@ impl<'w> RequestLoop<'_, 'w, '_> {
                     Begun::Missing => Refusal::Malformed,
                 };
                 let phase = Phase::Skipping {
-                    refusal,
-                    tone: voice.tone(),
+                    words: format.refused(refusal),
                     // What ends a counted block is two bytes longer.
-                    rest: value_len.map_or(Rest::Line, |len| Rest::bytes(len + 2)),
+                    rest: value_len.map_or(Rest::LINE, |len| Rest::bytes(len + 2)),
                 };
                 (phase, taken)
             }
@@ -458,14 +457,14 @@ impl<'w> RequestLoop<'_, 'w, '_> {
         &mut self,
         storing: Storing<'_>,
         value_len: Option<usize>,
-        voice: Voice<'_>,
+        format: ReplyFormat<'_>,
     ) -> Begun {
         let (shared, now) = (self.shared, self.now);
-        execute::note_store(shared, voice);
+        execute::note_store(shared, format);
         let begun = execute::with_order(shared, storing, now, |key, order| {
             let begun = self
                 .larges
-                .store(shared.cache, key, order, value_len, voice, now);
+                .store(shared.cache, key, order, value_len, format, now);
             if let Begun::Refused(refusal) = begun {
                 order.note_refused(shared.cache, key, refusal, now, self.counters);
             }
@@ -476,8 +475,7 @@ impl<'w> RequestLoop<'_, 'w, '_> {
 
     fn skip(
         &mut self,
-        refusal: Refusal,
-        tone: Tone,
+        words: Words,
         rest: Rest,
         bytes: &[u8],
         at: &mut usize,
@@ -488,16 +486,12 @@ impl<'w> RequestLoop<'_, 'w, '_> {
         let (taken, rest) = rest.within(&bytes[*at..]);
         *at += taken;
         if let Some(rest) = rest {
-            *self.phase = Phase::Skipping {
-                refusal,
-                tone,
-                rest,
-            };
+            *self.phase = Phase::Skipping { words, rest };
             return Ok(Some(Halt::Hungry));
         }
         *self.phase = Phase::Requests;
         self.counters.refusals.add(1);
-        self.push(tone.voice(), Reply::Refused(refusal));
+        self.say(words);
         Ok(None)
     }
 
@@ -509,7 +503,7 @@ impl<'w> RequestLoop<'_, 'w, '_> {
         let Some(Large::Storing {
             reservation,
             scan,
-            voice,
+            format,
             ..
         }) = self.larges.get_mut(no)
         else {
@@ -519,7 +513,7 @@ impl<'w> RequestLoop<'_, 'w, '_> {
         if bytes.is_empty() {
             return Ok(Some(Halt::Hungry));
         }
-        let tone = voice.voice().tone();
+        let format = format.full().plain();
         let part = scan.part(bytes);
         let mut written = Ok(());
         if part.cr_first {
@@ -548,9 +542,8 @@ impl<'w> RequestLoop<'_, 'w, '_> {
             Err(error) => {
                 self.larges.take(no);
                 *self.phase = Phase::Skipping {
-                    refusal: execute::refusal(error),
-                    tone,
-                    rest: Rest::Line,
+                    words: format.refused(execute::refusal(error)),
+                    rest: Rest::LINE,
                 };
                 return Ok(None);
             }
@@ -562,7 +555,7 @@ impl<'w> RequestLoop<'_, 'w, '_> {
         let Some(Large::Storing {
             reservation,
             order,
-            voice,
+            format,
             ..
         }) = self.larges.take(no)
         else {
@@ -570,10 +563,10 @@ impl<'w> RequestLoop<'_, 'w, '_> {
         };
         if part.end == ValueEnd::Broken {
             self.counters.refusals.add(1);
-            self.push(voice.voice(), Reply::Refused(Refusal::BadChunk));
+            self.push(format.full(), Reply::Refused(Refusal::BrokenValue));
         } else {
             let reply = order.commit(reservation, self.now, self.counters);
-            self.push(voice.voice(), reply);
+            self.push(format.full(), reply);
         }
         Ok(None)
     }
@@ -635,7 +628,7 @@ impl<'w> RequestLoop<'_, 'w, '_> {
 
     /// Items go out, a line each, until there are no more, the peer blocks, or the turn is over.
     fn dump(&mut self, mut walk: Walk, form: DumpForm) -> io::Result<Option<Halt>> {
-        let voice = Tone::Words.voice();
+        let format = PlainFormat::Words.full();
         loop {
             if self.outbox.room().len() < DUMP_LINE_BYTES_MAX
                 && let Some(halt) = self.empty_outbox()?
@@ -657,7 +650,7 @@ impl<'w> RequestLoop<'_, 'w, '_> {
                     DumpForm::Reads => Reply::Readable(key),
                     DumpForm::Listed => Reply::Listed(key, facts),
                 };
-                outbox.push(voice, reply)
+                outbox.push(format, reply)
             });
             self.budget
                 .spend(DUMP_CHUNKS as u32, self.outbox.unsent().len() - before);
@@ -672,7 +665,7 @@ impl<'w> RequestLoop<'_, 'w, '_> {
                     DumpForm::Reads => Reply::KeysEnd,
                     _ => Reply::StatsEnd,
                 };
-                self.push(voice, end);
+                self.push(format, end);
                 return Ok(None);
             }
         }
@@ -697,11 +690,18 @@ impl<'w> RequestLoop<'_, 'w, '_> {
         Ok((sent == Sent::Blocked).then_some(Halt::Blocked))
     }
 
+    /// Appends words for which there is room.
+    fn say(&mut self, words: &[u8]) {
+        self.outbox.room()[..words.len()].copy_from_slice(words);
+        self.outbox.filled(words.len());
+        self.budget.spend(1, words.len());
+    }
+
     /// Appends a reply for which there is room.
     #[inline]
-    fn push(&mut self, voice: Voice<'_>, reply: Reply<'_>) {
+    fn push(&mut self, format: ReplyFormat<'_>, reply: Reply<'_>) {
         let before = self.outbox.unsent().len();
-        let pushed = self.outbox.push(voice, reply);
+        let pushed = self.outbox.push(format, reply);
         debug_assert!(pushed, "room was made before the request was executed");
         self.budget.spend(1, self.outbox.unsent().len() - before);
     }

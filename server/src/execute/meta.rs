@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::observe::counters::Counters;
 use crate::proto::{
     Facts, Fate, KEY_BYTES_MAX, Lifetime, Meta, Mode, Options, REPLY_BYTES_MAX, Refusal, Reply,
-    Verb, Voice,
+    ReplyFormat, Verb, memcache,
 };
 use crate::server::shared::Shared;
 
@@ -34,7 +34,7 @@ pub fn with_key<T>(
     let key = shared
         .cache
         .key(meta.key_into(&options, &mut room))
-        .map_err(|_| Refusal::BadKey)?;
+        .map_err(|_| memcache::mistake::Mistake::BadKey)?;
     Ok(then(key, &options))
 }
 
@@ -64,12 +64,12 @@ pub fn run(
     hashed: Key<'_>,
     meta: Meta<'_>,
     now: Tick,
-    voice: Voice<'_>,
+    format: ReplyFormat<'_>,
     room: &mut [u8],
     counters: &Counters,
 ) -> Done {
     with_key(shared, hashed, meta, |key, options| match meta.verb {
-        Verb::Get => read(shared, key, options, now, voice, room, counters),
+        Verb::Get => read(shared, key, options, now, format, room, counters),
         Verb::Delete => discard(shared, key, options, now, counters),
         Verb::Count => count(shared, key, options, now, counters),
         Verb::Tell => tell(shared, key, now, counters),
@@ -83,12 +83,12 @@ fn read(
     key: Key<'_>,
     options: &Options,
     now: Tick,
-    voice: Voice<'_>,
+    format: ReplyFormat<'_>,
     room: &mut [u8],
     counters: &Counters,
 ) -> Done {
     if is_plain(options) {
-        match get(shared.cache, key, now, voice, room) {
+        match get(shared.cache, key, now, format, room) {
             Got::Value { len } => {
                 counters.hits.add(1);
                 return Done::Reply(Reply::Value { len });
@@ -103,7 +103,7 @@ fn read(
         }
     }
     let visit = visit_of(options, now, &shared.clock, Want::Value);
-    let tail_len = voice.value_tail().len();
+    let tail_len = format.value_tail().len();
     let room = &mut room[..];
     let fits = room.len().saturating_sub(tail_len);
     let (room, head_bytes_max) = (&mut room[..fits], REPLY_BYTES_MAX - tail_len);
@@ -113,7 +113,7 @@ fn read(
         .visit(key, &visit, now, room, head_bytes_max, |visited, room| {
             let facts = facts_of(visited, options, &visit, now);
             bare = facts.bare;
-            voice.value_head(key.bytes(), &facts, room)
+            format.value_head(key.bytes(), &facts, room)
         });
     match seen {
         Ok(Seen::Copied(len)) => {
@@ -143,7 +143,7 @@ pub fn pin<'h>(
     hashed: Key<'_>,
     meta: Meta<'_>,
     now: Tick,
-    voice: Voice<'_>,
+    format: ReplyFormat<'_>,
     room: &mut [u8],
     counters: &Counters,
 ) -> Result<Option<(Pinned<'h>, usize)>, StoreError> {
@@ -153,7 +153,7 @@ pub fn pin<'h>(
         let room = &mut room[..REPLY_BYTES_MAX];
         let seen = cache.visit(key, &visit, now, room, REPLY_BYTES_MAX, |visited, room| {
             let facts = facts_of(visited, options, &visit, now);
-            voice.value_head(key.bytes(), &facts, room)
+            format.value_head(key.bytes(), &facts, room)
         });
         if let Ok(Seen::Pinned(..)) = seen {
             note(options, true, counters);

@@ -21,54 +21,18 @@ use crate::clock::Clock;
 use crate::observe::counters::Counters;
 use crate::proto::scan;
 use crate::proto::{
-    Command, Facts, Fate, How, KEY_BYTES_MAX, Lifetime, Listing, Meta, Refusal, Reply, Storing,
-    Terms, Topic, Voice, Word,
+    Act, Command, Facts, Fate, How, KEY_BYTES_MAX, Listing, Refusal, Reply, ReplyFormat, Storing,
+    Topic, Word,
 };
 use crate::server::shared::Shared;
 
 static_assertions::const_assert_eq!(KEY_BYTES_MAX, flagstone_engine::KEY_BYTES_MAX);
 
-/// A command with its key hashed.
+/// A command, with its key hashed if it has one.
 #[derive(Clone, Copy)]
-pub enum Work<'a> {
-    /// Send the value.
-    Get(Key<'a>),
-    /// Send the value, and change its lifetime.
-    GetAndTouch(Key<'a>, Lifetime),
-    /// Store.
-    Store(Key<'a>, &'a [u8], Terms),
-    /// Do what flags say. The key is the one on the line, which may be base64.
-    Meta(Key<'a>, Meta<'a>),
-    /// Store as flags say, likewise.
-    MetaStore(Key<'a>, &'a [u8], Meta<'a>),
-    /// Remove.
-    Delete(Key<'a>),
-    /// Change the lifetime.
-    Touch(Key<'a>, Lifetime),
-    /// Count up (or else down) by so much.
-    Count(Key<'a>, bool, u64),
-    /// Say how many seconds are left.
-    Ttl(Key<'a>),
-    /// Send the counters.
-    Stats(Topic),
-    /// Remove everything, now or then.
-    Flush(Lifetime),
-    /// Be content with so much memory.
-    LimitMemory(usize),
-    /// Say a word.
-    Say(Word),
-    /// Let in whoever knows this password of this user.
-    Login(&'a [u8], &'a [u8]),
-    /// Tell of items.
-    Dump(Listing),
-    /// Shut the server down.
-    Shutdown,
-    /// Move the clock.
-    MoveClock(i64),
-    /// Close the connection.
-    Quit,
-    /// Say no.
-    Refuse(Refusal),
+pub struct Work<'a> {
+    command: Command<'a>,
+    key: Option<Key<'a>>,
 }
 
 /// What became of some [`Work`].
@@ -95,53 +59,26 @@ impl<'a> Work<'a> {
     /// Hashes the key of `command`.
     #[inline]
     pub fn of(cache: &Cache, command: Command<'a>) -> Self {
-        // A codec lets no other key through.
-        let keyed = |key: &'a [u8]| cache.key(key).map_err(|_| Refusal::Malformed);
-        let work = match command {
-            Command::Get { key } => keyed(key).map(Work::Get),
-            Command::Store { key, value, terms } => {
-                keyed(key).map(|key| Work::Store(key, value, terms))
-            }
-            Command::Meta(meta) => keyed(meta.key).map(|key| Work::Meta(key, meta)),
-            Command::MetaStore { meta, value } => {
-                keyed(meta.key).map(|key| Work::MetaStore(key, value, meta))
-            }
-            Command::GetAndTouch { key, lifetime } => {
-                keyed(key).map(|key| Work::GetAndTouch(key, lifetime))
-            }
-            Command::Delete { key } => keyed(key).map(Work::Delete),
-            Command::Touch { key, lifetime } => keyed(key).map(|key| Work::Touch(key, lifetime)),
-            Command::Count { key, up, by } => keyed(key).map(|key| Work::Count(key, up, by)),
-            Command::Ttl { key } => keyed(key).map(Work::Ttl),
-            Command::Stats(topic) => Ok(Work::Stats(topic)),
-            Command::Flush { when } => Ok(Work::Flush(when)),
-            Command::LimitMemory { bytes } => Ok(Work::LimitMemory(bytes)),
-            Command::Say(word) => Ok(Work::Say(word)),
-            Command::Login { user, password } => Ok(Work::Login(user, password)),
-            Command::Dump(listing) => Ok(Work::Dump(listing)),
-            Command::Shutdown => Ok(Work::Shutdown),
-            Command::MoveClock { seconds } => Ok(Work::MoveClock(seconds)),
-            Command::Quit => Ok(Work::Quit),
-            Command::Refuse(refusal) => Err(refusal),
+        let Some(key) = command.key() else {
+            return Work { command, key: None };
         };
-        work.unwrap_or_else(Work::Refuse)
+        match cache.key(key) {
+            Ok(key) => Work {
+                command,
+                key: Some(key),
+            },
+            // A codec lets no such key through.
+            Err(_) => Work {
+                command: Command::Refuse(Refusal::Malformed),
+                key: None,
+            },
+        }
     }
 
     /// The key whose bucket is worth prefetching.
     #[inline]
     pub fn key(&self) -> Option<Key<'a>> {
-        match *self {
-            Work::Get(key)
-            | Work::GetAndTouch(key, _)
-            | Work::Store(key, ..)
-            | Work::Meta(key, _)
-            | Work::MetaStore(key, ..)
-            | Work::Delete(key)
-            | Work::Touch(key, _)
-            | Work::Count(key, ..)
-            | Work::Ttl(key) => Some(key),
-            _ => None,
-        }
+        self.key
     }
 
     /// Whether it may take so long that a turn should look at the clock: it may go through a long value, or through
@@ -149,11 +86,14 @@ impl<'a> Work<'a> {
     #[inline]
     #[must_use]
     pub fn is_heavy(&self) -> bool {
-        match self {
-            Work::Store(_, _, terms) => matches!(terms.how, How::Behind | How::Before),
+        match self.command {
+            Command::Store { terms, .. } => matches!(terms.how, How::Behind | How::Before),
             // That may be the mode.
-            Work::MetaStore(_, _, meta) => memchr::memchr(b'M', meta.flags).is_some(),
-            Work::Stats(_) | Work::Flush(_) | Work::Dump(_) | Work::Login(..) => true,
+            Command::MetaStore { meta, .. } => memchr::memchr(b'M', meta.flags).is_some(),
+            Command::Stats(_)
+            | Command::Flush { .. }
+            | Command::Dump(_)
+            | Command::Login { .. } => true,
             _ => false,
         }
     }
@@ -165,16 +105,19 @@ impl<'a> Work<'a> {
         self,
         shared: &Shared<'_>,
         now: Tick,
-        voice: Voice<'_>,
+        format: ReplyFormat<'_>,
         room: &mut [u8],
         counters: &Counters,
     ) -> Done {
+        let Some(key) = self.key else {
+            return self.run_keyless(shared, counters);
+        };
         let cache = shared.cache;
-        Done::Reply(match self {
-            Work::Get(key) => match get(cache, key, now, voice, room) {
+        Done::Reply(match self.command {
+            Command::Get { .. } => match get(cache, key, now, format, room) {
                 Got::Value { len } => {
                     counters.hits.add(1);
-                    match may_be_cut(shared, voice) && scan::has_newline(&room[..len]) {
+                    match may_be_cut(shared, format) && scan::has_newline(&room[..len]) {
                         false => Reply::Value { len },
                         true => Reply::Refused(Refusal::Malformed),
                     }
@@ -186,19 +129,19 @@ impl<'a> Work<'a> {
                 Got::TooLong(len) => return Done::TooLong(len),
                 Got::NotNow => return Done::NotNow,
             },
-            Work::Store(key, value, terms) => {
-                note_store(shared, voice);
+            Command::Store { value, terms, .. } => {
+                note_store(shared, format);
                 let order = Order::plain(&terms, now, &shared.clock);
                 return order.run(cache, key, value, now, counters);
             }
-            Work::Meta(key, meta) => {
-                return meta::run(shared, key, meta, now, voice, room, counters);
+            Command::Meta(meta) => {
+                return meta::run(shared, key, meta, now, format, room, counters);
             }
-            Work::MetaStore(key, value, meta) => {
-                note_store(shared, voice);
+            Command::MetaStore { meta, value } => {
+                note_store(shared, format);
                 return meta::store(shared, key, meta, value, now, counters);
             }
-            Work::GetAndTouch(key, _) => match get(cache, key, now, voice, room) {
+            Command::GetAndTouch { .. } => match get(cache, key, now, format, room) {
                 Got::Value { len } => {
                     if self.touch_after(shared, now).is_err() {
                         return Done::NotNow;
@@ -213,7 +156,7 @@ impl<'a> Work<'a> {
                 Got::TooLong(len) => return Done::TooLong(len),
                 Got::NotNow => return Done::NotNow,
             },
-            Work::Delete(key) => {
+            Command::Delete { .. } => {
                 if cache.delete(key, now) {
                     counters.delete_hits.add(1);
                     Reply::Deleted
@@ -222,7 +165,7 @@ impl<'a> Work<'a> {
                     Reply::Missing
                 }
             }
-            Work::Touch(key, lifetime) => {
+            Command::Touch { lifetime, .. } => {
                 match cache.touch(key, deadline(lifetime, now, &shared.clock), now) {
                     Ok(true) => {
                         counters.touch_hits.add(1);
@@ -235,24 +178,34 @@ impl<'a> Work<'a> {
                     Err(_) => return Done::NotNow,
                 }
             }
-            Work::Count(key, up, by) => return count(cache, key, up, by, now, counters),
-            Work::Ttl(key) => {
+            Command::Count { up, by, .. } => return count(cache, key, up, by, now, counters),
+            Command::Ttl { .. } => {
                 counters.others.add(1);
                 match cache.meta(key, now) {
                     Some(meta) => Reply::SecondsLeft(seconds_left(meta.deadline, now)),
                     None => Reply::Missing,
                 }
             }
-            Work::Flush(when) => {
+            // The others have none.
+            _ => return self.run_keyless(shared, counters),
+        })
+    }
+
+    /// The same for commands without a key.
+    #[inline(never)]
+    fn run_keyless(self, shared: &Shared<'_>, counters: &Counters) -> Done {
+        let now = shared.clock.now();
+        Done::Reply(match self.command {
+            Command::Flush { when } => {
                 counters.flushes.add(1);
                 if shared.limits.flush {
                     shared.flush.flush(shared.cache, when, now, &shared.clock);
                     Reply::Flushed
                 } else {
-                    Reply::Refused(Refusal::FlushNotAllowed)
+                    Reply::Refused(Refusal::NotAllowed(Act::Flush))
                 }
             }
-            Work::LimitMemory(bytes) => {
+            Command::LimitMemory { bytes } => {
                 let plan = shared.plan;
                 let range = plan.memory_bytes_least()..=plan.memory_bytes_max;
                 // It takes away from all what they have stored, as flushing does.
@@ -262,14 +215,14 @@ impl<'a> Work<'a> {
                     Reply::Said(Word::Ok)
                 } else {
                     counters.refusals.add(1);
-                    Reply::Refused(Refusal::MemoryOutOfRange)
+                    Reply::Refused(Refusal::NotAllowed(Act::LimitMemory))
                 }
             }
-            Work::Say(word) => {
+            Command::Say(word) => {
                 counters.others.add(1);
                 Reply::Said(word)
             }
-            Work::Login(user, password) => {
+            Command::Login { user, password } => {
                 counters.logins.add(1);
                 if shared.users.know(user, password) {
                     return Done::LoggedIn;
@@ -277,16 +230,16 @@ impl<'a> Work<'a> {
                 counters.login_errors.add(1);
                 return Done::LoginFailed;
             }
-            Work::Dump(listing) => return Done::Dump(listing),
-            Work::Shutdown if shared.limits.shutdown => {
+            Command::Dump(listing) => return Done::Dump(listing),
+            Command::Shutdown { mistake: None } if shared.limits.shutdown => {
                 shared.shutdown.notify_one();
                 return Done::Quit;
             }
-            Work::Shutdown => Reply::Refused(Refusal::ShutdownNotEnabled),
-            Work::Refuse(Refusal::BadShutdown) if !shared.limits.shutdown => {
-                Reply::Refused(Refusal::ShutdownNotEnabled)
-            }
-            Work::MoveClock(seconds) => {
+            Command::Shutdown {
+                mistake: Some(mistake),
+            } if shared.limits.shutdown => Reply::Refused(Refusal::Words(mistake)),
+            Command::Shutdown { .. } => Reply::Refused(Refusal::NotAllowed(Act::Shutdown)),
+            Command::MoveClock { seconds } => {
                 if shared.limits.test_hooks {
                     counters.others.add(1);
                     shared.clock.advance(seconds);
@@ -296,21 +249,23 @@ impl<'a> Work<'a> {
                     Reply::Refused(Refusal::Malformed)
                 }
             }
-            Work::Refuse(refusal) => {
+            Command::Refuse(refusal) => {
                 counters.refusals.add(1);
                 if refusal == Refusal::TooLarge {
                     counters.too_large.add(1);
                 }
                 Reply::Refused(refusal)
             }
-            Work::Stats(topic) => return Done::Stats(topic),
-            Work::Quit => return Done::Quit,
+            Command::Stats(topic) => return Done::Stats(topic),
+            Command::Quit => return Done::Quit,
+            // The others have a key.
+            _ => Reply::Refused(Refusal::Malformed),
         })
     }
 
     /// Changes the lifetime of what was sent, if that was asked for too.
     pub fn touch_after(self, shared: &Shared<'_>, now: Tick) -> Result<(), StoreError> {
-        if let Work::GetAndTouch(key, lifetime) = self {
+        if let (Command::GetAndTouch { lifetime, .. }, Some(key)) = (self.command, self.key) {
             shared
                 .cache
                 .touch(key, deadline(lifetime, now, &shared.clock), now)?;
@@ -321,14 +276,14 @@ impl<'a> Work<'a> {
 
 /// Whether a reader who looks for a line end might take only a part of a value.
 #[inline]
-pub fn may_be_cut(shared: &Shared<'_>, voice: Voice<'_>) -> bool {
-    voice.ends_at_newline() && shared.has_counted()
+pub fn may_be_cut(shared: &Shared<'_>, format: ReplyFormat<'_>) -> bool {
+    format.ends_at_newline() && shared.has_counted()
 }
 
-/// A value is about to be stored in the protocol of `voice`.
+/// A value is about to be stored in the protocol of `format`.
 #[inline]
-pub fn note_store(shared: &Shared<'_>, voice: Voice<'_>) {
-    if !voice.ends_at_newline() {
+pub fn note_store(shared: &Shared<'_>, format: ReplyFormat<'_>) {
+    if !format.ends_at_newline() {
         shared.note_counted();
     }
 }
@@ -342,13 +297,13 @@ enum Got {
 
 /// Head and value in one validated read.
 #[inline]
-fn get(cache: &Cache, key: Key<'_>, now: Tick, voice: Voice<'_>, room: &mut [u8]) -> Got {
-    let fits = room.len().saturating_sub(voice.value_tail().len());
+fn get(cache: &Cache, key: Key<'_>, now: Tick, format: ReplyFormat<'_>, room: &mut [u8]) -> Got {
+    let fits = room.len().saturating_sub(format.value_tail().len());
     let room = &mut room[..fits];
     loop {
         let mut head_len = 0;
         let found = cache.get_headed(key, now, room, |meta, room| {
-            head_len = voice.value_head(key.bytes(), &facts(meta, now), room)?;
+            head_len = format.value_head(key.bytes(), &facts(meta, now), room)?;
             Some(head_len)
         });
         return match found {
@@ -356,7 +311,7 @@ fn get(cache: &Cache, key: Key<'_>, now: Tick, voice: Voice<'_>, room: &mut [u8]
                 len: head_len + meta.value_len,
             },
             Lookup::Miss => Got::Missing,
-            Lookup::TooSmall(ItemMeta { cas: None, .. }) if voice.wants_cas() => {
+            Lookup::TooSmall(ItemMeta { cas: None, .. }) if format.wants_cas() => {
                 // It gets its number now, because now somebody asks.
                 match cache.cas(key, now) {
                     Ok(_) => continue,
@@ -406,31 +361,33 @@ pub fn pin<'h>(
     work: Work<'_>,
     shared: &'h Shared<'h>,
     now: Tick,
-    voice: Voice<'_>,
+    format: ReplyFormat<'_>,
     room: &mut [u8],
     counters: &Counters,
 ) -> Result<Option<(Pinned<'h>, usize)>, StoreError> {
-    let (Work::Get(key) | Work::GetAndTouch(key, _)) = work else {
-        return match work {
-            Work::Meta(key, meta) => meta::pin(shared, key, meta, now, voice, room, counters),
-            _ => Ok(None),
-        };
+    let Some(key) = work.key else {
+        return Ok(None);
     };
+    match work.command {
+        Command::Get { .. } | Command::GetAndTouch { .. } => {}
+        Command::Meta(meta) => return meta::pin(shared, key, meta, now, format, room, counters),
+        _ => return Ok(None),
+    }
     let cache = shared.cache;
-    if voice.wants_cas() {
+    if format.wants_cas() {
         cache.cas(key, now)?;
     }
     let Some(pinned) = cache.pin(key, now)? else {
         return Ok(None);
     };
     // Without its CAS number it is another item than a moment ago: try again.
-    let head_len = voice
+    let head_len = format
         .value_head(key.bytes(), &facts(&pinned.meta(), now), room)
         .ok_or(StoreError::NoSpace)?;
     // If there is no memory for another deadline, it keeps its own.
     let _ = work.touch_after(shared, now);
-    match work {
-        Work::Get(_) => counters.hits.add(1),
+    match work.command {
+        Command::Get { .. } => counters.hits.add(1),
         _ => counters.touch_hits.add(1),
     }
     Ok(Some((pinned, head_len)))

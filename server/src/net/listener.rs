@@ -18,7 +18,7 @@ use super::refuse::Refused;
 use super::socket::{Door, Guest, Listening};
 use super::worker::{Mailbox, Newcomer};
 use crate::memory::governor::Governor;
-use crate::proto::Tongue;
+use crate::proto::Accepts;
 use crate::server::shared::Shared;
 
 /// How often, at the end, room is tried to be made for one more newcomer …
@@ -44,7 +44,7 @@ pub enum Pause {
 /// One listening socket and where its connections go.
 pub struct Acceptor<'w> {
     door: Door,
-    tongue: Tongue,
+    accepts: Accepts,
     shared: &'w Shared<'w>,
     governor: &'w Governor<'w>,
     mailboxes: &'w [Mailbox],
@@ -59,7 +59,7 @@ impl<'w> Acceptor<'w> {
         mailboxes: &'w [Mailbox],
     ) -> io::Result<Self> {
         Ok(Acceptor {
-            tongue: listening.tongue,
+            accepts: listening.accepts,
             door: Door::new(listening)?,
             shared,
             governor,
@@ -130,17 +130,17 @@ impl<'w> Acceptor<'w> {
             if guest.is_tls() {
                 return;
             }
-            refused.show_out(guest.into_socket(), self.tongue);
+            refused.show_out(guest.into_socket(), self.accepts);
         } else if let Some(mailbox) = choose(self.mailboxes) {
             mailbox.post(Newcomer {
                 guest,
-                tongue: self.tongue,
+                accepts: self.accepts,
                 moved: None,
             });
         } else {
             // Not seen: there are as many slots as connections are admitted, but for one that is being handed over.
             self.shared.admission.leave();
-            refused.show_out(guest.into_socket(), self.tongue);
+            refused.show_out(guest.into_socket(), self.accepts);
         }
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, getrlimit};
 use socket2::Socket;
 
-use crate::proto::Tongue;
+use crate::proto::Accepts;
 
 /// Kept at a time, and no more than a sixteenth of the files that may be open.
 const KEPT_MAX: usize = 64;
@@ -24,10 +24,10 @@ pub const INTERVAL: Duration = Duration::from_millis(50);
 
 /// What a refused newcomer is told. It has not said which protocol it speaks, and both begin
 /// alike where either may.
-fn words(tongue: Tongue) -> &'static [u8] {
-    match tongue {
-        Tongue::Native => b"ERROR\n",
-        Tongue::Auto | Tongue::Memcached => b"ERROR Too many open connections\r\n",
+fn words(accepts: Accepts) -> &'static [u8] {
+    match accepts {
+        Accepts::Native => b"ERROR\n",
+        Accepts::Auto | Accepts::Memcached => b"ERROR Too many open connections\r\n",
     }
 }
 
@@ -58,9 +58,9 @@ impl Refused {
     }
 
     /// Tells a newcomer, and keeps it a moment. The socket does not block.
-    pub fn show_out(&mut self, mut socket: Socket, tongue: Tongue) {
+    pub fn show_out(&mut self, mut socket: Socket, accepts: Accepts) {
         // A new socket takes a few bytes. If not, it is closed without them.
-        let told = socket.write(words(tongue)).is_ok() && socket.shutdown(Shutdown::Write).is_ok();
+        let told = socket.write(words(accepts)).is_ok() && socket.shutdown(Shutdown::Write).is_ok();
         if told {
             if self.kept.len() == self.kept_max {
                 self.kept.pop_front();

@@ -20,7 +20,7 @@ use crate::auth::guesses::Origin;
 use crate::auth::tls::CertificateStore;
 use crate::conn::{Stream, TlsStream};
 use crate::memory::room::{SEGMENT_BYTES, SMALL_BUFFER_BYTES};
-use crate::proto::Tongue;
+use crate::proto::Accepts;
 use crate::settings::endpoint::{Endpoint, Place};
 
 /// Probes begin after so much silence.
@@ -31,7 +31,7 @@ const BACKLOG: i32 = 4096;
 /// A socket that listens.
 pub struct Listening {
     /// Which protocols it is for.
-    pub tongue: Tongue,
+    pub accepts: Accepts,
     /// With TLS on it.
     tls: Option<Arc<CertificateStore>>,
     socket: Bound,
@@ -84,7 +84,7 @@ impl Listening {
             Place::Unix(path) => listen_unix(path, unix_mode)?,
         };
         Ok(Listening {
-            tongue: endpoint.tongue,
+            accepts: endpoint.accepts,
             tls: tls.filter(|_| endpoint.tls).cloned(),
             socket,
         })

@@ -38,7 +38,7 @@ use crate::observe::allocations::{self, During};
 use crate::observe::counters::Commands;
 use crate::observe::latency::Latencies;
 use crate::observe::slow;
-use crate::proto::{Codec, Tongue};
+use crate::proto::{Accepts, Codec};
 use crate::server::shared::Shared;
 
 /// How often stalled connections are looked for.
@@ -80,7 +80,7 @@ const SLOW_FACTOR: u32 = 3;
 pub struct Newcomer {
     pub guest: Guest,
     /// Which protocols its port is for.
-    pub tongue: Tongue,
+    pub accepts: Accepts,
     /// How it speaks, if another worker had it.
     pub moved: Option<Codec>,
 }
@@ -486,7 +486,7 @@ impl<'w> Worker<'w> {
             match Guest::unregister(stream) {
                 Ok(guest) => to.post(Newcomer {
                     guest,
-                    tongue: codec.tongue(),
+                    accepts: codec.accepts(),
                     moved: Some(codec),
                 }),
                 // The socket is closed.
@@ -591,7 +591,7 @@ impl<'w> Worker<'w> {
                     let conn = if let Some(codec) = newcomer.moved {
                         Conn::moved(stream, codec, self.state.now)
                     } else {
-                        let codec = Codec::new(newcomer.tongue).locked(has_to_log_in);
+                        let codec = Codec::new(newcomer.accepts).locked(has_to_log_in);
                         self.state.counters.connections.add(1);
                         Conn::new(stream, codec, self.state.now)
                     };

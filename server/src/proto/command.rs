@@ -3,9 +3,9 @@
 //! A [`Command`] borrows the inbox. It is executed before the inbox is touched again, so
 //! keys and values are never copied on their way to the engine.
 
+use super::format::ReplyFormat;
 use super::memcache::meta::Meta;
-use super::voice::{Tone, Voice};
-use super::{Inside, Refusal};
+use super::{Inside, Refusal, Words};
 
 /// One request of the data plane. Keys have 1 to 250 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +90,10 @@ pub enum Command<'a> {
     /// Tell of every item, or of some.
     Dump(Listing),
     /// Shut the server down.
-    Shutdown,
+    Shutdown {
+        /// What is wrong with the request, for a client that may shut the server down.
+        mistake: Option<Words>,
+    },
     /// Move the clock by so many seconds: for tests, and only where they are allowed to.
     MoveClock {
         /// Forward.
@@ -100,6 +103,25 @@ pub enum Command<'a> {
     Quit,
     /// Not to be carried out: say why.
     Refuse(Refusal),
+}
+
+impl<'a> Command<'a> {
+    /// The key that it is about, as it stands in the request.
+    #[inline]
+    #[must_use]
+    pub fn key(&self) -> Option<&'a [u8]> {
+        match *self {
+            Command::Get { key }
+            | Command::GetAndTouch { key, .. }
+            | Command::Store { key, .. }
+            | Command::Delete { key }
+            | Command::Touch { key, .. }
+            | Command::Count { key, .. }
+            | Command::Ttl { key } => Some(key),
+            Command::Meta(meta) | Command::MetaStore { meta, .. } => Some(meta.key),
+            _ => None,
+        }
+    }
 }
 
 /// Which items a dump is to tell of, and how.
@@ -232,7 +254,7 @@ pub struct Request<'a> {
     /// What it asks.
     pub command: Command<'a>,
     /// How the answer is to be worded.
-    pub voice: Voice<'a>,
+    pub format: ReplyFormat<'a>,
     /// How many bytes it took.
     pub taken: usize,
     /// Where the next one is then.
@@ -249,20 +271,22 @@ pub enum LongHead<'a> {
         /// The value's length, if the protocol says it first.
         value_len: Option<usize>,
         /// How the answer is to be worded.
-        voice: Voice<'a>,
+        format: ReplyFormat<'a>,
         /// How many bytes stand before the value.
         taken: usize,
+        /// Where the next request is behind it.
+        inside: Inside,
     },
     /// No valid request: skip to its end, then refuse it once.
     Skip {
-        /// Why.
-        refusal: Refusal,
-        /// How it is told.
-        tone: Tone,
+        /// What is answered then; nothing if empty.
+        words: Words,
         /// What is to be skipped.
         rest: Rest,
         /// How many bytes stand before that.
         taken: usize,
+        /// Where the next request is behind it.
+        inside: Inside,
     },
 }
 
@@ -292,35 +316,34 @@ impl<'a> Storing<'a> {
     }
 }
 
-/// What is left of an unwanted request.
+/// What is left of an unwanted request: so many bytes, or a line. In few bytes, because each connection has it in it, and
+/// there may be ten thousand of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rest {
-    /// Everything up to a newline.
-    Line,
-    /// So many bytes: see [`Rest::bytes`].
-    Bytes(u32),
-}
+pub struct Rest(u32);
 
 impl Rest {
-    /// So many bytes. No protocol's lengths are longer than 31 bits; a connection has this in it,
-    /// and ten thousand of them have it ten thousand times.
+    /// Everything up to a newline.
+    pub const LINE: Rest = Rest(u32::MAX);
+
+    /// So many bytes. No protocol's lengths are longer than 31 bits.
     #[must_use]
     pub fn bytes(len: usize) -> Self {
-        Rest::Bytes(u32::try_from(len).unwrap_or(u32::MAX))
+        Rest(u32::try_from(len).unwrap_or(u32::MAX).min(u32::MAX - 1))
     }
 
     /// How far it reaches into `bytes`: so many of them, and what is left then (`None`: nothing).
     #[must_use]
     pub fn within(self, bytes: &[u8]) -> (usize, Option<Rest>) {
-        match self {
-            Rest::Line => match super::scan::newline(bytes) {
+        if self == Rest::LINE {
+            return match super::scan::newline(bytes) {
                 Some(at) => (at + 1, None),
-                None => (bytes.len(), Some(Rest::Line)),
-            },
-            Rest::Bytes(left) => match (left as usize).checked_sub(bytes.len()) {
-                None | Some(0) => (left as usize, None),
-                Some(rest) => (bytes.len(), Some(Rest::bytes(rest))),
-            },
+                None => (bytes.len(), Some(Rest::LINE)),
+            };
+        }
+        let left = self.0 as usize;
+        match left.checked_sub(bytes.len()) {
+            None | Some(0) => (left, None),
+            Some(rest) => (bytes.len(), Some(Rest::bytes(rest))),
         }
     }
 }

@@ -2,12 +2,12 @@
 //!
 //! ```text
 //!   first bytes ── sniff ──► Codec ── decode ──► Request ─┬─ Command
-//!                                                         └─ Voice ◄── encode ── Reply
+//!                                                         └─ ReplyFormat ◄── encode ── Reply
 //! ```
 //!
 //! A connection holds a [`Codec`] and never asks which protocol it is: the matches on a
 //! protocol are in this directory, and a new protocol is a new way to begin in [`Codec`], a
-//! new [`Voice`], and a directory beside `text` and `memcache`.
+//! new [`ReplyFormat`], and a directory beside `text` and `memcache`.
 //!
 //! On a port for both, native lines and memcached's are told apart line by line: memcached's
 //! verbs are lower case. So a human may mix them in one session.
@@ -15,6 +15,7 @@
 //! Nothing here names the engine, a socket or a clock, and nothing here allocates.
 
 pub mod command;
+pub mod format;
 pub mod memcache;
 pub mod number;
 pub mod plain;
@@ -23,18 +24,18 @@ pub mod scan;
 pub mod sniff;
 pub mod text;
 pub mod value;
-pub mod voice;
+
 pub mod writer;
 
 pub use command::{
     Command, Decoded, How, Lifetime, Listing, LongHead, Request, Rest, Storing, Terms, Topic, Word,
 };
+pub use format::{Facts, KeptFormat, PlainFormat, ReplyFormat};
 pub use memcache::meta::{Meta, Mode, Options, Verb};
-pub use plain::{Dialect, Plain, What};
-pub use reply::{Fate, Lead, Refusal, Reply, Stat, StatValue};
+pub use plain::{Plain, Protocol, What};
+pub use reply::{Act, Fate, Lead, Refusal, Reply, Stat, StatValue, Words};
 pub use sniff::{Sniffed, sniff};
 pub use value::{ValueEnd, ValuePart, ValueScan};
-pub use voice::{Facts, KeptVoice, Tone, Voice};
 
 /// A key has 1 to this many bytes. (`execute` asserts that the engine agrees.)
 pub const KEY_BYTES_MAX: usize = 250;
@@ -54,7 +55,7 @@ pub const REPLY_BYTES_MAX: usize = 512;
 
 /// Which protocols a port is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Tongue {
+pub enum Accepts {
     /// Any: the client's first bytes, and then each line, say which.
     #[default]
     Auto,
@@ -78,7 +79,7 @@ pub enum Inside {
 /// How a connection speaks, and where it is in that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Codec {
-    tongue: Tongue,
+    accepts: Accepts,
     inside: Inside,
     /// Nobody has logged in, and somebody has to.
     locked: bool,
@@ -92,15 +93,15 @@ impl Codec {
     #[inline]
     #[must_use]
     pub fn name_no(self) -> usize {
-        let is_native = self.inside == Inside::Line && self.tongue != Tongue::Memcached;
+        let is_native = self.inside == Inside::Line && self.accepts != Accepts::Memcached;
         usize::from(!is_native)
     }
 
     /// At the beginning of a connection.
     #[must_use]
-    pub const fn new(tongue: Tongue) -> Self {
+    pub const fn new(accepts: Accepts) -> Self {
         Codec {
-            tongue,
+            accepts,
             inside: Inside::Line,
             locked: false,
         }
@@ -126,27 +127,14 @@ impl Codec {
 
     /// Which protocols it may be.
     #[must_use]
-    pub fn tongue(self) -> Tongue {
-        self.tongue
+    pub fn accepts(self) -> Accepts {
+        self.accepts
     }
 
     /// Goes on where `inside` says.
     #[inline]
     pub fn go_on(&mut self, inside: Inside) {
         self.inside = inside;
-    }
-
-    /// Where the next request is behind one that is not held whole.
-    #[must_use]
-    pub fn after(self, head: &LongHead<'_>) -> Inside {
-        let tone = match head {
-            LongHead::Store { voice, .. } => voice.tone(),
-            LongHead::Skip { tone, .. } => *tone,
-        };
-        match tone {
-            Tone::Native => Inside::Line,
-            Tone::Words | Tone::Quiet => Inside::MemcachedLine,
-        }
     }
 
     /// Reads one request from the front of `bytes`. What [`Request::inside`] says must be told
@@ -160,28 +148,28 @@ impl Codec {
             return Decoded::More;
         };
         if self.locked {
-            return memcache::login::decode(bytes, self.tongue);
+            return memcache::login::decode(bytes, self.accepts);
         }
-        match (self.tongue, first) {
-            (Tongue::Auto, b'a'..=b'z' | b' ') | (Tongue::Memcached, _) => {
+        match (self.accepts, first) {
+            (Accepts::Auto, b'a'..=b'z' | b' ') | (Accepts::Memcached, _) => {
                 memcache::decode::line(bytes)
             }
-            (Tongue::Native, _) | (Tongue::Auto, b'A'..=b'Z') => text::decode(bytes),
-            (Tongue::Auto, _) if self.inside == Inside::MemcachedLine => {
+            (Accepts::Native, _) | (Accepts::Auto, b'A'..=b'Z') => text::decode(bytes),
+            (Accepts::Auto, _) if self.inside == Inside::MemcachedLine => {
                 memcache::decode::line(bytes)
             }
-            (Tongue::Auto, b'*') => Decoded::HangUp(sniff::NOT_RESP),
-            (Tongue::Auto, _) => text::decode(bytes),
+            (Accepts::Auto, b'*') => Decoded::HangUp(sniff::NOT_RESP),
+            (Accepts::Auto, _) => text::decode(bytes),
         }
     }
 
     /// Says how a store begins of which `bytes` is the beginning, if as much as its head can be held, and no more: `bytes` is
     /// longer than [`HEAD_BYTES_MAX`], and to [`decode`](Self::decode) not a whole request. `None`: it is no store.
     pub fn decode_begun(self, bytes: &[u8]) -> Option<LongHead<'_>> {
-        let is_native = match (self.tongue, bytes.first()?) {
+        let is_native = match (self.accepts, bytes.first()?) {
             _ if self.locked || matches!(self.inside, Inside::Keys(_)) => return None,
-            (Tongue::Auto, b'a'..=b'z' | b' ') | (Tongue::Memcached, _) => false,
-            (Tongue::Native, _) | (Tongue::Auto, b'A'..=b'Z') => true,
+            (Accepts::Auto, b'a'..=b'z' | b' ') | (Accepts::Memcached, _) => false,
+            (Accepts::Native, _) | (Accepts::Auto, b'A'..=b'Z') => true,
             _ => self.inside == Inside::Line,
         };
         if is_native {

@@ -5,7 +5,7 @@
 //! to [`Codec::decode`].
 
 use super::scan::{newline, word_len};
-use super::{Codec, Inside, KEY_BYTES_MAX, Tongue, memcache};
+use super::{Accepts, Codec, Inside, KEY_BYTES_MAX, memcache};
 
 /// A request of one line about one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,14 +22,14 @@ pub struct Plain<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What<'a> {
     /// Send the value.
-    Get(Dialect),
+    Get(Protocol),
     /// Store this value for ever, over whatever is there: native.
     Put(&'a [u8]),
 }
 
 /// How a plain read is asked for and answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
+pub enum Protocol {
     /// `GET key`
     Native,
     /// `get key`
@@ -52,10 +52,10 @@ impl Codec {
     #[must_use]
     pub fn plain<'a>(&self, bytes: &'a [u8]) -> Option<Plain<'a>> {
         let (verb, rest) = bytes.split_first_chunk::<VERB_BYTES>()?;
-        let dialect = match verb {
-            b"GET " if self.tongue != Tongue::Memcached => Dialect::Native,
-            b"get " if self.tongue != Tongue::Native => Dialect::Classic,
-            b"PUT " if self.tongue != Tongue::Memcached => return plain_put(rest),
+        let protocol = match verb {
+            b"GET " if self.accepts != Accepts::Memcached => Protocol::Native,
+            b"get " if self.accepts != Accepts::Native => Protocol::Classic,
+            b"PUT " if self.accepts != Accepts::Memcached => return plain_put(rest),
             _ => return None,
         };
         let key_len = word_len(&rest[..rest.len().min(KEY_BYTES_MAX + 1)])?;
@@ -69,7 +69,7 @@ impl Codec {
         };
         Some(Plain {
             key: &rest[..key_len],
-            what: What::Get(dialect),
+            what: What::Get(protocol),
             taken: VERB_BYTES + key_len + ending,
         })
     }
@@ -100,13 +100,13 @@ impl What<'_> {
     #[must_use]
     pub const fn inside(self) -> Inside {
         match self {
-            What::Get(Dialect::Classic) => Inside::MemcachedLine,
-            What::Get(Dialect::Native) | What::Put(_) => Inside::Line,
+            What::Get(Protocol::Classic) => Inside::MemcachedLine,
+            What::Get(Protocol::Native) | What::Put(_) => Inside::Line,
         }
     }
 }
 
-impl Dialect {
+impl Protocol {
     /// Writes what stands before a value to the front of `room` and says how long it is; `None` if
     /// it does not fit.
     #[inline(always)]
@@ -118,8 +118,8 @@ impl Dialect {
         room: &mut [u8],
     ) -> Option<usize> {
         match self {
-            Dialect::Native => Some(0),
-            Dialect::Classic => {
+            Protocol::Native => Some(0),
+            Protocol::Classic => {
                 memcache::encode::value_head(key, client_flags, value_len, None, room)
             }
         }
@@ -130,8 +130,8 @@ impl Dialect {
     #[must_use]
     pub const fn value_tail(self) -> &'static [u8] {
         match self {
-            Dialect::Native => b"\n",
-            Dialect::Classic => b"\r\nEND\r\n",
+            Protocol::Native => b"\n",
+            Protocol::Classic => b"\r\nEND\r\n",
         }
     }
 
@@ -140,8 +140,8 @@ impl Dialect {
     #[must_use]
     pub const fn missing(self) -> &'static [u8] {
         match self {
-            Dialect::Native => b"NOTFOUND\n",
-            Dialect::Classic => b"END\r\n",
+            Protocol::Native => b"NOTFOUND\n",
+            Protocol::Classic => b"END\r\n",
         }
     }
 }
@@ -149,9 +149,9 @@ impl Dialect {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::{Command, Decoded, Lifetime, Reply, Terms, Voice};
+    use crate::proto::{Command, Decoded, Lifetime, Reply, ReplyFormat, Terms};
 
-    const TONGUES: [Tongue; 3] = [Tongue::Auto, Tongue::Native, Tongue::Memcached];
+    const ACCEPTS: [Accepts; 3] = [Accepts::Auto, Accepts::Native, Accepts::Memcached];
 
     /// Whatever is plain is what the general decoder reads there, and is answered alike.
     #[track_caller]
@@ -166,28 +166,28 @@ mod tests {
             (request.taken, request.inside),
             (plain.taken, plain.what.inside())
         );
-        let dialect = match plain.what {
-            What::Get(dialect) => dialect,
+        let protocol = match plain.what {
+            What::Get(protocol) => protocol,
             What::Put(value) => {
                 let terms = Terms::plain(Lifetime::Forever);
                 let key = plain.key;
                 assert_eq!(request.command, Command::Store { key, value, terms });
-                assert_eq!(request.voice, Voice::Native);
+                assert_eq!(request.format, ReplyFormat::Native);
                 return true;
             }
         };
         assert_eq!(request.command, Command::Get { key: plain.key });
-        assert_eq!(request.voice.value_tail(), dialect.value_tail());
+        assert_eq!(request.format.value_tail(), protocol.value_tail());
         let mut room = [0; 64];
-        let len = request.voice.encode(Reply::Missing, &mut room);
+        let len = request.format.encode(Reply::Missing, &mut room);
         assert_eq!(
             &room[..len.expect("it fits")],
-            dialect.missing(),
+            protocol.missing(),
             "{:?}",
             bytes.escape_ascii()
         );
-        let is_native = request.voice == Voice::Native;
-        assert_eq!(is_native, dialect == Dialect::Native);
+        let is_native = request.format == ReplyFormat::Native;
+        assert_eq!(is_native, protocol == Protocol::Native);
         true
     }
 
@@ -228,8 +228,8 @@ mod tests {
             (b"PUT k v", [false; 3]),
         ];
         for (line, expected) in lines {
-            for (tongue, expected) in TONGUES.into_iter().zip(expected) {
-                let codec = Codec::new(tongue);
+            for (accepts, expected) in ACCEPTS.into_iter().zip(expected) {
+                let codec = Codec::new(accepts);
                 assert_eq!(agrees(codec, line), expected, "{:?}", line.escape_ascii());
                 // Whatever follows changes nothing; a beginning is nothing yet.
                 let followed = [line, b"GET next\nGE"].concat();
@@ -249,7 +249,7 @@ mod tests {
                 for byte in 0..=u8::MAX {
                     let mut line = [b"GET ".as_slice(), &vec![b'k'; len], b"\nGET "].concat();
                     line[VERB_BYTES + place] = byte;
-                    let plain = agrees(Codec::new(Tongue::Auto), &line);
+                    let plain = agrees(Codec::new(Accepts::Auto), &line);
                     let ends_early = byte == b'\n' && place > 0;
                     let is_cr = byte == b'\r' && place == len - 1 && len > 1;
                     assert_eq!(
@@ -259,12 +259,12 @@ mod tests {
                     );
                     line[..VERB_BYTES].copy_from_slice(b"PUT ");
                     line[VERB_BYTES + len] = b' ';
-                    let plain = agrees(Codec::new(Tongue::Auto), &[&line[..], b"\n"].concat());
+                    let plain = agrees(Codec::new(Accepts::Auto), &[&line[..], b"\n"].concat());
                     let is_split = byte == b' ' && place > 0;
                     assert_eq!(plain, byte > b' ' || is_split, "{byte} at {place}");
                     line[VERB_BYTES] = b'k';
                     line[VERB_BYTES + len + 1 + place % 4] = byte;
-                    agrees(Codec::new(Tongue::Auto), &[&line[..], b"\n"].concat());
+                    agrees(Codec::new(Accepts::Auto), &[&line[..], b"\n"].concat());
                 }
             }
         }

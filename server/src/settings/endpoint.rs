@@ -12,14 +12,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::proto::Tongue;
+use crate::proto::Accepts;
 use crate::settings::config::Invalid;
 
 /// One place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// Which protocols it is for.
-    pub tongue: Tongue,
+    pub accepts: Accepts,
     /// With TLS on it.
     pub tls: bool,
     /// Where it is.
@@ -42,7 +42,7 @@ const WHAT_WORKS: &str = "is not an address with a port: such as 127.0.0.1:7171,
 impl From<SocketAddr> for Endpoint {
     fn from(address: SocketAddr) -> Self {
         Endpoint {
-            tongue: Tongue::Auto,
+            accepts: Accepts::Auto,
             tls: false,
             place: Place::Tcp(address),
         }
@@ -64,11 +64,11 @@ impl Endpoint {
     /// addresses, as `localhost` has one of each family. The name is looked up once, now.
     pub fn all_of(text: &str) -> Result<Vec<Self>, Invalid> {
         let refuse = || Invalid::new("--listen", text, WHAT_WORKS);
-        let (tongue, place) = match text.split_once(':') {
-            Some(("auto", place)) => (Tongue::Auto, place),
-            Some(("native", place)) => (Tongue::Native, place),
-            Some(("memcached", place)) => (Tongue::Memcached, place),
-            _ => (Tongue::Auto, text),
+        let (accepts, place) = match text.split_once(':') {
+            Some(("auto", place)) => (Accepts::Auto, place),
+            Some(("native", place)) => (Accepts::Native, place),
+            Some(("memcached", place)) => (Accepts::Memcached, place),
+            _ => (Accepts::Auto, text),
         };
         let (tls, place) = match place.strip_prefix("tls:") {
             Some(place) => (true, place),
@@ -101,7 +101,11 @@ impl Endpoint {
         };
         Ok(places
             .into_iter()
-            .map(|place| Endpoint { tongue, tls, place })
+            .map(|place| Endpoint {
+                accepts,
+                tls,
+                place,
+            })
             .collect())
     }
 }
@@ -117,10 +121,10 @@ impl fmt::Display for Place {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.tongue {
-            Tongue::Auto => {}
-            Tongue::Native => f.write_str("native:")?,
-            Tongue::Memcached => f.write_str("memcached:")?,
+        match self.accepts {
+            Accepts::Auto => {}
+            Accepts::Native => f.write_str("native:")?,
+            Accepts::Memcached => f.write_str("memcached:")?,
         }
         if self.tls {
             f.write_str("tls:")?;

@@ -14,7 +14,7 @@ use flagstone_engine::{Attributes, Copied, Key, Spot};
 use super::{Halt, RequestLoop};
 use crate::conn::batch::{BATCH_MAX, Batch};
 use crate::proto::scan::has_newline;
-use crate::proto::{Dialect, What};
+use crate::proto::{Protocol, What};
 
 /// A shorter run between other requests is left to the general way, which looks all of them up
 /// ahead.
@@ -92,7 +92,7 @@ impl RequestLoop<'_, '_, '_> {
                     return Ok(Run::Executed(Some(halt)));
                 }
                 let done = match planned.what {
-                    What::Get(dialect) => self.get(planned.key, spot, dialect),
+                    What::Get(protocol) => self.get(planned.key, spot, protocol),
                     What::Put(value) => self.put(planned.key, value),
                 };
                 if let Some(len) = done {
@@ -126,19 +126,19 @@ impl RequestLoop<'_, '_, '_> {
     /// Puts value or absence into the outbox's room, which has space for any short answer, and says
     /// how long it is. `None`: the value does not fit.
     #[inline(always)]
-    fn get(&mut self, key: Key<'_>, spot: Spot, dialect: Dialect) -> Option<usize> {
+    fn get(&mut self, key: Key<'_>, spot: Spot, protocol: Protocol) -> Option<usize> {
         let (cache, now) = (self.shared.cache, self.now);
         let room = self.outbox.room();
-        let tail = dialect.value_tail();
+        let tail = protocol.value_tail();
         let fits = room.len() - tail.len();
         let found = cache.get_at(key, spot, now, &mut room[..fits], |meta, room| {
-            dialect.value_head(key.bytes(), meta.client_flags, meta.value_len, room)
+            protocol.value_head(key.bytes(), meta.client_flags, meta.value_len, room)
         });
         match found {
             Copied::Bytes(end) => {
                 self.counters.hits.add(1);
                 // What stands behind a line end would be taken for the next answer.
-                if dialect == Dialect::Native
+                if protocol == Protocol::Native
                     && self.shared.has_counted()
                     && has_newline(&room[..end])
                 {
@@ -146,15 +146,15 @@ impl RequestLoop<'_, '_, '_> {
                     return Some(6);
                 }
                 // Apart, because a copy of a length that is known is a store.
-                match dialect {
-                    Dialect::Native => room[end] = b'\n',
-                    Dialect::Classic => room[end..end + tail.len()].copy_from_slice(tail),
+                match protocol {
+                    Protocol::Native => room[end] = b'\n',
+                    Protocol::Classic => room[end..end + tail.len()].copy_from_slice(tail),
                 }
                 Some(end + tail.len())
             }
             Copied::Miss => {
                 self.counters.misses.add(1);
-                let words = dialect.missing();
+                let words = protocol.missing();
                 room[..words.len()].copy_from_slice(words);
                 Some(words.len())
             }

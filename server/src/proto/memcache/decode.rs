@@ -1,12 +1,13 @@
 //! Lines of memcached's protocol → [`Command`].
 
 use super::meta::{Meta, Verb};
+use super::mistake::Mistake;
 use super::words::Words;
 use super::{Keys, lifetime, store};
 use crate::proto::scan::{is_http_line, is_http_version, newline, skip_spaces, without_cr};
 use crate::proto::{
-    Command, Decoded, HEAD_BYTES_MAX, Inside, KEY_BYTES_MAX, Lifetime, Listing, LongHead, Refusal,
-    Request, Rest, Tone, Topic, Voice, WHOLE_BYTES_MAX, Word, number,
+    Command, Decoded, HEAD_BYTES_MAX, Inside, KEY_BYTES_MAX, Lifetime, Listing, LongHead,
+    PlainFormat, Refusal, ReplyFormat, Request, Rest, Topic, WHOLE_BYTES_MAX, Word, number,
 };
 
 /// A line and its ending are at least this long, or they are no command.
@@ -35,7 +36,7 @@ pub fn line_within<const WHOLE: usize>(bytes: &[u8]) -> Decoded<'_> {
     {
         return Decoded::Request(Request {
             command: Command::Get { key },
-            voice: Voice::Values {
+            format: ReplyFormat::Values {
                 cas: false,
                 last: true,
             },
@@ -44,7 +45,7 @@ pub fn line_within<const WHOLE: usize>(bytes: &[u8]) -> Decoded<'_> {
         });
     }
     if taken < LINE_BYTES_MIN {
-        return refuse(Refusal::BadFormat, Tone::Words, taken);
+        return refuse(Mistake::BadFormat, PlainFormat::Words, taken);
     }
     let verb_len = memchr::memchr(b' ', line).unwrap_or(line.len());
     let (verb, rest) = line.split_at(verb_len);
@@ -82,11 +83,11 @@ fn meta<'a, const WHOLE: usize>(
         b'a' => Verb::Count,
         b'e' => Verb::Tell,
         b'n' => return say(Command::Say(Word::Noop), false, taken),
-        _ => return refuse(Refusal::Malformed, Tone::Words, taken),
+        _ => return refuse(Refusal::Malformed, PlainFormat::Words, taken),
     };
     let mut words = Words::of(rest);
     let Some(key) = words.next() else {
-        return refuse(Refusal::BadFormat, Tone::Words, taken);
+        return refuse(Mistake::BadFormat, PlainFormat::Words, taken);
     };
     if verb == Verb::Set {
         return store::meta::<WHOLE>(key, words, bytes, taken);
@@ -98,11 +99,11 @@ fn meta<'a, const WHOLE: usize>(
     };
     let command = match meta.options() {
         Ok(_) => Command::Meta(meta),
-        Err(refusal) => return refuse(refusal, Tone::Words, taken),
+        Err(mistake) => return refuse(mistake, PlainFormat::Words, taken),
     };
     Decoded::Request(Request {
         command,
-        voice: Voice::Meta(meta),
+        format: ReplyFormat::Meta(meta),
         taken,
         inside: Inside::MemcachedLine,
     })
@@ -127,7 +128,7 @@ fn unfinished(bytes: &[u8]) -> Decoded<'_> {
     let touch = if verb.starts_with(b"gat") {
         match words.number() {
             Some(exptime) => Some(lifetime(exptime)),
-            None => return skip_line(Refusal::BadLifetime),
+            None => return skip_line(Mistake::BadLifetime),
         }
     } else {
         None
@@ -152,11 +153,11 @@ fn keys<'a>(
     if verb.starts_with(b"gat") {
         let mut ahead = words;
         if ahead.next().is_none() || ahead.next().is_none() {
-            return refuse(Refusal::BadFormat, Tone::Words, taken);
+            return refuse(Mistake::BadFormat, PlainFormat::Words, taken);
         }
         match words.number() {
             Some(exptime) => touch = Some(lifetime(exptime)),
-            None => return refuse(Refusal::BadLifetime, Tone::Words, taken),
+            None => return refuse(Mistake::BadLifetime, PlainFormat::Words, taken),
         }
     }
     let list = words.rest();
@@ -164,7 +165,7 @@ fn keys<'a>(
     if skip_spaces(list).is_empty()
         || list.len() > KEY_BYTES_MAX && words.any(|key| key.len() > KEY_BYTES_MAX)
     {
-        return refuse(Refusal::BadFormat, Tone::Words, taken);
+        return refuse(Mistake::BadFormat, PlainFormat::Words, taken);
     }
     // Nobody's last of several keys is called that.
     if has_cr && is_http_version(&list[list.len().saturating_sub(8)..]) && is_http_line(list) {
@@ -185,7 +186,7 @@ pub fn next_key(bytes: &[u8], from: usize, keys: Keys) -> Decoded<'_> {
     let Some(end) = memchr::memchr2(b' ', b'\n', rest) else {
         // One more may be the `\r` of the line's end.
         return if rest.len() > KEY_BYTES_MAX + 1 {
-            skip_line(Refusal::BadFormat)
+            skip_line(Mistake::BadFormat)
         } else if at > 0 && from == 0 && rest.is_empty() {
             // Nothing but spaces: they need not be kept.
             nothing(at, keys)
@@ -204,7 +205,7 @@ pub fn next_key(bytes: &[u8], from: usize, keys: Keys) -> Decoded<'_> {
         return end_of_keys(taken);
     }
     if key.len() > KEY_BYTES_MAX {
-        return skip_line(Refusal::BadFormat);
+        return skip_line(Mistake::BadFormat);
     }
     if !last {
         // The list may end right behind it, but for spaces.
@@ -220,7 +221,7 @@ pub fn next_key(bytes: &[u8], from: usize, keys: Keys) -> Decoded<'_> {
     };
     Decoded::Request(Request {
         command,
-        voice: Voice::Values {
+        format: ReplyFormat::Values {
             cas: keys.cas,
             last,
         },
@@ -241,7 +242,7 @@ fn end_of_keys(taken: usize) -> Decoded<'static> {
 fn nothing(taken: usize, keys: Keys) -> Decoded<'static> {
     Decoded::Request(Request {
         command: Command::Say(Word::End),
-        voice: Voice::Words { quiet: true },
+        format: ReplyFormat::Words { quiet: true },
         taken,
         inside: Inside::Keys(keys),
     })
@@ -250,26 +251,30 @@ fn nothing(taken: usize, keys: Keys) -> Decoded<'static> {
 /// A line of words, in which the whole command is.
 fn word_line<'a>(verb: &[u8], rest: &'a [u8], line: &'a [u8], taken: usize) -> Decoded<'a> {
     let quiet = Words::of(rest).end_quietly();
-    let tone = if quiet { Tone::Quiet } else { Tone::Words };
-    let refuse = |refusal| refuse(refusal, tone, taken);
+    let format = if quiet {
+        PlainFormat::Quiet
+    } else {
+        PlainFormat::Words
+    };
+    let refuse = |mistake: Mistake| refuse(mistake, format, taken);
     let mut words = Words::of(rest);
     let command = match verb {
         b"delete" | b"incr" | b"decr" | b"touch" => {
             let Some(key) = words.next() else {
-                return self::refuse(Refusal::BadFormat, Tone::Words, taken);
+                return self::refuse(Mistake::BadFormat, PlainFormat::Words, taken);
             };
             let more = words.clone().next();
             if verb != b"delete" && more.is_none() {
-                return self::refuse(Refusal::BadFormat, Tone::Words, taken);
+                return self::refuse(Mistake::BadFormat, PlainFormat::Words, taken);
             }
             // Old clients say a number behind a key that is to go. What is no number is a
             // mistake that would delete something else than was meant.
             let is_mistaken = |word| word != b"noreply" && number::parse_u32(word).is_none();
             if verb == b"delete" && more.is_some_and(is_mistaken) {
-                return refuse(Refusal::BadFormat);
+                return refuse(Mistake::BadFormat);
             }
             if key.len() > KEY_BYTES_MAX {
-                return refuse(Refusal::BadFormat);
+                return refuse(Mistake::BadFormat);
             }
             match verb {
                 b"delete" => Command::Delete { key },
@@ -278,7 +283,7 @@ fn word_line<'a>(verb: &[u8], rest: &'a [u8], line: &'a [u8], taken: usize) -> D
                         key,
                         lifetime: lifetime(exptime),
                     },
-                    None => return refuse(Refusal::BadLifetime),
+                    None => return refuse(Mistake::BadLifetime),
                 },
                 _ => match words.next().and_then(number::parse_u64) {
                     Some(by) => Command::Count {
@@ -286,7 +291,7 @@ fn word_line<'a>(verb: &[u8], rest: &'a [u8], line: &'a [u8], taken: usize) -> D
                         up: verb == b"incr",
                         by,
                     },
-                    None => return refuse(Refusal::BadDelta),
+                    None => return refuse(Mistake::BadDelta),
                 },
             }
         }
@@ -302,13 +307,13 @@ fn word_line<'a>(verb: &[u8], rest: &'a [u8], line: &'a [u8], taken: usize) -> D
                     // No delay is no delay, not "never".
                     when: lifetime(if exptime == 0 { -1 } else { exptime }),
                 },
-                None => return refuse(Refusal::BadLifetime),
+                None => return refuse(Mistake::BadLifetime),
             },
         },
         b"verbosity" => match words.next().and_then(number::parse_u32) {
             // There is nothing to make more verbose; the word is accepted.
             Some(_) => Command::Say(Word::Ok),
-            None => return refuse(Refusal::BadFormat),
+            None => return refuse(Mistake::BadFormat),
         },
         b"cache_memlimit" => match words.next().and_then(number::parse_u32) {
             Some(mib) => Command::LimitMemory {
@@ -327,13 +332,15 @@ fn word_line<'a>(verb: &[u8], rest: &'a [u8], line: &'a [u8], taken: usize) -> D
             Some(b"conns") => Command::Stats(Topic::Conns),
             Some(b"reset") => Command::Stats(Topic::Reset),
             Some(b"cachedump") => cachedump(words),
-            Some(b"detail") => Command::Refuse(Refusal::NotKept),
+            Some(b"detail") => Command::Refuse(Mistake::NotKept.into()),
             Some(_) => Command::Refuse(Refusal::Malformed),
         },
         b"lru_crawler" => crawler(words),
         b"shutdown" => match words.next() {
-            None | Some(b"graceful") => Command::Shutdown,
-            Some(_) => Command::Refuse(Refusal::BadShutdown),
+            None | Some(b"graceful") => Command::Shutdown { mistake: None },
+            Some(_) => Command::Shutdown {
+                mistake: Some(Mistake::BadShutdown.words()),
+            },
         },
         b"debugtime" => match words.next().and_then(number::parse_i64) {
             Some(seconds) => Command::MoveClock { seconds },
@@ -353,7 +360,7 @@ fn crawler<'a>(mut words: Words<'a>) -> Command<'a> {
         (Some(b"metadump"), Some(b"all" | b"hash"), None) => Command::Dump(Listing::All),
         (Some(b"mgdump"), Some(b"all" | b"hash"), None) => Command::Dump(Listing::Keys),
         (Some(b"metadump" | b"mgdump" | b"crawl"), Some(which), None) if which != b"all" => {
-            Command::Refuse(Refusal::BadClass)
+            Command::Refuse(Mistake::BadClass.into())
         }
         (Some(b"crawl" | b"sleep" | b"tocrawl"), Some(_), None)
         | (Some(b"enable" | b"disable"), None, None) => Command::Say(Word::Ok),
@@ -364,14 +371,14 @@ fn crawler<'a>(mut words: Words<'a>) -> Command<'a> {
 /// A size class's items.
 fn cachedump<'a>(mut words: Words<'a>) -> Command<'a> {
     let (Some(class), Some(limit)) = (words.next(), words.next()) else {
-        return Command::Refuse(Refusal::TooFewWords);
+        return Command::Refuse(Mistake::TooFewWords.into());
     };
     match (number::parse_u32(class), number::parse_u32(limit)) {
         (Some(class), Some(limit)) => match u8::try_from(class) {
             Ok(class) if class < CLASSES => Command::Dump(Listing::Class { class, limit }),
-            _ => Command::Refuse(Refusal::BadSlab),
+            _ => Command::Refuse(Mistake::BadSlab.into()),
         },
-        _ => Command::Refuse(Refusal::BadFormat),
+        _ => Command::Refuse(Mistake::BadFormat.into()),
     }
 }
 
@@ -379,29 +386,33 @@ fn cachedump<'a>(mut words: Words<'a>) -> Command<'a> {
 fn say(command: Command<'_>, quiet: bool, taken: usize) -> Decoded<'_> {
     Decoded::Request(Request {
         command,
-        voice: Voice::Words { quiet },
+        format: ReplyFormat::Words { quiet },
         taken,
         inside: Inside::MemcachedLine,
     })
 }
 
 /// Refuses a whole line.
-pub(super) fn refuse(refusal: Refusal, tone: Tone, taken: usize) -> Decoded<'static> {
+pub(super) fn refuse(
+    refusal: impl Into<Refusal>,
+    format: PlainFormat,
+    taken: usize,
+) -> Decoded<'static> {
     Decoded::Request(Request {
-        command: Command::Refuse(refusal),
-        voice: tone.voice(),
+        command: Command::Refuse(refusal.into()),
+        format: format.full(),
         taken,
         inside: Inside::MemcachedLine,
     })
 }
 
 /// Refuses a line that goes on.
-fn skip_line(refusal: Refusal) -> Decoded<'static> {
+fn skip_line(mistake: Mistake) -> Decoded<'static> {
     Decoded::Long(LongHead::Skip {
-        refusal,
-        tone: Tone::Words,
-        rest: Rest::Line,
+        words: mistake.words(),
+        rest: Rest::LINE,
         taken: 0,
+        inside: Inside::MemcachedLine,
     })
 }
 
@@ -413,13 +424,13 @@ fn is_key(key: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::{Codec, How, Storing, Terms, Tongue};
+    use crate::proto::{Accepts, Codec, How, Storing, Terms};
 
-    const WORDS: Voice<'static> = Voice::Words { quiet: false };
-    const QUIET: Voice<'static> = Voice::Words { quiet: true };
+    const WORDS: ReplyFormat<'static> = ReplyFormat::Words { quiet: false };
+    const QUIET: ReplyFormat<'static> = ReplyFormat::Words { quiet: true };
 
-    fn values(cas: bool, last: bool) -> Voice<'static> {
-        Voice::Values { cas, last }
+    fn values(cas: bool, last: bool) -> ReplyFormat<'static> {
+        ReplyFormat::Values { cas, last }
     }
 
     fn store<'a>(value: &'a [u8], how: How, client_flags: u32, lifetime: Lifetime) -> Command<'a> {
@@ -436,8 +447,8 @@ mod tests {
     }
 
     /// All requests in `bytes`, which end with the last one, fed in parts that end at `cuts`.
-    fn requests<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<(Command<'a>, Voice<'a>)> {
-        let mut codec = Codec::new(Tongue::Memcached);
+    fn requests<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<(Command<'a>, ReplyFormat<'a>)> {
+        let mut codec = Codec::new(Accepts::Memcached);
         let mut found = Vec::new();
         let mut at = 0;
         for &cut in cuts.iter().chain(&[bytes.len()]) {
@@ -445,7 +456,7 @@ mod tests {
                 match codec.decode(&bytes[at..cut]) {
                     Decoded::More => break,
                     Decoded::Request(request) => {
-                        found.push((request.command, request.voice));
+                        found.push((request.command, request.format));
                         codec.go_on(request.inside);
                         at += request.taken;
                     }
@@ -458,7 +469,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(bytes: &[u8], expected: &[(Command<'_>, Voice<'_>)]) {
+    fn check(bytes: &[u8], expected: &[(Command<'_>, ReplyFormat<'_>)]) {
         assert_eq!(requests(bytes, &[]), expected, "{:?}", bytes.escape_ascii());
         let every: Vec<usize> = (1..bytes.len()).collect();
         assert_eq!(requests(bytes, &every), expected, "byte by byte");
@@ -468,13 +479,13 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_one(bytes: &[u8], command: Command<'_>, voice: Voice<'_>) {
-        check(bytes, &[(command, voice)]);
+    fn check_one(bytes: &[u8], command: Command<'_>, format: ReplyFormat<'_>) {
+        check(bytes, &[(command, format)]);
     }
 
     #[track_caller]
-    fn check_refused(bytes: &[u8], refusal: Refusal) {
-        check_one(bytes, Command::Refuse(refusal), WORDS);
+    fn check_refused(bytes: &[u8], refusal: impl Into<Refusal>) {
+        check_one(bytes, Command::Refuse(refusal.into()), WORDS);
     }
 
     #[test]
@@ -512,11 +523,11 @@ mod tests {
             b"gat 1\r\n",
             b"gat\r\n",
         ] {
-            check_refused(line, Refusal::BadFormat);
+            check_refused(line, Mistake::BadFormat);
         }
-        check_refused(b"gat x k\r\n", Refusal::BadLifetime);
+        check_refused(b"gat x k\r\n", Mistake::BadLifetime);
         let long = [b"get a ", &[b'k'; 251][..], b" b\r\n"].concat();
-        check_refused(&long, Refusal::BadFormat);
+        check_refused(&long, Mistake::BadFormat);
         let long = [b"get ", &[b'k'; 250][..], b"\r\n"].concat();
         check_one(&long, get(&[b'k'; 250]), values(false, true));
     }
@@ -529,7 +540,7 @@ mod tests {
             line.extend_from_slice(b" some:key");
         }
         line.extend_from_slice(b"\r\n");
-        let mut codec = Codec::new(Tongue::Auto);
+        let mut codec = Codec::new(Accepts::Auto);
         let (mut at, mut found) = (0, 0);
         loop {
             let end = line.len().min(at + WHOLE_BYTES_MAX);
@@ -552,7 +563,7 @@ mod tests {
             cas: false,
             touch: None,
         }));
-        assert_eq!(codec.decode(&long), skip_line(Refusal::BadFormat));
+        assert_eq!(codec.decode(&long), skip_line(Mistake::BadFormat));
     }
 
     #[test]
@@ -593,8 +604,8 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_a_store() {
-        check_refused(b"set k 0 0\r\n", Refusal::BadFormat);
-        check_refused(b"set k 0 0 -1\r\n", Refusal::BadFormat);
+        check_refused(b"set k 0 0\r\n", Mistake::BadFormat);
+        check_refused(b"set k 0 0 -1\r\n", Mistake::BadFormat);
         // What is no length does not tell where the block ends: nothing behind it is looked at.
         for length in [
             "x",
@@ -630,16 +641,16 @@ mod tests {
             b"cas k 0 0 3\r\nget\r\n",
             b"cas k 0 0 3 x\r\nget\r\n",
         ] {
-            check_refused(line, Refusal::BadFormat);
+            check_refused(line, Mistake::BadFormat);
         }
         let long = [b"set ", &[b'k'; 251][..], b" 0 0 1\r\nx\r\n"].concat();
-        check_refused(&long, Refusal::BadFormat);
+        check_refused(&long, Mistake::BadFormat);
         check_one(
             b"set k x 0 3 noreply\r\nget\r\n",
-            Command::Refuse(Refusal::BadFormat),
+            Command::Refuse(Mistake::BadFormat.into()),
             QUIET,
         );
-        check_refused(b"set k 0 0 3\r\nabcde", Refusal::BadChunk);
+        check_refused(b"set k 0 0 3\r\nabcde", Refusal::BrokenValue);
     }
 
     #[test]
@@ -649,25 +660,26 @@ mod tests {
         let Decoded::Long(LongHead::Store {
             storing: Storing::Plain { key, terms },
             value_len,
-            voice,
+            format,
             taken,
+            ..
         }) = line(&bytes)
         else {
             panic!("a long store");
         };
         assert_eq!((key, terms.client_flags), (&b"k"[..], 1));
         assert_eq!(
-            (value_len, voice, taken),
+            (value_len, format, taken),
             (Some(1 << 20), QUIET, head.len())
         );
         let head = b"set k x 0 1048576\r\n";
         assert_eq!(
             line(head),
             Decoded::Long(LongHead::Skip {
-                refusal: Refusal::BadFormat,
-                tone: Tone::Words,
-                rest: Rest::Bytes((1 << 20) + 2),
-                taken: head.len()
+                words: Mistake::BadFormat.words(),
+                rest: Rest::bytes((1 << 20) + 2),
+                taken: head.len(),
+                inside: Inside::MemcachedLine,
             })
         );
     }
@@ -686,8 +698,8 @@ mod tests {
             Command::Delete { key: b"k" },
             QUIET,
         );
-        check_refused(b"delete\r\n", Refusal::BadFormat);
-        check_refused(b"delete k l\r\n", Refusal::BadFormat);
+        check_refused(b"delete\r\n", Mistake::BadFormat);
+        check_refused(b"delete k l\r\n", Mistake::BadFormat);
         let count = |up, by| Command::Count { key: b"k", up, by };
         check_one(b"incr k 1\r\n", count(true, 1), WORDS);
         check_one(
@@ -695,9 +707,9 @@ mod tests {
             count(false, u64::MAX),
             QUIET,
         );
-        check_refused(b"incr k -1\r\n", Refusal::BadDelta);
-        check_refused(b"incr k 18446744073709551616\r\n", Refusal::BadDelta);
-        check_refused(b"incr k\r\n", Refusal::BadFormat);
+        check_refused(b"incr k -1\r\n", Mistake::BadDelta);
+        check_refused(b"incr k 18446744073709551616\r\n", Mistake::BadDelta);
+        check_refused(b"incr k\r\n", Mistake::BadFormat);
         let touch = |lifetime| Command::Touch {
             key: b"k",
             lifetime,
@@ -734,10 +746,10 @@ mod tests {
             flush(Lifetime::Counted(10)),
             QUIET,
         );
-        check_refused(b"flush_all now\r\n", Refusal::BadLifetime);
+        check_refused(b"flush_all now\r\n", Mistake::BadLifetime);
         check_one(b"verbosity 1\r\n", Command::Say(Word::Ok), WORDS);
         check_one(b"verbosity 1 noreply\r\n", Command::Say(Word::Ok), QUIET);
-        check_refused(b"verbosity\r\n", Refusal::BadFormat);
+        check_refused(b"verbosity\r\n", Mistake::BadFormat);
         check_one(b"version\r\n", Command::Say(Word::Version), WORDS);
         check_one(b"quit\r\n", Command::Quit, WORDS);
         check_one(b"stats\r\n", Command::Stats(Topic::General), WORDS);
@@ -750,15 +762,17 @@ mod tests {
         );
         let few = Listing::Class { class: 3, limit: 9 };
         check_one(b"stats cachedump 3 9\r\n", Command::Dump(few), WORDS);
-        check_refused(b"stats cachedump 3\r\n", Refusal::TooFewWords);
-        check_refused(b"stats cachedump 3 -1\r\n", Refusal::BadFormat);
-        check_refused(b"stats cachedump x 1\r\n", Refusal::BadFormat);
-        check_refused(b"stats cachedump 64 0\r\n", Refusal::BadSlab);
-        check_refused(b"lru_crawler metadump x\r\n", Refusal::BadClass);
+        check_refused(b"stats cachedump 3\r\n", Mistake::TooFewWords);
+        check_refused(b"stats cachedump 3 -1\r\n", Mistake::BadFormat);
+        check_refused(b"stats cachedump x 1\r\n", Mistake::BadFormat);
+        check_refused(b"stats cachedump 64 0\r\n", Mistake::BadSlab);
+        check_refused(b"lru_crawler metadump x\r\n", Mistake::BadClass);
         check_refused(b"lru_crawler\r\n", Refusal::Malformed);
-        check_one(b"shutdown\r\n", Command::Shutdown, WORDS);
-        check_one(b"shutdown graceful\r\n", Command::Shutdown, WORDS);
-        check_refused(b"shutdown foo\r\n", Refusal::BadShutdown);
+        let shutdown = |mistake| Command::Shutdown { mistake };
+        check_one(b"shutdown\r\n", shutdown(None), WORDS);
+        check_one(b"shutdown graceful\r\n", shutdown(None), WORDS);
+        let mistake = Mistake::BadShutdown.words();
+        check_one(b"shutdown foo\r\n", shutdown(Some(mistake)), WORDS);
         check_refused(b"nonsense\r\n", Refusal::Malformed);
         check_one(
             b"nonsense noreply\r\n",
@@ -766,9 +780,9 @@ mod tests {
             QUIET,
         );
         check_refused(b"GET k\r\n", Refusal::Malformed);
-        check_refused(b" \n", Refusal::BadFormat);
-        check_refused(b"\r\n", Refusal::BadFormat);
-        check_refused(b"a\r\n", Refusal::BadFormat);
+        check_refused(b" \n", Mistake::BadFormat);
+        check_refused(b"\r\n", Mistake::BadFormat);
+        check_refused(b"a\r\n", Mistake::BadFormat);
         check_refused(b" get k\r\n", Refusal::Malformed);
     }
 

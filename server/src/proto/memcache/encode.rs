@@ -1,7 +1,8 @@
 //! [`Reply`] → lines of memcached's protocol.
 
+use crate::proto::reply::words;
 use crate::proto::writer::{self, Writer};
-use crate::proto::{Facts, Fate, Refusal, Reply, Word};
+use crate::proto::{Act, Facts, Fate, Refusal, Reply, Word, Words};
 
 /// The version that clients are told, which they compare with memcached's: the one whose
 /// protocol this is, and who really speaks it.
@@ -175,41 +176,23 @@ fn escaped(key: &[u8], is_plain: impl Fn(u8) -> bool, writer: &mut Writer<'_>) -
     Some(())
 }
 
-fn refused(refusal: Refusal) -> &'static [u8] {
+/// The words of a refusal.
+#[must_use]
+pub fn refused(refusal: Refusal) -> Words {
     match refusal {
-        Refusal::Malformed => b"ERROR\r\n",
-        Refusal::BadFormat => b"CLIENT_ERROR bad command line format\r\n",
-        Refusal::BadChunk => b"CLIENT_ERROR bad data chunk\r\n",
-        Refusal::BadLifetime => b"CLIENT_ERROR invalid exptime argument\r\n",
-        Refusal::BadDelta => b"CLIENT_ERROR invalid numeric delta argument\r\n",
-        Refusal::NotNumeric => b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n",
-        Refusal::TooLarge => b"SERVER_ERROR object too large for cache\r\n",
-        Refusal::NoSpace => b"SERVER_ERROR out of memory storing object\r\n",
-        Refusal::DuplicateFlag => b"CLIENT_ERROR duplicate flag\r\n",
-        Refusal::InvalidFlag => b"CLIENT_ERROR invalid flag\r\n",
-        Refusal::BadFlag => b"CLIENT_ERROR invalid or duplicate flag\r\n",
-        Refusal::BadToken => b"CLIENT_ERROR bad token in command line format\r\n",
-        Refusal::BadInitial => b"CLIENT_ERROR invalid numeric initial value\r\n",
-        Refusal::BadDeltaToken => b"CLIENT_ERROR invalid numeric delta value\r\n",
-        Refusal::TooManyFlags => b"CLIENT_ERROR options flags are too long\r\n",
-        Refusal::OpaqueTooLong => b"CLIENT_ERROR opaque token too long\r\n",
-        Refusal::BadKey => b"CLIENT_ERROR error decoding key\r\n",
-        Refusal::BadStoreMode => b"CLIENT_ERROR invalid mode for ms M token\r\n",
-        Refusal::BadCountMode => b"CLIENT_ERROR invalid mode for ma M token\r\n",
-        Refusal::Unauthenticated => b"CLIENT_ERROR unauthenticated\r\n",
-        Refusal::TokenTooLong => b"CLIENT_ERROR auth token too long\r\n",
-        Refusal::BadTermination => b"CLIENT_ERROR bad command line termination\r\n",
-        Refusal::BadLogin => b"CLIENT_ERROR bad authentication token format\r\n",
-        Refusal::LoginFailed => b"CLIENT_ERROR authentication failure\r\n",
-        Refusal::BadClass => b"BADCLASS invalid class id\r\n",
-        Refusal::BadSlab => b"CLIENT_ERROR Illegal slab id\r\n",
-        Refusal::TooFewWords => b"CLIENT_ERROR bad command line\r\n",
-        Refusal::BadShutdown => b"CLIENT_ERROR invalid shutdown mode\r\n",
-        Refusal::ShutdownNotEnabled => b"SERVER_ERROR: shutdown not enabled\r\n",
-        Refusal::NotKept => b"CLIENT_ERROR stats detail not allowed\r\n",
-        Refusal::MemoryOutOfRange => {
-            b"MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n"
+        Refusal::Words(words) => words,
+        Refusal::Malformed => words!(b"ERROR\r\n"),
+        Refusal::BrokenValue => words!(b"CLIENT_ERROR bad data chunk\r\n"),
+        Refusal::NotNumeric => {
+            words!(b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n")
         }
-        Refusal::FlushNotAllowed => b"CLIENT_ERROR flush_all not allowed\r\n",
+        Refusal::TooLarge => words!(b"SERVER_ERROR object too large for cache\r\n"),
+        Refusal::NoSpace => words!(b"SERVER_ERROR out of memory storing object\r\n"),
+        Refusal::LoginFailed => words!(b"CLIENT_ERROR authentication failure\r\n"),
+        Refusal::NotAllowed(Act::Flush) => words!(b"CLIENT_ERROR flush_all not allowed\r\n"),
+        Refusal::NotAllowed(Act::Shutdown) => words!(b"SERVER_ERROR: shutdown not enabled\r\n"),
+        Refusal::NotAllowed(Act::LimitMemory) => {
+            words!(b"MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n")
+        }
     }
 }

@@ -22,6 +22,7 @@ pub mod encode;
 pub mod login;
 pub mod meta;
 pub mod meta_encode;
+pub mod mistake;
 mod store;
 mod words;
 

@@ -4,13 +4,14 @@
 //! every byte. What is refused does not depend on how the network cut the line, so every
 //! limit here is a number, never "what the buffer happened to hold".
 
+use super::REFUSED;
 use crate::proto::scan::{
     begins_like_http, is_http_line, is_http_version, newline, skip_spaces, split_at_space,
     without_cr,
 };
 use crate::proto::{
-    Command, Decoded, HEAD_BYTES_MAX, Inside, KEY_BYTES_MAX, Lifetime, LongHead, Refusal, Request,
-    Rest, Storing, Terms, Tone, Topic, Voice, number,
+    Command, Decoded, HEAD_BYTES_MAX, Inside, KEY_BYTES_MAX, Lifetime, LongHead, Refusal,
+    ReplyFormat, Request, Rest, Storing, Terms, Topic, number,
 };
 
 /// Reads one line from the front of `bytes`.
@@ -27,7 +28,7 @@ pub fn decode(bytes: &[u8]) -> Decoded<'_> {
     {
         return Decoded::Request(Request {
             command: Command::Get { key },
-            voice: Voice::Sized,
+            format: ReplyFormat::Sized,
             taken,
             inside: Inside::Line,
         });
@@ -48,7 +49,7 @@ pub fn decode(bytes: &[u8]) -> Decoded<'_> {
 fn request(command: Command<'_>, taken: usize) -> Decoded<'_> {
     Decoded::Request(Request {
         command,
-        voice: Voice::Native,
+        format: ReplyFormat::Native,
         taken,
         inside: Inside::Line,
     })
@@ -65,15 +66,16 @@ pub fn decode_long(bytes: &[u8]) -> Option<LongHead<'_>> {
                 terms: Terms::plain(lifetime),
             },
             value_len: None,
-            voice: Voice::Native,
+            format: ReplyFormat::Native,
             taken: bytes.len() - value.len(),
+            inside: Inside::Line,
         },
         None if begins_like_http(bytes) => return None,
         None => LongHead::Skip {
-            refusal: Refusal::Malformed,
-            tone: Tone::Native,
-            rest: Rest::Line,
+            words: REFUSED,
+            rest: Rest::LINE,
             taken: 0,
+            inside: Inside::Line,
         },
     })
 }
@@ -314,8 +316,9 @@ mod tests {
                             terms: Terms::plain(Lifetime::Forever),
                         },
                         value_len: None,
-                        voice: Voice::Native,
-                        taken: head.len()
+                        format: ReplyFormat::Native,
+                        taken: head.len(),
+                        inside: Inside::Line,
                     })
                 );
             } else {
@@ -343,8 +346,8 @@ mod tests {
                     assert_eq!((key, terms.lifetime), expected);
                     assert_eq!(taken, head.len());
                 }
-                (Some(LongHead::Skip { refusal, .. }), None) => {
-                    assert_eq!(refusal, Refusal::Malformed);
+                (Some(LongHead::Skip { words, .. }), None) => {
+                    assert_eq!(words, b"ERROR\n");
                 }
                 (got, expected) => panic!("{:?}: {got:?}, not {expected:?}", head.escape_ascii()),
             }

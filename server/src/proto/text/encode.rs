@@ -6,7 +6,7 @@
 use crate::proto::writer::{Writer, words};
 use crate::proto::{Fate, Reply, Word};
 
-/// Writes `reply` to the front of `room`; see [`Voice::encode`](crate::proto::Voice::encode),
+/// Writes `reply` to the front of `room`; see [`ReplyFormat::encode`](crate::proto::ReplyFormat::encode),
 /// which has dealt with values.
 #[inline]
 pub fn encode(reply: Reply<'_>, room: &mut [u8]) -> Option<usize> {
@@ -51,7 +51,7 @@ pub fn value_head(value_len: usize, room: &mut [u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::{REPLY_BYTES_MAX, Refusal, Stat, Voice};
+    use crate::proto::{REPLY_BYTES_MAX, Refusal, ReplyFormat, Stat};
 
     #[test]
     fn every_reply_has_its_line() {
@@ -78,11 +78,13 @@ mod tests {
         ];
         for &(reply, expected) in table {
             let mut room = [b'.'; REPLY_BYTES_MAX];
-            let len = Voice::Native.encode(reply, &mut room).expect("it fits");
+            let len = ReplyFormat::Native
+                .encode(reply, &mut room)
+                .expect("it fits");
             assert_eq!(&room[..len], expected, "{reply:?}");
             // One byte less is no room.
             assert_eq!(
-                Voice::Native.encode(reply, &mut room[..len - 1]),
+                ReplyFormat::Native.encode(reply, &mut room[..len - 1]),
                 None,
                 "{reply:?}"
             );

@@ -22,6 +22,11 @@
 //! Other protocols store values with line ends in them. `GET` answers `ERROR` to those: what stands behind such an
 //! end would be taken for the next answer. `GETL` reads them.
 
+use super::reply::{Words, words};
+
+/// The one word of the native protocol for whatever is wrong.
+pub const REFUSED: Words = words!(b"ERROR\n");
+
 mod decode;
 mod encode;
 

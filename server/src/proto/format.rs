@@ -1,15 +1,16 @@
 //! How one request wants its answer worded.
 //!
-//! A reply says what happened; its voice says it to this client. It comes with the request,
+//! A reply says what happened; its format says it to this client. It comes with the request,
 //! because within one protocol, and even within one session, requests differ in that: who
 //! asks for CAS numbers gets them, who says `noreply` gets nothing.
 
 use super::memcache::meta::{Kept, Meta};
-use super::{Fate, Reply, memcache, text};
+use super::reply::words;
+use super::{Fate, Refusal, Reply, Words, memcache, text};
 
 /// How an answer is worded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Voice<'a> {
+pub enum ReplyFormat<'a> {
     /// Lines of the native protocol.
     Native,
     /// The same, where a value follows a line with its length, so that it may hold line ends.
@@ -63,9 +64,9 @@ pub struct Facts {
     pub item_bytes: u64,
 }
 
-/// A [`Voice`] for one who is told nothing but refusals: it can be kept.
+/// A [`ReplyFormat`] for one who is told nothing but refusals: it can be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tone {
+pub enum PlainFormat {
     /// As the native protocol does.
     Native,
     /// As memcached does.
@@ -74,36 +75,46 @@ pub enum Tone {
     Quiet,
 }
 
-impl Tone {
-    /// The voice for it.
+impl PlainFormat {
+    /// The words of a refusal in it; empty where nothing is said.
     #[must_use]
-    pub fn voice(self) -> Voice<'static> {
+    pub fn refused(self, refusal: Refusal) -> Words {
         match self {
-            Tone::Native => Voice::Native,
-            Tone::Words => Voice::Words { quiet: false },
-            Tone::Quiet => Voice::Words { quiet: true },
+            PlainFormat::Native => text::REFUSED,
+            PlainFormat::Words => memcache::encode::refused(refusal),
+            PlainFormat::Quiet => words!(b""),
+        }
+    }
+
+    /// The format for it.
+    #[must_use]
+    pub fn full(self) -> ReplyFormat<'static> {
+        match self {
+            PlainFormat::Native => ReplyFormat::Native,
+            PlainFormat::Words => ReplyFormat::Words { quiet: false },
+            PlainFormat::Quiet => ReplyFormat::Words { quiet: true },
         }
     }
 }
 
-/// A [`Voice`] that outlives its request's bytes. Kept in few places, so its size matters less
+/// A [`ReplyFormat`] that outlives its request's bytes. Kept in few places, so its size matters less
 /// than a box would.
 #[allow(clippy::large_enum_variant)]
 #[derive(Clone, Copy, Debug)]
-pub enum KeptVoice {
+pub enum KeptFormat {
     /// Without anything of the request.
-    Plain(Tone),
+    Plain(PlainFormat),
     /// With what a meta command's flags ask for.
     Meta(Kept),
 }
 
-impl KeptVoice {
-    /// The voice again.
+impl KeptFormat {
+    /// The format again.
     #[must_use]
-    pub fn voice(&self) -> Voice<'_> {
+    pub fn full(&self) -> ReplyFormat<'_> {
         match self {
-            KeptVoice::Plain(tone) => tone.voice(),
-            KeptVoice::Meta(kept) => Voice::Meta(kept.meta()),
+            KeptFormat::Plain(format) => format.full(),
+            KeptFormat::Meta(kept) => ReplyFormat::Meta(kept.meta()),
         }
     }
 }
@@ -132,13 +143,13 @@ fn encode_meta(meta: Meta<'_>, reply: Reply<'_>, room: &mut [u8]) -> Option<usiz
     }
 }
 
-impl Voice<'_> {
+impl ReplyFormat<'_> {
     /// What can be kept of it.
     #[must_use]
-    pub fn keep(self) -> KeptVoice {
+    pub fn keep(self) -> KeptFormat {
         match self {
-            Voice::Meta(meta) => KeptVoice::Meta(Kept::of(meta)),
-            voice => KeptVoice::Plain(voice.tone()),
+            ReplyFormat::Meta(meta) => KeptFormat::Meta(Kept::of(meta)),
+            format => KeptFormat::Plain(format.plain()),
         }
     }
 
@@ -147,9 +158,9 @@ impl Voice<'_> {
     #[must_use]
     pub fn wants_cas(self) -> bool {
         match self {
-            Voice::Values { cas, .. } => cas,
-            Voice::Meta(meta) => memcache::meta_encode::asks(meta, b'c'),
-            Voice::Native | Voice::Sized | Voice::Words { .. } => false,
+            ReplyFormat::Values { cas, .. } => cas,
+            ReplyFormat::Meta(meta) => memcache::meta_encode::asks(meta, b'c'),
+            ReplyFormat::Native | ReplyFormat::Sized | ReplyFormat::Words { .. } => false,
         }
     }
 
@@ -157,16 +168,22 @@ impl Voice<'_> {
     #[inline]
     #[must_use]
     pub fn ends_at_newline(self) -> bool {
-        self == Voice::Native
+        self == ReplyFormat::Native
+    }
+
+    /// The words of a refusal in it; empty where nothing is said.
+    #[must_use]
+    pub fn refused(self, refusal: Refusal) -> Words {
+        self.plain().refused(refusal)
     }
 
     /// How refusals are told in it.
     #[must_use]
-    pub fn tone(self) -> Tone {
+    pub fn plain(self) -> PlainFormat {
         match self {
-            Voice::Native | Voice::Sized => Tone::Native,
-            Voice::Words { quiet: true } => Tone::Quiet,
-            _ => Tone::Words,
+            ReplyFormat::Native | ReplyFormat::Sized => PlainFormat::Native,
+            ReplyFormat::Words { quiet: true } => PlainFormat::Quiet,
+            _ => PlainFormat::Words,
         }
     }
 
@@ -175,16 +192,16 @@ impl Voice<'_> {
     #[inline]
     pub fn value_head(self, key: &[u8], facts: &Facts, room: &mut [u8]) -> Option<usize> {
         match self {
-            Voice::Native => Some(0),
-            Voice::Sized => text::value_head(facts.value_len, room),
-            Voice::Values { cas, .. } => {
+            ReplyFormat::Native => Some(0),
+            ReplyFormat::Sized => text::value_head(facts.value_len, room),
+            ReplyFormat::Values { cas, .. } => {
                 let cas = if cas { Some(facts.cas?) } else { None };
                 memcache::encode::value_head(key, facts.client_flags, facts.value_len, cas, room)
             }
             // An item gets its number when somebody asks for it: not yet.
-            Voice::Meta(_) if facts.cas.is_none() && self.wants_cas() => None,
-            Voice::Meta(meta) => memcache::meta_encode::value_head(meta, facts, room),
-            Voice::Words { .. } => None,
+            ReplyFormat::Meta(_) if facts.cas.is_none() && self.wants_cas() => None,
+            ReplyFormat::Meta(meta) => memcache::meta_encode::value_head(meta, facts, room),
+            ReplyFormat::Words { .. } => None,
         }
     }
 
@@ -193,8 +210,8 @@ impl Voice<'_> {
     #[must_use]
     pub fn value_tail(self) -> &'static [u8] {
         match self {
-            Voice::Native | Voice::Sized => b"\n",
-            Voice::Values { last: true, .. } => b"\r\nEND\r\n",
+            ReplyFormat::Native | ReplyFormat::Sized => b"\n",
+            ReplyFormat::Values { last: true, .. } => b"\r\nEND\r\n",
             _ => b"\r\n",
         }
     }
@@ -213,10 +230,10 @@ impl Voice<'_> {
             return Some(len + tail.len());
         }
         match self {
-            Voice::Native | Voice::Sized => text::encode(reply, room),
-            Voice::Values { last, .. } => memcache::encode::values(reply, last, room),
-            Voice::Words { quiet } => memcache::encode::words(reply, quiet, room),
-            Voice::Meta(meta) => encode_meta(meta, reply, room),
+            ReplyFormat::Native | ReplyFormat::Sized => text::encode(reply, room),
+            ReplyFormat::Values { last, .. } => memcache::encode::values(reply, last, room),
+            ReplyFormat::Words { quiet } => memcache::encode::words(reply, quiet, room),
+            ReplyFormat::Meta(meta) => encode_meta(meta, reply, room),
         }
     }
 }
