@@ -57,12 +57,12 @@ fn protocols_know_neither_engine_nor_sockets_nor_time() {
 
 #[test]
 fn protocols_and_connections_do_not_allocate() {
-    assert_absent("proto/text/encode.rs", &["format!"]);
+    assert_absent("proto/native/encode.rs", &["format!"]);
     assert_absent(
         "proto/memcache/store.rs",
         &["Vec", "String", "Box", "format!"],
     );
-    assert_absent("proto/text/decode.rs", &["to_vec()", "Box::new"]);
+    assert_absent("proto/native/decode.rs", &["to_vec()", "Box::new"]);
     assert_absent("conn/mod.rs", &["Vec", "String", "Box", "format!"]);
     assert_absent("conn/serve.rs", &["Vec", "String", "Box", "format!"]);
 }
@@ -71,7 +71,7 @@ fn protocols_and_connections_do_not_allocate() {
 fn connections_do_not_ask_which_protocol_they_speak() {
     assert_absent(
         "conn",
-        &["Codec::", "proto::text", "proto::memcache", "crate::net"],
+        &["Codec::", "proto::native", "proto::memcache", "crate::net"],
     );
 }
 

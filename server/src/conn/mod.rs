@@ -50,7 +50,7 @@ use crate::memory::permits;
 use crate::memory::plan::{INBOX_BYTES, OUTBOX_BYTES, SMALL_LEASE_BYTES};
 use crate::memory::room::MUCH_READ_BYTES;
 use crate::proto::{
-    Codec, HEAD_BYTES_MAX, KEY_BYTES_MAX, PlainFormat, REPLY_BYTES_MAX, Rest, Topic,
+    Codec, HEAD_BYTES_MAX, KEY_BYTES_MAX, ListFormat, PlainFormat, REPLY_BYTES_MAX, Rest, Topic,
     WHOLE_BYTES_MAX, Words,
 };
 
@@ -124,7 +124,7 @@ enum Phase {
     /// A long value goes out.
     Sending(LargeNo),
     /// Items go out.
-    Dumping(Walk, DumpForm),
+    Dumping(Walk, ListFormat),
     /// Counters go out: so many lines have.
     Telling {
         topic: Topic,
@@ -133,17 +133,6 @@ enum Phase {
     },
     /// Our FIN is sent; so many bytes are still read and forgotten.
     Lingering { left: u32 },
-}
-
-/// How the items of a dump are told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum DumpForm {
-    /// With all that is known.
-    Items,
-    /// As commands that read them.
-    Reads,
-    /// Briefly.
-    Listed,
 }
 
 /// What a connection wants after its turn.

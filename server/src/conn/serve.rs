@@ -20,12 +20,12 @@ use super::batch::{BATCH_MAX, Batch};
 use super::large::{Begun, Large, LargeNo, Larges};
 use super::outbox::{Outbox, Sent};
 use super::stream::Stream;
-use super::{Budget, Conn, DumpForm, Halt, Phase, WorkerState};
+use super::{Budget, Conn, Halt, Phase, WorkerState};
 use crate::execute::{self, Done, Work};
 use crate::observe::counters::Counters;
 use crate::proto::{
-    Codec, Decoded, Fate, Inside, Listing, LongHead, PlainFormat, REPLY_BYTES_MAX, Refusal, Reply,
-    ReplyFormat, Rest, Sniffed, Storing, Topic, ValueEnd, Words, sniff,
+    Codec, Decoded, Fate, Inside, ListFormat, LongHead, PlainFormat, REPLY_BYTES_MAX, Refusal,
+    Reply, ReplyFormat, Rest, Sniffed, Storing, Topic, ValueEnd, Words, sniff,
 };
 use crate::report;
 use crate::server::shared::Shared;
@@ -119,7 +119,7 @@ impl Conn {
                 Phase::Skipping { words, rest } => requests.skip(words, rest, bytes, at)?,
                 Phase::Storing(no) => requests.store(no, bytes, at)?,
                 Phase::Sending(no) => requests.send_value(no)?,
-                Phase::Dumping(walk, form) => requests.dump(walk, form)?,
+                Phase::Dumping(walk, format) => requests.dump(walk, format)?,
                 Phase::Telling {
                     topic,
                     format,
@@ -331,20 +331,8 @@ impl<'w> RequestLoop<'_, 'w, '_> {
                 }
                 Done::Dump(listing) => {
                     self.counters.others.add(1);
-                    let (walk, form) = match listing {
-                        Listing::All => (Walk::default(), DumpForm::Items),
-                        Listing::Keys => (Walk::default(), DumpForm::Reads),
-                        // Clients count classes from 1: there is none before the first.
-                        Listing::Class { class, limit } => {
-                            let limit = if limit == 0 { u32::MAX } else { limit };
-                            let walk = Walk::of_class(class.wrapping_sub(1), limit);
-                            (walk, DumpForm::Listed)
-                        }
-                    };
-                    *self.phase = Phase::Dumping(walk, form);
-                    if form != DumpForm::Listed {
-                        self.push(format, Reply::DumpBegins);
-                    }
+                    *self.phase = Phase::Dumping(execute::walk_of(listing), listing.format);
+                    self.say(listing.format.head());
                     return Ok(None);
                 }
                 Done::NotNow => return Ok(Some(Halt::WaitLarge)),
@@ -627,17 +615,16 @@ impl<'w> RequestLoop<'_, 'w, '_> {
     }
 
     /// Items go out, a line each, until there are no more, the peer blocks, or the turn is over.
-    fn dump(&mut self, mut walk: Walk, form: DumpForm) -> io::Result<Option<Halt>> {
-        let format = PlainFormat::Words.full();
+    fn dump(&mut self, mut walk: Walk, format: ListFormat) -> io::Result<Option<Halt>> {
         loop {
             if self.outbox.room().len() < DUMP_LINE_BYTES_MAX
                 && let Some(halt) = self.empty_outbox()?
             {
-                *self.phase = Phase::Dumping(walk, form);
+                *self.phase = Phase::Dumping(walk, format);
                 return Ok(Some(halt));
             }
             if self.budget.is_spent() || self.budget.is_late() {
-                *self.phase = Phase::Dumping(walk, form);
+                *self.phase = Phase::Dumping(walk, format);
                 return Ok(Some(Halt::Tired));
             }
             let (cache, clock, now) = (self.shared.cache, &self.shared.clock, self.now);
@@ -645,12 +632,13 @@ impl<'w> RequestLoop<'_, 'w, '_> {
             let outbox = &mut *self.outbox;
             let more = cache.walk(&mut walk, DUMP_CHUNKS, now, |key, visited| {
                 let facts = execute::dump_facts(visited, now, clock);
-                let reply = match form {
-                    DumpForm::Items => Reply::Item(key, facts),
-                    DumpForm::Reads => Reply::Readable(key),
-                    DumpForm::Listed => Reply::Listed(key, facts),
-                };
-                outbox.push(format, reply)
+                match format.line(key, &facts, outbox.room()) {
+                    Some(len) => {
+                        outbox.filled(len);
+                        true
+                    }
+                    None => false,
+                }
             });
             self.budget
                 .spend(DUMP_CHUNKS as u32, self.outbox.unsent().len() - before);
@@ -658,14 +646,10 @@ impl<'w> RequestLoop<'_, 'w, '_> {
                 *self.phase = Phase::Requests;
                 // Room was made for a line, which is longer.
                 if let Some(halt) = self.lacks_room()? {
-                    *self.phase = Phase::Dumping(walk, form);
+                    *self.phase = Phase::Dumping(walk, format);
                     return Ok(Some(halt));
                 }
-                let end = match form {
-                    DumpForm::Reads => Reply::KeysEnd,
-                    _ => Reply::StatsEnd,
-                };
-                self.push(format, end);
+                self.say(format.tail());
                 return Ok(None);
             }
         }

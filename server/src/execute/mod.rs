@@ -11,7 +11,7 @@ mod order;
 
 use flagstone_engine::{
     Cache, CasWish, ItemMeta, Key, Lookup, NumberChange, NumberChanged, Pinned, StoreError, Tick,
-    Visited,
+    Visited, Walk,
 };
 
 use self::lifetime::{deadline, seconds_begun, seconds_left};
@@ -440,6 +440,16 @@ fn count(cache: &Cache, key: Key<'_>, up: bool, by: u64, now: Tick, counters: &C
         Ok(NumberChanged::Exists) => Reply::Fate(Fate::Exists),
         Err(_) => return Done::NotNow,
     })
+}
+
+/// Where a list of items begins, and what it goes through.
+#[must_use]
+pub fn walk_of(listing: Listing) -> Walk {
+    match listing.class {
+        None => Walk::default(),
+        // Clients count classes from 1: there is none before the first.
+        Some(class) => Walk::of_class(class.wrapping_sub(1), listing.limit),
+    }
 }
 
 /// What a dump tells of an item: moments of the calendar, where other answers count seconds.

@@ -3,7 +3,7 @@
 //! A [`Command`] borrows the inbox. It is executed before the inbox is touched again, so
 //! keys and values are never copied on their way to the engine.
 
-use super::format::ReplyFormat;
+use super::format::{ListFormat, ReplyFormat};
 use super::memcache::meta::Meta;
 use super::{Inside, Refusal, Words};
 
@@ -124,20 +124,15 @@ impl<'a> Command<'a> {
     }
 }
 
-/// Which items a dump is to tell of, and how.
+/// Which items a list is to tell of, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Listing {
-    /// All of them, with all that is known.
-    All,
-    /// All of them, as commands that read them.
-    Keys,
-    /// Those of one size class, briefly.
-    Class {
-        /// Its number, from 1.
-        class: u8,
-        /// So many at most; 0: all.
-        limit: u32,
-    },
+pub struct Listing {
+    /// Those of one size class, counted from 1; `None`: all.
+    pub class: Option<u8>,
+    /// So many at most; `u32::MAX`: all.
+    pub limit: u32,
+    /// How each is told.
+    pub format: ListFormat,
 }
 
 /// How an item is to be stored.

@@ -6,7 +6,7 @@
 
 use super::memcache::meta::{Kept, Meta};
 use super::reply::words;
-use super::{Fate, Refusal, Reply, Words, memcache, text};
+use super::{Fate, Refusal, Reply, Words, memcache, native};
 
 /// How an answer is worded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,35 @@ pub struct Facts {
     pub item_bytes: u64,
 }
 
+/// How the lines of a list of items are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListFormat {
+    /// As memcached does.
+    Memcached(memcache::dump::Form),
+}
+
+impl ListFormat {
+    /// What stands before the first.
+    #[must_use]
+    pub fn head(self) -> &'static [u8] {
+        let ListFormat::Memcached(form) = self;
+        form.head()
+    }
+
+    /// What follows the last.
+    #[must_use]
+    pub fn tail(self) -> &'static [u8] {
+        let ListFormat::Memcached(form) = self;
+        form.tail()
+    }
+
+    /// Writes the line of one to the front of `room` and says how long it is; `None` if it does not fit.
+    pub fn line(self, key: &[u8], facts: &Facts, room: &mut [u8]) -> Option<usize> {
+        let ListFormat::Memcached(form) = self;
+        form.line(key, facts, room)
+    }
+}
+
 /// A [`ReplyFormat`] for one who is told nothing but refusals: it can be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlainFormat {
@@ -80,7 +109,7 @@ impl PlainFormat {
     #[must_use]
     pub fn refused(self, refusal: Refusal) -> Words {
         match self {
-            PlainFormat::Native => text::REFUSED,
+            PlainFormat::Native => native::REFUSED,
             PlainFormat::Words => memcache::encode::refused(refusal),
             PlainFormat::Quiet => words!(b""),
         }
@@ -193,7 +222,7 @@ impl ReplyFormat<'_> {
     pub fn value_head(self, key: &[u8], facts: &Facts, room: &mut [u8]) -> Option<usize> {
         match self {
             ReplyFormat::Native => Some(0),
-            ReplyFormat::Sized => text::value_head(facts.value_len, room),
+            ReplyFormat::Sized => native::value_head(facts.value_len, room),
             ReplyFormat::Values { cas, .. } => {
                 let cas = if cas { Some(facts.cas?) } else { None };
                 memcache::encode::value_head(key, facts.client_flags, facts.value_len, cas, room)
@@ -230,7 +259,7 @@ impl ReplyFormat<'_> {
             return Some(len + tail.len());
         }
         match self {
-            ReplyFormat::Native | ReplyFormat::Sized => text::encode(reply, room),
+            ReplyFormat::Native | ReplyFormat::Sized => native::encode(reply, room),
             ReplyFormat::Values { last, .. } => memcache::encode::values(reply, last, room),
             ReplyFormat::Words { quiet } => memcache::encode::words(reply, quiet, room),
             ReplyFormat::Meta(meta) => encode_meta(meta, reply, room),

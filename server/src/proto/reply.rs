@@ -46,16 +46,6 @@ pub enum Reply<'s> {
     Said(Word),
     /// Counters, not the last ones.
     Stats(&'s [Stat<'s>]),
-    /// An item, among all.
-    Item(&'s [u8], Facts),
-    /// An item, among those of its size class.
-    Listed(&'s [u8], Facts),
-    /// An item, by the command that reads it.
-    Readable(&'s [u8]),
-    /// Items follow.
-    DumpBegins,
-    /// Behind the last of those that were readable.
-    KeysEnd,
     /// There are no more of them.
     StatsEnd,
     /// They begin at 0 again.

@@ -1,13 +1,15 @@
 //! Lines of memcached's protocol → [`Command`].
 
+use super::dump::Form;
 use super::meta::{Meta, Verb};
 use super::mistake::Mistake;
 use super::words::Words;
 use super::{Keys, lifetime, store};
 use crate::proto::scan::{is_http_line, is_http_version, newline, skip_spaces, without_cr};
 use crate::proto::{
-    Command, Decoded, HEAD_BYTES_MAX, Inside, KEY_BYTES_MAX, Lifetime, Listing, LongHead,
-    PlainFormat, Refusal, ReplyFormat, Request, Rest, Topic, WHOLE_BYTES_MAX, Word, number,
+    Command, Decoded, HEAD_BYTES_MAX, Inside, KEY_BYTES_MAX, Lifetime, ListFormat, Listing,
+    LongHead, PlainFormat, Refusal, ReplyFormat, Request, Rest, Topic, WHOLE_BYTES_MAX, Word,
+    number,
 };
 
 /// A line and its ending are at least this long, or they are no command.
@@ -357,8 +359,8 @@ fn word_line<'a>(verb: &[u8], rest: &'a [u8], line: &'a [u8], taken: usize) -> D
 /// there.
 fn crawler<'a>(mut words: Words<'a>) -> Command<'a> {
     match (words.next(), words.next(), words.next()) {
-        (Some(b"metadump"), Some(b"all" | b"hash"), None) => Command::Dump(Listing::All),
-        (Some(b"mgdump"), Some(b"all" | b"hash"), None) => Command::Dump(Listing::Keys),
+        (Some(b"metadump"), Some(b"all" | b"hash"), None) => dump(None, 0, Form::Items),
+        (Some(b"mgdump"), Some(b"all" | b"hash"), None) => dump(None, 0, Form::Reads),
         (Some(b"metadump" | b"mgdump" | b"crawl"), Some(which), None) if which != b"all" => {
             Command::Refuse(Mistake::BadClass.into())
         }
@@ -368,6 +370,15 @@ fn crawler<'a>(mut words: Words<'a>) -> Command<'a> {
     }
 }
 
+/// A limit of 0 is none.
+fn dump(class: Option<u8>, limit: u32, form: Form) -> Command<'static> {
+    Command::Dump(Listing {
+        class,
+        limit: if limit == 0 { u32::MAX } else { limit },
+        format: ListFormat::Memcached(form),
+    })
+}
+
 /// A size class's items.
 fn cachedump<'a>(mut words: Words<'a>) -> Command<'a> {
     let (Some(class), Some(limit)) = (words.next(), words.next()) else {
@@ -375,7 +386,7 @@ fn cachedump<'a>(mut words: Words<'a>) -> Command<'a> {
     };
     match (number::parse_u32(class), number::parse_u32(limit)) {
         (Some(class), Some(limit)) => match u8::try_from(class) {
-            Ok(class) if class < CLASSES => Command::Dump(Listing::Class { class, limit }),
+            Ok(class) if class < CLASSES => dump(Some(class), limit, Form::Listed),
             _ => Command::Refuse(Mistake::BadSlab.into()),
         },
         _ => Command::Refuse(Mistake::BadFormat.into()),
@@ -757,11 +768,11 @@ mod tests {
         check_refused(b"stats nonsense\r\n", Refusal::Malformed);
         check_one(
             b"lru_crawler metadump all\r\n",
-            Command::Dump(Listing::All),
+            dump(None, 0, Form::Items),
             WORDS,
         );
-        let few = Listing::Class { class: 3, limit: 9 };
-        check_one(b"stats cachedump 3 9\r\n", Command::Dump(few), WORDS);
+        let few = dump(Some(3), 9, Form::Listed);
+        check_one(b"stats cachedump 3 9\r\n", few, WORDS);
         check_refused(b"stats cachedump 3\r\n", Mistake::TooFewWords);
         check_refused(b"stats cachedump 3 -1\r\n", Mistake::BadFormat);
         check_refused(b"stats cachedump x 1\r\n", Mistake::BadFormat);

@@ -2,7 +2,7 @@
 
 use crate::proto::reply::words;
 use crate::proto::writer::{self, Writer};
-use crate::proto::{Act, Facts, Fate, Refusal, Reply, Word, Words};
+use crate::proto::{Act, Fate, Refusal, Reply, Word, Words};
 
 /// The version that clients are told, which they compare with memcached's: the one whose
 /// protocol this is, and who really speaks it.
@@ -84,11 +84,6 @@ pub fn words(reply: Reply<'_>, quiet: bool, room: &mut [u8]) -> Option<usize> {
             }
             return Some(writer.len());
         }
-        Reply::Item(key, facts) => return item(key, &facts, room),
-        Reply::Listed(key, facts) => return listed(key, &facts, room),
-        Reply::Readable(key) => return read_of(key, room),
-        Reply::DumpBegins => b"OK\r\n",
-        Reply::KeysEnd => b"EN\r\n",
         Reply::StatsEnd => b"END\r\n",
         Reply::StatsReset => b"RESET\r\n",
         // No command of this protocol is answered so.
@@ -99,81 +94,6 @@ pub fn words(reply: Reply<'_>, quiet: bool, room: &mut [u8]) -> Option<usize> {
         | Reply::Told(_) => b"ERROR\r\n",
     };
     writer::words(words, room)
-}
-
-/// One line of a dump. Keys may hold anything: what is not harmless in a URI is escaped.
-fn item(key: &[u8], facts: &Facts, room: &mut [u8]) -> Option<usize> {
-    let mut writer = Writer::new(room);
-    writer.put(b"key=")?;
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    escaped(key, is_plain, &mut writer)?;
-    writer.put(b" exp=")?;
-    match facts.seconds_left {
-        None => writer.put(b"-1")?,
-        Some(unix) => writer.number(unix)?,
-    }
-    writer.put(b" la=")?;
-    writer.number(facts.idle_seconds)?;
-    writer.put(b" cas=")?;
-    writer.number(facts.cas.unwrap_or(0))?;
-    writer.put(if facts.read {
-        b" fetch=yes cls="
-    } else {
-        b" fetch=no cls="
-    })?;
-    writer.number(facts.class)?;
-    writer.put(b" size=")?;
-    writer.number(facts.item_bytes)?;
-    writer.put(b" flags=")?;
-    writer.number(u64::from(facts.client_flags))?;
-    writer.put(b" \n")?;
-    Some(writer.len())
-}
-
-/// One line of a dump of keys: the command that reads the item.
-fn read_of(key: &[u8], room: &mut [u8]) -> Option<usize> {
-    let mut writer = Writer::new(room);
-    writer.put(b"mg ")?;
-    if key
-        .iter()
-        .any(|byte| byte.is_ascii_control() || *byte == b' ')
-    {
-        writer.base64(key)?;
-        writer.put(b" b\r\n")?;
-    } else {
-        writer.put(key)?;
-        writer.put(b"\r\n")?;
-    }
-    Some(writer.len())
-}
-
-/// One line of a size class. What would end the line or a word is escaped; memcached copies it.
-fn listed(key: &[u8], facts: &Facts, room: &mut [u8]) -> Option<usize> {
-    let mut writer = Writer::new(room);
-    writer.put(b"ITEM ")?;
-    escaped(
-        key,
-        |byte| !byte.is_ascii_control() && byte != b' ',
-        &mut writer,
-    )?;
-    writer.put(b" [")?;
-    writer.number(facts.value_len as u64)?;
-    writer.put(b" b; ")?;
-    writer.number(facts.seconds_left.unwrap_or(0))?;
-    writer.put(b" s]\r\n")?;
-    Some(writer.len())
-}
-
-fn escaped(key: &[u8], is_plain: impl Fn(u8) -> bool, writer: &mut Writer<'_>) -> Option<()> {
-    for &byte in key {
-        if is_plain(byte) {
-            writer.put(&[byte])?;
-        } else {
-            let hex = |half: u8| b"0123456789ABCDEF"[usize::from(half)];
-            writer.put(&[b'%', hex(byte >> 4), hex(byte & 15)])?;
-        }
-    }
-    Some(())
 }
 
 /// The words of a refusal.

@@ -18,6 +18,7 @@
 //! like a pipeline, in a buffer of fixed size.
 
 pub mod decode;
+pub mod dump;
 pub mod encode;
 pub mod login;
 pub mod meta;
