@@ -63,6 +63,18 @@ impl Clock {
         Tick::from_secs(u64::from(unix).saturating_sub(self.unix_zero))
     }
 
+    /// The millisecond of the calendar at a moment.
+    #[must_use]
+    pub fn unix_millis_of(&self, tick: Tick) -> u64 {
+        self.unix_zero * 1000 + tick.as_millis()
+    }
+
+    /// The moment of a millisecond of the calendar; [`Tick::ZERO`] if it was before the start.
+    #[must_use]
+    pub fn tick_of_unix_millis(&self, unix_millis: u64) -> Tick {
+        Tick::from_millis(unix_millis.saturating_sub(self.unix_zero * 1000))
+    }
+
     /// Moves the clock: only for tests.
     pub fn advance(&self, seconds: i64) {
         self.moved_millis

@@ -64,7 +64,7 @@ static_assertions::const_assert_eq!(INBOX_BYTES, WHOLE_BYTES_MAX);
 // An empty outbox has room for any reply but a long value.
 static_assertions::const_assert!(OUTBOX_BYTES > 32 * REPLY_BYTES_MAX);
 // Ten thousand idle ones are little more than a megabyte.
-static_assertions::const_assert!(size_of::<Conn>() <= 112);
+static_assertions::const_assert!(size_of::<Conn>() <= 120);
 
 /// A turn ends after so many requests …
 pub const REQUESTS_PER_TURN: u32 = 1024;
@@ -121,6 +121,8 @@ enum Phase {
     Skipping { words: Words, rest: Rest },
     /// A long value comes in.
     Storing(LargeNo),
+    /// A long value is there, and how it is to be stored is not known yet.
+    Settling(LargeNo),
     /// A long value goes out.
     Sending(LargeNo),
     /// Items go out.
@@ -298,7 +300,7 @@ impl Conn {
             Turn::WaitLease => true,
             // A transfer that has begun holds memory that others may be waiting for: it stays
             // on the clock, so that no two wait for each other for ever.
-            Turn::WaitLarge => !matches!(self.phase, Phase::Storing(_)),
+            Turn::WaitLarge => !matches!(self.phase, Phase::Storing(_) | Phase::Settling(_)),
             _ => false,
         };
         if waits_for_us || !self.holds() {
@@ -721,7 +723,7 @@ impl Conn {
         {
             worker.leases.give(lease);
         }
-        if let Phase::Storing(no) | Phase::Sending(no) = self.phase {
+        if let Phase::Storing(no) | Phase::Settling(no) | Phase::Sending(no) = self.phase {
             worker.larges.take(no);
             self.phase = Phase::Requests;
         }
@@ -784,7 +786,9 @@ impl Conn {
     /// Of which kind the long value is that it has on its way.
     pub fn transfer(&self, larges: &Larges<'_>) -> Option<permits::Kind> {
         match self.phase {
-            Phase::Storing(no) | Phase::Sending(no) => Some(larges.charge(no)?.kind),
+            Phase::Storing(no) | Phase::Settling(no) | Phase::Sending(no) => {
+                Some(larges.charge(no)?.kind)
+            }
             _ => None,
         }
     }
@@ -834,7 +838,7 @@ impl Conn {
     fn note_progress(&mut self, bytes: usize, now: Tick) {
         // A whole request is progress whatever its size; a piece of a value is when it is
         // not a trickle.
-        if matches!(self.phase, Phase::Storing(_)) {
+        if matches!(self.phase, Phase::Storing(_) | Phase::Settling(_)) {
             self.note_moved(bytes, now);
         } else {
             self.got_on(now);

@@ -24,8 +24,8 @@ use super::{Budget, Conn, Halt, Phase, WorkerState};
 use crate::execute::{self, Done, Work};
 use crate::observe::counters::Counters;
 use crate::proto::{
-    Codec, Decoded, Fate, Inside, ListFormat, LongHead, PlainFormat, REPLY_BYTES_MAX, Refusal,
-    Reply, ReplyFormat, Rest, Sniffed, Storing, Topic, ValueEnd, Words, sniff,
+    Codec, Command, Decoded, Fate, Inside, ListFormat, LongHead, PlainFormat, REPLY_BYTES_MAX,
+    Refusal, Reply, ReplyFormat, Rest, Sniffed, Storing, Topic, ValueEnd, Words, sniff,
 };
 use crate::report;
 use crate::server::shared::Shared;
@@ -118,6 +118,7 @@ impl Conn {
                 Phase::Requests => requests.requests(bytes, inbox.len(), at)?,
                 Phase::Skipping { words, rest } => requests.skip(words, rest, bytes, at)?,
                 Phase::Storing(no) => requests.store(no, bytes, at)?,
+                Phase::Settling(no) => requests.settle(no, bytes, at)?,
                 Phase::Sending(no) => requests.send_value(no)?,
                 Phase::Dumping(walk, format) => requests.dump(walk, format)?,
                 Phase::Telling {
@@ -294,8 +295,17 @@ impl<'w> RequestLoop<'_, 'w, '_> {
                     }
                     return Ok(None);
                 }
+                // Of a turn without a place for what it leaves over, the next may have one.
+                Done::NeedsRoom if self.outbox.is_empty() && self.outbox.is_limited() => {
+                    return Ok(Some(Halt::WaitLarge));
+                }
+                Done::NeedsRoom if self.outbox.is_empty() => {
+                    debug_assert!(false, "no report is longer than an outbox");
+                    self.push(format, Reply::Refused(Refusal::Malformed));
+                    return Ok(None);
+                }
                 // It may fit into the whole outbox.
-                Done::TooLong(_) => {
+                Done::TooLong(_) | Done::NeedsRoom => {
                     if let Some(halt) = self.empty_outbox()? {
                         return Ok(Some(halt));
                     }
@@ -338,6 +348,7 @@ impl<'w> RequestLoop<'_, 'w, '_> {
                 Done::NotNow => return Ok(Some(Halt::WaitLarge)),
                 Done::Quit => {
                     self.counters.others.add(1);
+                    self.say(format.farewell());
                     self.take(planned, at);
                     return Ok(Some(Halt::Close));
                 }
@@ -428,6 +439,7 @@ impl<'w> RequestLoop<'_, 'w, '_> {
                     Begun::Refused(refusal) => refusal,
                     Begun::Missing => Refusal::Malformed,
                 };
+                self.codec.give_up_store();
                 let phase = Phase::Skipping {
                     words: format.refused(refusal),
                     // What ends a counted block is two bytes longer.
@@ -539,6 +551,10 @@ impl<'w> RequestLoop<'_, 'w, '_> {
         if part.end == ValueEnd::NotYet {
             return Ok(Some(Halt::Hungry));
         }
+        if part.end == ValueEnd::Whole && self.codec.is_unsettled() {
+            *self.phase = Phase::Settling(no);
+            return Ok(None);
+        }
         *self.phase = Phase::Requests;
         let Some(Large::Storing {
             reservation,
@@ -550,11 +566,54 @@ impl<'w> RequestLoop<'_, 'w, '_> {
             return Err(io::ErrorKind::InvalidData.into());
         };
         if part.end == ValueEnd::Broken {
+            self.codec.give_up_store();
             self.counters.refusals.add(1);
             self.push(format.full(), Reply::Refused(Refusal::BrokenValue));
         } else {
             let reply = order.commit(reservation, self.now, self.counters);
             self.push(format.full(), reply);
+        }
+        Ok(None)
+    }
+
+    /// The terms of a value that has arrived are read, and it is stored on them.
+    fn settle(&mut self, no: LargeNo, bytes: &[u8], at: &mut usize) -> io::Result<Option<Halt>> {
+        if let Some(halt) = self.lacks_room()? {
+            return Ok(Some(halt));
+        }
+        let request = match self.codec.decode(&bytes[*at..]) {
+            Decoded::More => return Ok(Some(Halt::Hungry)),
+            Decoded::Request(request) => request,
+            Decoded::HangUp(words) => return self.hang_up(words).map(Some),
+            Decoded::Long(_) => return Err(io::ErrorKind::InvalidData.into()),
+        };
+        let large = self.larges.take(no);
+        *self.phase = Phase::Requests;
+        *at += request.taken;
+        self.codec.go_on(request.inside);
+        let Some(Large::Storing {
+            mut reservation,
+            order,
+            ..
+        }) = large
+        else {
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        if let Command::Settle(terms) = request.command {
+            let order = order.settle(&mut reservation, &terms, self.now, &self.shared.clock);
+            let reply = order.commit(reservation, self.now, self.counters);
+            self.push(request.format, reply);
+            return Ok(None);
+        }
+        // What else it is needs no value.
+        drop(reservation);
+        let (room, work) = (
+            self.outbox.room(),
+            Work::of(self.shared.cache, request.command),
+        );
+        match work.run(self.shared, self.now, request.format, room, self.counters) {
+            Done::Reply(reply) => self.push(request.format, reply),
+            _ => return Err(io::ErrorKind::InvalidData.into()),
         }
         Ok(None)
     }
@@ -684,6 +743,10 @@ impl<'w> RequestLoop<'_, 'w, '_> {
     /// Appends a reply for which there is room.
     #[inline]
     fn push(&mut self, format: ReplyFormat<'_>, reply: Reply<'_>) {
+        let Some(reply) = self.codec.gather(format, reply) else {
+            self.budget.spend(1, 0);
+            return;
+        };
         let before = self.outbox.unsent().len();
         let pushed = self.outbox.push(format, reply);
         debug_assert!(pushed, "room was made before the request was executed");

@@ -17,6 +17,10 @@ pub fn deadline(lifetime: Lifetime, now: Tick, clock: &Clock) -> Deadline {
             Deadline::at(begun.plus_secs(u64::from(seconds)))
         }
         Lifetime::Until(unix) => Deadline::at(clock.tick_of_unix(unix)),
+        Lifetime::Millis(millis) => {
+            Deadline::exact(Tick::from_millis(now.as_millis().saturating_add(millis)))
+        }
+        Lifetime::UntilMillis(unix) => Deadline::exact(clock.tick_of_unix_millis(unix)),
         Lifetime::Past => Deadline::at(Tick::ZERO),
     }
 }

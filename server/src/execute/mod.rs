@@ -4,10 +4,12 @@
 //! [`Work::of`] hashes the key, once; [`Work::run`] does what was asked. The only place that
 //! speaks both the vocabulary of the protocols and that of the engine.
 
+mod decimal;
 pub mod flush;
 pub mod lifetime;
 mod meta;
 mod order;
+mod resp;
 
 use flagstone_engine::{
     Cache, CasWish, ItemMeta, Key, Lookup, NumberChange, NumberChanged, Pinned, StoreError, Tick,
@@ -51,6 +53,8 @@ pub enum Done {
     LoginFailed,
     /// The memory is held by transfers under way. Nothing was done; try again later.
     NotNow,
+    /// The answer does not fit into the room, but into an empty outbox. Nothing was done.
+    NeedsRoom,
     /// The connection is to be closed.
     Quit,
 }
@@ -94,6 +98,7 @@ impl<'a> Work<'a> {
             | Command::Flush { .. }
             | Command::Dump(_)
             | Command::Login { .. } => true,
+            Command::Resp(op) => op.is_heavy(),
             _ => false,
         }
     }
@@ -110,7 +115,18 @@ impl<'a> Work<'a> {
         counters: &Counters,
     ) -> Done {
         let Some(key) = self.key else {
-            return self.run_keyless(shared, counters);
+            return match self.command {
+                Command::Resp(op) => {
+                    let with = resp::With {
+                        shared,
+                        now,
+                        format,
+                        counters,
+                    };
+                    resp::run(op, None, with, room)
+                }
+                _ => self.run_keyless(shared, counters),
+            };
         };
         let cache = shared.cache;
         Done::Reply(match self.command {
@@ -185,6 +201,15 @@ impl<'a> Work<'a> {
                     Some(meta) => Reply::SecondsLeft(seconds_left(meta.deadline, now)),
                     None => Reply::Missing,
                 }
+            }
+            Command::Resp(op) => {
+                let with = resp::With {
+                    shared,
+                    now,
+                    format,
+                    counters,
+                };
+                return resp::run(op, Some(key), with, room);
             }
             // The others have none.
             _ => return self.run_keyless(shared, counters),
@@ -371,6 +396,15 @@ pub fn pin<'h>(
     match work.command {
         Command::Get { .. } | Command::GetAndTouch { .. } => {}
         Command::Meta(meta) => return meta::pin(shared, key, meta, now, format, room, counters),
+        Command::Resp(op) => {
+            let with = resp::With {
+                shared,
+                now,
+                format,
+                counters,
+            };
+            return resp::pin(op, key, with, room);
+        }
         _ => return Ok(None),
     }
     let cache = shared.cache;

@@ -169,6 +169,20 @@ impl Order {
         self.tell(stored, value_len, counters)
     }
 
+    /// The terms of a value that has arrived were told behind it: an order for them, and their deadline for what was reserved.
+    pub fn settle(
+        &self,
+        reservation: &mut Reservation<'_>,
+        terms: &Terms,
+        now: Tick,
+        clock: &Clock,
+    ) -> Self {
+        let settled = Order::plain(terms, now, clock);
+        let done = reservation.set_deadline(settled.attributes.deadline);
+        debug_assert!(done, "reserved with a deadline that has every field");
+        settled
+    }
+
     /// What else a refusal means, beside being told.
     pub fn note_refused(
         &self,

@@ -5,7 +5,7 @@
 
 use super::format::{ListFormat, ReplyFormat};
 use super::memcache::meta::Meta;
-use super::{Inside, Refusal, Words};
+use super::{Inside, Refusal, Words, resp};
 
 /// One request of the data plane. Keys have 1 to 250 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +101,10 @@ pub enum Command<'a> {
     },
     /// Close the connection.
     Quit,
+    /// The long value that has just arrived is stored on these terms.
+    Settle(Terms),
+    /// What only Redis' clients ask.
+    Resp(resp::Op<'a>),
     /// Not to be carried out: say why.
     Refuse(Refusal),
 }
@@ -119,6 +123,7 @@ impl<'a> Command<'a> {
             | Command::Count { key, .. }
             | Command::Ttl { key } => Some(key),
             Command::Meta(meta) | Command::MetaStore { meta, .. } => Some(meta.key),
+            Command::Resp(op) => op.key(),
             _ => None,
         }
     }
@@ -190,6 +195,10 @@ pub enum Lifetime {
     Counted(u32),
     /// Until so many seconds after the beginning of 1970.
     Until(u32),
+    /// For so many milliseconds.
+    Millis(u64),
+    /// Until so many milliseconds after the beginning of 1970.
+    UntilMillis(u64),
     /// Not at all: its time has passed.
     Past,
 }

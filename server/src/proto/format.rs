@@ -6,7 +6,7 @@
 
 use super::memcache::meta::{Kept, Meta};
 use super::reply::words;
-use super::{Fate, Refusal, Reply, Words, memcache, native};
+use super::{Fate, Refusal, Reply, Words, memcache, native, resp};
 
 /// How an answer is worded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub enum ReplyFormat<'a> {
     },
     /// What the flags of a meta command ask for.
     Meta(Meta<'a>),
+    /// As Redis does.
+    Resp(resp::Format),
 }
 
 /// What is known of an item when its value is sent, or told instead.
@@ -102,6 +104,8 @@ pub enum PlainFormat {
     Words,
     /// Not at all.
     Quiet,
+    /// As Redis does.
+    Resp(resp::Format),
 }
 
 impl PlainFormat {
@@ -112,6 +116,7 @@ impl PlainFormat {
             PlainFormat::Native => native::REFUSED,
             PlainFormat::Words => memcache::encode::refused(refusal),
             PlainFormat::Quiet => words!(b""),
+            PlainFormat::Resp(_) => resp::encode::refused(refusal),
         }
     }
 
@@ -122,6 +127,7 @@ impl PlainFormat {
             PlainFormat::Native => ReplyFormat::Native,
             PlainFormat::Words => ReplyFormat::Words { quiet: false },
             PlainFormat::Quiet => ReplyFormat::Words { quiet: true },
+            PlainFormat::Resp(format) => ReplyFormat::Resp(format),
         }
     }
 }
@@ -189,7 +195,10 @@ impl ReplyFormat<'_> {
         match self {
             ReplyFormat::Values { cas, .. } => cas,
             ReplyFormat::Meta(meta) => memcache::meta_encode::asks(meta, b'c'),
-            ReplyFormat::Native | ReplyFormat::Sized | ReplyFormat::Words { .. } => false,
+            ReplyFormat::Native
+            | ReplyFormat::Sized
+            | ReplyFormat::Words { .. }
+            | ReplyFormat::Resp(_) => false,
         }
     }
 
@@ -212,7 +221,17 @@ impl ReplyFormat<'_> {
         match self {
             ReplyFormat::Native | ReplyFormat::Sized => PlainFormat::Native,
             ReplyFormat::Words { quiet: true } => PlainFormat::Quiet,
+            ReplyFormat::Resp(format) => PlainFormat::Resp(format),
             _ => PlainFormat::Words,
+        }
+    }
+
+    /// What is said to one who says goodbye.
+    #[must_use]
+    pub fn farewell(self) -> &'static [u8] {
+        match self {
+            ReplyFormat::Resp(_) => b"+OK\r\n",
+            _ => b"",
         }
     }
 
@@ -231,6 +250,7 @@ impl ReplyFormat<'_> {
             ReplyFormat::Meta(_) if facts.cas.is_none() && self.wants_cas() => None,
             ReplyFormat::Meta(meta) => memcache::meta_encode::value_head(meta, facts, room),
             ReplyFormat::Words { .. } => None,
+            ReplyFormat::Resp(_) => resp::Format::value_head(facts.value_len, room),
         }
     }
 
@@ -263,6 +283,7 @@ impl ReplyFormat<'_> {
             ReplyFormat::Values { last, .. } => memcache::encode::values(reply, last, room),
             ReplyFormat::Words { quiet } => memcache::encode::words(reply, quiet, room),
             ReplyFormat::Meta(meta) => encode_meta(meta, reply, room),
+            ReplyFormat::Resp(format) => format.encode(reply, room),
         }
     }
 }

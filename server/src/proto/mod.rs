@@ -22,6 +22,7 @@ pub mod native;
 pub mod number;
 pub mod plain;
 pub mod reply;
+pub mod resp;
 pub mod scan;
 pub mod sniff;
 pub mod value;

@@ -4,6 +4,7 @@
 //! The same bytes mean the same to both: what is not surely one of these is none here, and is left
 //! to [`Codec::decode`].
 
+use super::resp::{Format, Session};
 use super::scan::{newline, word_len};
 use super::{Accepts, Codec, Inside, KEY_BYTES_MAX, memcache};
 
@@ -23,17 +24,22 @@ pub struct Plain<'a> {
 pub enum What<'a> {
     /// Send the value.
     Get(Protocol),
-    /// Store this value for ever, over whatever is there: native.
-    Put(&'a [u8]),
+    /// Store this value for ever, over whatever is there.
+    Put(Protocol, &'a [u8]),
 }
 
-/// How a plain read is asked for and answered.
+/// How a plain request is asked and answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// `GET key`
+    /// `GET key`, `PUT key value`
     Native,
     /// `get key`
-    Classic,
+    Memcached,
+    /// `*2 $3 GET $3 key`, `*3 $3 SET $3 key $5 value`
+    Resp {
+        /// In version 3.
+        v3: bool,
+    },
 }
 
 const VERB_BYTES: usize = 4;
@@ -44,17 +50,25 @@ impl Codec {
     #[inline]
     #[must_use]
     pub fn may_be_plain(&self) -> bool {
-        !self.locked && !matches!(self.inside, Inside::Keys(_))
+        !self.locked
+            && match self.inside {
+                Inside::Line | Inside::MemcachedLine => true,
+                Inside::Keys(_) => false,
+                Inside::Resp(session) => session.is_between(),
+            }
     }
 
     /// The plain request at the front of `bytes`, if one surely stands there whole.
     #[inline(always)]
     #[must_use]
     pub fn plain<'a>(&self, bytes: &'a [u8]) -> Option<Plain<'a>> {
+        if let Inside::Resp(session) = self.inside {
+            return plain_resp(bytes, session.is_v3());
+        }
         let (verb, rest) = bytes.split_first_chunk::<VERB_BYTES>()?;
         let protocol = match verb {
             b"GET " if self.accepts != Accepts::Memcached => Protocol::Native,
-            b"get " if self.accepts != Accepts::Native => Protocol::Classic,
+            b"get " if self.accepts != Accepts::Native => Protocol::Memcached,
             b"PUT " if self.accepts != Accepts::Memcached => return plain_put(rest),
             _ => return None,
         };
@@ -75,6 +89,54 @@ impl Codec {
     }
 }
 
+/// An array of `GET` and a key, or of `SET`, a key and a value, all there.
+#[inline(always)]
+fn plain_resp(bytes: &[u8], v3: bool) -> Option<Plain<'_>> {
+    const HEAD_BYTES: usize = 13;
+    let (head, rest) = bytes.split_first_chunk::<HEAD_BYTES>()?;
+    let is_set = match head {
+        b"*2\r\n$3\r\nGET\r\n" => false,
+        b"*3\r\n$3\r\nSET\r\n" => true,
+        _ => return None,
+    };
+    let (key, behind) = bulk(rest)?;
+    if key.is_empty() || key.len() > KEY_BYTES_MAX {
+        return None;
+    }
+    let (what, behind) = if is_set {
+        let (value, behind) = bulk(behind)?;
+        (What::Put(Protocol::Resp { v3 }, value), behind)
+    } else {
+        (What::Get(Protocol::Resp { v3 }), behind)
+    };
+    Some(Plain {
+        key,
+        what,
+        taken: bytes.len() - behind.len(),
+    })
+}
+
+/// A bulk string of up to 99,999 bytes, and what is behind it; the two bytes at its end are not looked at, as Redis does not.
+#[inline(always)]
+fn bulk(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let [b'$', digits @ ..] = bytes else {
+        return None;
+    };
+    let mut len = 0;
+    for (at, &digit) in digits.iter().take(6).enumerate() {
+        match digit {
+            b'0'..=b'9' => len = 10 * len + usize::from(digit - b'0'),
+            b'\r' if at > 0 && digits.get(at + 1) == Some(&b'\n') => {
+                let rest = &digits[at + 2..];
+                let behind = rest.get(len + 2..)?;
+                return Some((&rest[..len], behind));
+            }
+            _ => return None,
+        }
+    }
+    None
+}
+
 /// What stands behind `PUT `. A line with a carriage return may be HTTP: not plain.
 #[inline(always)]
 fn plain_put(rest: &[u8]) -> Option<Plain<'_>> {
@@ -89,7 +151,7 @@ fn plain_put(rest: &[u8]) -> Option<Plain<'_>> {
     }
     Some(Plain {
         key,
-        what: What::Put(value),
+        what: What::Put(Protocol::Native, value),
         taken: VERB_BYTES + key_len + 1 + value.len() + 1,
     })
 }
@@ -100,8 +162,13 @@ impl What<'_> {
     #[must_use]
     pub const fn inside(self) -> Inside {
         match self {
-            What::Get(Protocol::Classic) => Inside::MemcachedLine,
-            What::Get(Protocol::Native) | What::Put(_) => Inside::Line,
+            What::Get(Protocol::Resp { v3 }) | What::Put(Protocol::Resp { v3 }, _) => {
+                Inside::Resp(Session::between(v3))
+            }
+            What::Get(Protocol::Memcached) | What::Put(Protocol::Memcached, _) => {
+                Inside::MemcachedLine
+            }
+            What::Get(Protocol::Native) | What::Put(Protocol::Native, _) => Inside::Line,
         }
     }
 }
@@ -119,9 +186,10 @@ impl Protocol {
     ) -> Option<usize> {
         match self {
             Protocol::Native => Some(0),
-            Protocol::Classic => {
+            Protocol::Memcached => {
                 memcache::encode::value_head(key, client_flags, value_len, None, room)
             }
+            Protocol::Resp { .. } => Format::value_head(value_len, room),
         }
     }
 
@@ -131,7 +199,8 @@ impl Protocol {
     pub const fn value_tail(self) -> &'static [u8] {
         match self {
             Protocol::Native => b"\n",
-            Protocol::Classic => b"\r\nEND\r\n",
+            Protocol::Memcached => b"\r\nEND\r\n",
+            Protocol::Resp { .. } => b"\r\n",
         }
     }
 
@@ -141,7 +210,29 @@ impl Protocol {
     pub const fn missing(self) -> &'static [u8] {
         match self {
             Protocol::Native => b"NOTFOUND\n",
-            Protocol::Classic => b"END\r\n",
+            Protocol::Memcached => b"END\r\n",
+            Protocol::Resp { v3 } => Format::nothing_in(v3),
+        }
+    }
+
+    /// The answer to a store.
+    #[inline(always)]
+    #[must_use]
+    pub const fn stored(self) -> &'static [u8] {
+        match self {
+            Protocol::Native => b"OK\n",
+            Protocol::Memcached => b"STORED\r\n",
+            Protocol::Resp { .. } => b"+OK\r\n",
+        }
+    }
+
+    /// Whether a line end in a value would be taken for the end of the answer; and this is said instead.
+    #[inline(always)]
+    #[must_use]
+    pub const fn cut(self) -> Option<&'static [u8]> {
+        match self {
+            Protocol::Native => Some(b"ERROR\n"),
+            Protocol::Memcached | Protocol::Resp { .. } => None,
         }
     }
 }
@@ -168,7 +259,8 @@ mod tests {
         );
         let protocol = match plain.what {
             What::Get(protocol) => protocol,
-            What::Put(value) => {
+            What::Put(protocol, value) => {
+                assert_eq!(protocol, Protocol::Native);
                 let terms = Terms::plain(Lifetime::Forever);
                 let key = plain.key;
                 assert_eq!(request.command, Command::Store { key, value, terms });

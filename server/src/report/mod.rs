@@ -5,11 +5,17 @@
 
 mod memcached;
 mod native;
+pub mod resp;
 
 use flagstone_engine::Tick;
 
 use crate::proto::{Reply, Topic};
 use crate::server::shared::Shared;
+
+/// The counters of memcached's and Redis' clients begin at 0 again.
+pub fn reset(shared: &Shared<'_>) {
+    *shared.reset.lock() = (shared.threads.totals(), shared.cache.stats());
+}
 
 /// Tells what is asked, one reply after the other; `None` as soon as `tell` has no room.
 pub fn tell(
@@ -34,7 +40,7 @@ pub fn tell(
         Topic::Reset => {
             // Nothing is told before: it is done once.
             tell(Reply::StatsReset)?;
-            *shared.reset.lock() = (shared.threads.totals(), shared.cache.stats());
+            reset(shared);
             return Some(());
         }
     }

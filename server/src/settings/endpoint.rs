@@ -68,6 +68,7 @@ impl Endpoint {
             Some(("auto", place)) => (Accepts::Auto, place),
             Some(("native", place)) => (Accepts::Native, place),
             Some(("memcached", place)) => (Accepts::Memcached, place),
+            Some(("resp", place)) => (Accepts::Resp, place),
             _ => (Accepts::Auto, text),
         };
         let (tls, place) = match place.strip_prefix("tls:") {
@@ -125,6 +126,7 @@ impl fmt::Display for Endpoint {
             Accepts::Auto => {}
             Accepts::Native => f.write_str("native:")?,
             Accepts::Memcached => f.write_str("memcached:")?,
+            Accepts::Resp => f.write_str("resp:")?,
         }
         if self.tls {
             f.write_str("tls:")?;

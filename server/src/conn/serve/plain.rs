@@ -93,7 +93,7 @@ impl RequestLoop<'_, '_, '_> {
                 }
                 let done = match planned.what {
                     What::Get(protocol) => self.get(planned.key, spot, protocol),
-                    What::Put(value) => self.put(planned.key, value),
+                    What::Put(protocol, value) => self.put(planned.key, value, protocol),
                 };
                 if let Some(len) = done {
                     self.outbox.filled(len);
@@ -138,17 +138,18 @@ impl RequestLoop<'_, '_, '_> {
             Copied::Bytes(end) => {
                 self.counters.hits.add(1);
                 // What stands behind a line end would be taken for the next answer.
-                if protocol == Protocol::Native
+                if let Some(words) = protocol.cut()
                     && self.shared.has_counted()
                     && has_newline(&room[..end])
                 {
-                    room[..6].copy_from_slice(b"ERROR\n");
-                    return Some(6);
+                    room[..words.len()].copy_from_slice(words);
+                    return Some(words.len());
                 }
                 // Apart, because a copy of a length that is known is a store.
-                match protocol {
-                    Protocol::Native => room[end] = b'\n',
-                    Protocol::Classic => room[end..end + tail.len()].copy_from_slice(tail),
+                match tail {
+                    [one] => room[end] = *one,
+                    [one, two] => room[end..end + 2].copy_from_slice(&[*one, *two]),
+                    tail => room[end..end + tail.len()].copy_from_slice(tail),
                 }
                 Some(end + tail.len())
             }
@@ -165,14 +166,18 @@ impl RequestLoop<'_, '_, '_> {
     /// Stores a value and puts the answer into the outbox's room. `None`: it cannot be stored, or not
     /// now, and nothing was done.
     #[inline(always)]
-    fn put(&mut self, key: Key<'_>, value: &[u8]) -> Option<usize> {
+    fn put(&mut self, key: Key<'_>, value: &[u8], protocol: Protocol) -> Option<usize> {
+        if protocol.cut().is_none() {
+            self.shared.note_counted();
+        }
         let stored = self
             .shared
             .cache
             .put(key, value, Attributes::default(), self.now);
         stored.ok()?;
         self.counters.puts.add(1);
-        self.outbox.room()[..3].copy_from_slice(b"OK\n");
-        Some(3)
+        let words = protocol.stored();
+        self.outbox.room()[..words.len()].copy_from_slice(words);
+        Some(words.len())
     }
 }

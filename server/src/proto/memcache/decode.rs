@@ -4,7 +4,7 @@ use super::dump::Form;
 use super::meta::{Meta, Verb};
 use super::mistake::Mistake;
 use super::words::Words;
-use super::{Keys, lifetime, store};
+use super::{Exptime, Keys, lifetime, store};
 use crate::proto::scan::{is_http_line, is_http_version, newline, skip_spaces, without_cr};
 use crate::proto::{
     Command, Decoded, HEAD_BYTES_MAX, Inside, KEY_BYTES_MAX, Lifetime, ListFormat, Listing,
@@ -129,7 +129,7 @@ fn unfinished(bytes: &[u8]) -> Decoded<'_> {
     }
     let touch = if verb.starts_with(b"gat") {
         match words.number() {
-            Some(exptime) => Some(lifetime(exptime)),
+            Some(exptime) => Some(Exptime::of(exptime)),
             None => return skip_line(Mistake::BadLifetime),
         }
     } else {
@@ -158,7 +158,7 @@ fn keys<'a>(
             return refuse(Mistake::BadFormat, PlainFormat::Words, taken);
         }
         match words.number() {
-            Some(exptime) => touch = Some(lifetime(exptime)),
+            Some(exptime) => touch = Some(Exptime::of(exptime)),
             None => return refuse(Mistake::BadLifetime, PlainFormat::Words, taken),
         }
     }
@@ -219,7 +219,10 @@ pub fn next_key(bytes: &[u8], from: usize, keys: Keys) -> Decoded<'_> {
     }
     let command = match keys.touch {
         None => Command::Get { key },
-        Some(lifetime) => Command::GetAndTouch { key, lifetime },
+        Some(exptime) => Command::GetAndTouch {
+            key,
+            lifetime: exptime.lifetime(),
+        },
     };
     Decoded::Request(Request {
         command,

@@ -35,7 +35,7 @@ pub struct Keys {
     /// CAS numbers are wanted.
     cas: bool,
     /// Lifetimes are to be changed.
-    touch: Option<Lifetime>,
+    touch: Option<Exptime>,
 }
 
 /// A relative lifetime is at most 30 days; what is longer counts from 1970.
@@ -45,11 +45,32 @@ const RELATIVE_SECONDS_MAX: i64 = 60 * 60 * 24 * 30;
 /// memcached some commands take such a number for one of the past, and others refuse it.
 #[inline]
 fn lifetime(exptime: i64) -> Lifetime {
-    let seconds = u32::try_from(exptime).unwrap_or(u32::MAX);
-    match exptime {
-        0 => Lifetime::Forever,
-        ..0 => Lifetime::Past,
-        1..=RELATIVE_SECONDS_MAX => Lifetime::Counted(seconds),
-        _ => Lifetime::Until(seconds),
+    Exptime::of(exptime).lifetime()
+}
+
+/// Such a number, in few bytes: a connection keeps one among the keys of a list. `u32::MAX` is the last date, and stands for
+/// what is far away as well; 0 for ever; what is below 0 is one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Exptime(Option<u32>);
+
+impl Exptime {
+    #[inline]
+    fn of(exptime: i64) -> Self {
+        Exptime(match exptime {
+            ..0 => None,
+            _ => Some(u32::try_from(exptime).unwrap_or(u32::MAX)),
+        })
+    }
+
+    #[inline]
+    fn lifetime(self) -> Lifetime {
+        match self.0 {
+            None => Lifetime::Past,
+            Some(0) => Lifetime::Forever,
+            Some(seconds) if i64::from(seconds) <= RELATIVE_SECONDS_MAX => {
+                Lifetime::Counted(seconds)
+            }
+            Some(seconds) => Lifetime::Until(seconds),
+        }
     }
 }
