@@ -1,14 +1,13 @@
 //! The admin pages: what they say, that it is true, and that they stay small whoever calls.
 
-mod common;
-
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use common::http::{self, get, request, sample};
-use common::{PATIENCE, connect, exchange, small_config, start_with, tool, wait_until};
+use crate::common;
+use crate::common::http::{self, get, request, sample};
+use crate::common::{PATIENCE, connect, exchange, small_config, start_with, tool, wait_until};
 use flagstone_server::{Config, Running};
 
 fn config() -> Config {

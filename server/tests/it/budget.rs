@@ -2,13 +2,11 @@
 //! Method: a server in this process, under a root directory whose files stand in for the
 //! kernel's; connections come and go, the limit is rewritten, and `STATS` tells.
 
-mod common;
-
 use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 
-use common::{connect, exchange, small_config, start_with, stat, wait_until};
+use crate::common::{connect, exchange, small_config, start_with, stat, wait_until};
 use flagstone_server::Config;
 
 const MIB: u64 = 1 << 20;

@@ -1,9 +1,9 @@
 //! What the README tells a stranger to type, with the real netcat.
 
-mod common;
-
 use std::io::Write;
 use std::process::{Command, Stdio};
+
+use crate::common;
 
 #[test]
 fn a_stranger_with_netcat_receives_every_reply() {
@@ -44,7 +44,7 @@ fn a_stranger_with_netcat_receives_every_reply() {
 fn a_skip_is_seen() {
     let name = "a_stranger_with_netcat_receives_every_reply";
     let output = Command::new(std::env::current_exe().expect("this program"))
-        .args([name, "--exact"])
+        .args([&format!("netcat::{name}"), "--exact"])
         .env("PATH", "")
         .env_remove("CI")
         .output()

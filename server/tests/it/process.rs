@@ -1,15 +1,14 @@
 //! The binary: its flags, its refusals, its signals.
 
-mod common;
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::http;
-use common::process::{Process, flagstone, run};
-use common::tool::Scratch;
+use crate::common;
+use crate::common::http;
+use crate::common::process::{Process, flagstone, run};
+use crate::common::tool::Scratch;
 
 #[test]
 fn what_cannot_fit_is_refused_with_what_would() {

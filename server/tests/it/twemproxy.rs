@@ -5,8 +5,6 @@
 //! node is killed with SIGKILL, and comes back later. That the proxy refuses (SERVER_ERROR) or hangs
 //! up while a node fails is counted; any other odd reply is a failure.
 
-mod common;
-
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -16,7 +14,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use common::tool::{self, Guard, Scratch};
+use crate::common::tool::{self, Guard, Scratch};
 
 const KEYS: usize = 3_000;
 const PATIENCE: Duration = Duration::from_secs(10);

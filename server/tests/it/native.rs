@@ -1,13 +1,12 @@
 //! The native protocol over real connections: every row of its table, any split of the input,
 //! what strays in, and how connections end.
 
-mod common;
-
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::time::Duration;
 
-use common::{
+use crate::common;
+use crate::common::{
     connect, exchange, expect, expect_end, show, small_config, start, start_with, talk,
     talk_in_parts,
 };

@@ -1,8 +1,6 @@
 //! What is typed beside a running server: `stats`, `top`, and what each says when it cannot do
 //! what was asked; and outputs that take nothing more.
 
-mod common;
-
 use std::fs::File;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
@@ -10,8 +8,9 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
-use common::process::{Process, flagstone, run};
-use common::tool::Scratch;
+use crate::common;
+use crate::common::process::{Process, flagstone, run};
+use crate::common::tool::Scratch;
 
 /// It failed with this sentence, and nothing else on either channel.
 fn expect_refusal(what: &str, output: &Output, code: i32, sentence: &str) {

@@ -1,13 +1,12 @@
 //! What operators of memcached expect beside its commands: counters under their names, a dump
 //! of all items, logging in, shutting down, and a limit on idleness.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-use common::{connect, exchange, expect_end, show, small_config, start, start_with, talk};
+use crate::common;
+use crate::common::{connect, exchange, expect_end, show, small_config, start, start_with, talk};
 use flagstone_server::{Config, Running};
 
 fn stats(server: &Running, of: &str) -> BTreeMap<String, String> {

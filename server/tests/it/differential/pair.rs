@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use flagstone_server::Running;
 
-use super::common;
 use super::generate::{Plan, render};
 use super::replies::{CURRENT, Replies, kind};
 use super::rng::Rng;
+use crate::common;
 
 /// One of the two.
 enum Subject {

@@ -4,13 +4,12 @@
 //! whole servers; and the examples of the docs, as they stand there. Nothing of these
 //! programs is kept here: what is missing is skipped by name, and in CI nothing is.
 
-mod common;
-
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use common::tool::{self, find, python, skip, succeed};
+use crate::common;
+use crate::common::tool::{self, find, python, skip, succeed};
 use flagstone_server::{Config, Running};
 
 const PATIENCE: Duration = Duration::from_secs(120);

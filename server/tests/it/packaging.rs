@@ -1,13 +1,14 @@
 //! What is packaged is what the command line says today, and the unit is one that systemd
 //! takes.
 
-mod common;
-#[path = "../examples/generate.rs"]
+#[path = "../../examples/generate.rs"]
 mod generate;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use crate::common;
 
 fn packaging() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(generate::DIR)

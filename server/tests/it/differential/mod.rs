@@ -15,8 +15,6 @@
 //! TEST_DIFFERENTIAL_FIRST=17           the first of them
 //! ```
 
-#[path = "../common/mod.rs"]
-mod common;
 mod fixed;
 mod generate;
 mod known;
@@ -26,6 +24,8 @@ mod rng;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
+
+use crate::common;
 
 use generate::{Op, Plan};
 use pair::Pair;

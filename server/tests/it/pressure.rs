@@ -1,13 +1,11 @@
 //! Peers that do not read, do not finish, or are too many: memory stays bounded and everybody
 //! else is served.
 
-mod common;
-
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use common::{
+use crate::common::{
     connect, exchange, expect, expect_end, small_config, start, start_with, stat, wait_until,
 };
 use flagstone_server::Config;

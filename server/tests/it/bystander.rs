@@ -2,15 +2,16 @@
 //! that nobody reads. Times are generous, for a busy machine, and still a small part of what waiting for a stranger
 //! would take; `cargo run --release -p flagstone-benches --bin bystander` measures them.
 
-mod common;
-
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use common::process::Process;
-use common::{connect, exchange, expect, expect_end, small_config, start_with, stat, wait_until};
+use crate::common;
+use crate::common::process::Process;
+use crate::common::{
+    connect, exchange, expect, expect_end, small_config, start_with, stat, wait_until,
+};
 use flagstone_server::{Config, Running};
 
 /// Each of the scenes here kept a bystander waiting for longer than this, up to 30 s.

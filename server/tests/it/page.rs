@@ -2,18 +2,16 @@
 //! phone. Method: the binary under traffic of two protocols, and Chromium without a window.
 //! `TEST_SCREENSHOTS` names a directory for pictures of what it saw.
 
-#[path = "common/chromium.rs"]
 mod chromium;
-mod common;
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use crate::common;
+use crate::common::wait_until;
 use chromium::Browser;
-use common::wait_until;
 
 /// Traffic runs so long before the page is judged: rates need a few answers.
 const WARM_UP: Duration = Duration::from_secs(6);

@@ -1,8 +1,6 @@
 //! Settings: from flags, the environment and a file, and what is said of those that cannot work.
 
-mod common;
-
-use common::process::run;
+use crate::common::process::run;
 
 /// Arguments, environment, the sentence.
 type Row = (

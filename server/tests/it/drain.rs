@@ -2,15 +2,14 @@
 //! without a pause and others are idle; probes are watched as an orchestrator would, and each client tells how its
 //! connection ended.
 
-mod common;
-
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use common::http;
-use common::process::Process;
+use crate::common;
+use crate::common::http;
+use crate::common::process::Process;
 
 /// Requests that a client sends in one go, and what they are answered.
 const BATCH: usize = 32;

@@ -6,14 +6,12 @@
 //! of it, so it cannot run everywhere: where `MEMCACHED_EXPORTER` names it, or it is in the `PATH`,
 //! it runs itself, too.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use common::tool::{self, find};
-use common::{connect, exchange, http, start, talk, wait_until};
+use crate::common::tool::{self, find};
+use crate::common::{connect, exchange, http, start, talk, wait_until};
 use flagstone_server::Running;
 
 /// Figures of a class, or of the whole server.

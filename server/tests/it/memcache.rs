@@ -1,14 +1,15 @@
 //! memcached's protocol over real connections: every command, what is wrong with it, any split
 //! of the input, long values and long lists, and native lines in between.
 
-mod common;
-
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use common::{connect, exchange, expect, expect_end, show, small_config, start, start_with, talk};
-use common::{stat, talk_in_parts};
+use crate::common;
+use crate::common::{
+    connect, exchange, expect, expect_end, show, small_config, start, start_with, talk,
+};
+use crate::common::{stat, talk_in_parts};
 use flagstone_server::{Config, Running};
 
 #[track_caller]

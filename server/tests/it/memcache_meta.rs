@@ -1,9 +1,7 @@
 //! memcached's meta commands over real connections: every flag, what it answers, and what it
 //! changes.
 
-mod common;
-
-use common::{show, small_config, start, start_with, talk};
+use crate::common::{show, small_config, start, start_with, talk};
 use flagstone_server::{Config, Running};
 
 /// `input` and `expected` with `|` for the line's end.

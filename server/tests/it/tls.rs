@@ -1,18 +1,17 @@
 //! TLS on a port of its own: the same requests, a limit of its own, certificates that are read
 //! again while it runs.
 
-mod common;
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use common::http::{get, sample};
-use common::process::{Process, flagstone};
-use common::tls::{self, Client, Pair};
-use common::{connect_to, small_config, start_with, wait_until};
+use crate::common;
+use crate::common::http::{get, sample};
+use crate::common::process::{Process, flagstone};
+use crate::common::tls::{self, Client, Pair};
+use crate::common::{connect_to, small_config, start_with, wait_until};
 use flagstone_server::{Config, Running, Server};
 
 fn config(pair: &Pair, seats: usize) -> Config {

@@ -6,14 +6,13 @@
 //! (Wing and Gong; histories are short, so it is quick). Then the next key. The search itself is shown to
 //! refuse what is wrong.
 
-mod common;
-
 use std::collections::HashSet;
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::sync::Barrier;
 use std::time::Instant;
 
-use std::io::{BufRead, BufReader, Write};
+use crate::common;
 
 const CLIENTS: usize = 4;
 const REQUESTS: usize = 5;

@@ -2,17 +2,16 @@
 //! that is counted, in a cache that is too small for it, while it is scraped again and again; each
 //! page goes to `promtool`, and no counter may be less than it was on the page before.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use common::http::{get, sample};
-use common::tls::{self, Pair};
-use common::{small_config, start_with};
+use crate::common;
+use crate::common::http::{get, sample};
+use crate::common::tls::{self, Pair};
+use crate::common::{small_config, start_with};
 use flagstone_server::{Config, Running};
 
 const NO_PROMTOOL: &str = "promtool is not installed (apt-get install prometheus)";
