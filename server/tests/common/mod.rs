@@ -1,5 +1,5 @@
 //! A whole server in this process, and clients that talk to it.
-#![allow(dead_code, missing_docs)] // Each test file uses its own part.
+#![allow(dead_code, missing_docs)] // Each program of tests uses its own part.
 
 pub mod alloc;
 pub mod http;
