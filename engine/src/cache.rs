@@ -19,75 +19,21 @@ use crate::plan::{Plan, page_count_min};
 use crate::rebalance::Tails;
 use crate::region::Region;
 use crate::reservation::Reservation;
-use crate::shard::arith::{CasWish, NumberChange, NumberChanged};
-use crate::shard::join::{Part, Side};
+use crate::shard::arith::{NumberChange, NumberChanged};
+use crate::shard::join::Part;
 use crate::shard::sweep::Round;
-use crate::shard::visit::{Invalidation, Visit, Visited, Want};
+use crate::shard::visit::Invalidation;
 use crate::shard::write::{Blueprint, Shortage};
 use crate::shard::{PageBag, Shard};
 use crate::slab::free_list::PagePool;
 use crate::slab::page::CLASS_SPECIAL;
-use crate::stats::{ClassStats, Stats};
+use crate::stats::{Audit, ClassStats, Stats};
 use crate::superblock::Superblock;
 use crate::tick::{Deadline, Tick};
-
-/// What a client attaches to an item.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Attributes {
-    /// The client's number; 0 costs nothing.
-    pub client_flags: u32,
-    /// When the item expires; never costs nothing.
-    pub deadline: Deadline,
-}
-
-impl From<Deadline> for Attributes {
-    fn from(deadline: Deadline) -> Self {
-        Attributes {
-            client_flags: 0,
-            deadline,
-        }
-    }
-}
-
-/// What is known of an item beside its value.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ItemMeta {
-    /// The value's length in bytes.
-    pub value_len: usize,
-    /// The client's number.
-    pub client_flags: u32,
-    /// When it expires.
-    pub deadline: Deadline,
-    /// Its CAS number, if somebody has asked for it: see [`Cache::cas`].
-    pub cas: Option<u64>,
-    /// The value is out of date: see [`Cache::invalidate`].
-    pub stale: bool,
-    /// Somebody was told to bring a new one: see [`Cache::visit`].
-    pub won: bool,
-}
-
-/// What [`Cache::get`] found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lookup {
-    /// No such item, or it has expired.
-    Miss,
-    /// The value is at the front of the buffer.
-    Hit(ItemMeta),
-    /// The value is longer than the buffer; nothing was copied.
-    TooSmall(ItemMeta),
-}
-
-/// What [`Cache::get_at`] found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Copied {
-    /// Head and value are in the buffer's first bytes, so many together.
-    Bytes(usize),
-    /// No such item.
-    Miss,
-    /// They do not fit, or the head was not given.
-    TooSmall,
-}
+use crate::types::{
+    Attributes, CasWish, Condition, Copied, ItemMeta, Lookup, Maintained, Outcome, Side, Stored,
+    Visit, Visited, Want,
+};
 
 /// What [`Cache::visit`] found.
 pub enum Seen<'c> {
@@ -100,98 +46,6 @@ pub enum Seen<'c> {
     /// The buffer is too small, and nothing was done: come again with a larger one or with
     /// [`Want::ValueOrPin`].
     TooSmall,
-}
-
-/// When a store is carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Condition {
-    /// Always.
-    Always,
-    /// Only if there is no such item.
-    Absent,
-    /// Only if there is one.
-    Present,
-    /// Only if it has this CAS number.
-    Cas(u64),
-    /// If it has this CAS number; or a higher one, and then as a stale value, with the deadline
-    /// of the one that it replaces.
-    Since(u64),
-}
-
-/// What became of a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was carried out.
-    Stored,
-    /// The condition `Absent` or `Present` did not hold.
-    NotStored,
-    /// The item has another CAS number.
-    Exists,
-    /// There is no item to compare with.
-    NotFound,
-}
-
-/// What became of a store, and of the item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stored {
-    /// Whether it was carried out.
-    pub outcome: Outcome,
-    /// The item's CAS number; 0: it has none.
-    pub cas: u64,
-    /// The whole value's length.
-    pub value_len: usize,
-}
-
-impl Stored {
-    pub(crate) fn not(outcome: Outcome) -> Self {
-        Stored {
-            outcome,
-            cas: 0,
-            value_len: 0,
-        }
-    }
-}
-
-/// What [`Cache::maintain`] did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Maintained {
-    /// Expired items that were reclaimed.
-    pub reclaimed: usize,
-    /// Whether there is more to do right now.
-    pub more: bool,
-}
-
-/// What [`Cache::audit`] counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Audit {
-    /// Linked items.
-    pub items: usize,
-    /// Further pieces of linked or reserved items.
-    pub pieces: usize,
-    /// First pieces of items that are being filled, or that only a pin still holds.
-    pub reserved_chunks: usize,
-    /// Those among them that only a pin still holds.
-    pub orphans: usize,
-    /// Chunks that are free within the pages of a class.
-    pub free_chunks: usize,
-    /// Bytes of those, and of chunks that were never handed out, in pages with items.
-    pub free_bytes: usize,
-    /// Bytes of headers, fields, keys and values: what chunks hold, less what they round up.
-    pub used_bytes: usize,
-    /// Pages with items.
-    pub item_pages: usize,
-    /// Pages of the index.
-    pub index_pages: usize,
-    /// Pages in the pool.
-    pub free_pages: usize,
-    /// Pages whose memory was given back.
-    pub retired_pages: usize,
-    /// Pages that a flush left and that were not taken back yet.
-    pub flushed_pages: usize,
 }
 
 /// A cache whose memory is one budget.

@@ -27,12 +27,10 @@ pub mod stamp;
 mod stats;
 mod superblock;
 mod tick;
+mod types;
 mod walk;
 
-pub use cache::{
-    Attributes, Audit, Cache, Condition, Copied, ItemMeta, Lookup, Maintained, Outcome, Seen,
-    Stored,
-};
+pub use cache::{Cache, Seen};
 pub use error::{KeyError, OpenError, PlanError, StoreError};
 pub use front::{BuildError, Builder, InsertError, Item, Iter, Retained, SharedCache, Writer};
 pub use geometry::KEY_BYTES_MAX;
@@ -43,9 +41,12 @@ pub use owned::{OwnedPinned, OwnedReservation};
 pub use pinned::Pinned;
 pub use plan::{Backing, ITEM_BYTES_LEAST, ITEM_BYTES_MOST, Options, Plan, PlanLine};
 pub use reservation::Reservation;
-pub use shard::arith::{CasWish, NumberChange, NumberChanged};
-pub use shard::join::Side;
-pub use shard::visit::{Invalidation, Visit, Visited, Want};
-pub use stats::{ClassStats, Expired, Stats};
+pub use shard::arith::{NumberChange, NumberChanged};
+pub use shard::visit::Invalidation;
+pub use stats::{Audit, ClassStats, Expired, Stats};
 pub use tick::{Deadline, Tick};
+pub use types::{
+    Attributes, CasWish, Condition, Copied, ItemMeta, Lookup, Maintained, Outcome, Side, Stored,
+    Visit, Visited, Want,
+};
 pub use walk::Walk;

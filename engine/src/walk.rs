@@ -9,9 +9,9 @@ use crate::cache::Cache;
 use crate::geometry::WORD_BYTES;
 use crate::item::header::Kind;
 use crate::item::view::View;
-use crate::shard::visit::Visited;
 use crate::slab::page::CLASS_SPECIAL;
 use crate::tick::Tick;
+use crate::types::Visited;
 
 /// Where a walk is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -29,11 +29,12 @@ pub use builder::{BuildError, Builder};
 pub use visit::{Item, Iter, Retained};
 pub use writer::Writer;
 
-use crate::cache::{Attributes, Cache, Lookup, Maintained};
+use crate::cache::Cache;
 use crate::error::{KeyError, StoreError};
 use crate::hash::Key;
 use crate::owned::OwnedPinned;
 use crate::tick::{Deadline, Tick};
+use crate::types::{Attributes, Lookup, Maintained};
 use flights::{Flights, Turn};
 
 static_assertions::assert_impl_all!(SharedCache: Send, Sync, Unpin);

@@ -3,11 +3,10 @@
 use std::io;
 
 use super::{InsertError, SharedCache, attributes};
-use crate::cache::Condition;
 use crate::error::StoreError;
 use crate::hash::Key;
 use crate::owned::OwnedReservation;
-use crate::shard::arith::CasWish;
+use crate::types::{CasWish, Condition};
 
 /// Memory for a value that is still to arrive. See [`SharedCache::reserve`].
 ///

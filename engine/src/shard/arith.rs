@@ -7,29 +7,16 @@
 use super::ShardState;
 use super::storage::PageBag;
 use super::write::{Blueprint, Shortage};
-use crate::cache::{Attributes, Condition, ItemMeta, Outcome};
 use crate::chunk_ref::ChunkRef;
 use crate::hash::Key;
 use crate::item::header::flag;
 use crate::item::view::View;
 use crate::region::Region;
 use crate::tick::{Deadline, Tick};
+use crate::types::{Attributes, CasWish, Condition, ItemMeta, Outcome};
 
 /// A longer value is no number, whatever stands in it.
 const NUMBER_BYTES_MAX: usize = 64;
-
-/// What becomes of an item's CAS number when it is changed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CasWish {
-    /// It gets the next one if somebody has asked for it before; else it costs nothing.
-    #[default]
-    IfKept,
-    /// It gets the next one, because somebody asks for it now.
-    Next,
-    /// It is to be this one.
-    Be(u64),
-}
 
 /// How a number is to be changed.
 #[derive(Clone, Copy, Debug)]

@@ -17,16 +17,15 @@ use super::ShardState;
 use super::join::Part;
 use super::storage::{PageBag, class_of};
 use super::write::{Blueprint, Filler, Shortage, footprint, segment_of, set_value_here};
-use crate::cache::{Attributes, Outcome, Stored};
 use crate::chunk_ref::ChunkRef;
 use crate::hash::Key;
 use crate::index::Place;
 use crate::item::header::{HEADER_BYTES, Header, Kind, extra::Marks, fields_bytes, flag};
 use crate::item::view::{View, continuation};
 use crate::region::Region;
-use crate::shard::arith::CasWish;
 use crate::stamp::{self, StdFences};
 use crate::tick::Tick;
+use crate::types::{Attributes, CasWish, Outcome, Stored};
 
 /// The last piece of the value that was lengthened last: to walk there from the first one takes as long as the
 /// chain is. Forgotten as soon as either end is another.

@@ -5,10 +5,8 @@
 //! of it is one step for everybody else. Plain reads do not come here.
 
 use super::ShardState;
-use super::arith::CasWish;
 use super::storage::{PageBag, class_of};
 use super::write::{Blueprint, Shortage};
-use crate::cache::{Attributes, Condition, ItemMeta, Outcome};
 use crate::hash::Key;
 use crate::index::Place;
 use crate::item::header::{extra, extra::Marks, flag, flags_for};
@@ -16,62 +14,7 @@ use crate::item::view::View;
 use crate::region::Region;
 use crate::stamp::{self, StdFences};
 use crate::tick::{Deadline, Tick};
-
-/// What a visitor takes along.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Want {
-    /// Not the value.
-    #[default]
-    Nothing,
-    /// The value, if it fits.
-    Value,
-    /// The value; if it does not fit, held still to be read in pieces.
-    ValueOrPin,
-}
-
-/// What a visit is to do.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Visit {
-    /// What to take along.
-    pub want: Want,
-    /// But no value if the item has this CAS number.
-    pub unless_cas: Option<u64>,
-    /// A new deadline.
-    pub touch: Option<Deadline>,
-    /// If there is no item: an empty one with this deadline, whose value the visitor brings.
-    pub create: Option<Deadline>,
-    /// The visitor is to bring a new value if the item expires before this.
-    pub win_before: Option<Deadline>,
-    /// `Next`: its CAS number is asked for. `Be`: one that is made for this gets this number.
-    pub cas: CasWish,
-    /// The item's reads are asked for: from now on they are noted.
-    pub note: bool,
-    /// It does not count as a read.
-    pub unseen: bool,
-}
-
-/// What a visit found, as it was before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Visited {
-    /// What is known of the item. Of `won`: somebody else was told before.
-    pub meta: ItemMeta,
-    /// The item was made for this.
-    pub created: bool,
-    /// It has the CAS number that makes the value unwanted.
-    pub is_known: bool,
-    /// The visitor is to bring a new value, and nobody else is told so.
-    pub wins: bool,
-    /// It was read before. If reads are not noted: it was used lately.
-    pub read: bool,
-    /// Seconds since the last access; `None`: nobody noted it.
-    pub idle_seconds: Option<u64>,
-    /// Its size class.
-    pub class: usize,
-    /// Bytes of its first piece's chunk, or of all its pieces' contents if there are more.
-    pub item_bytes: usize,
-}
+use crate::types::{Attributes, CasWish, Condition, Outcome, Visit, Visited};
 
 /// How an item is to be discarded.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,9 +1,7 @@
 //! Changing what is found: reserve, link, replace, unlink.
 
-use super::arith::CasWish;
 use super::storage::{PageBag, class_of};
 use super::{Class, Queue, ShardState};
-use crate::cache::{Attributes, Condition, Outcome};
 use crate::chunk_ref::ChunkRef;
 use crate::geometry::WORD_BYTES;
 use crate::hash::Key;
@@ -18,6 +16,7 @@ use crate::region::Region;
 use crate::slab::page::NO_DEADLINE;
 use crate::stamp::{self, StdFences};
 use crate::tick::{Deadline, Tick};
+use crate::types::{Attributes, CasWish, Condition, Outcome};
 
 /// So many pages are missing that only other shards can give them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
