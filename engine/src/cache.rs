@@ -1,8 +1,12 @@
 //! The façade: hash → shard, and pages across shards.
 
+mod update;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
+
+pub use update::Current;
 
 use crate::arena::Arena;
 use crate::error::{KeyError, OpenError, StoreError};
@@ -19,10 +23,8 @@ use crate::plan::{Plan, page_count_min};
 use crate::rebalance::Tails;
 use crate::region::Region;
 use crate::reservation::Reservation;
-use crate::shard::arith::{NumberChange, NumberChanged};
 use crate::shard::join::Part;
 use crate::shard::sweep::Round;
-use crate::shard::visit::Invalidation;
 use crate::shard::write::{Blueprint, Shortage};
 use crate::shard::{PageBag, Shard};
 use crate::slab::free_list::PagePool;
@@ -760,27 +762,6 @@ impl Cache {
         })
     }
 
-    /// Adds to the number that the item's value is, or takes away from it: 64 bits, wrapping
-    /// upwards, stopping at 0 downwards. The value keeps its length when the digits fit, with
-    /// spaces behind them.
-    ///
-    /// # Errors
-    /// [`StoreError::NoSpace`] while transfers hold the memory.
-    pub fn change_number(
-        &self,
-        key: Key<'_>,
-        change: &NumberChange,
-        now: Tick,
-    ) -> Result<NumberChanged, StoreError> {
-        let region = &self.region;
-        let mut bag = PageBag::new(&self.region);
-
-        self.with_pages(key, &mut bag, now, |bag| {
-            let mut state = self.shard(key.hash()).lock(&self.region);
-            state.change_number(region, key, change, bag, now)
-        })
-    }
-
     /// Lengthens the item's value, and changes nothing else about it.
     ///
     /// # Errors
@@ -909,25 +890,6 @@ impl Cache {
         let state = self.shard(key.hash()).lock(&self.region);
         let place = state.find_live(&self.region, key, now)?;
         Some(state.examine(&self.region, place, now))
-    }
-
-    /// Removes the item, or keeps it as a shadow of itself: see [`Invalidation`]. The outcomes are
-    /// those of a store: `Stored` if it was carried out.
-    ///
-    /// # Errors
-    /// [`StoreError::NoSpace`] while transfers hold the memory.
-    pub fn invalidate(
-        &self,
-        key: Key<'_>,
-        invalidation: &Invalidation,
-        now: Tick,
-    ) -> Result<Outcome, StoreError> {
-        let mut bag = PageBag::new(&self.region);
-
-        self.with_pages(key, &mut bag, now, |bag| {
-            let mut state = self.shard(key.hash()).lock(&self.region);
-            state.invalidate(&self.region, key, invalidation, bag, now)
-        })
     }
 
     /// Removes the item. Whether there was one.

@@ -30,7 +30,7 @@ mod tick;
 mod types;
 mod walk;
 
-pub use cache::{Cache, Seen};
+pub use cache::{Cache, Current, Seen};
 pub use error::{KeyError, OpenError, PlanError, StoreError};
 pub use front::{BuildError, Builder, InsertError, Item, Iter, Retained, SharedCache, Writer};
 pub use geometry::KEY_BYTES_MAX;
@@ -41,12 +41,10 @@ pub use owned::{OwnedPinned, OwnedReservation};
 pub use pinned::Pinned;
 pub use plan::{Backing, ITEM_BYTES_LEAST, ITEM_BYTES_MOST, Options, Plan, PlanLine};
 pub use reservation::Reservation;
-pub use shard::arith::{NumberChange, NumberChanged};
-pub use shard::visit::Invalidation;
 pub use stats::{Audit, ClassStats, Expired, Stats};
 pub use tick::{Deadline, Tick};
 pub use types::{
-    Attributes, CasWish, Condition, Copied, ItemMeta, Lookup, Maintained, Outcome, Side, Stored,
-    Visit, Visited, Want,
+    Attributes, CasWish, Condition, Copied, Edit, ItemMeta, Lookup, Maintained, NewValue, Outcome,
+    Side, Stored, Updated, Visit, Visited, Want,
 };
 pub use walk::Walk;

@@ -35,10 +35,22 @@ pub struct ItemMeta {
     pub deadline: Deadline,
     /// Its CAS number, if somebody has asked for it: see [`Cache::cas`](crate::Cache::cas).
     pub cas: Option<u64>,
-    /// The value is out of date: see [`Cache::invalidate`](crate::Cache::invalidate).
+    /// The value is out of date: see [`Edit::Outdate`].
     pub stale: bool,
     /// Somebody was told to bring a new one: see [`Cache::visit`](crate::Cache::visit).
     pub won: bool,
+}
+
+impl ItemMeta {
+    /// What the client has attached to it.
+    #[inline]
+    #[must_use]
+    pub fn attributes(&self) -> Attributes {
+        Attributes {
+            client_flags: self.client_flags,
+            deadline: self.deadline,
+        }
+    }
 }
 
 /// What [`Cache::get`](crate::Cache::get) found.
@@ -191,6 +203,100 @@ pub struct Visited {
     pub class: usize,
     /// Bytes of its first piece's chunk, or of all its pieces' contents if there are more.
     pub item_bytes: usize,
+}
+
+/// What becomes of an item that [`Cache::update`](crate::Cache::update) has looked at.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Edit<'v> {
+    /// It stays as it is.
+    Keep,
+    /// It is removed.
+    Remove,
+    /// It is made, or its value is replaced.
+    Store {
+        /// The value.
+        value: NewValue<'v>,
+        /// Client flags and deadline: [`ItemMeta::attributes`] are those that it has.
+        attributes: Attributes,
+        /// Its CAS number.
+        cas: CasWish,
+        /// It is out of date from the beginning: see [`Edit::Outdate`].
+        stale: bool,
+    },
+    /// Its value gets longer, and nothing else of it changes. Of no item nothing is made.
+    Extend {
+        /// What is added.
+        part: NewValue<'v>,
+        /// Where.
+        side: Side,
+        /// Its CAS number.
+        cas: CasWish,
+    },
+    /// Its value stays and is out of date: readers who come by [`Cache::visit`](crate::Cache::visit)
+    /// are told so, and one of them is told to bring a new one. It has a CAS number from now on.
+    Outdate {
+        /// When it expires.
+        deadline: Deadline,
+        /// Its CAS number; `None`: the next, which is higher than any of this value.
+        cas: Option<u64>,
+    },
+}
+
+/// Bytes for an item, and where they are.
+#[derive(Clone, Copy, Debug)]
+pub enum NewValue<'v> {
+    /// So many at the front of the room that the edit was given.
+    Room(usize),
+    /// These.
+    Given(&'v [u8]),
+}
+
+/// What [`Cache::update`](crate::Cache::update) did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Updated {
+    /// Nothing, as the edit wanted, or because there is no item to remove, to lengthen or to
+    /// outdate.
+    Kept,
+    /// The item was removed.
+    Removed,
+    /// The item is as the edit wanted.
+    Stored {
+        /// Its CAS number, if it has one.
+        cas: Option<u64>,
+        /// Its value's length.
+        value_len: usize,
+    },
+}
+
+impl<'v> Edit<'v> {
+    /// Makes the item, or replaces its value; it gets the next CAS number if it has one.
+    #[inline]
+    #[must_use]
+    pub fn store(value: NewValue<'v>, attributes: Attributes) -> Self {
+        Edit::Store {
+            value,
+            attributes,
+            cas: CasWish::IfKept,
+            stale: false,
+        }
+    }
+
+    /// The bytes that it brings.
+    #[inline]
+    pub(crate) fn bytes<'r>(&self, room: &'r [u8]) -> &'r [u8]
+    where
+        'v: 'r,
+    {
+        match *self {
+            Edit::Store { value, .. } | Edit::Extend { part: value, .. } => match value {
+                NewValue::Room(len) => &room[..len],
+                NewValue::Given(bytes) => bytes,
+            },
+            Edit::Keep | Edit::Remove | Edit::Outdate { .. } => b"",
+        }
+    }
 }
 
 /// What [`Cache::maintain`](crate::Cache::maintain) did.

@@ -12,8 +12,8 @@
 //!
 //! Readers take no lock (`read`); everything else here runs under the shard's.
 
-pub(crate) mod arith;
 pub(crate) mod audit;
+pub(crate) mod edit;
 mod evacuate;
 mod evict;
 mod extend;

@@ -5,13 +5,14 @@
 //! speaks both the vocabulary of the protocols and that of the engine.
 
 mod meta;
+mod numbers;
 mod order;
 
 use flagstone_engine::{
-    Cache, CasWish, Deadline, ItemMeta, Key, Lookup, NumberChange, NumberChanged, Pinned,
-    StoreError, Tick, Visited,
+    Cache, CasWish, Deadline, ItemMeta, Key, Lookup, Pinned, StoreError, Tick, Visited,
 };
 
+use self::numbers::{NumberChange, NumberChanged};
 pub use self::order::Order;
 
 use crate::house::{Clock, House};
@@ -463,7 +464,7 @@ fn count(cache: &Cache, key: Key<'_>, up: bool, by: u64, now: Tick, counters: &C
     } else {
         (&counters.decr_hits, &counters.decr_misses)
     };
-    Done::Reply(match cache.change_number(key, &change, now) {
+    Done::Reply(match numbers::change(cache, key, &change, now) {
         Ok(NumberChanged::Done { number, .. }) => {
             hits.add(1);
             Reply::Counted(number)
