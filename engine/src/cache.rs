@@ -1,16 +1,14 @@
 //! The façade: hash → shard, and pages across shards.
 
-mod update;
+pub(crate) mod update;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
-pub use update::Current;
-
 use crate::arena::Arena;
 use crate::error::{KeyError, OpenError, StoreError};
-use crate::geometry::{Geometry, SHARD_COUNT, WORD_BYTES};
+use crate::geometry::{SHARD_COUNT, WORD_BYTES};
 use crate::hash::{Key, KeyHash};
 use crate::index::Place;
 use crate::index::probe::Spot;
@@ -19,7 +17,7 @@ use crate::item::header::{extra, extra::Marks, flag};
 use crate::item::layout::Layout;
 use crate::item::view::View;
 use crate::pinned::Pinned;
-use crate::plan::{Plan, page_count_min};
+use crate::plan::{CACHE_BYTES_MAX, Plan};
 use crate::rebalance::Tails;
 use crate::region::Region;
 use crate::reservation::Reservation;
@@ -67,13 +65,8 @@ pub struct Cache {
     large: RwLock<()>,
 }
 
-/// Heap bytes of everything that is not in the arena.
-pub(crate) fn control_bytes(geometry: &Geometry) -> usize {
-    // The geometry's tables stand in the plan and in the region.
-    size_of::<Cache>()
-        + 2 * geometry.classes.heap_bytes()
-        + SHARD_COUNT * Shard::heap_bytes(geometry.classes.count())
-}
+// What the plan counts the cache itself as.
+static_assertions::const_assert!(size_of::<Cache>() <= CACHE_BYTES_MAX);
 
 impl Cache {
     /// Reserves the arena and everything beside it. What happens afterwards asks the global
@@ -987,7 +980,7 @@ impl Cache {
     /// The fewest pages that [`Cache::resize`] leaves.
     #[must_use]
     pub fn pages_usable_min(&self) -> usize {
-        page_count_min(self.plan.page_bytes(), self.plan.item_bytes_max())
+        self.plan.page_count_min()
     }
 
     /// Shrinks or grows the cache, while it is in use, towards `pages` of the plan's.

@@ -13,10 +13,10 @@
 //!
 //! Ends grow by half from one size to the next, so that many small additions copy each byte a few times only.
 
-use super::ShardState;
 use super::join::Part;
 use super::storage::{PageBag, class_of};
 use super::write::{Blueprint, Filler, Shortage, footprint, segment_of, set_value_here};
+use super::{LastTail, ShardState};
 use crate::chunk_ref::ChunkRef;
 use crate::hash::Key;
 use crate::index::Place;
@@ -26,14 +26,6 @@ use crate::region::Region;
 use crate::stamp::{self, StdFences};
 use crate::tick::Tick;
 use crate::types::{Attributes, CasWish, Outcome, Stored};
-
-/// The last piece of the value that was lengthened last: to walk there from the first one takes as long as the
-/// chain is. Forgotten as soon as either end is another.
-#[derive(Clone, Copy, Default)]
-pub(super) struct LastTail {
-    pub head: ChunkRef,
-    pub tail: ChunkRef,
-}
 
 /// Held pieces that belong to no item yet, linked with each other.
 #[derive(Clone, Copy, Default)]

@@ -40,7 +40,6 @@ use crate::lru::segments::Segment;
 use crate::rebalance::Ages;
 use crate::region::Region;
 use crate::stats::{ClassStats, Counters};
-use extend::LastTail;
 use pins::{Guards, Pins};
 pub(crate) use storage::PageBag;
 use storage::Slab;
@@ -143,6 +142,14 @@ struct Oldest {
     noted_at: u32,
     /// So often it is still good.
     uses_left: u32,
+}
+
+/// The last piece of the value that was lengthened last: to walk there from the first one takes as long as the
+/// chain is. Forgotten as soon as either end is another (`extend`).
+#[derive(Clone, Copy, Default)]
+struct LastTail {
+    head: ChunkRef,
+    tail: ChunkRef,
 }
 
 /// What the lists of one segment hold.
