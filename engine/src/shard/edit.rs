@@ -13,7 +13,6 @@ use crate::index::Place;
 use crate::item::header::{extra, extra::Marks, flag};
 use crate::item::view::View;
 use crate::region::Region;
-use crate::stamp::{self, StdFences};
 use crate::tick::{Deadline, Tick};
 use crate::types::{Attributes, Edit, Outcome, Updated};
 
@@ -114,10 +113,9 @@ impl ShardState {
         view.set_marks(view.marks().without(extra::WON).with(extra::STALE));
         let cas = cas.unwrap_or_else(|| self.next_cas());
         // Readers take number and value together.
-        let stamp_word = region.arena.word(place.primary.0);
-        stamp::open::<_, StdFences>(stamp_word);
+        let writing = place.primary.begin_writing(&region.arena);
         view.set_cas(cas);
-        stamp::close(stamp_word);
+        writing.end();
         self.touch_in_place(region, place, deadline);
         Ok(Updated::Stored {
             cas: (cas != 0).then_some(cas),

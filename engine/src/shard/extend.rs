@@ -23,7 +23,6 @@ use crate::index::Place;
 use crate::item::header::{HEADER_BYTES, Header, Kind, extra::Marks, fields_bytes, flag};
 use crate::item::view::{View, continuation};
 use crate::region::Region;
-use crate::stamp::{self, StdFences};
 use crate::tick::Tick;
 use crate::types::{Attributes, CasWish, Outcome, Stored};
 
@@ -174,8 +173,7 @@ impl ShardState {
             View::known(region, place.chunk),
             class_of(region, place.chunk),
         );
-        let stamp_word = region.arena.word(place.primary.0);
-        stamp::open::<_, StdFences>(stamp_word);
+        let writing = place.primary.begin_writing(&region.arena);
         if into_tail > 0 {
             part.write_to(region, into_tail, tail_view, here);
             set_value_here(&mut tail_view, here + into_tail);
@@ -197,7 +195,7 @@ impl ShardState {
             };
             head.set_cas(cas);
         }
-        stamp::close(stamp_word);
+        writing.end();
 
         if !stays {
             self.slab.give(region, tail);

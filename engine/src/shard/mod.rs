@@ -290,7 +290,6 @@ mod tests {
 
     use super::*;
     use crate::item::view::View;
-    use crate::stamp::{self, StdFences};
     use crate::{Attributes, Cache, Lookup, Options, Plan, Tick, Visit};
 
     const NOW: Tick = Tick::from_secs(1);
@@ -339,7 +338,7 @@ mod tests {
             // In the middle of a change of its bucket, in the first page of the index and beyond.
             |state, region, chunk| {
                 let place = state.place_of(region, chunk);
-                stamp::open::<_, StdFences>(region.arena.word(place.primary.0));
+                std::mem::forget(place.primary.begin_writing(&region.arena));
                 place.bucket.clear_slot(&region.arena, place.slot);
             },
             // Off the lists, but in the index.

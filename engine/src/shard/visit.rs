@@ -12,7 +12,6 @@ use crate::index::Place;
 use crate::item::header::{extra, extra::Marks, flag, flags_for};
 use crate::item::view::View;
 use crate::region::Region;
-use crate::stamp::{self, StdFences};
 use crate::tick::Tick;
 use crate::types::{Attributes, CasWish, Visit, Visited};
 
@@ -77,10 +76,9 @@ impl ShardState {
         }
         if begins && !view.deadline().is_never() {
             // Its deadline may become a whole second.
-            let stamp_word = region.arena.word(place.primary.0);
-            stamp::open::<_, StdFences>(stamp_word);
+            let writing = place.primary.begin_writing(&region.arena);
             view.set_marks(marks);
-            stamp::close(stamp_word);
+            writing.end();
         } else {
             view.set_marks(marks);
         }
