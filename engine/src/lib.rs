@@ -28,11 +28,12 @@ mod stats;
 mod superblock;
 mod tick;
 mod types;
-mod walk;
 
 pub use arena::Backing;
+pub use cache::Cache;
+pub use cache::read::Seen;
 pub use cache::update::Current;
-pub use cache::{Cache, Seen};
+pub use cache::walk::Walk;
 pub use error::{KeyError, OpenError, PlanError, StoreError};
 pub use front::builder::{BuildError, Builder};
 pub use front::visit::{Item, Iter, Retained};
@@ -52,4 +53,3 @@ pub use types::{
     Attributes, CasWish, Condition, Copied, Edit, ItemMeta, Lookup, Maintained, NewValue, Outcome,
     Side, Stored, Updated, Visit, Visited, Want,
 };
-pub use walk::Walk;

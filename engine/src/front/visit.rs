@@ -4,11 +4,11 @@
 //! and its value pinned. What was replaced or removed in between is met as it is now, or not at all.
 
 use crate::cache::Cache;
+use crate::cache::walk::Walk;
 use crate::error::StoreError;
 use crate::geometry::KEY_BYTES_MAX;
 use crate::pinned::Pinned;
 use crate::tick::Tick;
-use crate::walk::Walk;
 
 use super::SharedCache;
 use crate::types::ItemMeta;

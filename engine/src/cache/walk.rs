@@ -5,7 +5,7 @@
 //! stored, moved or removed meanwhile is met exactly once; what is, may be met or not, and an
 //! item that moves to another page may be met twice.
 
-use crate::cache::Cache;
+use super::Cache;
 use crate::geometry::WORD_BYTES;
 use crate::item::header::Kind;
 use crate::item::view::View;
