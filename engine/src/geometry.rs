@@ -13,7 +13,7 @@
 use static_assertions::const_assert;
 
 use crate::chunk_ref::{CHUNK_REF_BITS, ChunkRef};
-use crate::slab::size_class::SizeClasses;
+use crate::slab::size_class::{CHUNK_BYTES_MIN, SizeClasses};
 
 /// Bytes in a word, the only unit in which the arena is read and written.
 pub(crate) const WORD_BYTES: usize = 8;
@@ -34,9 +34,6 @@ pub(crate) const DIRECTORY_ENTRY_BYTES: usize = 4;
 /// One cache line a bucket.
 pub(crate) const BUCKET_WORDS: usize = 8;
 pub(crate) const BUCKET_BYTES: usize = BUCKET_WORDS * WORD_BYTES;
-
-/// The smallest chunk: a header, a short key, a short value.
-pub(crate) const CHUNK_BYTES_MIN: usize = 24;
 
 const_assert!(SHARD_COUNT.is_power_of_two());
 const_assert!(SHARD_HEADER_BYTES.is_multiple_of(WORD_BYTES));

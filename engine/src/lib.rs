@@ -27,25 +27,29 @@ pub mod stamp;
 mod stats;
 mod superblock;
 mod tick;
-mod walk;
+mod types;
 
-pub use cache::{
-    Attributes, Audit, Cache, Condition, Copied, ItemMeta, Lookup, Maintained, Outcome, Seen,
-    Stored,
-};
+pub use arena::Backing;
+pub use cache::Cache;
+pub use cache::read::Seen;
+pub use cache::update::Current;
+pub use cache::walk::Walk;
 pub use error::{KeyError, OpenError, PlanError, StoreError};
-pub use front::{BuildError, Builder, InsertError, Item, Iter, Retained, SharedCache, Writer};
+pub use front::builder::{BuildError, Builder};
+pub use front::visit::{Item, Iter, Retained};
+pub use front::writer::Writer;
+pub use front::{InsertError, SharedCache};
 pub use geometry::KEY_BYTES_MAX;
 pub use hash::{Key, KeyHash};
 pub use index::probe::Spot;
 pub use lru::segments::Eviction;
 pub use owned::{OwnedPinned, OwnedReservation};
 pub use pinned::Pinned;
-pub use plan::{Backing, ITEM_BYTES_LEAST, ITEM_BYTES_MOST, Options, Plan, PlanLine};
+pub use plan::{ITEM_BYTES_LEAST, ITEM_BYTES_MOST, Options, Plan, PlanLine};
 pub use reservation::Reservation;
-pub use shard::arith::{CasWish, NumberChange, NumberChanged};
-pub use shard::join::Side;
-pub use shard::visit::{Invalidation, Visit, Visited, Want};
-pub use stats::{ClassStats, Expired, Stats};
+pub use stats::{Audit, ClassStats, Expired, Stats};
 pub use tick::{Deadline, Tick};
-pub use walk::Walk;
+pub use types::{
+    Attributes, CasWish, Condition, Copied, Edit, ItemMeta, Lookup, Maintained, NewValue, Outcome,
+    Side, Stored, Updated, Visit, Visited, Want,
+};

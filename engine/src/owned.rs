@@ -7,14 +7,13 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::cache::{Attributes, Cache, Condition, ItemMeta, Outcome, Stored};
+use crate::cache::Cache;
 use crate::error::StoreError;
 use crate::hash::Key;
 use crate::pinned::Reading;
 use crate::reservation::Filling;
-use crate::shard::arith::CasWish;
-use crate::shard::join::Side;
 use crate::tick::Tick;
+use crate::types::{Attributes, CasWish, Condition, ItemMeta, Outcome, Side, Stored};
 
 static_assertions::assert_impl_all!(OwnedReservation: Send, Sync, Unpin);
 static_assertions::assert_impl_all!(OwnedPinned: Send, Sync, Unpin);

@@ -1,10 +1,10 @@
 //! A large value on its way out: held still, read a window at a time.
 
-use crate::cache::ItemMeta;
 use crate::chunk_ref::ChunkRef;
 use crate::item::view::View;
 use crate::region::Region;
 use crate::shard::Shard;
+use crate::types::ItemMeta;
 
 /// An item whose bytes stay until this is dropped. See [`Cache::pin`](crate::Cache::pin).
 ///

@@ -5,9 +5,8 @@
 //! after that asks the global allocator for anything.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::path::PathBuf;
 
-use crate::cache::control_bytes;
+use crate::arena::Backing;
 use crate::error::PlanError;
 use crate::geometry::{
     BUDGET_BYTES_MAX, DIRECTORY_ENTRY_BYTES, Geometry, PAGE_META_WORDS, SHARD_COUNT,
@@ -16,19 +15,7 @@ use crate::geometry::{
 use crate::item::header::HEADER_BYTES;
 use crate::item::layout::Layout;
 use crate::lru::segments::Eviction;
-
-/// What the arena's memory is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Backing {
-    /// Boxed, from the global allocator, once.
-    Heap,
-    /// A private anonymous map.
-    #[default]
-    Mmap,
-    /// A shared map of a file, which is made, and whose blocks are allocated, at open.
-    File(PathBuf),
-}
+use crate::shard::Shard;
 
 /// What a cache is asked to be.
 ///
@@ -63,6 +50,18 @@ pub struct Options {
 pub const ITEM_BYTES_LEAST: usize = 1 << 10;
 /// The longest limit for values that can be set.
 pub const ITEM_BYTES_MOST: usize = 128 << 20;
+
+/// What [`Cache`](crate::Cache) itself is counted as: about 900 bytes, which is asserted where it is defined. The plan
+/// cannot ask for its size, because the cache knows the plan.
+pub(crate) const CACHE_BYTES_MAX: usize = 1 << 10;
+
+/// Heap bytes of everything that is not in the arena.
+fn control_bytes(geometry: &Geometry) -> usize {
+    // The geometry's tables stand in the plan and in the region.
+    CACHE_BYTES_MAX
+        + 2 * geometry.classes.heap_bytes()
+        + SHARD_COUNT * Shard::heap_bytes(geometry.classes.count())
+}
 
 impl Default for Options {
     fn default() -> Self {
@@ -227,11 +226,17 @@ impl Plan {
     pub(crate) fn options(&self) -> &Options {
         &self.options
     }
+
+    /// The fewest pages with which the cache works: [`Cache::resize`](crate::Cache::resize) leaves so many.
+    #[must_use]
+    pub fn page_count_min(&self) -> usize {
+        page_count_min(self.page_bytes(), self.item_bytes_max())
+    }
 }
 
 /// The pages that must be there: each shard's first index page and two more, and the
 /// largest item twice, so that one can be replaced while another arrives.
-pub(crate) fn page_count_min(page_bytes: usize, item_bytes_max: usize) -> usize {
+fn page_count_min(page_bytes: usize, item_bytes_max: usize) -> usize {
     let item_pages = item_bytes_max.div_ceil(page_bytes - HEADER_BYTES) + 2;
     3 * SHARD_COUNT + 2 * item_pages
 }

@@ -8,8 +8,7 @@
 //! its cache ([`Reservation`]) and one that holds a share of it
 //! ([`OwnedReservation`](crate::OwnedReservation)).
 
-use crate::cache::Attributes;
-use crate::cache::{Cache, Condition, Outcome, Stored};
+use crate::cache::Cache;
 use crate::chunk_ref::ChunkRef;
 use crate::error::StoreError;
 use crate::geometry::KEY_BYTES_MAX;
@@ -18,10 +17,10 @@ use crate::item::header::flag;
 use crate::item::layout::Layout;
 use crate::item::view::View;
 use crate::shard::PageBag;
-use crate::shard::arith::CasWish;
-use crate::shard::join::{Part, Side};
+use crate::shard::join::Part;
 use crate::shard::write::{Blueprint, copy_value, set_value_here};
 use crate::tick::{Deadline, Tick};
+use crate::types::{Attributes, CasWish, Condition, Outcome, Side, Stored};
 
 /// Memory for one item that is not linked yet. See [`Cache::reserve`].
 pub struct Reservation<'c> {

@@ -25,6 +25,7 @@
 //! The word type and the fence are parameters so that `tests/loom_stamp.rs` drives this
 //! very code, and shows that it fails when a fence is taken out.
 
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// A 64-bit atomic: std's, or a model checker's.
@@ -108,28 +109,60 @@ pub fn validate<W: Word, F: Fences>(word: &W, noted: Noted) -> bool {
     word.load(Ordering::Relaxed) & STAMP_MASK == noted.0 & STAMP_MASK
 }
 
-/// Step a. The caller is the only writer.
-#[inline(always)]
-pub fn open<W: Word, F: Fences>(word: &W) {
-    let seen = word.load(Ordering::Relaxed);
-    debug_assert!(seen & 1 == 0, "a stamp is opened once");
-    word.store(next(seen), Ordering::Relaxed);
-    F::writer();
+/// Steps a and c: the stamp is odd from [`Writing::begin`] to [`Writing::end`].
+///
+/// A panic in between leaves it odd: readers go on looking until whoever holds the lock has made
+/// the bucket whole again ([`Writing::resume`]). So dropping this does not close the stamp, as a
+/// guard's drop usually does: it would tell readers that what is half done can be read.
+#[must_use = "a stamp that was opened has to be closed: `end`"]
+pub struct Writing<'w, W: Word, F: Fences> {
+    word: &'w W,
+    fences: PhantomData<F>,
 }
 
-/// Step a, when a panic may have come between a and c before: then it is done already.
-pub fn open_again<W: Word, F: Fences>(word: &W) {
-    if word.load(Ordering::Relaxed) & 1 == 0 {
-        open::<W, F>(word);
+impl<'w, W: Word, F: Fences> Writing<'w, W, F> {
+    /// Step a. The caller is the only writer.
+    #[inline(always)]
+    pub fn begin(word: &'w W) -> Self {
+        let seen = word.load(Ordering::Relaxed);
+        debug_assert!(seen & 1 == 0, "a stamp is opened once");
+        word.store(next(seen), Ordering::Relaxed);
+        F::writer();
+        Writing {
+            word,
+            fences: PhantomData,
+        }
+    }
+
+    /// Step a, when a panic may have come between a and c before: then it is done already.
+    pub fn resume(word: &'w W) -> Self {
+        if word.load(Ordering::Relaxed) & 1 == 0 {
+            return Self::begin(word);
+        }
+        Writing {
+            word,
+            fences: PhantomData,
+        }
+    }
+
+    /// Step c.
+    #[inline(always)]
+    pub fn end(self) {
+        let seen = self.word.load(Ordering::Relaxed);
+        debug_assert!(seen & 1 == 1, "a stamp is closed after it was opened");
+        self.word.store(next(seen), Ordering::Release);
+        std::mem::forget(self);
     }
 }
 
-/// Step c.
-#[inline(always)]
-pub fn close<W: Word>(word: &W) {
-    let seen = word.load(Ordering::Relaxed);
-    debug_assert!(seen & 1 == 1, "a stamp is closed after it was opened");
-    word.store(next(seen), Ordering::Release);
+impl<W: Word, F: Fences> Drop for Writing<'_, W, F> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        debug_assert!(
+            std::thread::panicking(),
+            "only a panic leaves a stamp open: `end` was forgotten"
+        );
+    }
 }
 
 /// What a writer owes before the first store into a chunk that may have been linked before.

@@ -149,3 +149,33 @@ impl Stats {
         self.items_moved += counters.items_moved;
     }
 }
+
+/// What [`Cache::audit`](crate::Cache::audit) counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Audit {
+    /// Linked items.
+    pub items: usize,
+    /// Further pieces of linked or reserved items.
+    pub pieces: usize,
+    /// First pieces of items that are being filled, or that only a pin still holds.
+    pub reserved_chunks: usize,
+    /// Those among them that only a pin still holds.
+    pub orphans: usize,
+    /// Chunks that are free within the pages of a class.
+    pub free_chunks: usize,
+    /// Bytes of those, and of chunks that were never handed out, in pages with items.
+    pub free_bytes: usize,
+    /// Bytes of headers, fields, keys and values: what chunks hold, less what they round up.
+    pub used_bytes: usize,
+    /// Pages with items.
+    pub item_pages: usize,
+    /// Pages of the index.
+    pub index_pages: usize,
+    /// Pages in the pool.
+    pub free_pages: usize,
+    /// Pages whose memory was given back.
+    pub retired_pages: usize,
+    /// Pages that a flush left and that were not taken back yet.
+    pub flushed_pages: usize,
+}

@@ -7,11 +7,9 @@
 use bytemuck::{Pod, Zeroable};
 use static_assertions::const_assert;
 
-use crate::arena::Arena;
+use crate::arena::{Arena, MAGIC};
 use crate::geometry::{Geometry, SUPERBLOCK_BYTES, WORD_BYTES};
 
-/// "FLAGSTON" in ASCII.
-pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"FLAGSTON");
 /// Raised whenever the meaning of any word changes.
 const FORMAT: u64 = 2;
 
@@ -61,7 +59,8 @@ impl Superblock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Backing, Options, Plan};
+    use crate::arena::Backing;
+    use crate::plan::{Options, Plan};
 
     #[test]
     fn a_file_says_what_it_is() {

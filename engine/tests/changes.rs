@@ -4,8 +4,8 @@
 //! items with and without the fields that a step needs, and a cache that is full all the while.
 
 use flagstone_engine::{
-    Attributes, Cache, CasWish, Condition, Deadline, Invalidation, Lookup, NumberChange,
-    NumberChanged, Options, Outcome, Plan, Seen, Side, Tick, Visit, Visited, Walk, Want,
+    Attributes, Cache, CasWish, Condition, Current, Deadline, Edit, Lookup, NewValue, Options,
+    Outcome, Plan, Seen, Side, StoreError, Tick, Updated, Visit, Visited, Walk, Want,
 };
 
 const NOW: Tick = Tick::from_secs(1000);
@@ -39,6 +39,15 @@ fn visit(cache: &Cache, key: &[u8], visit: Visit) -> Option<Visited> {
         Seen::Missing => None,
         _ => seen,
     }
+}
+
+/// Changes an item that is there.
+fn edit(cache: &Cache, key: &[u8], edit: impl Fn(&Current<'_>) -> Edit<'static>) -> Updated {
+    let key = cache.key(key).expect("a key");
+    let updated: Result<_, StoreError> = cache.update(key, NOW, &mut [], |current, _| {
+        Ok(current.map_or(Edit::Keep, &edit))
+    });
+    updated.expect("memory")
 }
 
 /// More than the budget, so that there is no free page.
@@ -106,68 +115,77 @@ fn values_grow_at_both_ends() {
     assert_eq!(value(&cache, b"k"), Some(expected));
 }
 
+/// One more than the number that is there, or `first` if there is none: the new one, and whether
+/// it was made for this. `None`: there is text.
+fn count(
+    cache: &Cache,
+    name: &[u8],
+    first: u64,
+    deadline: Option<Deadline>,
+    cas: CasWish,
+) -> Option<(u64, bool)> {
+    let key = cache.key(name).expect("a key");
+    let (mut room, mut counted) = ([0; 20], None);
+    let updated: Result<_, StoreError> = cache.update(key, NOW, &mut room, |current, room| {
+        let mut attributes = Attributes::default();
+        let number = match current {
+            None => first,
+            Some(item) => {
+                attributes = item.meta().attributes();
+                let len = item.copy_to(room).expect("short");
+                let text = std::str::from_utf8(&room[..len]).expect("text");
+                match text.parse::<u64>() {
+                    Ok(number) => number.wrapping_add(1),
+                    Err(_) => return Ok(Edit::Keep),
+                }
+            }
+        };
+        counted = Some((number, current.is_none()));
+        attributes.deadline = deadline.unwrap_or(attributes.deadline);
+        let text = number.to_string();
+        room[..text.len()].copy_from_slice(text.as_bytes());
+        Ok(Edit::Store {
+            value: NewValue::Room(text.len()),
+            attributes,
+            cas,
+            stale: false,
+        })
+    });
+    match updated.expect("memory") {
+        Updated::Stored { .. } => counted,
+        _ => None,
+    }
+}
+
 #[test]
 fn numbers_change_in_place_or_not() {
     let cache = cache();
     fill(&cache, 0);
-    let key = cache.key(b"n").expect("a key");
-    let change = NumberChange {
-        up: true,
-        by: 1,
-        compare: None,
-        cas: CasWish::IfKept,
-        touch: None,
-        create: None,
-    };
-    assert_eq!(
-        cache.change_number(key, &change, NOW),
-        Ok(NumberChanged::Missing)
-    );
-    let create = NumberChange {
-        create: Some((u64::MAX - 1, Deadline::NEVER)),
-        ..change
-    };
-    let mut expected = u64::MAX - 1;
-    for (round, step) in [create, change, change, change]
-        .iter()
-        .cycle()
-        .take(400)
-        .enumerate()
-    {
+    let first = u64::MAX - 1;
+    let mut expected = first;
+    for round in 0..400 {
         if round % 50 == 0 {
             fill(&cache, round);
         }
         let touch = (round % 3 == 0).then(|| Deadline::after_secs(NOW, round as u64 + 1));
         let cas = [CasWish::IfKept, CasWish::Next, CasWish::Be(round as u64)][round % 3];
-        let step = NumberChange {
-            touch,
-            cas,
-            create: create.create,
-            ..*step
-        };
-        let Ok(NumberChanged::Done {
-            number, created, ..
-        }) = cache.change_number(key, &step, NOW)
-        else {
-            panic!("a number");
-        };
+        let (number, created) = count(&cache, b"n", first, touch, cas).expect("a number");
         // Evicted, it begins anew.
         expected = if created {
-            u64::MAX - 1
+            first
         } else {
             expected.wrapping_add(1)
         };
         assert_eq!(number, expected);
         let text = value(&cache, b"n").expect("is there");
-        assert_eq!(text.trim_ascii_end(), expected.to_string().as_bytes());
+        assert_eq!(text, expected.to_string().as_bytes());
     }
+    let key = cache.key(b"n").expect("a key");
     cache
         .put(key, b"text", Attributes::default(), NOW)
         .expect("memory");
-    assert_eq!(
-        cache.change_number(key, &change, NOW),
-        Ok(NumberChanged::NotNumeric)
-    );
+    assert_eq!(count(&cache, b"n", first, None, CasWish::IfKept), None);
+    assert_eq!(value(&cache, b"n"), Some(b"text".to_vec()));
     cache.audit().expect("sound");
 }
 
@@ -210,14 +228,14 @@ fn visitors_change_what_they_ask_for_and_one_wins() {
         let second = visit(&cache, name, soon).expect("is there");
         assert!(second.meta.won && !second.wins);
         // It is stale: the next one wins, and its value is still there.
-        let invalidation = Invalidation {
-            stale: true,
-            ..Invalidation::default()
+        let outdate = |item: &Current<'_>| Edit::Outdate {
+            deadline: item.meta().deadline,
+            cas: None,
         };
-        assert_eq!(
-            cache.invalidate(key, &invalidation, NOW),
-            Ok(Outcome::Stored)
-        );
+        assert!(matches!(
+            edit(&cache, name, outdate),
+            Updated::Stored { cas: Some(_), .. }
+        ));
         let stale = visit(&cache, name, Visit::default()).expect("is there");
         assert!(stale.meta.stale && stale.wins && stale.meta.cas > seen.meta.cas);
         assert_eq!(value(&cache, name), Some(content));
@@ -240,17 +258,14 @@ fn visitors_change_what_they_ask_for_and_one_wins() {
         );
         let meta = cache.meta(key, NOW).expect("is there");
         assert!(!meta.stale && !meta.won && meta.deadline.is_never());
-        let empty = Invalidation {
-            empty: true,
-            ..Invalidation::default()
-        };
-        assert_eq!(cache.invalidate(key, &empty, NOW), Ok(Outcome::Stored));
+        let empty = |_: &Current<'_>| Edit::store(NewValue::Given(b""), Attributes::default());
+        assert!(matches!(
+            edit(&cache, name, empty),
+            Updated::Stored { value_len: 0, .. }
+        ));
         assert_eq!(value(&cache, name), Some(Vec::new()));
-        assert_eq!(
-            cache.invalidate(key, &Invalidation::default(), NOW),
-            Ok(Outcome::Stored)
-        );
-        assert_eq!(cache.invalidate(key, &empty, NOW), Ok(Outcome::NotFound));
+        assert_eq!(edit(&cache, name, |_| Edit::Remove), Updated::Removed);
+        assert_eq!(edit(&cache, name, empty), Updated::Kept);
         cache.audit().expect("sound");
     }
     let created = visit(

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use flagstone_engine::{
-    Attributes, Backing, Cache, CasWish, Condition, Deadline, Lookup, NumberChange, NumberChanged,
-    Options, Outcome, Plan, Seen, Side, StoreError, Tick, Visit, Want,
+    Attributes, Backing, Cache, CasWish, Condition, Deadline, Edit, Lookup, NewValue, Options,
+    Outcome, Plan, Seen, Side, StoreError, Tick, Updated, Visit, Want,
 };
 
 const NOW: Tick = Tick::from_secs(1000);
@@ -66,7 +66,7 @@ fn each_cache_has_a_hash_of_its_own() {
 
 /// What asks for no CAS number is told none.
 #[test]
-fn a_number_that_is_made_tells_no_cas_that_it_has_not() {
+fn an_item_that_an_edit_makes_tells_no_cas_that_it_has_not() {
     let cache = open(8 << 20, 1 << 20);
     for (cas, expected) in [
         (CasWish::IfKept, None),
@@ -75,20 +75,20 @@ fn a_number_that_is_made_tells_no_cas_that_it_has_not() {
     ] {
         let key = cache.key(b"number").expect("a key");
         cache.delete(key, NOW);
-        let change = NumberChange {
-            up: true,
-            by: 1,
-            compare: None,
-            cas,
-            touch: None,
-            create: Some((5, Deadline::NEVER)),
+        let updated: Result<_, StoreError> = cache.update(key, NOW, &mut [], |current, _| {
+            assert!(current.is_none());
+            Ok(Edit::Store {
+                value: NewValue::Given(b"5"),
+                attributes: Attributes::default(),
+                cas,
+                stale: false,
+            })
+        });
+        let made = Updated::Stored {
+            cas: expected,
+            value_len: 1,
         };
-        match cache.change_number(key, &change, NOW).expect("room") {
-            NumberChanged::Done { meta, created, .. } => {
-                assert_eq!((meta.cas, created), (expected, true))
-            }
-            other => panic!("{other:?}"),
-        }
+        assert_eq!(updated, Ok(made));
     }
 }
 

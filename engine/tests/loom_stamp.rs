@@ -8,7 +8,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 
-use flagstone_engine::stamp::{self, Fences, Word};
+use flagstone_engine::stamp::{self, Fences, Word, Writing};
 use loom::sync::atomic::{AtomicU64, Ordering, fence};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
@@ -106,10 +106,10 @@ fn overwrite<F: Fences + 'static>() {
         let writer = {
             let memory = memory.clone();
             thread::spawn(move || {
-                stamp::open::<_, F>(&memory.bucket);
+                let writing = Writing::<_, F>::begin(&memory.bucket);
                 memory.item[0].store(2, Relaxed);
                 memory.item[1].store(2, Relaxed);
-                stamp::close(&memory.bucket);
+                writing.end();
             })
         };
         if let Some((first, second)) = memory.read::<F>() {
@@ -130,9 +130,9 @@ fn reuse<F: Fences + 'static>() {
             let (memory, unlinked) = (memory.clone(), unlinked.clone());
             thread::spawn(move || {
                 let mut unlinked = unlinked.lock().unwrap();
-                stamp::open::<_, F>(&memory.bucket);
+                let writing = Writing::<_, F>::begin(&memory.bucket);
                 memory.slot.store(0, Relaxed);
-                stamp::close(&memory.bucket);
+                writing.end();
                 *unlinked = true;
             })
         };
@@ -166,9 +166,9 @@ fn relocate<F: Fences + 'static>() {
                 stamp::before_reuse::<F>();
                 copy[0].store(memory.item[0].load(Relaxed), Relaxed);
                 copy[1].store(memory.item[1].load(Relaxed), Relaxed);
-                stamp::open::<_, F>(&memory.bucket);
+                let writing = Writing::<_, F>::begin(&memory.bucket);
                 memory.slot.store(2, Relaxed);
-                stamp::close(&memory.bucket);
+                writing.end();
                 stamp::before_reuse::<F>();
                 memory.item[0].store(9, Relaxed);
                 memory.item[1].store(9, Relaxed);

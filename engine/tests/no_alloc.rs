@@ -1,10 +1,13 @@
-//! Goal: once the cache is open, no operation allocates: not a hit, miss, insert, eviction,
+//! Goal: once the cache is open, no operation allocates: not a hit, miss, insert, edit, eviction,
 //! page move, expiry, reservation, pin, flush or sweep.
 //!
 //! Method: dhat counts every block of the process; one test in this file, so that it
 //! counts only this. The first round warms up whatever the standard library keeps.
 
-use flagstone_engine::{Attributes, Cache, Condition, Deadline, Lookup, Options, Plan, Tick};
+use flagstone_engine::{
+    Attributes, Cache, CasWish, Condition, Deadline, Edit, Lookup, NewValue, Options, Plan, Side,
+    StoreError, Tick,
+};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
@@ -58,6 +61,22 @@ fn round(cache: &Cache, base: u64, value: &[u8], out: &mut [u8]) -> u64 {
         cache
             .add(key, b"again", Attributes::default(), now)
             .unwrap();
+        let mut room = [0; 100];
+        let updated: Result<_, StoreError> = cache.update(key, now, &mut room, |current, room| {
+            let attributes = current.map(|item| item.meta().attributes());
+            room[..8].copy_from_slice(&number.to_le_bytes());
+            let in_room = NewValue::Room(number as usize % 100);
+            Ok(match number % 4 {
+                0 => Edit::Extend {
+                    part: in_room,
+                    side: Side::Behind,
+                    cas: CasWish::IfKept,
+                },
+                1 => Edit::store(NewValue::Given(&value[..len]), Attributes::default()),
+                _ => Edit::store(in_room, attributes.unwrap_or_default()),
+            })
+        });
+        updated.unwrap();
         if number % 1000 == 0 {
             cache.maintain(now, 10_000);
         }

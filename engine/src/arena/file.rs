@@ -24,7 +24,9 @@ use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 use rustix::io::Errno;
 
 use crate::error::OpenError;
-use crate::superblock::MAGIC;
+
+/// "FLAGSTON" in ASCII: the first word of each file that may be taken over.
+pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"FLAGSTON");
 
 /// Nobody else reads what clients store.
 const MODE: u32 = 0o600;

@@ -12,12 +12,27 @@ mod file;
 mod heap;
 mod mmap;
 
+pub(crate) use file::MAGIC;
+
+use std::path::PathBuf;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::OpenError;
 use crate::geometry::WORD_BYTES;
-use crate::plan::Backing;
+
+/// What the arena's memory is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Backing {
+    /// Boxed, from the global allocator, once.
+    Heap,
+    /// A private anonymous map.
+    #[default]
+    Mmap,
+    /// A shared map of a file, which is made, and whose blocks are allocated, at open.
+    File(PathBuf),
+}
 
 /// What keeps the words alive; dropped with the arena.
 enum Owner {

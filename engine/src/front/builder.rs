@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Flights, Front, SharedCache};
+use crate::arena::Backing;
 use crate::cache::Cache;
 use crate::error::{OpenError, PlanError};
 use crate::lru::segments::Eviction;
-use crate::plan::{Backing, Options, Plan};
+use crate::plan::{Options, Plan};
 use crate::tick::Tick;
 
 /// What a [`SharedCache`] is to be. See [`Cache::builder`].

@@ -15,25 +15,22 @@
 //! The promises are the engine's: after `build` a call allocates the `Vec` that it returns and nothing else. The
 //! front's own memory is counted in the budget.
 
-mod builder;
+pub(crate) mod builder;
 mod flights;
-mod visit;
-mod writer;
+pub(crate) mod visit;
+pub(crate) mod writer;
 
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use builder::{BuildError, Builder};
-pub use visit::{Item, Iter, Retained};
-pub use writer::Writer;
-
-use crate::cache::{Attributes, Cache, Lookup, Maintained};
+use crate::cache::Cache;
 use crate::error::{KeyError, StoreError};
 use crate::hash::Key;
 use crate::owned::OwnedPinned;
 use crate::tick::{Deadline, Tick};
+use crate::types::{Attributes, Lookup, Maintained};
 use flights::{Flights, Turn};
 
 static_assertions::assert_impl_all!(SharedCache: Send, Sync, Unpin);
@@ -122,7 +119,7 @@ impl SharedCache {
     }
 
     /// Stores a value, in place of the one that the key had; evicts others if there is no room. It lives as long as
-    /// [`Builder::time_to_live`] said, or until it is removed or evicted.
+    /// [`Builder::time_to_live`](crate::Builder::time_to_live) said, or until it is removed or evicted.
     ///
     /// # Errors
     /// When the key is empty or longer than [`KEY_BYTES_MAX`](crate::KEY_BYTES_MAX); [`StoreError::TooLarge`], or
@@ -216,14 +213,6 @@ impl SharedCache {
         Ok(value)
     }
 
-    /// Sets aside the memory for a value of `value_len` bytes that is still to arrive, in this thread or another.
-    ///
-    /// # Errors
-    /// As [`SharedCache::insert`].
-    pub fn reserve(&self, key: impl AsRef<[u8]>, value_len: usize) -> Result<Writer, InsertError> {
-        Writer::reserve(self, self.key(key.as_ref())?, value_len)
-    }
-
     /// Holds the item's value still, so that it can be read in parts, in this thread or another. The item itself may be
     /// replaced, removed or evicted meanwhile.
     ///
@@ -249,7 +238,7 @@ impl SharedCache {
         self.len() == 0
     }
 
-    /// Bytes that the cache may use: what [`Builder::memory`] said.
+    /// Bytes that the cache may use: what [`Builder::memory`](crate::Builder::memory) said.
     #[must_use]
     pub fn memory(&self) -> usize {
         self.core.plan().budget_bytes() + builder::front_bytes()

@@ -3,14 +3,15 @@
 //! A walk copies out the keys of a portion of the items, under the lock of their shard; each key is then looked up again
 //! and its value pinned. What was replaced or removed in between is met as it is now, or not at all.
 
-use crate::cache::{Cache, ItemMeta};
+use crate::cache::Cache;
+use crate::cache::walk::Walk;
 use crate::error::StoreError;
 use crate::geometry::KEY_BYTES_MAX;
 use crate::pinned::Pinned;
 use crate::tick::Tick;
-use crate::walk::Walk;
 
 use super::SharedCache;
+use crate::types::ItemMeta;
 
 /// Keys of a portion, in bytes: some hundred short ones.
 const PORTION_BYTES: usize = 4 << 10;

@@ -3,11 +3,10 @@
 use std::io;
 
 use super::{InsertError, SharedCache, attributes};
-use crate::cache::Condition;
 use crate::error::StoreError;
 use crate::hash::Key;
 use crate::owned::OwnedReservation;
-use crate::shard::arith::CasWish;
+use crate::types::{CasWish, Condition};
 
 /// Memory for a value that is still to arrive. See [`SharedCache::reserve`].
 ///
@@ -18,12 +17,18 @@ pub struct Writer {
     reservation: OwnedReservation,
 }
 
+impl SharedCache {
+    /// Sets aside the memory for a value of `value_len` bytes that is still to arrive, in this thread or another.
+    ///
+    /// # Errors
+    /// As [`SharedCache::insert`].
+    pub fn reserve(&self, key: impl AsRef<[u8]>, value_len: usize) -> Result<Writer, InsertError> {
+        Writer::reserve(self, self.key(key.as_ref())?, value_len)
+    }
+}
+
 impl Writer {
-    pub(super) fn reserve(
-        cache: &SharedCache,
-        key: Key<'_>,
-        value_len: usize,
-    ) -> Result<Writer, InsertError> {
+    fn reserve(cache: &SharedCache, key: Key<'_>, value_len: usize) -> Result<Writer, InsertError> {
         let now = cache.now();
         let attributes = attributes(cache.front.time_to_live, now);
         let reservation =

@@ -15,11 +15,12 @@
 //! The chunk fields of free slots remember items that were evicted: see `ghosts`.
 
 use std::num::NonZeroU32;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::arena::{Arena, bytes};
 use crate::chunk_ref::{CHUNK_REF_BITS, ChunkRef};
 use crate::geometry::{BUCKET_WORDS, Geometry, WORD_BYTES};
+use crate::stamp::{StdFences, Writing};
 use static_assertions::const_assert_eq;
 
 /// Slots in a bucket.
@@ -117,6 +118,13 @@ fn tag_position(slot: usize) -> (usize, u32) {
 }
 
 impl Bucket {
+    /// From now on readers of this chain's items try again, until [`Writing::end`]. Of a primary
+    /// bucket: an overflow bucket has no stamp of its own.
+    #[inline(always)]
+    pub fn begin_writing(self, arena: &Arena) -> Writing<'_, AtomicU64, StdFences> {
+        Writing::begin(arena.word(self.0))
+    }
+
     /// The other bucket of its pair of lines. Pages begin with the first of a pair.
     #[inline(always)]
     pub fn neighbour(self) -> Bucket {

@@ -199,8 +199,8 @@ const_assert!(SLOTS.is_multiple_of(2));
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arena::Backing;
     use crate::chunk_ref::ChunkRef;
-    use crate::plan::Backing;
 
     fn ghost(print: u32, epoch: u32) -> Ghost {
         Ghost { print, epoch }

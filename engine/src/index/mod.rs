@@ -16,7 +16,7 @@ use crate::arena::Arena;
 use crate::chunk_ref::ChunkRef;
 use crate::geometry::{BUCKET_WORDS, Geometry, WORD_BYTES};
 use crate::hash::KeyHash;
-use crate::stamp::{self, StdFences};
+use crate::stamp::{self, StdFences, Writing};
 use bucket::{Bucket, SLOTS};
 use ghosts::Ghost;
 use std::sync::atomic::Ordering;
@@ -203,32 +203,32 @@ impl Index {
         if used == SLOTS {
             return Err(ChainFull);
         }
-        stamp::open::<_, StdFences>(arena.word(primary.0));
+        let writing = primary.begin_writing(arena);
         let displaced = last.displaced_ghosts(arena, used);
         last.set_slot(arena, used, hash.tag(), chunk, 0);
         for ghost in displaced {
             self.keep_ghost(arena, geometry, primary, ghost);
         }
-        stamp::close(arena.word(primary.0));
+        writing.end();
         self.items += 1;
         Ok(())
     }
 
     /// Appends the zeroed bucket `spare` to the full chain `primary`.
     pub fn extend(&mut self, arena: &Arena, geometry: &Geometry, primary: Bucket, spare: Bucket) {
-        stamp::open::<_, StdFences>(arena.word(primary.0));
+        let writing = primary.begin_writing(arena);
         let (last, used) = chain_end(arena, geometry, primary);
         debug_assert_eq!(used, SLOTS);
         push_overflow(arena, geometry, last, spare);
-        stamp::close(arena.word(primary.0));
+        writing.end();
     }
 
     /// Points a slot at another chunk: the item was replaced, or has moved.
     pub fn redirect(&mut self, arena: &Arena, place: Place, chunk: ChunkRef, marks: u32) {
-        stamp::open::<_, StdFences>(arena.word(place.primary.0));
+        let writing = place.primary.begin_writing(arena);
         let tag = place.bucket.tag(arena, place.slot);
         place.bucket.set_slot(arena, place.slot, tag, chunk, marks);
-        stamp::close(arena.word(place.primary.0));
+        writing.end();
     }
 
     /// Sets a slot's marks. Under the lock, but without the stamp: no reader depends on them.
@@ -238,9 +238,9 @@ impl Index {
 
     /// Takes a slot out; returns an overflow bucket that is no longer needed.
     pub fn remove(&mut self, arena: &Arena, geometry: &Geometry, place: Place) -> Option<Bucket> {
-        stamp::open::<_, StdFences>(arena.word(place.primary.0));
+        let writing = place.primary.begin_writing(arena);
         let spare = take_out(arena, geometry, place.primary, place.bucket, place.slot);
-        stamp::close(arena.word(place.primary.0));
+        writing.end();
         self.items -= 1;
         spare
     }
@@ -361,7 +361,7 @@ impl Index {
         let level = 1u32 << (31 - new_no.leading_zeros());
         let old = self.bucket(arena, geometry, new_no - level);
         let new = self.bucket(arena, geometry, new_no);
-        stamp::open::<_, StdFences>(arena.word(old.0));
+        let writing = old.begin_writing(arena);
         // The new bucket is private until the extent is stored, but not zero: a merge may
         // have left it behind. Its stamp only ever grows.
         new.clear_slots(arena);
@@ -390,7 +390,7 @@ impl Index {
             }
         }
         self.set_extent(arena, new_no as usize + 1);
-        stamp::close(arena.word(old.0));
+        writing.end();
     }
 
     /// How many overflow buckets the split of the next bucket could need at most.
@@ -429,8 +429,8 @@ impl Index {
         let level = 1u32 << (31 - last_no.leading_zeros());
         let target = self.bucket(arena, geometry, last_no - level);
         let source = self.bucket(arena, geometry, last_no);
-        stamp::open::<_, StdFences>(arena.word(source.0));
-        stamp::open::<_, StdFences>(arena.word(target.0));
+        let writing_source = source.begin_writing(arena);
+        let writing_target = target.begin_writing(arena);
         let mut walk = Some(source);
         while let Some(bucket) = walk {
             for slot in 0..bucket.used(arena) {
@@ -450,8 +450,8 @@ impl Index {
         }
         self.set_extent(arena, last_no as usize);
         source.clear_slots(arena);
-        stamp::close(arena.word(target.0));
-        stamp::close(arena.word(source.0));
+        writing_target.end();
+        writing_source.end();
         let shift = geometry.buckets_per_page_shift();
         (last_no & ((1 << shift) - 1) == 0)
             .then(|| self.directory_get(arena, (last_no >> shift) as usize))
@@ -467,9 +467,9 @@ impl Index {
         let pages = self.buckets().div_ceil(1 << shift);
         for bucket_no in 0..1 << shift {
             let primary = self.bucket(arena, geometry, bucket_no);
-            stamp::open_again::<_, StdFences>(arena.word(primary.0));
+            let writing = Writing::<_, StdFences>::resume(arena.word(primary.0));
             primary.clear_slots(arena);
-            stamp::close(arena.word(primary.0));
+            writing.end();
         }
         self.items = 0;
         self.set_extent(arena, 1 << shift);

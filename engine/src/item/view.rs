@@ -9,13 +9,13 @@ use std::sync::atomic::AtomicU64;
 
 use super::header::{HEADER_BYTES, Header, Kind, extra, extra::Marks, field_at, flag};
 use crate::arena::bytes;
-use crate::cache::ItemMeta;
 use crate::chunk_ref::ChunkRef;
 use crate::geometry::KEY_BYTES_MAX;
 use crate::geometry::WORD_BYTES;
 use crate::hash::KeyHash;
 use crate::region::Region;
 use crate::tick::{Deadline, Tick};
+use crate::types::ItemMeta;
 
 /// So much of an item's next piece is asked for before a piece is copied: until the processor has found out
 /// for itself that it goes on and on.

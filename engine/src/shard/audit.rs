@@ -4,7 +4,6 @@ use super::ShardState;
 use super::storage::chunk_geometry;
 use super::sweep::LATE_MAX;
 use super::write::{footprint, segment_of};
-use crate::cache::Audit;
 use crate::chunk_ref::ChunkRef;
 use crate::geometry::{BUCKET_BYTES, WORD_BYTES};
 use crate::item::header::Kind;
@@ -12,6 +11,7 @@ use crate::item::view::View;
 use crate::lru::segments::Segment;
 use crate::region::Region;
 use crate::slab::page::{CLASS_INDEX, CLASS_OVERFLOW, CLASS_SPECIAL};
+use crate::stats::Audit;
 use std::collections::{BTreeMap, BTreeSet};
 
 macro_rules! ensure {

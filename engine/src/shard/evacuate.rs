@@ -15,7 +15,6 @@ use crate::item::view::View;
 use crate::lru::list::List;
 use crate::region::Region;
 use crate::slab::page::CLASS_SPECIAL;
-use crate::stamp::{self, StdFences};
 
 /// Pages looked at for the emptiest one, and items for one whose page may be emptied.
 const VICTIMS_MAX: usize = 32;
@@ -132,10 +131,9 @@ impl ShardState {
         if next.is_some() {
             View::known(region, next).set_prev_piece(to);
         }
-        let stamp_word = region.arena.word(primary.0);
-        stamp::open::<_, StdFences>(stamp_word);
+        let writing = primary.begin_writing(&region.arena);
         View::known(region, view.prev_piece()).set_next_piece(to);
-        stamp::close(stamp_word);
+        writing.end();
         self.forget_tail(from);
     }
 }

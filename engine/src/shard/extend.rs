@@ -13,28 +13,18 @@
 //!
 //! Ends grow by half from one size to the next, so that many small additions copy each byte a few times only.
 
-use super::ShardState;
 use super::join::Part;
 use super::storage::{PageBag, class_of};
 use super::write::{Blueprint, Filler, Shortage, footprint, segment_of, set_value_here};
-use crate::cache::{Attributes, Outcome, Stored};
+use super::{LastTail, ShardState};
 use crate::chunk_ref::ChunkRef;
 use crate::hash::Key;
 use crate::index::Place;
 use crate::item::header::{HEADER_BYTES, Header, Kind, extra::Marks, fields_bytes, flag};
 use crate::item::view::{View, continuation};
 use crate::region::Region;
-use crate::shard::arith::CasWish;
-use crate::stamp::{self, StdFences};
 use crate::tick::Tick;
-
-/// The last piece of the value that was lengthened last: to walk there from the first one takes as long as the
-/// chain is. Forgotten as soon as either end is another.
-#[derive(Clone, Copy, Default)]
-pub(super) struct LastTail {
-    pub head: ChunkRef,
-    pub tail: ChunkRef,
-}
+use crate::types::{Attributes, CasWish, Outcome, Stored};
 
 /// Held pieces that belong to no item yet, linked with each other.
 #[derive(Clone, Copy, Default)]
@@ -183,8 +173,7 @@ impl ShardState {
             View::known(region, place.chunk),
             class_of(region, place.chunk),
         );
-        let stamp_word = region.arena.word(place.primary.0);
-        stamp::open::<_, StdFences>(stamp_word);
+        let writing = place.primary.begin_writing(&region.arena);
         if into_tail > 0 {
             part.write_to(region, into_tail, tail_view, here);
             set_value_here(&mut tail_view, here + into_tail);
@@ -206,7 +195,7 @@ impl ShardState {
             };
             head.set_cas(cas);
         }
-        stamp::close(stamp_word);
+        writing.end();
 
         if !stays {
             self.slab.give(region, tail);

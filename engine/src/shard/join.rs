@@ -5,10 +5,8 @@
 //! standing: a value that grows changes its shape anyway. A long one keeps its chain (`extend`).
 
 use super::ShardState;
-use super::arith::CasWish;
 use super::storage::PageBag;
 use super::write::{Blueprint, Filler, Shortage, copy_range};
-use crate::cache::{Attributes, Outcome, Stored};
 use crate::chunk_ref::ChunkRef;
 use crate::hash::Key;
 use crate::index::Place;
@@ -17,15 +15,7 @@ use crate::item::layout::Layout;
 use crate::item::view::View;
 use crate::region::Region;
 use crate::tick::Tick;
-
-/// Where the new part goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// Before the value.
-    Before,
-    /// Behind it.
-    Behind,
-}
+use crate::types::{Attributes, CasWish, Outcome, Side, Stored};
 
 /// The new part.
 #[derive(Clone, Copy)]

@@ -12,8 +12,8 @@
 //!
 //! Readers take no lock (`read`); everything else here runs under the shard's.
 
-pub(crate) mod arith;
 pub(crate) mod audit;
+pub(crate) mod edit;
 mod evacuate;
 mod evict;
 mod extend;
@@ -40,7 +40,6 @@ use crate::lru::segments::Segment;
 use crate::rebalance::Ages;
 use crate::region::Region;
 use crate::stats::{ClassStats, Counters};
-use extend::LastTail;
 use pins::{Guards, Pins};
 pub(crate) use storage::PageBag;
 use storage::Slab;
@@ -143,6 +142,14 @@ struct Oldest {
     noted_at: u32,
     /// So often it is still good.
     uses_left: u32,
+}
+
+/// The last piece of the value that was lengthened last: to walk there from the first one takes as long as the
+/// chain is. Forgotten as soon as either end is another (`extend`).
+#[derive(Clone, Copy, Default)]
+struct LastTail {
+    head: ChunkRef,
+    tail: ChunkRef,
 }
 
 /// What the lists of one segment hold.
@@ -283,7 +290,6 @@ mod tests {
 
     use super::*;
     use crate::item::view::View;
-    use crate::stamp::{self, StdFences};
     use crate::{Attributes, Cache, Lookup, Options, Plan, Tick, Visit};
 
     const NOW: Tick = Tick::from_secs(1);
@@ -332,7 +338,7 @@ mod tests {
             // In the middle of a change of its bucket, in the first page of the index and beyond.
             |state, region, chunk| {
                 let place = state.place_of(region, chunk);
-                stamp::open::<_, StdFences>(region.arena.word(place.primary.0));
+                std::mem::forget(place.primary.begin_writing(&region.arena));
                 place.bucket.clear_slot(&region.arena, place.slot);
             },
             // Off the lists, but in the index.

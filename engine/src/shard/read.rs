@@ -8,7 +8,6 @@
 //! something else.)
 
 use super::{Shard, ShardState};
-use crate::cache::{Copied, ItemMeta, Lookup};
 use crate::hash::{Key, KeyHash};
 use crate::index::Place;
 use crate::index::bucket::Slot;
@@ -17,6 +16,7 @@ use crate::item::view::View;
 use crate::lru::segments::MARKS_MAX;
 use crate::region::Region;
 use crate::tick::Tick;
+use crate::types::{Copied, ItemMeta, Lookup};
 
 /// Torn reads in a row before the lock is taken.
 const RETRIES_MAX: usize = 8;

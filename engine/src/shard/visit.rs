@@ -5,88 +5,15 @@
 //! of it is one step for everybody else. Plain reads do not come here.
 
 use super::ShardState;
-use super::arith::CasWish;
 use super::storage::{PageBag, class_of};
 use super::write::{Blueprint, Shortage};
-use crate::cache::{Attributes, Condition, ItemMeta, Outcome};
 use crate::hash::Key;
 use crate::index::Place;
 use crate::item::header::{extra, extra::Marks, flag, flags_for};
 use crate::item::view::View;
 use crate::region::Region;
-use crate::stamp::{self, StdFences};
-use crate::tick::{Deadline, Tick};
-
-/// What a visitor takes along.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Want {
-    /// Not the value.
-    #[default]
-    Nothing,
-    /// The value, if it fits.
-    Value,
-    /// The value; if it does not fit, held still to be read in pieces.
-    ValueOrPin,
-}
-
-/// What a visit is to do.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Visit {
-    /// What to take along.
-    pub want: Want,
-    /// But no value if the item has this CAS number.
-    pub unless_cas: Option<u64>,
-    /// A new deadline.
-    pub touch: Option<Deadline>,
-    /// If there is no item: an empty one with this deadline, whose value the visitor brings.
-    pub create: Option<Deadline>,
-    /// The visitor is to bring a new value if the item expires before this.
-    pub win_before: Option<Deadline>,
-    /// `Next`: its CAS number is asked for. `Be`: one that is made for this gets this number.
-    pub cas: CasWish,
-    /// The item's reads are asked for: from now on they are noted.
-    pub note: bool,
-    /// It does not count as a read.
-    pub unseen: bool,
-}
-
-/// What a visit found, as it was before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Visited {
-    /// What is known of the item. Of `won`: somebody else was told before.
-    pub meta: ItemMeta,
-    /// The item was made for this.
-    pub created: bool,
-    /// It has the CAS number that makes the value unwanted.
-    pub is_known: bool,
-    /// The visitor is to bring a new value, and nobody else is told so.
-    pub wins: bool,
-    /// It was read before. If reads are not noted: it was used lately.
-    pub read: bool,
-    /// Seconds since the last access; `None`: nobody noted it.
-    pub idle_seconds: Option<u64>,
-    /// Its size class.
-    pub class: usize,
-    /// Bytes of its first piece's chunk, or of all its pieces' contents if there are more.
-    pub item_bytes: usize,
-}
-
-/// How an item is to be discarded.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Invalidation {
-    /// Only if it has this CAS number.
-    pub compare: Option<u64>,
-    /// The item stays, without its value.
-    pub empty: bool,
-    /// The item stays, as a stale one.
-    pub stale: bool,
-    /// With this deadline, if it stays.
-    pub touch: Option<Deadline>,
-    /// With this CAS number, if it stays.
-    pub cas: Option<u64>,
-}
+use crate::tick::Tick;
+use crate::types::{Attributes, CasWish, Visit, Visited};
 
 impl ShardState {
     /// Visits the key's item; where it is then, and what it was.
@@ -149,10 +76,9 @@ impl ShardState {
         }
         if begins && !view.deadline().is_never() {
             // Its deadline may become a whole second.
-            let stamp_word = region.arena.word(place.primary.0);
-            stamp::open::<_, StdFences>(stamp_word);
+            let writing = place.primary.begin_writing(&region.arena);
             view.set_marks(marks);
-            stamp::close(stamp_word);
+            writing.end();
         } else {
             view.set_marks(marks);
         }
@@ -195,7 +121,7 @@ impl ShardState {
 
     /// Sees to it that the item has the fields that are about to be written: a copy if need be.
     #[allow(clippy::too_many_arguments)]
-    fn with_fields(
+    pub(super) fn with_fields(
         &mut self,
         region: &Region,
         key: Key<'_>,
@@ -220,64 +146,5 @@ impl ShardState {
         let kept = has & (flag::CAS | flag::EXTRA | flag::DEADLINE);
         self.rewrite(region, key, needs | kept, attributes, bag, now)?;
         Ok(self.find(region, key).unwrap_or(place))
-    }
-
-    /// Discards the key's item.
-    pub fn invalidate(
-        &mut self,
-        region: &Region,
-        key: Key<'_>,
-        invalidation: &Invalidation,
-        bag: &mut PageBag<'_>,
-        now: Tick,
-    ) -> Result<Outcome, Shortage> {
-        let Some(mut place) = self.find_live(region, key, now) else {
-            return Ok(Outcome::NotFound);
-        };
-        let condition = invalidation
-            .compare
-            .map_or(Condition::Always, Condition::Cas);
-        if self.check(region, Some(place), condition, now) != Outcome::Stored {
-            return Ok(Outcome::Exists);
-        }
-        if !invalidation.empty && !invalidation.stale {
-            self.unlink(region, place);
-            self.counters.deletes += 1;
-            return Ok(Outcome::Stored);
-        }
-        let before = View::known(region, place.chunk).meta();
-        // A stale item needs a number that is higher than any that was given out for its value.
-        let cas = match (invalidation.cas, invalidation.stale) {
-            (Some(cas), _) => CasWish::Be(cas),
-            (None, true) => CasWish::Next,
-            (None, false) => before.cas.map_or(CasWish::IfKept, CasWish::Be),
-        };
-        if invalidation.empty {
-            let deadline = invalidation.touch.unwrap_or(Deadline::NEVER);
-            let marks = Marks::of(if invalidation.stale { extra::STALE } else { 0 });
-            let blueprint = Blueprint::new(key, deadline.into())
-                .with_cas(cas)
-                .with_marks(marks);
-            self.put_value(region, Some(place), blueprint, b"", bag, now)?;
-            return Ok(Outcome::Stored);
-        }
-        let attributes = Attributes {
-            client_flags: before.client_flags,
-            deadline: invalidation.touch.unwrap_or(before.deadline),
-        };
-        place = self.with_fields(region, key, place, attributes, true, true, bag, now)?;
-        let view = View::known(region, place.chunk);
-        view.set_marks(view.marks().without(extra::WON).with(extra::STALE));
-        let cas = match cas {
-            CasWish::Be(cas) => cas,
-            _ => self.next_cas(),
-        };
-        // Readers take number and value together.
-        let stamp_word = region.arena.word(place.primary.0);
-        stamp::open::<_, StdFences>(stamp_word);
-        view.set_cas(cas);
-        stamp::close(stamp_word);
-        self.touch_in_place(region, place, attributes.deadline);
-        Ok(Outcome::Stored)
     }
 }

@@ -1,9 +1,7 @@
 //! Changing what is found: reserve, link, replace, unlink.
 
-use super::arith::CasWish;
 use super::storage::{PageBag, class_of};
 use super::{Class, Queue, ShardState};
-use crate::cache::{Attributes, Condition, Outcome};
 use crate::chunk_ref::ChunkRef;
 use crate::geometry::WORD_BYTES;
 use crate::hash::Key;
@@ -16,8 +14,8 @@ use crate::item::view::{View, continuation};
 use crate::lru::segments::Segment;
 use crate::region::Region;
 use crate::slab::page::NO_DEADLINE;
-use crate::stamp::{self, StdFences};
 use crate::tick::{Deadline, Tick};
+use crate::types::{Attributes, CasWish, Condition, Outcome};
 
 /// So many pages are missing that only other shards can give them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -384,8 +382,7 @@ impl ShardState {
             usize::from(view.header.key_len),
             value.len(),
         );
-        let stamp_word = region.arena.word(place.primary.0);
-        stamp::open::<_, StdFences>(stamp_word);
+        let writing = place.primary.begin_writing(&region.arena);
         // Reserved while the bytes change: whoever finds the arena after a crash in here
         // sees that this is no item.
         let old_len = view.header.value_len;
@@ -401,7 +398,7 @@ impl ShardState {
         }
         view.write_piece(0, value);
         view.set_header(linked);
-        stamp::close(stamp_word);
+        writing.end();
         self.counters.item_bytes -= u64::from(old_len);
         self.counters.item_bytes += value.len() as u64;
         self.note_deadline(region, place.chunk, blueprint.attributes.deadline);
@@ -620,10 +617,9 @@ impl ShardState {
 
     /// Changes the deadline where it lies, if the item has room for it.
     pub fn touch_in_place(&mut self, region: &Region, place: Place, deadline: Deadline) -> bool {
-        let stamp_word = region.arena.word(place.primary.0);
-        stamp::open::<_, StdFences>(stamp_word);
+        let writing = place.primary.begin_writing(&region.arena);
         let done = View::known(region, place.chunk).set_deadline(deadline);
-        stamp::close(stamp_word);
+        writing.end();
         if done {
             self.note_deadline(region, place.chunk, deadline);
         }

@@ -4,7 +4,8 @@
 //! divided by a whole number gives, rounded down to the granule, so that next to nothing
 //! is left over at a page's end. The last class is the whole page.
 
-use crate::geometry::CHUNK_BYTES_MIN;
+/// The smallest chunk: a header, a short key, a short value.
+pub(crate) const CHUNK_BYTES_MIN: usize = 24;
 
 /// Two sizes are at most this far apart, in 1/1000, where the page's divisors allow it.
 const STEP_MAX_PERMILLE: usize = 1080;

@@ -5,11 +5,12 @@
 //! request, take the lock once.
 
 use flagstone_engine::{
-    CasWish, Invalidation, Key, NumberChange, NumberChanged, Outcome, Pinned, Seen, StoreError,
-    Tick, Visit, Visited, Want,
+    Attributes, CasWish, Current, Deadline, Edit, Key, NewValue, Pinned, Seen, StoreError, Tick,
+    Updated, Visit, Visited, Want,
 };
 
 use super::lifetime::{deadline, seconds_begun};
+use super::numbers::{self, NumberChange, NumberChanged};
 use super::{Done, Got, Order, get, refusal};
 use crate::clock::Clock;
 use crate::observe::counters::Counters;
@@ -237,24 +238,65 @@ fn discard(
     now: Tick,
     counters: &Counters,
 ) -> Done {
-    let invalidation = Invalidation {
-        compare: options.compare,
-        empty: options.empty,
-        stale: options.invalidate,
-        touch: options.touch.map(|to| deadline(to, now, &shared.clock)),
-        cas: options.explicit,
-    };
-    let fate = match shared.cache.invalidate(key, &invalidation, now) {
-        Ok(Outcome::Stored) => Fate::Done,
-        Ok(Outcome::Exists) => Fate::Exists,
-        Ok(Outcome::NotFound | Outcome::NotStored) => Fate::Missing,
-        Err(_) => return Done::NotNow,
+    let touch = options.touch.map(|to| deadline(to, now, &shared.clock));
+    let updated = shared.cache.update(key, now, &mut [], |current, _| {
+        let edit = current.map(|item| discarded(item, options, touch));
+        edit.unwrap_or(Ok(Edit::Keep))
+    });
+    let fate = match updated {
+        Ok(Updated::Kept) => Fate::Missing,
+        Ok(_) => Fate::Done,
+        Err(NotDiscarded::OtherCas) => Fate::Exists,
+        Err(NotDiscarded::NoMemory) => return Done::NotNow,
     };
     match fate {
         Fate::Done => counters.delete_hits.add(1),
         _ => counters.delete_misses.add(1),
     }
     Done::Reply(Reply::Fate(fate))
+}
+
+/// Why an item was not discarded.
+enum NotDiscarded {
+    OtherCas,
+    NoMemory,
+}
+
+impl From<StoreError> for NotDiscarded {
+    fn from(_: StoreError) -> Self {
+        NotDiscarded::NoMemory
+    }
+}
+
+/// What becomes of an item that is deleted: it is removed, or it stays without its value, or with
+/// a value that is stale.
+fn discarded(
+    item: &Current<'_>,
+    options: &Options,
+    touch: Option<Deadline>,
+) -> Result<Edit<'static>, NotDiscarded> {
+    let meta = item.meta();
+    if options.compare.is_some() && options.compare != meta.cas {
+        return Err(NotDiscarded::OtherCas);
+    }
+    Ok(match (options.empty, options.invalidate) {
+        (false, false) => Edit::Remove,
+        (true, stale) => Edit::Store {
+            value: NewValue::Given(b""),
+            attributes: Attributes::from(touch.unwrap_or(Deadline::NEVER)),
+            // A stale item needs a number that is higher than any that was given out for its value.
+            cas: match (options.explicit, stale) {
+                (Some(cas), _) => CasWish::Be(cas),
+                (None, true) => CasWish::Next,
+                (None, false) => meta.cas.map_or(CasWish::IfKept, CasWish::Be),
+            },
+            stale,
+        },
+        (false, true) => Edit::Outdate {
+            deadline: touch.unwrap_or(meta.deadline),
+            cas: options.explicit,
+        },
+    })
 }
 
 fn count(
@@ -283,7 +325,7 @@ fn count(
     } else {
         (&counters.decr_hits, &counters.decr_misses)
     };
-    Done::Reply(match shared.cache.change_number(key, &change, now) {
+    Done::Reply(match numbers::change(shared.cache, key, &change, now) {
         Ok(NumberChanged::Done {
             number,
             meta,

@@ -8,15 +8,16 @@ mod decimal;
 pub mod flush;
 pub mod lifetime;
 mod meta;
+mod numbers;
 mod order;
 mod resp;
 
 use flagstone_engine::{
-    Cache, CasWish, ItemMeta, Key, Lookup, NumberChange, NumberChanged, Pinned, StoreError, Tick,
-    Visited, Walk,
+    Cache, CasWish, ItemMeta, Key, Lookup, Pinned, StoreError, Tick, Visited, Walk,
 };
 
 use self::lifetime::{deadline, seconds_begun, seconds_left};
+use self::numbers::{NumberChange, NumberChanged};
 pub use self::order::Order;
 
 use crate::clock::Clock;
@@ -458,7 +459,7 @@ fn count(cache: &Cache, key: Key<'_>, up: bool, by: u64, now: Tick, counters: &C
     } else {
         (&counters.decr_hits, &counters.decr_misses)
     };
-    Done::Reply(match cache.change_number(key, &change, now) {
+    Done::Reply(match numbers::change(cache, key, &change, now) {
         Ok(NumberChanged::Done { number, .. }) => {
             hits.add(1);
             Reply::Counted(number)

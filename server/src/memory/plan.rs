@@ -275,15 +275,6 @@ const fn connection_bytes(granted: usize, granted_most: usize) -> usize {
     granted * CONNECTION_KERNEL_BYTES + granted_most * CONNECTION_USER_BYTES
 }
 
-/// The fewest pages with which the engine works: each shard's first index page and two more,
-/// and the largest item twice.
-fn pages_min(page_bytes: usize, item_bytes_max: usize) -> usize {
-    /// Of an item.
-    const HEADER_BYTES: usize = 12;
-    const SHARDS: usize = 16;
-    3 * SHARDS + 2 * (item_bytes_max.div_ceil(page_bytes - HEADER_BYTES) + 2)
-}
-
 /// What TLS connections may take in all.
 fn tls_bytes(config: &Config) -> usize {
     if config.listen.iter().any(|endpoint| endpoint.tls) {
@@ -473,7 +464,7 @@ impl ServerPlan {
     /// The fewest pages with which the engine works.
     #[must_use]
     pub fn pages_min(&self) -> usize {
-        pages_min(self.engine.page_bytes(), self.engine.item_bytes_max())
+        self.engine.page_count_min()
     }
 
     /// What connections take from the cache when there is room for `granted`, and was for

@@ -5,13 +5,13 @@
 //! stored, moved or removed meanwhile is met exactly once; what is, may be met or not, and an
 //! item that moves to another page may be met twice.
 
-use crate::cache::Cache;
+use super::Cache;
 use crate::geometry::WORD_BYTES;
 use crate::item::header::Kind;
 use crate::item::view::View;
-use crate::shard::visit::Visited;
 use crate::slab::page::CLASS_SPECIAL;
 use crate::tick::Tick;
+use crate::types::Visited;
 
 /// Where a walk is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
