@@ -53,6 +53,7 @@ use crate::proto::{
     Codec, HEAD_BYTES_MAX, KEY_BYTES_MAX, ListFormat, PlainFormat, REPLY_BYTES_MAX, Rest, Topic,
     WHOLE_BYTES_MAX, Words,
 };
+use crate::settings::limits::REQUESTS_PER_TURN;
 
 // A request that fills the inbox without an end is longer than any head, and one that is too
 // long is recognised by its head alone.
@@ -66,9 +67,7 @@ static_assertions::const_assert!(OUTBOX_BYTES > 32 * REPLY_BYTES_MAX);
 // Ten thousand idle ones are little more than a megabyte.
 static_assertions::const_assert!(size_of::<Conn>() <= 120);
 
-/// A turn ends after so many requests …
-pub const REQUESTS_PER_TURN: u32 = 1024;
-/// … or so many bytes of replies.
+/// A turn ends after [`REQUESTS_PER_TURN`], or so many bytes of replies …
 const REPLY_BYTES_PER_TURN: usize = 4 * OUTBOX_BYTES;
 /// … or this time.
 const NANOS_PER_TURN: u64 = 250_000;

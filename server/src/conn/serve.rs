@@ -7,27 +7,28 @@
 //! A request is executed only when there is room for its reply. So whenever this stops, all
 //! requests up to `at` are executed and answered exactly once, and none behind it was begun.
 
+mod lists;
 mod plain;
+mod transfers;
 
 use std::io;
 use std::slice;
 use std::task::Context;
 
-use flagstone_engine::{StoreError, Tick, Walk};
+use flagstone_engine::Tick;
 
 use self::plain::Run;
 use super::batch::{BATCH_MAX, Batch};
-use super::large::{Begun, Large, LargeNo, Larges};
+use super::large::{Begun, Larges};
 use super::outbox::{Outbox, Sent};
 use super::stream::Stream;
 use super::{Budget, Conn, Halt, Phase, WorkerState};
 use crate::execute::{self, Done, Work};
 use crate::observe::counters::Counters;
 use crate::proto::{
-    Codec, Command, Decoded, Fate, Inside, ListFormat, LongHead, PlainFormat, REPLY_BYTES_MAX,
-    Refusal, Reply, ReplyFormat, Rest, Sniffed, Storing, Topic, ValueEnd, Words, sniff,
+    Codec, Decoded, Fate, Inside, LongHead, REPLY_BYTES_MAX, Refusal, Reply, ReplyFormat, Sniffed,
+    sniff,
 };
-use crate::report;
 use crate::server::shared::Shared;
 
 /// A decoded request.
@@ -47,11 +48,6 @@ enum Next<'a> {
     More,
     HangUp(&'static [u8]),
 }
-
-/// The longest line of a dump: a key with each byte escaped, and numbers.
-const DUMP_LINE_BYTES_MAX: usize = 1024;
-/// Chunks looked at before the turn's budget is.
-const DUMP_CHUNKS: usize = 64;
 
 /// What is needed to execute a request, borrowed apart from the inbox that it borrows.
 struct RequestLoop<'d, 'w, 'cx> {
@@ -361,357 +357,6 @@ impl<'w> RequestLoop<'_, 'w, '_> {
     fn take(&mut self, planned: &Planned<'_>, at: &mut usize) {
         *at = planned.end;
         self.codec.go_on(planned.inside);
-    }
-
-    /// Counters go out, a line after the other, until there are no more, the peer blocks, or the turn is over. They are
-    /// gathered anew for each part: a reply of any length needs no memory.
-    fn tell(
-        &mut self,
-        topic: Topic,
-        format: PlainFormat,
-        mut lines: u16,
-    ) -> io::Result<Option<Halt>> {
-        let full = format.full();
-        loop {
-            let halt = match self.budget.is_spent() || self.budget.is_late() {
-                true => Some(Halt::Tired),
-                false => self.lacks_room()?,
-            };
-            if halt.is_some() {
-                *self.phase = Phase::Telling {
-                    topic,
-                    format,
-                    lines,
-                };
-                return Ok(halt);
-            }
-            let (mut at, mut line_no) = (0, 0);
-            let room = self.outbox.room();
-            let mut tell = |reply: Reply<'_>| {
-                line_no += 1;
-                if line_no > lines {
-                    at += full.encode(reply, &mut room[at..])?;
-                    lines = line_no;
-                }
-                Some(())
-            };
-            let told = report::tell(self.shared, topic, self.now, &mut |reply| match reply {
-                Reply::Stats(stats) => stats
-                    .iter()
-                    .try_for_each(|stat| tell(Reply::Stats(slice::from_ref(stat)))),
-                reply => tell(reply),
-            });
-            self.outbox.filled(at);
-            self.budget.spend(0, at);
-            if told.is_some() {
-                *self.phase = Phase::Requests;
-                return Ok(None);
-            }
-            if at == 0 {
-                // A line that is longer than any room, such as a very long place: it is left out.
-                lines += 1;
-            }
-        }
-    }
-
-    /// A request that is not held whole.
-    fn begin_long(&mut self, head: LongHead<'_>, at: &mut usize) -> Option<Halt> {
-        let (LongHead::Store { inside, .. } | LongHead::Skip { inside, .. }) = head;
-        self.codec.go_on(inside);
-        let (phase, taken) = match head {
-            LongHead::Skip {
-                words, rest, taken, ..
-            } => (Phase::Skipping { words, rest }, taken),
-            LongHead::Store {
-                storing,
-                value_len,
-                format,
-                taken,
-                ..
-            } => {
-                let refusal = match self.begin_store(storing, value_len, format) {
-                    Begun::Yes(no, _) => {
-                        *self.phase = Phase::Storing(no);
-                        *at += taken;
-                        return None;
-                    }
-                    Begun::NotNow => return Some(Halt::WaitLarge),
-                    Begun::Refused(refusal) => refusal,
-                    Begun::Missing => Refusal::Malformed,
-                };
-                self.codec.give_up_store();
-                let phase = Phase::Skipping {
-                    words: format.refused(refusal),
-                    // What ends a counted block is two bytes longer.
-                    rest: value_len.map_or(Rest::LINE, |len| Rest::bytes(len + 2)),
-                };
-                (phase, taken)
-            }
-        };
-        *self.phase = phase;
-        *at += taken;
-        None
-    }
-
-    fn begin_store(
-        &mut self,
-        storing: Storing<'_>,
-        value_len: Option<usize>,
-        format: ReplyFormat<'_>,
-    ) -> Begun {
-        let (shared, now) = (self.shared, self.now);
-        execute::note_store(shared, format);
-        let begun = execute::with_order(shared, storing, now, |key, order| {
-            let begun = self
-                .larges
-                .store(shared.cache, key, order, value_len, format, now);
-            if let Begun::Refused(refusal) = begun {
-                order.note_refused(shared.cache, key, refusal, now, self.counters);
-            }
-            begun
-        });
-        begun.unwrap_or_else(Begun::Refused)
-    }
-
-    fn skip(
-        &mut self,
-        words: Words,
-        rest: Rest,
-        bytes: &[u8],
-        at: &mut usize,
-    ) -> io::Result<Option<Halt>> {
-        if let Some(halt) = self.lacks_room()? {
-            return Ok(Some(halt));
-        }
-        let (taken, rest) = rest.within(&bytes[*at..]);
-        *at += taken;
-        if let Some(rest) = rest {
-            *self.phase = Phase::Skipping { words, rest };
-            return Ok(Some(Halt::Hungry));
-        }
-        *self.phase = Phase::Requests;
-        self.counters.refusals.add(1);
-        self.say(words);
-        Ok(None)
-    }
-
-    /// A piece of a value comes in.
-    fn store(&mut self, no: LargeNo, bytes: &[u8], at: &mut usize) -> io::Result<Option<Halt>> {
-        if let Some(halt) = self.lacks_room()? {
-            return Ok(Some(halt));
-        }
-        let Some(Large::Storing {
-            reservation,
-            scan,
-            format,
-            ..
-        }) = self.larges.get_mut(no)
-        else {
-            return Err(io::ErrorKind::InvalidData.into());
-        };
-        let bytes = &bytes[*at..];
-        if bytes.is_empty() {
-            return Ok(Some(Halt::Hungry));
-        }
-        let format = format.full().plain();
-        let part = scan.part(bytes);
-        let mut written = Ok(());
-        if part.cr_first {
-            written = reservation.write(b"\r", self.now);
-            if written.is_ok() {
-                scan.cr_taken();
-            }
-        }
-        let mut some = 0;
-        if written.is_ok() {
-            let before = reservation.written();
-            written = reservation.write(part.bytes, self.now);
-            // All of it, or as much as there was memory for.
-            some = reservation.written() - before;
-            *at += some;
-        }
-        match written {
-            Ok(()) => {
-                *at += part.tail;
-                scan.taken(part, bytes);
-            }
-            Err(StoreError::NoSpace) => {
-                scan.taken_some(some);
-                return Ok(Some(Halt::WaitLarge));
-            }
-            Err(error) => {
-                self.larges.take(no);
-                *self.phase = Phase::Skipping {
-                    words: format.refused(execute::refusal(error)),
-                    rest: Rest::LINE,
-                };
-                return Ok(None);
-            }
-        }
-        if part.end == ValueEnd::NotYet {
-            return Ok(Some(Halt::Hungry));
-        }
-        if part.end == ValueEnd::Whole && self.codec.is_unsettled() {
-            *self.phase = Phase::Settling(no);
-            return Ok(None);
-        }
-        *self.phase = Phase::Requests;
-        let Some(Large::Storing {
-            reservation,
-            order,
-            format,
-            ..
-        }) = self.larges.take(no)
-        else {
-            return Err(io::ErrorKind::InvalidData.into());
-        };
-        if part.end == ValueEnd::Broken {
-            self.codec.give_up_store();
-            self.counters.refusals.add(1);
-            self.push(format.full(), Reply::Refused(Refusal::BrokenValue));
-        } else {
-            let reply = order.commit(reservation, self.now, self.counters);
-            self.push(format.full(), reply);
-        }
-        Ok(None)
-    }
-
-    /// The terms of a value that has arrived are read, and it is stored on them.
-    fn settle(&mut self, no: LargeNo, bytes: &[u8], at: &mut usize) -> io::Result<Option<Halt>> {
-        if let Some(halt) = self.lacks_room()? {
-            return Ok(Some(halt));
-        }
-        let request = match self.codec.decode(&bytes[*at..]) {
-            Decoded::More => return Ok(Some(Halt::Hungry)),
-            Decoded::Request(request) => request,
-            Decoded::HangUp(words) => return self.hang_up(words).map(Some),
-            Decoded::Long(_) => return Err(io::ErrorKind::InvalidData.into()),
-        };
-        let large = self.larges.take(no);
-        *self.phase = Phase::Requests;
-        *at += request.taken;
-        self.codec.go_on(request.inside);
-        let Some(Large::Storing {
-            mut reservation,
-            order,
-            ..
-        }) = large
-        else {
-            return Err(io::ErrorKind::InvalidData.into());
-        };
-        if let Command::Settle(terms) = request.command {
-            let order = order.settle(&mut reservation, &terms, self.now, &self.shared.clock);
-            let reply = order.commit(reservation, self.now, self.counters);
-            self.push(request.format, reply);
-            return Ok(None);
-        }
-        // What else it is needs no value.
-        drop(reservation);
-        let (room, work) = (
-            self.outbox.room(),
-            Work::of(self.shared.cache, request.command),
-        );
-        match work.run(self.shared, self.now, request.format, room, self.counters) {
-            Done::Reply(reply) => self.push(request.format, reply),
-            _ => return Err(io::ErrorKind::InvalidData.into()),
-        }
-        Ok(None)
-    }
-
-    /// Pieces of a value go out, until it ends, the peer blocks, or the turn is over. What the peer does not take of
-    /// it is not kept: it is read again.
-    #[inline(never)]
-    fn send_value(&mut self, no: LargeNo) -> io::Result<Option<Halt>> {
-        loop {
-            let Some(Large::Sending { pinned, at, tail }) = self.larges.get_mut(no) else {
-                return Err(io::ErrorKind::InvalidData.into());
-            };
-            let value_len = pinned.meta().value_len;
-            let room = self.outbox.whole_room();
-            let most = room.len().min(value_len.saturating_sub(*at));
-            let mut len = pinned.read(&mut room[..most]);
-            if len < most {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            if *at + len >= value_len {
-                let tail = &tail[*at + len - value_len..];
-                let most = tail.len().min(room.len() - len);
-                room[len..len + most].copy_from_slice(&tail[..most]);
-                len += most;
-            }
-            *at += len;
-            let (at, end) = (*at, value_len + tail.len());
-            self.outbox.filled(len);
-            let before = self.outbox.unsent().len();
-            let sent = self.outbox.send(self.stream, self.counters, self.cx);
-            let unsent = self.outbox.unsent().len();
-            self.budget.moved_bytes += before - unsent;
-            self.budget.spend(0, before - unsent);
-            if sent? == Sent::Blocked {
-                // Of what is not sent, all but the head.
-                let again = unsent.min(at);
-                self.outbox.unfill(again);
-                if unsent == again {
-                    self.outbox.clear();
-                }
-                if let Some(Large::Sending { pinned, at, .. }) = self.larges.get_mut(no) {
-                    *at -= again;
-                    pinned.seek((*at).min(value_len));
-                }
-                return Ok(Some(Halt::Blocked));
-            }
-            if at == end {
-                self.larges.take(no);
-                *self.phase = Phase::Requests;
-                self.budget.spend(1, 0);
-                let is_over = self.budget.is_spent() || self.outbox.is_limited();
-                return Ok(is_over.then_some(Halt::Tired));
-            }
-            if self.budget.is_spent() {
-                return Ok(Some(Halt::Tired));
-            }
-        }
-    }
-
-    /// Items go out, a line each, until there are no more, the peer blocks, or the turn is over.
-    fn dump(&mut self, mut walk: Walk, format: ListFormat) -> io::Result<Option<Halt>> {
-        loop {
-            if self.outbox.room().len() < DUMP_LINE_BYTES_MAX
-                && let Some(halt) = self.empty_outbox()?
-            {
-                *self.phase = Phase::Dumping(walk, format);
-                return Ok(Some(halt));
-            }
-            if self.budget.is_spent() || self.budget.is_late() {
-                *self.phase = Phase::Dumping(walk, format);
-                return Ok(Some(Halt::Tired));
-            }
-            let (cache, clock, now) = (self.shared.cache, &self.shared.clock, self.now);
-            let before = self.outbox.unsent().len();
-            let outbox = &mut *self.outbox;
-            let more = cache.walk(&mut walk, DUMP_CHUNKS, now, |key, visited| {
-                let facts = execute::dump_facts(visited, now, clock);
-                match format.line(key, &facts, outbox.room()) {
-                    Some(len) => {
-                        outbox.filled(len);
-                        true
-                    }
-                    None => false,
-                }
-            });
-            self.budget
-                .spend(DUMP_CHUNKS as u32, self.outbox.unsent().len() - before);
-            if !more {
-                *self.phase = Phase::Requests;
-                // Room was made for a line, which is longer.
-                if let Some(halt) = self.lacks_room()? {
-                    *self.phase = Phase::Dumping(walk, format);
-                    return Ok(Some(halt));
-                }
-                self.say(format.tail());
-                return Ok(None);
-            }
-        }
     }
 
     /// Makes room for any short reply. Else says why there is none.

@@ -9,9 +9,11 @@ use flagstone_engine::{
     Updated, Visit, Visited, Want,
 };
 
+use super::done::{Done, refusal};
 use super::lifetime::{deadline, seconds_begun};
 use super::numbers::{self, NumberChange, NumberChanged};
-use super::{Done, Got, Order, get, refusal};
+use super::order::Order;
+use super::read::{self, Got, get};
 use crate::clock::Clock;
 use crate::observe::counters::Counters;
 use crate::proto::{
@@ -216,9 +218,9 @@ fn facts_of(visited: &Visited, options: &Options, visit: &Visit, now: Tick) -> F
         idle_seconds: visited.idle_seconds.unwrap_or(0),
         created: visited.created,
         wins: visited.wins,
-        class: super::class_no(visited),
+        class: read::class_no(visited),
         item_bytes: visited.item_bytes as u64,
-        ..super::facts(meta, now)
+        ..read::facts(meta, now)
     }
 }
 

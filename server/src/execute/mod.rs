@@ -5,27 +5,29 @@
 //! speaks both the vocabulary of the protocols and that of the engine.
 
 mod decimal;
+mod done;
 pub mod flush;
 pub mod lifetime;
 mod meta;
 mod numbers;
 mod order;
+mod read;
 mod resp;
 
-use flagstone_engine::{
-    Cache, CasWish, ItemMeta, Key, Lookup, Pinned, StoreError, Tick, Visited, Walk,
-};
+use flagstone_engine::{Cache, CasWish, Key, Pinned, StoreError, Tick, Visited, Walk};
 
-use self::lifetime::{deadline, seconds_begun, seconds_left};
+pub use self::done::{Done, refusal};
+use self::lifetime::{deadline, seconds_left};
 use self::numbers::{NumberChange, NumberChanged};
 pub use self::order::Order;
+use self::read::{Got, class_no, facts, get};
 
 use crate::clock::Clock;
 use crate::observe::counters::Counters;
 use crate::proto::scan;
 use crate::proto::{
     Act, Command, Facts, Fate, How, KEY_BYTES_MAX, Listing, Refusal, Reply, ReplyFormat, Storing,
-    Topic, Word,
+    Word,
 };
 use crate::server::shared::Shared;
 
@@ -36,28 +38,6 @@ static_assertions::const_assert_eq!(KEY_BYTES_MAX, flagstone_engine::KEY_BYTES_M
 pub struct Work<'a> {
     command: Command<'a>,
     key: Option<Key<'a>>,
-}
-
-/// What became of some [`Work`].
-pub enum Done {
-    /// It is done; this is the answer.
-    Reply(Reply<'static>),
-    /// The value, of so many bytes, is longer than the room. Nothing was done.
-    TooLong(usize),
-    /// The counters are asked for, which the caller gathers.
-    Stats(Topic),
-    /// Items are asked for, which the caller goes through.
-    Dump(Listing),
-    /// The client may do everything from now on.
-    LoggedIn,
-    /// It may not, and has tried.
-    LoginFailed,
-    /// The memory is held by transfers under way. Nothing was done; try again later.
-    NotNow,
-    /// The answer does not fit into the room, but into an empty outbox. Nothing was done.
-    NeedsRoom,
-    /// The connection is to be closed.
-    Quit,
 }
 
 impl<'a> Work<'a> {
@@ -314,55 +294,6 @@ pub fn note_store(shared: &Shared<'_>, format: ReplyFormat<'_>) {
     }
 }
 
-enum Got {
-    Value { len: usize },
-    Missing,
-    TooLong(usize),
-    NotNow,
-}
-
-/// Head and value in one validated read.
-#[inline]
-fn get(cache: &Cache, key: Key<'_>, now: Tick, format: ReplyFormat<'_>, room: &mut [u8]) -> Got {
-    let fits = room.len().saturating_sub(format.value_tail().len());
-    let room = &mut room[..fits];
-    loop {
-        let mut head_len = 0;
-        let found = cache.get_headed(key, now, room, |meta, room| {
-            head_len = format.value_head(key.bytes(), &facts(meta, now), room)?;
-            Some(head_len)
-        });
-        return match found {
-            Lookup::Hit(meta) => Got::Value {
-                len: head_len + meta.value_len,
-            },
-            Lookup::Miss => Got::Missing,
-            Lookup::TooSmall(ItemMeta { cas: None, .. }) if format.wants_cas() => {
-                // It gets its number now, because now somebody asks.
-                match cache.cas(key, now) {
-                    Ok(_) => continue,
-                    Err(_) => Got::NotNow,
-                }
-            }
-            Lookup::TooSmall(meta) => Got::TooLong(meta.value_len),
-        };
-    }
-}
-
-/// What a protocol wants to know of a value.
-#[inline]
-fn facts(meta: &ItemMeta, now: Tick) -> Facts {
-    Facts {
-        value_len: meta.value_len,
-        client_flags: meta.client_flags,
-        cas: meta.cas,
-        seconds_left: seconds_begun(meta.deadline, now),
-        stale: meta.stale,
-        won: meta.won,
-        ..Facts::default()
-    }
-}
-
 /// The key and the order of a store whose value is still to arrive.
 pub fn with_order<T>(
     shared: &Shared<'_>,
@@ -503,20 +434,5 @@ pub fn dump_facts(visited: &Visited, now: Tick, clock: &Clock) -> Facts {
         item_bytes: visited.item_bytes as u64,
         client_flags: visited.meta.client_flags,
         ..Facts::default()
-    }
-}
-
-/// A size class's number in all that is told: memcached counts from 1.
-fn class_no(visited: &Visited) -> u64 {
-    visited.class as u64 + 1
-}
-
-/// The refusal that tells a client about `error`.
-#[must_use]
-pub fn refusal(error: StoreError) -> Refusal {
-    match error {
-        StoreError::TooLarge => Refusal::TooLarge,
-        // `NoSpace`, `LengthMismatch`, and whatever else may pass by itself.
-        _ => Refusal::NoSpace,
     }
 }

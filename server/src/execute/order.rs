@@ -5,8 +5,8 @@ use flagstone_engine::{
     Tick,
 };
 
+use super::done::{Done, refusal};
 use super::lifetime::deadline;
-use super::{Done, refusal};
 use crate::clock::Clock;
 use crate::observe::counters::Counters;
 use crate::proto::{Fate, How, Lifetime, Mode, Options, Refusal, Reply, Terms};

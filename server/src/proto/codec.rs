@@ -5,36 +5,9 @@
 
 use super::resp::{self, Shape};
 use super::{
-    Command, Decoded, HEAD_BYTES_MAX, LongHead, Refusal, Reply, ReplyFormat, Request, memcache,
-    native,
+    Accepts, Command, Decoded, HEAD_BYTES_MAX, Inside, LongHead, Refusal, Reply, ReplyFormat,
+    Request, memcache, native,
 };
-
-/// Which protocols a port is for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Accepts {
-    /// Any: the client's first bytes, and then each line, say which.
-    #[default]
-    Auto,
-    /// The native one.
-    Native,
-    /// memcached's.
-    Memcached,
-    /// RESP, Redis'.
-    Resp,
-}
-
-/// Where in a request the next bytes are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Inside {
-    /// At its beginning.
-    Line,
-    /// At its beginning, behind one of memcached's: what is no word is taken for more of that.
-    MemcachedLine,
-    /// Among the keys of a list.
-    Keys(memcache::Keys),
-    /// In a session of RESP, which has begun and does not end.
-    Resp(resp::Session),
-}
 
 /// How a connection speaks, and where it is in that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

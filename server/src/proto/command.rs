@@ -4,8 +4,11 @@
 //! keys and values are never copied on their way to the engine.
 
 use super::format::{ListFormat, ReplyFormat};
+use super::inside::Inside;
 use super::memcache::meta::Meta;
-use super::{Inside, Refusal, Words, resp};
+use super::reply::{Refusal, Word, Words};
+use super::resp;
+use super::terms::{Lifetime, Terms};
 
 /// One request of the data plane. Keys have 1 to 250 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,69 +143,6 @@ pub struct Listing {
     pub format: ListFormat,
 }
 
-/// How an item is to be stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Terms {
-    /// Over what.
-    pub how: How,
-    /// The client's number.
-    pub client_flags: u32,
-    /// How long to keep it.
-    pub lifetime: Lifetime,
-    /// A value that is too long takes with it the one that it was to replace: whoever sends it
-    /// believes that the old one is gone.
-    pub too_long_drops: bool,
-}
-
-impl Terms {
-    /// Over anything, without a client's number.
-    #[must_use]
-    pub const fn plain(lifetime: Lifetime) -> Self {
-        Terms {
-            how: How::Always,
-            client_flags: 0,
-            lifetime,
-            too_long_drops: false,
-        }
-    }
-}
-
-/// Over what a value is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
-    /// Over anything or nothing.
-    Always,
-    /// Only where nothing is.
-    Absent,
-    /// Only over something.
-    Present,
-    /// Only over the item with this CAS number.
-    Same(u64),
-    /// Behind what is there, keeping its flags and lifetime.
-    Behind,
-    /// Before what is there, likewise.
-    Before,
-}
-
-/// How long an item is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lifetime {
-    /// Until it is deleted or evicted.
-    Forever,
-    /// For so many seconds, at least 1, and not a moment less.
-    Seconds(u32),
-    /// For so many seconds, of which the one that has begun is the first.
-    Counted(u32),
-    /// Until so many seconds after the beginning of 1970.
-    Until(u32),
-    /// For so many milliseconds.
-    Millis(u64),
-    /// Until so many milliseconds after the beginning of 1970.
-    UntilMillis(u64),
-    /// Not at all: its time has passed.
-    Past,
-}
-
 /// Which counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Topic {
@@ -224,19 +164,6 @@ pub enum Topic {
     Conns,
     /// Begin all counting at 0 again.
     Reset,
-}
-
-/// An answer that needs nothing but a word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Word {
-    /// It is so.
-    Ok,
-    /// The server's version.
-    Version,
-    /// The list of keys is at its end.
-    End,
-    /// All that came before is answered.
-    Noop,
 }
 
 /// What stands at the front of some bytes.

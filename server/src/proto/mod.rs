@@ -16,7 +16,9 @@
 
 pub mod codec;
 pub mod command;
+pub mod facts;
 pub mod format;
+pub mod inside;
 pub mod memcache;
 pub mod native;
 pub mod number;
@@ -25,19 +27,21 @@ pub mod reply;
 pub mod resp;
 pub mod scan;
 pub mod sniff;
+pub mod terms;
 pub mod value;
 pub mod writer;
 
-pub use codec::{Accepts, Codec, Inside};
-pub use command::{
-    Command, Decoded, How, Lifetime, Listing, LongHead, Request, Rest, Storing, Terms, Topic, Word,
-};
-pub use format::{Facts, KeptFormat, ListFormat, PlainFormat, ReplyFormat};
+pub use codec::Codec;
+pub use command::{Command, Decoded, Listing, LongHead, Request, Rest, Storing, Topic};
+pub use facts::Facts;
+pub use format::{KeptFormat, ListFormat, PlainFormat, ReplyFormat};
+pub use inside::{Accepts, Inside};
 pub use memcache::meta::{Meta, Mode, Options, Verb};
 pub use plain::{Plain, Protocol, What};
-pub use reply::{Act, Fate, Lead, Refusal, Reply, Stat, StatValue, Words};
+pub use reply::{Act, Fate, Lead, Refusal, Reply, Stat, StatValue, Word, Words};
 pub use sniff::{Sniffed, sniff};
-pub use value::{ValueEnd, ValuePart, ValueScan};
+pub use terms::{How, Lifetime, Terms};
+pub use value::{HELD, ValueEnd, ValuePart, ValueScan};
 
 /// A key has 1 to this many bytes. (`execute` asserts that the engine agrees.)
 pub const KEY_BYTES_MAX: usize = 250;

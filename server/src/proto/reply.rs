@@ -1,6 +1,6 @@
 //! What the server answers, before a protocol has put it into words.
 
-use super::{Facts, Word};
+use super::facts::Facts;
 
 /// An answer. Wording belongs to each protocol's `encode`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,6 +52,19 @@ pub enum Reply<'s> {
     StatsReset,
     /// Nothing was done.
     Refused(Refusal),
+}
+
+/// An answer that needs nothing but a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// It is so.
+    Ok,
+    /// The server's version.
+    Version,
+    /// The list of keys is at its end.
+    End,
+    /// All that came before is answered.
+    Noop,
 }
 
 /// What became of a change, in a word.

@@ -12,6 +12,7 @@ use crate::observe::counters::Totals;
 use crate::proto::memcache::encode::VERSION;
 use crate::proto::{Lead, Reply, Stat};
 use crate::server::shared::Shared;
+use crate::settings::limits::REQUESTS_PER_TURN;
 
 /// Whose server it is: clients compare the version with memcached's, and some can read nothing but numbers in it.
 const PRODUCT: &str = concat!("flagstone ", env!("CARGO_PKG_VERSION"));
@@ -162,7 +163,7 @@ pub fn settings<'h>(shared: &Shared<'h>) -> [Stat<'h>; 38] {
         n("num_threads_per_udp", 0),
         Stat::text("stat_key_prefix", ":"),
         Stat::text("detail_enabled", "no"),
-        n("reqs_per_event", u64::from(crate::conn::REQUESTS_PER_TURN)),
+        n("reqs_per_event", u64::from(REQUESTS_PER_TURN)),
         Stat::text("cas_enabled", "yes"),
         n("tcp_backlog", 4096),
         Stat::text("binding_protocol", "auto-negotiate"),

@@ -1,6 +1,6 @@
 //! What Redis' clients are told about the server: `INFO`, `CONFIG GET`, `COMMAND`, and refusals that name a command.
 
-use flagstone_engine::Tick;
+use flagstone_engine::{Stats, Tick};
 
 use crate::clock::Clock;
 use crate::observe::counters::cpu_micros;
@@ -77,9 +77,14 @@ fn digits(number: u64, text: &mut [u8; 24]) -> &[u8] {
 }
 
 /// Writes any other report; `None` if the room is too small.
-pub fn tell(op: Op<'_>, shared: &Shared<'_>, now: Tick, out: &mut Out<'_>) -> Option<()> {
+pub fn tell(
+    op: Op<'_>,
+    (shared, engine): (&Shared<'_>, &Stats),
+    now: Tick,
+    out: &mut Out<'_>,
+) -> Option<()> {
     match op {
-        Op::Info(section) => info(section, shared, now, out),
+        Op::Info(section) => info(section, (shared, engine), now, out),
         Op::ConfigGet(pattern) => config_get(pattern, shared, out),
         Op::ConfigSet(setting) => config_set(setting, out),
         Op::Command => {
@@ -242,7 +247,12 @@ const HEAD_BYTES: usize = 16;
 /// More than all sections together.
 const INFO_BYTES_MAX: usize = 6 << 10;
 
-fn info(section: Option<&[u8]>, shared: &Shared<'_>, now: Tick, out: &mut Out<'_>) -> Option<()> {
+fn info(
+    section: Option<&[u8]>,
+    (shared, engine): (&Shared<'_>, &Stats),
+    now: Tick,
+    out: &mut Out<'_>,
+) -> Option<()> {
     let mut text = [0; INFO_BYTES_MAX];
     let mut writer = Writer::new(&mut text);
     let is_all = section.is_none_or(|section| {
@@ -254,122 +264,130 @@ fn info(section: Option<&[u8]>, shared: &Shared<'_>, now: Tick, out: &mut Out<'_
         if !is_all && !section.is_some_and(|one| one.eq_ignore_ascii_case(name.as_bytes())) {
             continue;
         }
-        if writer.len() > 0 {
+        if !writer.is_empty() {
             writer.put(b"\r\n")?;
         }
         writer.put(b"# ")?;
         writer.put(name.as_bytes())?;
         writer.put(b"\r\n")?;
-        section_of(name, shared, now, &mut writer)?;
+        section_of(name, (shared, engine), now, &mut writer)?;
     }
     let len = writer.len();
     debug_assert!(len + HEAD_BYTES < INFO_BYTES_MAX);
     out.bulk(&text[..len])
 }
 
-fn section_of(name: &str, shared: &Shared<'_>, now: Tick, writer: &mut Writer<'_>) -> Option<()> {
+fn text(name: &str, value: &str, writer: &mut Writer<'_>) -> Option<()> {
+    writer.put(name.as_bytes())?;
+    writer.put(b":")?;
+    writer.put(value.as_bytes())?;
+    writer.put(b"\r\n")
+}
+
+fn numbers(numbers: &[(&str, u64)], writer: &mut Writer<'_>) -> Option<()> {
+    numbers.iter().try_for_each(|(name, value)| {
+        writer.put(name.as_bytes())?;
+        writer.put(b":")?;
+        writer.number(*value)?;
+        writer.put(b"\r\n")
+    })
+}
+
+fn micros(name: &str, micros: u64, writer: &mut Writer<'_>) -> Option<()> {
+    writer.put(name.as_bytes())?;
+    writer.put(b":")?;
+    writer.micros(micros)?;
+    writer.put(b"\r\n")
+}
+
+fn section_of(
+    name: &str,
+    (shared, engine): (&Shared<'_>, &Stats),
+    now: Tick,
+    writer: &mut Writer<'_>,
+) -> Option<()> {
     let plan = shared.plan;
-    let totals = shared.threads.totals();
-    let engine = shared.cache.stats();
-    let text = |name: &str, value: &str, writer: &mut Writer<'_>| {
-        writer.put(name.as_bytes())?;
-        writer.put(b":")?;
-        writer.put(value.as_bytes())?;
-        writer.put(b"\r\n")
-    };
-    let number = |name: &str, value: u64, writer: &mut Writer<'_>| {
-        writer.put(name.as_bytes())?;
-        writer.put(b":")?;
-        writer.number(value)?;
-        writer.put(b"\r\n")
-    };
-    let micros = |name: &str, micros: u64, writer: &mut Writer<'_>| {
-        writer.put(name.as_bytes())?;
-        writer.put(b":")?;
-        writer.micros(micros)?;
-        writer.put(b"\r\n")
-    };
-    let uptime = now.millis_since(Clock::EPOCH) / 1000;
     match name {
-        "Server" => {
-            text("redis_version", VERSION, writer)?;
-            text("server_name", "flagstone", writer)?;
-            text("flagstone_version", env!("CARGO_PKG_VERSION"), writer)?;
-            text("redis_mode", "standalone", writer)?;
-            text("os", "Linux", writer)?;
-            number("arch_bits", u64::from(usize::BITS), writer)?;
-            number("process_id", u64::from(std::process::id()), writer)?;
-            number("tcp_port", u64::from(shared.listen.tcp_port), writer)?;
-            number(
-                "server_time_usec",
-                shared.clock.unix_millis_of(now) * 1000,
-                writer,
-            )?;
-            number("uptime_in_seconds", uptime, writer)?;
-            number("uptime_in_days", uptime / 86_400, writer)?;
-            number(
-                "io_threads_active",
-                u64::from(plan.worker_count > 1),
-                writer,
-            )
-        }
+        "Server" => server(shared, now, writer),
         "Clients" => {
-            number(
-                "connected_clients",
-                shared.admission.connections() as u64,
-                writer,
-            )?;
-            number("cluster_connections", 0, writer)?;
-            number("maxclients", plan.connections_max as u64, writer)?;
-            number("blocked_clients", 0, writer)
+            let clients = [
+                ("connected_clients", shared.admission.connections() as u64),
+                ("cluster_connections", 0),
+                ("maxclients", plan.connections_max as u64),
+                ("blocked_clients", 0),
+            ];
+            numbers(&clients, writer)
         }
         "Memory" => {
-            let used = engine.pages_items * engine.page_bytes;
-            number("used_memory", used, writer)?;
-            number("used_memory_dataset", engine.item_bytes, writer)?;
-            number("total_system_memory", plan.memory_bytes as u64, writer)?;
-            number("maxmemory", plan.engine.budget_bytes() as u64, writer)?;
+            let memory = [
+                ("used_memory", engine.pages_items * engine.page_bytes),
+                ("used_memory_dataset", engine.item_bytes),
+                ("total_system_memory", plan.memory_bytes as u64),
+                ("maxmemory", plan.engine.budget_bytes() as u64),
+            ];
+            numbers(&memory, writer)?;
             text("maxmemory_policy", POLICY, writer)
         }
         "Persistence" => {
-            number("loading", 0, writer)?;
-            number("rdb_bgsave_in_progress", 0, writer)?;
-            number("aof_enabled", 0, writer)
+            let nothing = [
+                ("loading", 0),
+                ("rdb_bgsave_in_progress", 0),
+                ("aof_enabled", 0),
+            ];
+            numbers(&nothing, writer)
         }
         "Stats" => {
-            number("total_connections_received", totals.connections, writer)?;
-            number("total_commands_processed", totals.requests(), writer)?;
-            number("total_net_input_bytes", totals.read_bytes, writer)?;
-            number("total_net_output_bytes", totals.written_bytes, writer)?;
-            number(
-                "rejected_connections",
-                shared.admission.turned_away(),
-                writer,
-            )?;
-            number("expired_keys", engine.expired.total(), writer)?;
-            number("evicted_keys", engine.evictions, writer)?;
-            number("keyspace_hits", totals.hits, writer)?;
-            number("keyspace_misses", totals.misses, writer)?;
-            number("total_error_replies", totals.refusals, writer)
+            let totals = shared.threads.totals();
+            let stats = [
+                ("total_connections_received", totals.connections),
+                ("total_commands_processed", totals.requests()),
+                ("total_net_input_bytes", totals.read_bytes),
+                ("total_net_output_bytes", totals.written_bytes),
+                ("rejected_connections", shared.admission.turned_away()),
+                ("expired_keys", engine.expired.total()),
+                ("evicted_keys", engine.evictions),
+                ("keyspace_hits", totals.hits),
+                ("keyspace_misses", totals.misses),
+                ("total_error_replies", totals.refusals),
+            ];
+            numbers(&stats, writer)
         }
         "Replication" => {
             text("role", "master", writer)?;
-            number("connected_slaves", 0, writer)
+            numbers(&[("connected_slaves", 0)], writer)
         }
         "CPU" => {
             let (user, system) = cpu_micros();
             micros("used_cpu_sys", system, writer)?;
             micros("used_cpu_user", user, writer)
         }
-        _ => {
-            if engine.items == 0 {
-                return Some(());
-            }
+        // How many of the keys have a deadline is not counted.
+        _ if engine.items > 0 => {
             writer.put(b"db0:keys=")?;
             writer.number(engine.items)?;
             writer.put(b",expires=0,avg_ttl=0\r\n")
         }
+        _ => Some(()),
     }
+}
+
+fn server(shared: &Shared<'_>, now: Tick, writer: &mut Writer<'_>) -> Option<()> {
+    let uptime = now.millis_since(Clock::EPOCH) / 1000;
+    text("redis_version", VERSION, writer)?;
+    text("server_name", "flagstone", writer)?;
+    text("flagstone_version", env!("CARGO_PKG_VERSION"), writer)?;
+    text("redis_mode", "standalone", writer)?;
+    text("os", "Linux", writer)?;
+    let server = [
+        ("arch_bits", u64::from(usize::BITS)),
+        ("process_id", u64::from(std::process::id())),
+        ("tcp_port", u64::from(shared.listen.tcp_port)),
+        ("server_time_usec", shared.clock.unix_millis_of(now) * 1000),
+        ("uptime_in_seconds", uptime),
+        ("uptime_in_days", uptime / 86_400),
+        ("io_threads_active", u64::from(shared.plan.worker_count > 1)),
+    ];
+    numbers(&server, writer)
 }
 
 #[cfg(test)]

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// A connection's turn ends after so many requests.
+pub const REQUESTS_PER_TURN: u32 = 1024;
+
 /// What clients may do, and how long.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {

@@ -13,7 +13,7 @@
 //! answered: they stay the few bytes that they are on the line, instead of becoming a struct of
 //! twenty fields that every request would carry along.
 
-use super::lifetime;
+use super::keys::lifetime;
 use super::mistake::Mistake;
 use super::words::Words;
 use crate::base64;

@@ -10,7 +10,7 @@
 //! data and is skipped, so that nobody's values are executed as commands.
 
 use super::decode::refuse;
-use super::lifetime;
+use super::keys::lifetime;
 use super::meta::{Meta, Verb};
 use super::mistake::Mistake;
 use super::words::Words;
