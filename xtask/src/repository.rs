@@ -118,7 +118,8 @@ const SERVER: &[Absence] = &[
         except: &[],
         never: &[
             Of("Codec"),
-            Names("crate::proto::text"),
+            Names("crate::proto::native"),
+            Names("crate::proto::resp"),
             Names("crate::proto::memcache"),
             Names("crate::net"),
         ],
