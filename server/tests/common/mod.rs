@@ -13,8 +13,6 @@ use std::time::{Duration, Instant};
 
 use flagstone_server::{Config, Running, Server};
 
-pub use tool::skip;
-
 /// Nothing in a test takes longer unless it hangs.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 

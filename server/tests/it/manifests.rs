@@ -12,7 +12,7 @@ use crate::common;
 fn the_rendered_deployment_is_the_bases() {
     let name = "the_rendered_deployment_is_the_bases";
     if Command::new("kubectl").arg("--help").output().is_err() {
-        return common::skip(name, "kubectl is not installed");
+        return common::tool::skip(name, "kubectl is not installed");
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let output = Command::new(root.join("scripts/render-manifests"))

@@ -14,7 +14,7 @@ fn a_stranger_with_netcat_receives_every_reply() {
         String::from_utf8_lossy(&text).contains("-N")
     });
     if !knows_n {
-        return common::skip(
+        return common::tool::skip(
             "a_stranger_with_netcat_receives_every_reply",
             "OpenBSD's nc is not installed (apt-get install netcat-openbsd)",
         );

@@ -360,7 +360,7 @@ fn a_full_disk_under_the_arena_is_an_error_at_the_start() {
         on_small_disk("true", wrapper).is_ok_and(|output| output.status.success())
     };
     let Some(wrapper) = OWN_MOUNTS.iter().find(works) else {
-        return common::skip(test, "neither unshare -rm nor sudo may mount a disk");
+        return common::tool::skip(test, "neither unshare -rm nor sudo may mount a disk");
     };
     let script = "\"$1\" --listen 127.0.0.1:0 --admin none --memory 48m --arena \"$0/arena\"";
     let output = on_small_disk(script, wrapper).expect("runs");
@@ -981,7 +981,7 @@ fn a_second_server_goes_on_without_the_default_admin_pages() {
 #[test]
 fn each_family_has_places_of_its_own() {
     if std::net::TcpListener::bind("[::1]:0").is_err() {
-        return common::skip("each_family_has_places_of_its_own", "there is no IPv6 here");
+        return common::tool::skip("each_family_has_places_of_its_own", "there is no IPv6 here");
     }
     let port = {
         let free = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
