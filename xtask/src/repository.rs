@@ -119,6 +119,7 @@ const SERVER: &[Absence] = &[
         never: &[
             Of("Codec"),
             Names("crate::proto::native"),
+            Names("crate::proto::resp"),
             Names("crate::proto::memcache"),
             Names("crate::net"),
         ],

@@ -16,7 +16,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use proc_macro2::{Delimiter, Span, TokenStream, TokenTree};
-use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{Attribute, Item, UseTree, Visibility};
 
@@ -480,7 +479,7 @@ impl Reader<'_> {
         if self.is_test {
             return;
         }
-        let line = line_of(signature.span());
+        let line = line_of(signature.fn_token.span);
         let end = body.brace_token.span.close().end().line;
         let of = self.types.last().or(self.module.path.last());
         let of = of.map_or("crate", String::as_str);
@@ -497,7 +496,6 @@ impl Reader<'_> {
 
     fn import(&mut self, path: &[String], tree: &UseTree, kind: Kind) {
         let mut path = path.to_vec();
-        let span = tree.span();
         match tree {
             UseTree::Path(part) => {
                 path.push(part.ident.to_string());
@@ -509,9 +507,9 @@ impl Reader<'_> {
                     self.import(&path, tree, kind);
                 }
             }
-            UseTree::Glob(_) => {
+            UseTree::Glob(glob) => {
                 self.module.globs.push(path.clone());
-                self.mention(path, span, Kind::Glob);
+                self.mention(path, glob.star_token.span, Kind::Glob);
             }
             UseTree::Name(syn::UseName { ident }) => {
                 self.imported(path, ident, ident, kind);
@@ -718,7 +716,9 @@ impl<'ast> Visit<'ast> for Reader<'_> {
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
         let parts = path.segments.iter().map(|part| part.ident.to_string());
-        self.mention(parts.collect(), path.span(), Kind::Code);
+        if let Some(first) = path.segments.first() {
+            self.mention(parts.collect(), first.ident.span(), Kind::Code);
+        }
         visit::visit_path(self, path);
     }
 

@@ -5,14 +5,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use crate::common::tool::root;
 use flagstone_server::settings::flags;
-
-fn root() -> PathBuf {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().expect("a workspace").to_owned()
-}
 
 /// All files under `directory` whose name ends so.
 fn files(directory: &str, ends: &[&str]) -> Vec<PathBuf> {

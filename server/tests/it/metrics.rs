@@ -148,7 +148,7 @@ fn start(pair: &Pair) -> Running {
 fn promtool_accepts_what_is_scraped_in_the_middle_of_a_load() {
     let test = "promtool_accepts_what_is_scraped_in_the_middle_of_a_load";
     if !has_promtool() {
-        return common::skip(test, NO_PROMTOOL);
+        return common::tool::skip(test, NO_PROMTOOL);
     }
     let pair = Pair::new("metrics");
     let server = start(&pair);
@@ -239,7 +239,7 @@ fn promtool_accepts_what_is_scraped_in_the_middle_of_a_load() {
 fn promtool_would_not_accept_anything() {
     let test = "promtool_would_not_accept_anything";
     if !has_promtool() {
-        return common::skip(test, NO_PROMTOOL);
+        return common::tool::skip(test, NO_PROMTOOL);
     }
     for page in [
         "# HELP a_total b\n# TYPE a_total counter\na_total{ 1\n",

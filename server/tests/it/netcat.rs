@@ -14,15 +14,10 @@ fn a_stranger_with_netcat_receives_every_reply() {
         String::from_utf8_lossy(&text).contains("-N")
     });
     if !knows_n {
-        assert!(
-            std::env::var("CI").as_deref() != Ok("true"),
-            "CI must have OpenBSD's nc (package netcat-openbsd)"
+        return common::tool::skip(
+            "a_stranger_with_netcat_receives_every_reply",
+            "OpenBSD's nc is not installed (apt-get install netcat-openbsd)",
         );
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED a_stranger_with_netcat_receives_every_reply: nc not installed"
-        );
-        return;
     }
     let server = common::start();
     let address = server.local_addr();

@@ -73,7 +73,7 @@ fn systemd_takes_the_unit_and_finds_it_safe() {
         .output()
         .is_err()
     {
-        return common::skip(
+        return common::tool::skip(
             test,
             "systemd-analyze is not installed (apt-get install systemd)",
         );

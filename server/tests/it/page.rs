@@ -115,7 +115,10 @@ fn the_page_shows_live_traffic_on_a_desk_and_on_a_phone() {
         let judged = std::panic::catch_unwind(|| {
             for (name, width, height) in [("desktop", 1180, 1240), ("phone", 390, 1900)] {
                 let Some(browser) = Browser::open(&url, width, height) else {
-                    common::skip(test, "chromium is not installed (apt-get install chromium)");
+                    common::tool::skip(
+                        test,
+                        "chromium is not installed (apt-get install chromium)",
+                    );
                     return;
                 };
                 judge(browser, name, width);
