@@ -17,8 +17,9 @@ use crate::item::header::flag;
 use crate::item::layout::Layout;
 use crate::item::view::View;
 use crate::shard::PageBag;
+use crate::shard::fill::{copy_value, set_value_here};
 use crate::shard::join::Part;
-use crate::shard::write::{Blueprint, copy_value, set_value_here};
+use crate::shard::reserve::Blueprint;
 use crate::tick::Tick;
 use crate::types::{Attributes, CasWish, Condition, Outcome, Side, Stored};
 

@@ -9,7 +9,7 @@ use crate::error::StoreError;
 use crate::geometry::WORD_BYTES;
 use crate::hash::Key;
 use crate::shard::PageBag;
-use crate::shard::write::Shortage;
+use crate::shard::reserve::Shortage;
 use crate::tick::Tick;
 
 impl Cache {

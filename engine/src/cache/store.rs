@@ -12,7 +12,7 @@ use crate::item::view::View;
 use crate::pinned::Pinned;
 use crate::shard::PageBag;
 use crate::shard::join::Part;
-use crate::shard::write::{Blueprint, Shortage};
+use crate::shard::reserve::{Blueprint, Shortage};
 use crate::tick::{Deadline, Tick};
 use crate::types::{Attributes, CasWish, Condition, ItemMeta, Outcome, Side, Stored};
 

@@ -8,7 +8,7 @@ use crate::item::layout::Layout;
 use crate::item::view::View;
 use crate::reservation::Reservation;
 use crate::shard::PageBag;
-use crate::shard::write::Blueprint;
+use crate::shard::reserve::Blueprint;
 use crate::tick::Tick;
 use crate::types::{Attributes, CasWish, Condition};
 

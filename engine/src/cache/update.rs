@@ -22,7 +22,7 @@ use crate::pinned::Pinned;
 use crate::region::Region;
 use crate::shard::PageBag;
 use crate::shard::edit::Found;
-use crate::shard::write::copy_range;
+use crate::shard::fill::copy_range;
 use crate::tick::Tick;
 use crate::types::{Edit, ItemMeta, Updated};
 

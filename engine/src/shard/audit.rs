@@ -1,9 +1,9 @@
 //! Every invariant of a shard, checked the slow way, for tests and soaks.
 
 use super::ShardState;
+use super::lists::{footprint, segment_of};
 use super::storage::chunk_geometry;
 use super::sweep::LATE_MAX;
-use super::write::{footprint, segment_of};
 use crate::chunk_ref::ChunkRef;
 use crate::geometry::{BUCKET_BYTES, WORD_BYTES};
 use crate::item::header::Kind;
@@ -177,7 +177,7 @@ impl ShardState {
                         pieces.insert(chunk.granule());
                     }
                 }
-                if let Some(due) = super::write::due_second(view.deadline())
+                if let Some(due) = super::lists::due_second(view.deadline())
                     && kind == Kind::Linked
                 {
                     let late = due.saturating_add(LATE_MAX);

@@ -5,8 +5,8 @@
 
 use super::ShardState;
 use super::join::Part;
+use super::reserve::{Blueprint, Shortage};
 use super::storage::PageBag;
-use super::write::{Blueprint, Shortage};
 use crate::chunk_ref::ChunkRef;
 use crate::hash::Key;
 use crate::index::Place;

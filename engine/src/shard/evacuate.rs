@@ -6,8 +6,8 @@
 //! few items lost their best that way.
 
 use super::ShardState;
+use super::lists::segment_of;
 use super::storage::{chunk_geometry, class_of};
-use super::write::segment_of;
 use crate::chunk_ref::ChunkRef;
 use crate::geometry::WORD_BYTES;
 use crate::item::header::Kind;

@@ -7,8 +7,9 @@
 
 use std::sync::atomic::Ordering;
 
+use super::lists::{footprint, segment_of};
+use super::reserve::Shortage;
 use super::storage::{PageBag, class_of};
-use super::write::{Shortage, footprint, segment_of};
 use super::{Epoch, Oldest, ShardState};
 use crate::chunk_ref::ChunkRef;
 use crate::geometry::SHARD_COUNT;

@@ -13,9 +13,11 @@
 //!
 //! Ends grow by half from one size to the next, so that many small additions copy each byte a few times only.
 
+use super::fill::{Filler, set_value_here};
 use super::join::Part;
+use super::lists::{footprint, segment_of};
+use super::reserve::{Blueprint, Shortage};
 use super::storage::{PageBag, class_of};
-use super::write::{Blueprint, Filler, Shortage, footprint, segment_of, set_value_here};
 use super::{LastTail, ShardState};
 use crate::chunk_ref::ChunkRef;
 use crate::hash::Key;

@@ -5,8 +5,9 @@
 //! standing: a value that grows changes its shape anyway. A long one keeps its chain (`extend`).
 
 use super::ShardState;
+use super::fill::{Filler, copy_range};
+use super::reserve::{Blueprint, Shortage};
 use super::storage::PageBag;
-use super::write::{Blueprint, Filler, Shortage, copy_range};
 use crate::chunk_ref::ChunkRef;
 use crate::hash::Key;
 use crate::index::Place;

@@ -17,15 +17,20 @@ pub(crate) mod edit;
 mod evacuate;
 mod evict;
 mod extend;
+mod fields;
+pub(crate) mod fill;
 pub(crate) mod join;
+mod link;
+mod lists;
 mod maintain;
 pub(crate) mod pins;
 mod provision;
 pub(crate) mod read;
+pub(crate) mod reserve;
 mod storage;
+mod store;
 pub(crate) mod sweep;
 pub(crate) mod visit;
-pub(crate) mod write;
 
 use std::ops::{Deref, DerefMut};
 

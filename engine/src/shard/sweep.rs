@@ -10,8 +10,8 @@
 //! no more than once a second. A store that finds no free chunk looks for itself, before anything is evicted.
 
 use super::ShardState;
+use super::lists::due_second;
 use super::storage::chunk_geometry;
-use super::write::due_second;
 use crate::chunk_ref::ChunkRef;
 use crate::geometry::{SHARD_COUNT, WORD_BYTES};
 use crate::item::header::{Header, Kind, flag};

@@ -5,11 +5,11 @@
 //! of it is one step for everybody else. Plain reads do not come here.
 
 use super::ShardState;
+use super::reserve::{Blueprint, Shortage};
 use super::storage::{PageBag, class_of};
-use super::write::{Blueprint, Shortage};
 use crate::hash::Key;
 use crate::index::Place;
-use crate::item::header::{extra, extra::Marks, flag, flags_for};
+use crate::item::header::{extra, extra::Marks, flag};
 use crate::item::view::View;
 use crate::region::Region;
 use crate::tick::Tick;
@@ -117,34 +117,5 @@ impl ShardState {
                 region.geometry.classes.chunk_bytes(class)
             },
         }
-    }
-
-    /// Sees to it that the item has the fields that are about to be written: a copy if need be.
-    #[allow(clippy::too_many_arguments)]
-    pub(super) fn with_fields(
-        &mut self,
-        region: &Region,
-        key: Key<'_>,
-        place: Place,
-        attributes: Attributes,
-        marks: bool,
-        cas: bool,
-        bag: &mut PageBag<'_>,
-        now: Tick,
-    ) -> Result<Place, Shortage> {
-        let has = View::known(region, place.chunk).header.flags();
-        let mut needs = flags_for(attributes.client_flags, attributes.deadline);
-        if marks {
-            needs |= flag::EXTRA;
-        }
-        if cas {
-            needs |= flag::CAS;
-        }
-        if has & needs == needs {
-            return Ok(place);
-        }
-        let kept = has & (flag::CAS | flag::EXTRA | flag::DEADLINE);
-        self.rewrite(region, key, needs | kept, attributes, bag, now)?;
-        Ok(self.find(region, key).unwrap_or(place))
     }
 }
