@@ -10,8 +10,21 @@
 //! **Lock order.** A shard's lock, then the pool's. Never two shards' locks: whoever
 //! needs a page of another shard gives its own lock back first.
 //!
-//! Readers take no lock (`read`); everything else here runs under the shard's.
+//! Readers take no lock (`read`); everything else here runs under the shard's:
+//!
+//! | files                      | what                                                       |
+//! |----------------------------|------------------------------------------------------------|
+//! | `store`, `reserve`, `fill` | a value that is at hand; chunks for one that arrives; bytes |
+//! | `edit`, `join`, `extend`   | a caller's edit; a longer value, and a long one's ends       |
+//! | `visit`, `fields`          | reads with consequences; an item gets fields                 |
+//! | `link`, `lists`            | making items reachable and unreachable; which list they are on |
+//! | `evict`, `ages`            | making room; whose turn it is                                |
+//! | `evacuate`, `provision`    | emptying a page; the index's pages and buckets               |
+//! | `sweep`, `maintain`        | what has expired; what is done now and then                  |
+//! | `storage`, `pins`          | pages and chunks; what must not be freed yet                 |
+//! | `audit`                    | whether all of it holds together                             |
 
+mod ages;
 pub(crate) mod audit;
 pub(crate) mod edit;
 mod evacuate;

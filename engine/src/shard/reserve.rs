@@ -6,7 +6,7 @@ use super::storage::PageBag;
 use crate::chunk_ref::ChunkRef;
 use crate::geometry::WORD_BYTES;
 use crate::hash::Key;
-use crate::item::header::extra::Marks;
+use crate::item::extra::Marks;
 use crate::item::header::{HEADER_BYTES, Header, Kind, fields_bytes, flag, flags_for};
 use crate::item::layout::{Layout, Small};
 use crate::item::view::{View, continuation};
