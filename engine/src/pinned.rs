@@ -133,6 +133,6 @@ impl Reading {
 
     /// Lets go of the item: once, at the end.
     pub fn unpin(&self, region: &Region, shard: &Shard) {
-        shard.lock(region).unpin(region, self.head);
+        shard.lock(region).unpin(self.head);
     }
 }

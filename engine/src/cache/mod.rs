@@ -141,7 +141,7 @@ impl Cache {
     /// [`Cache::maintain`], and by stores before they evict anything.
     pub fn flush(&self) {
         for shard in &self.shards {
-            shard.lock(&self.region).flush(&self.region);
+            shard.lock(&self.region).flush();
         }
     }
 
@@ -152,8 +152,8 @@ impl Cache {
         let mut done = Maintained::default();
         for shard in &self.shards {
             let mut state = shard.lock(&self.region);
-            done.more |= state.reclaim_flushed(&self.region);
-            state.tidy(&self.region, now, 16);
+            done.more |= state.reclaim_flushed();
+            state.tidy(now, 16);
         }
         // Two who maintain at once are one too many.
         if let Some(mut round) = self.round.try_lock() {

@@ -166,7 +166,7 @@ impl Cache {
         let mut bag = PageBag::new(region);
         self.with_pages(key, &mut bag, now, |bag| {
             let mut state = self.shard(key.hash()).lock(region);
-            let place = state.find(region, key);
+            let place = state.find(key);
             let live = place.filter(|at| !View::known(region, at.chunk).is_expired(now));
             let current = live.map(|place| Current {
                 region,
@@ -199,7 +199,7 @@ impl Cache {
                 live: live.is_some(),
             };
             state
-                .carry_out(region, key, found, (&edit, bytes), bag, now)
+                .carry_out(key, found, (&edit, bytes), bag, now)
                 .map(Ok)
         })?
     }

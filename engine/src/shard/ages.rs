@@ -1,13 +1,12 @@
 //! How old the tails are, and which of them is the oldest: of the classes here, and of the shards.
 //!
-//! Items store no time. A shard's clock counts bytes inserted ([`ShardState::clock`]); the lists keep samples of it
+//! Items store no time. A shard's clock counts bytes inserted ([`Locked::clock`]); the lists keep samples of it
 //! (`rebalance::Ages`). What follows from the ages is decided in `rebalance` and `lru`, and done in `evict`.
 
-use super::{Epoch, Oldest, ShardState};
+use super::{Epoch, Locked, Oldest};
 use crate::geometry::SHARD_COUNT;
 use crate::lru::segments::{self, Segment};
 use crate::rebalance;
-use crate::region::Region;
 
 /// Bytes inserted for a tick of a shard's clock.
 const CLOCK_BYTES: u64 = 64;
@@ -20,7 +19,7 @@ const OLDEST_USES: u32 = 32;
 /// Evictions from a segment between two notes of how old its tail is.
 const EVICTIONS_A_NOTE: u64 = 16;
 
-impl ShardState {
+impl Locked<'_> {
     /// The segment from which the next item should leave.
     pub(super) fn leaving(&self, probation_min: usize) -> Option<Segment> {
         let [probation, main] = self.held;
@@ -84,7 +83,8 @@ impl ShardState {
     }
 
     /// A new epoch, when enough was inserted.
-    pub(super) fn roll_epoch(&mut self, region: &Region) {
+    pub(super) fn roll_epoch(&mut self) {
+        let region = self.region;
         let page_bytes = region.geometry.page_bytes as u64;
         let span = self.inserted_bytes - self.epoch.begun;
         if span <= (self.slab.item_pages() as u64 * page_bytes / EPOCH_SHARE).max(page_bytes) {
@@ -98,11 +98,12 @@ impl ShardState {
             span_all: self.epoch.span_all - self.epoch.span_all / 4
                 + (now_all - self.epoch.begun_all),
         };
-        self.publish_age(region);
+        self.publish_age();
     }
 
     /// Tells the other shards how old this one's oldest items are.
-    pub(crate) fn publish_age(&self, region: &Region) {
+    pub(crate) fn publish_age(&self) {
+        let region = self.region;
         region.tails.publish(self.shard_no, self.age_for_all());
     }
 
@@ -118,7 +119,8 @@ impl ShardState {
 
     /// Whether another shard's oldest items are so much older than what would be evicted here
     /// that it should give a page. Looked at only now and then.
-    pub(super) fn another_shard_is_older(&mut self, region: &Region) -> bool {
+    pub(super) fn another_shard_is_older(&mut self) -> bool {
+        let region = self.region;
         self.evicted_lately += 1;
         if self.evicted_lately < EVICTIONS_A_LOOK {
             return false;

@@ -3,7 +3,7 @@
 //! The edit itself has run: here is no caller's code. A store overwrites the value where it lies
 //! whenever the item keeps its shape, which is what a counter does nearly always.
 
-use super::ShardState;
+use super::Locked;
 use super::join::Part;
 use super::reserve::{Blueprint, Shortage};
 use super::storage::PageBag;
@@ -13,7 +13,6 @@ use crate::index::Place;
 use crate::item::extra::{self, Marks};
 use crate::item::header::flag;
 use crate::item::view::View;
-use crate::region::Region;
 use crate::tick::{Deadline, Tick};
 use crate::types::{Attributes, Edit, Outcome, Updated};
 
@@ -32,17 +31,17 @@ impl Found {
     }
 }
 
-impl ShardState {
+impl Locked<'_> {
     /// Does what `edit` says with the key's item; `bytes` are what it brings.
     pub fn carry_out(
         &mut self,
-        region: &Region,
         key: Key<'_>,
         found: Found,
         (edit, bytes): (&Edit<'_>, &[u8]),
         bag: &mut PageBag<'_>,
         now: Tick,
     ) -> Result<Updated, Shortage> {
+        let region = self.region;
         match (*edit, found.live()) {
             (
                 Edit::Store {
@@ -64,7 +63,7 @@ impl ShardState {
                     // What makes room for it is not the item itself.
                     self.protected = place.chunk;
                 }
-                let put = self.put_value(region, found.place, blueprint, bytes, bag, now);
+                let put = self.put_value(found.place, blueprint, bytes, bag, now);
                 self.protected = ChunkRef::NONE;
                 let cas = put?;
                 Ok(Updated::Stored {
@@ -74,13 +73,13 @@ impl ShardState {
             }
             (Edit::Keep, _) | (_, None) => Ok(Updated::Kept),
             (Edit::Remove, Some(place)) => {
-                self.unlink(region, place);
+                self.unlink(place);
                 self.counters.deletes += 1;
                 Ok(Updated::Removed)
             }
             (Edit::Extend { side, cas, .. }, Some(place)) => {
                 let part = (Part::Bytes(bytes), side, cas);
-                let stored = self.extend(region, key, place, part, bag, now)?;
+                let stored = self.extend(key, place, part, bag, now)?;
                 Ok(match stored.outcome {
                     Outcome::Stored => Updated::Stored {
                         cas: (stored.cas != 0).then_some(stored.cas),
@@ -90,7 +89,7 @@ impl ShardState {
                 })
             }
             (Edit::Outdate { deadline, cas }, Some(place)) => {
-                self.outdate(region, key, place, (deadline, cas), bag, now)
+                self.outdate(key, place, (deadline, cas), bag, now)
             }
         }
     }
@@ -98,18 +97,18 @@ impl ShardState {
     /// Declares the value at `place` out of date.
     fn outdate(
         &mut self,
-        region: &Region,
         key: Key<'_>,
         place: Place,
         (deadline, cas): (Deadline, Option<u64>),
         bag: &mut PageBag<'_>,
         now: Tick,
     ) -> Result<Updated, Shortage> {
+        let region = self.region;
         let attributes = Attributes {
             client_flags: View::known(region, place.chunk).client_flags(),
             deadline,
         };
-        let place = self.with_fields(region, key, place, attributes, true, true, bag, now)?;
+        let place = self.with_fields(key, place, attributes, true, true, bag, now)?;
         let view = View::known(region, place.chunk);
         view.set_marks(view.marks().without(extra::WON).with(extra::STALE));
         let cas = cas.unwrap_or_else(|| self.next_cas());
@@ -117,7 +116,7 @@ impl ShardState {
         let writing = place.primary.begin_writing(&region.arena);
         view.set_cas(cas);
         writing.end();
-        self.touch_in_place(region, place, deadline);
+        self.touch_in_place(place, deadline);
         Ok(Updated::Stored {
             cas: (cas != 0).then_some(cas),
             value_len: view.value_len(),

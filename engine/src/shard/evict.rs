@@ -7,7 +7,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::ShardState;
+use super::Locked;
 use super::lists::{footprint, segment_of};
 use super::reserve::Shortage;
 use super::storage::{PageBag, class_of};
@@ -21,7 +21,6 @@ use crate::item::view::View;
 use crate::lru::list::List;
 use crate::lru::segments::{self, Segment, Verdict};
 use crate::rebalance;
-use crate::region::Region;
 use crate::tick::Tick;
 
 /// Expired items reclaimed at once on the way of a request.
@@ -58,15 +57,15 @@ enum Examined {
     Held,
 }
 
-impl ShardState {
+impl Locked<'_> {
     /// A chunk of `class`, from wherever this shard can get one.
     pub(super) fn obtain(
         &mut self,
-        region: &Region,
         class: usize,
         bag: &mut PageBag<'_>,
         now: Tick,
     ) -> Result<ChunkRef, Shortage> {
+        let region = self.region;
         let mut patience = EXAMINED_MAX;
         loop {
             if let Some(chunk) = self.slab.take(region, class as u8) {
@@ -96,13 +95,13 @@ impl ShardState {
             if self.sweep_for_room(region, now, SWEEP_ON_REQUEST) > 0 {
                 continue;
             }
-            if self.compact(region) {
+            if self.compact() {
                 continue;
             }
-            if self.another_shard_is_older(region) {
+            if self.another_shard_is_older() {
                 return Err(Shortage(1));
             }
-            match self.make_room(region, Some(class), &mut patience, now) {
+            match self.make_room(Some(class), &mut patience, now) {
                 Some(Room::Chunk(chunk)) => return Ok(chunk),
                 Some(Room::InPages) => {}
                 None => return Err(Shortage(1)),
@@ -115,7 +114,6 @@ impl ShardState {
     /// before, which is less afterwards.
     fn make_room(
         &mut self,
-        region: &Region,
         wanted: Option<usize>,
         patience: &mut usize,
         now: Tick,
@@ -136,7 +134,7 @@ impl ShardState {
                 })
                 .unwrap_or(oldest);
             let has_to_leave = examined == examined_max;
-            match self.examine_tail(region, class, segment, wanted, has_to_leave, now) {
+            match self.examine_tail(class, segment, wanted, has_to_leave, now) {
                 Examined::Gone(room) => return Some(room),
                 Examined::Kept => probation_min = 0,
                 // What is held went to the head of its list: another is the oldest now.
@@ -144,17 +142,16 @@ impl ShardState {
             }
             *patience = patience.saturating_sub(1);
         }
-        self.evict_any(region, now)
+        self.evict_any(now)
     }
 
     /// Evicts any item that nothing holds.
-    fn evict_any(&mut self, region: &Region, now: Tick) -> Option<Room> {
+    fn evict_any(&mut self, now: Tick) -> Option<Room> {
         let segments = [Segment::Probation, Segment::Main];
         for class in 0..self.classes.len() {
             for segment in segments {
                 if self.age(class, segment).is_some()
-                    && let Examined::Gone(room) =
-                        self.examine_tail(region, class, segment, None, true, now)
+                    && let Examined::Gone(room) = self.examine_tail(class, segment, None, true, now)
                 {
                     return Some(room);
                 }
@@ -164,7 +161,8 @@ impl ShardState {
     }
 
     /// Gives the pool a page, at the cost of the oldest items.
-    pub(crate) fn release_any(&mut self, region: &Region, now: Tick) -> bool {
+    pub(crate) fn release_any(&mut self, now: Tick) -> bool {
+        let region = self.region;
         let mut patience = EXAMINED_MAX;
         loop {
             if self.slab.stale() > 0 {
@@ -174,10 +172,10 @@ impl ShardState {
                 continue;
             }
             let pages = self.slab.item_pages();
-            if self.compact(region) {
+            if self.compact() {
                 return true;
             }
-            if self.make_room(region, None, &mut patience, now).is_none() {
+            if self.make_room(None, &mut patience, now).is_none() {
                 return false;
             }
             if self.slab.item_pages() < pages {
@@ -187,9 +185,10 @@ impl ShardState {
     }
 
     /// The index slot of a linked item.
-    pub fn place_of(&self, region: &Region, chunk: ChunkRef) -> Place {
+    pub fn place_of(&self, chunk: ChunkRef) -> Place {
+        let region = self.region;
         let hash = View::known(region, chunk).hash();
-        self.find_chunk(region, hash, chunk)
+        self.find_chunk(hash, chunk)
             .expect("a linked item is in the index")
     }
 
@@ -197,13 +196,13 @@ impl ShardState {
     /// chance, unless it has to leave. A chunk of the class `wanted` is not given back.
     fn examine_tail(
         &mut self,
-        region: &Region,
         class: usize,
         segment: Segment,
         wanted: Option<usize>,
         has_to_leave: bool,
         now: Tick,
     ) -> Examined {
+        let region = self.region;
         let mut spared = 0;
         let chunk = loop {
             let list = self.queue(class, segment).list;
@@ -218,20 +217,20 @@ impl ShardState {
             if spared > list.len().min(self.pins.used() + self.guards.used() + 1) {
                 return Examined::Held;
             }
-            self.requeue(region, chunk, class, segment, segment);
+            self.requeue(chunk, class, segment, segment);
         };
-        let (hash, place) = self.tail_place(region, chunk, class, segment);
+        let (hash, place) = self.tail_place(chunk, class, segment);
         let view = View::known(region, chunk);
         if view.is_expired(now) {
-            self.unlink(region, place);
+            self.unlink(place);
             self.counters.expired.evicted += 1;
             return Examined::Gone(Room::InPages);
         }
-        self.prefetch_next(region, chunk, class, segment);
+        self.prefetch_next(chunk, class, segment);
         match segments::judge(region.eviction, segment, place.marks) {
             Verdict::Keep { marks } if !has_to_leave => {
                 self.index.set_marks(&region.arena, place, marks);
-                self.requeue(region, chunk, class, segment, Segment::Main);
+                self.requeue(chunk, class, segment, Segment::Main);
                 if segment == Segment::Main {
                     Examined::Kept
                 } else {
@@ -240,44 +239,37 @@ impl ShardState {
             }
             _ => {
                 self.note_age(class, segment);
-                let bytes = self.detach(region, place);
+                let bytes = self.detach(place);
                 if segment == Segment::Probation {
-                    self.remember(region, place.primary, hash, bytes);
+                    self.remember(place.primary, hash, bytes);
                 }
                 self.count_eviction(class, segment);
                 if wanted == Some(class) && !view.header.has(flag::CHAINED) {
                     return Examined::Gone(Room::Chunk(self.slab.reuse(chunk)));
                 }
-                self.free_item(region, chunk);
+                self.free_item(chunk);
                 Examined::Gone(Room::InPages)
             }
         }
     }
 
     /// The hash and the index slot of an item at a tail.
-    fn tail_place(
-        &self,
-        region: &Region,
-        chunk: ChunkRef,
-        class: usize,
-        segment: Segment,
-    ) -> (KeyHash, Place) {
+    fn tail_place(&self, chunk: ChunkRef, class: usize, segment: Segment) -> (KeyHash, Place) {
+        let region = self.region;
         let queue = self.queue(class, segment);
         if queue.next == chunk {
             // The chunk may hold another item by now. Then it does not stand there, or only the
             // hash of a ghost is wrong.
-            let place = self.find_chunk(region, queue.next_hash, chunk);
+            let place = self.find_chunk(queue.next_hash, chunk);
             if let Some(place) = place {
                 return (queue.next_hash, place);
             }
         }
-        (
-            View::known(region, chunk).hash(),
-            self.place_of(region, chunk),
-        )
+        (View::known(region, chunk).hash(), self.place_of(chunk))
     }
 
-    fn find_chunk(&self, region: &Region, hash: KeyHash, chunk: ChunkRef) -> Option<Place> {
+    fn find_chunk(&self, hash: KeyHash, chunk: ChunkRef) -> Option<Place> {
+        let region = self.region;
         self.index
             .find(&region.arena, &region.geometry, hash, |other| {
                 other == chunk
@@ -286,7 +278,8 @@ impl ShardState {
 
     /// Leaves a ghost of an item of `bytes`. As many bytes of items are remembered as the
     /// shard holds: S3-FIFO's number and a tenth.
-    fn remember(&mut self, region: &Region, primary: Bucket, hash: KeyHash, bytes: u64) {
+    fn remember(&mut self, primary: Bucket, hash: KeyHash, bytes: u64) {
+        let region = self.region;
         self.index
             .push_ghost(&region.arena, &region.geometry, primary, hash);
         let held: u64 = self.held.iter().map(|held| held.bytes).sum();
@@ -304,7 +297,8 @@ impl ShardState {
     /// The item before the tail is the next to be examined: its own line was asked for the
     /// last time, so its bucket can be asked for now, and the line of the one before it. An
     /// eviction then finds in the cache what would be three misses in a row.
-    fn prefetch_next(&mut self, region: &Region, tail: ChunkRef, class: usize, segment: Segment) {
+    fn prefetch_next(&mut self, tail: ChunkRef, class: usize, segment: Segment) {
+        let region = self.region;
         let (arena, geometry) = (&region.arena, &region.geometry);
         if let Some(next) = List::newer(arena, geometry, tail) {
             let hash = View::known(region, next).hash();
@@ -319,18 +313,12 @@ impl ShardState {
     }
 
     /// Moves an item to the head of `to`.
-    fn requeue(
-        &mut self,
-        region: &Region,
-        chunk: ChunkRef,
-        class: usize,
-        from: Segment,
-        to: Segment,
-    ) {
+    fn requeue(&mut self, chunk: ChunkRef, class: usize, from: Segment, to: Segment) {
+        let region = self.region;
         let mut view = View::known(region, chunk);
         let bytes = footprint(region, view, class);
-        self.take_off(region, chunk, class, from, bytes);
-        self.push_head(region, chunk, class, to, bytes);
+        self.take_off(chunk, class, from, bytes);
+        self.push_head(chunk, class, to, bytes);
         if from != to {
             let flags = view.header.flags() ^ flag::MAIN;
             view.set_header(view.header.with_flags(flags));
@@ -338,7 +326,8 @@ impl ShardState {
     }
 
     /// Evicts an item of `hash`'s chain: the index could not get an overflow bucket.
-    pub(super) fn evict_from_chain(&mut self, region: &Region, hash: KeyHash, now: Tick) {
+    pub(super) fn evict_from_chain(&mut self, hash: KeyHash, now: Tick) {
+        let region = self.region;
         let (arena, geometry) = (&region.arena, &region.geometry);
         let primary = self.index.primary(arena, geometry, hash);
         let mut bucket = primary;
@@ -369,7 +358,7 @@ impl ShardState {
         let expired = view.is_expired(now);
         let segment = segment_of(view.header);
         let class = class_of(region, victim.chunk);
-        self.unlink(region, victim);
+        self.unlink(victim);
         if expired {
             self.counters.expired.evicted += 1;
         } else {

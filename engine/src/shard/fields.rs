@@ -1,6 +1,6 @@
 //! An item gets fields that it was stored without: a deadline, a CAS number, marks. It is copied for them, once.
 
-use super::ShardState;
+use super::Locked;
 use super::fill::copy_value;
 use super::reserve::{Blueprint, Shortage};
 use super::storage::PageBag;
@@ -10,16 +10,14 @@ use crate::index::Place;
 use crate::item::header::{flag, flags_for};
 use crate::item::layout::Layout;
 use crate::item::view::View;
-use crate::region::Region;
 use crate::tick::{Deadline, Tick};
 use crate::types::Attributes;
 
-impl ShardState {
+impl Locked<'_> {
     /// Sees to it that the item has the fields that are about to be written: a copy if need be.
     #[allow(clippy::too_many_arguments)]
     pub(super) fn with_fields(
         &mut self,
-        region: &Region,
         key: Key<'_>,
         place: Place,
         attributes: Attributes,
@@ -28,6 +26,7 @@ impl ShardState {
         bag: &mut PageBag<'_>,
         now: Tick,
     ) -> Result<Place, Shortage> {
+        let region = self.region;
         let has = View::known(region, place.chunk).header.flags();
         let mut needs = flags_for(attributes.client_flags, attributes.deadline);
         if marks {
@@ -40,22 +39,22 @@ impl ShardState {
             return Ok(place);
         }
         let kept = has & (flag::CAS | flag::EXTRA | flag::DEADLINE);
-        self.rewrite(region, key, needs | kept, attributes, bag, now)?;
-        Ok(self.find(region, key).unwrap_or(place))
+        self.rewrite(key, needs | kept, attributes, bag, now)?;
+        Ok(self.find(key).unwrap_or(place))
     }
 
     /// A copy of the item at `place` with other fields: a deadline it had no room for, or a
     /// CAS number. The value is copied under the lock, of a long one the beginning. `false`: there is no such item.
     pub fn rewrite(
         &mut self,
-        region: &Region,
         key: Key<'_>,
         flags: u8,
         attributes: Attributes,
         bag: &mut PageBag<'_>,
         now: Tick,
     ) -> Result<bool, Shortage> {
-        let Some(place) = self.find_live(region, key, now) else {
+        let region = self.region;
+        let Some(place) = self.find_live(key, now) else {
             return Ok(false);
         };
         let blueprint = Blueprint {
@@ -65,18 +64,18 @@ impl ShardState {
             cas: None,
             marks: View::known(region, place.chunk).marks(),
         };
-        if let Some(head) = self.refront(region, place, blueprint, None, bag, now)? {
+        if let Some(head) = self.refront(place, blueprint, None, bag, now)? {
             return Ok(head.is_some());
         }
         let value_len = View::known(region, place.chunk).value_len();
         let layout = Layout::of(&region.geometry.classes, blueprint.lead(), value_len);
         self.protected = place.chunk;
-        let reserved = self.reserve(region, blueprint, layout, value_len, bag, now);
+        let reserved = self.reserve(blueprint, layout, value_len, bag, now);
         self.protected = ChunkRef::NONE;
         let head = reserved?;
         // Found again: it may have moved while room was made, but not gone.
-        let Some(place) = self.find(region, key) else {
-            self.abandon(region, head);
+        let Some(place) = self.find(key) else {
+            self.abandon(head);
             return Ok(false);
         };
         copy_value(region, place.chunk, head);
@@ -87,20 +86,19 @@ impl ShardState {
             };
             View::known(region, head).set_cas(cas);
         }
-        self.for_each_piece(region, head, |state, piece| {
-            state.slab.unhold(region, piece)
-        });
-        self.supersede(region, place, head);
+        self.for_each_piece(head, |state, piece| state.slab.unhold(region, piece));
+        self.supersede(place, head);
         Ok(true)
     }
 
     /// Changes the deadline where it lies, if the item has room for it.
-    pub fn touch_in_place(&mut self, region: &Region, place: Place, deadline: Deadline) -> bool {
+    pub fn touch_in_place(&mut self, place: Place, deadline: Deadline) -> bool {
+        let region = self.region;
         let writing = place.primary.begin_writing(&region.arena);
         let done = View::known(region, place.chunk).set_deadline(deadline);
         writing.end();
         if done {
-            self.note_deadline(region, place.chunk, deadline);
+            self.note_deadline(place.chunk, deadline);
         }
         done
     }

@@ -1,7 +1,7 @@
 //! Which list an item is on, and the accounts that are kept by list: items, bytes, deadlines.
 
 use super::storage::class_of;
-use super::{Class, Queue, ShardState};
+use super::{Class, Locked, Queue};
 use crate::chunk_ref::ChunkRef;
 use crate::item::header::{Header, Kind, flag};
 use crate::item::view::View;
@@ -10,9 +10,10 @@ use crate::region::Region;
 use crate::slab::page::NO_DEADLINE;
 use crate::tick::Deadline;
 
-impl ShardState {
+impl Locked<'_> {
     /// Puts an item at the head of a list of its class and declares it linked.
-    pub(super) fn enlist(&mut self, region: &Region, head: ChunkRef, segment: Segment) {
+    pub(super) fn enlist(&mut self, head: ChunkRef, segment: Segment) {
+        let region = self.region;
         let mut view = View::known(region, head);
         let main = if segment == Segment::Main {
             flag::MAIN
@@ -24,30 +25,25 @@ impl ShardState {
         let class = class_of(region, head);
         let bytes = footprint(region, view, class);
         self.inserted_bytes += bytes;
-        self.push_head(region, head, class, segment, bytes);
+        self.push_head(head, class, segment, bytes);
         self.counters.item_bytes += u64::from(view.header.key_len) + view.value_len() as u64;
-        self.note_deadline(region, head, view.deadline());
+        self.note_deadline(head, view.deadline());
     }
 
     /// Takes an item off its list; returns about what it takes up.
-    pub(super) fn delist(&mut self, region: &Region, head: ChunkRef) -> u64 {
+    pub(super) fn delist(&mut self, head: ChunkRef) -> u64 {
+        let region = self.region;
         let view = View::known(region, head);
         let class = class_of(region, head);
         let bytes = footprint(region, view, class);
-        self.take_off(region, head, class, segment_of(view.header), bytes);
+        self.take_off(head, class, segment_of(view.header), bytes);
         self.counters.item_bytes -= u64::from(view.header.key_len) + view.value_len() as u64;
         bytes
     }
 
     /// Puts an item of `bytes` at the head of a list of its class.
-    pub(super) fn push_head(
-        &mut self,
-        region: &Region,
-        head: ChunkRef,
-        class: usize,
-        segment: Segment,
-        bytes: u64,
-    ) {
+    pub(super) fn push_head(&mut self, head: ChunkRef, class: usize, segment: Segment, bytes: u64) {
+        let region = self.region;
         let clock = self.clock();
         let queue = &mut self.classes[class].queues[segment as usize];
         queue.list.push_head(&region.arena, &region.geometry, head);
@@ -58,14 +54,8 @@ impl ShardState {
     }
 
     /// Takes an item of `bytes` off the list that it is on.
-    pub(super) fn take_off(
-        &mut self,
-        region: &Region,
-        head: ChunkRef,
-        class: usize,
-        segment: Segment,
-        bytes: u64,
-    ) {
+    pub(super) fn take_off(&mut self, head: ChunkRef, class: usize, segment: Segment, bytes: u64) {
+        let region = self.region;
         let list = self.classes[class].list(segment);
         list.remove(&region.arena, &region.geometry, head);
         let held = &mut self.held[segment as usize];
@@ -74,7 +64,8 @@ impl ShardState {
     }
 
     /// The page and the shard remember the earliest deadline among their items.
-    pub fn note_deadline(&mut self, region: &Region, chunk: ChunkRef, deadline: Deadline) {
+    pub fn note_deadline(&mut self, chunk: ChunkRef, deadline: Deadline) {
+        let region = self.region;
         let Some(due) = due_second(deadline) else {
             return;
         };

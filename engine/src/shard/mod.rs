@@ -68,7 +68,7 @@ pub(crate) struct Shard {
     state: Mutex<ShardState>,
 }
 
-/// The shard, locked.
+/// The shard, locked, and the region that it lies in: nearly all that is done here needs both.
 ///
 /// A panic under the lock, which is a bug, may leave anything half done: a stamp odd, an item on no list. Then the
 /// shard is emptied before the lock is given back, and is whole: a cache may forget, and must not lie. A panic in a
@@ -83,9 +83,9 @@ pub(crate) struct Locked<'s> {
 impl Locked<'_> {
     /// Runs the caller's code.
     #[inline(always)]
-    pub fn call<R>(&mut self, work: impl FnOnce(&mut ShardState) -> R) -> R {
+    pub fn call<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> R {
         let before = std::mem::replace(&mut self.excused, true);
-        let result = work(&mut self.state);
+        let result = work(self);
         self.excused = before;
         result
     }
@@ -111,7 +111,7 @@ impl Drop for Locked<'_> {
     #[inline(always)]
     fn drop(&mut self) {
         if std::thread::panicking() && !self.excused {
-            self.state.heal(self.region);
+            self.heal();
         }
     }
 }
@@ -271,7 +271,7 @@ impl Shard {
     }
 }
 
-impl ShardState {
+impl Locked<'_> {
     /// The next CAS number: rising within the shard, and so for every key, and never one that
     /// another shard gives out.
     pub fn next_cas(&mut self) -> u64 {
@@ -350,19 +350,19 @@ mod tests {
     /// What a bug could leave half done when it panics: each costs the shard its items, and nothing else.
     #[test]
     fn a_panic_under_the_lock_leaves_the_shard_whole_and_empty() {
-        type Harm = fn(&mut ShardState, &Region, ChunkRef);
+        type Harm = fn(&mut Locked<'_>, &Region, ChunkRef);
         let harms: [Harm; 5] = [
             |_, _, _| {},
             // In the middle of a change of its bucket, in the first page of the index and beyond.
             |state, region, chunk| {
-                let place = state.place_of(region, chunk);
+                let place = state.place_of(chunk);
                 std::mem::forget(place.primary.begin_writing(&region.arena));
                 place.bucket.clear_slot(&region.arena, place.slot);
             },
             // Off the lists, but in the index.
             |state, region, chunk| {
                 let class = storage::class_of(region, chunk);
-                state.take_off(region, chunk, class, Segment::Probation, 1);
+                state.take_off(chunk, class, Segment::Probation, 1);
             },
             // Taken, and nowhere yet.
             |state, region, _| {

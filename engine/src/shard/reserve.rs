@@ -1,6 +1,6 @@
 //! Chunks for an item that is still to be filled: taken, chained, held, and known to nobody.
 
-use super::ShardState;
+use super::Locked;
 use super::fill::set_value_here;
 use super::storage::PageBag;
 use crate::chunk_ref::ChunkRef;
@@ -70,17 +70,17 @@ impl<'a> Blueprint<'a> {
     }
 }
 
-impl ShardState {
+impl Locked<'_> {
     /// Chunks for `layout`, chained, headers and key written, held, and known to nobody.
     pub fn reserve(
         &mut self,
-        region: &Region,
         blueprint: Blueprint<'_>,
         layout: Layout,
         value_len: usize,
         bag: &mut PageBag<'_>,
         now: Tick,
     ) -> Result<ChunkRef, Shortage> {
+        let region = self.region;
         // Whole pages come from the pool and from all shards, or a large value would
         // empty one shard while the others are full.
         while bag.count() < layout.pages {
@@ -90,7 +90,7 @@ impl ShardState {
             }
         }
         if let Some(class) = layout.single() {
-            let head = self.obtain(region, class, bag, now)?;
+            let head = self.obtain(class, bag, now)?;
             self.slab.hold(region, head);
             set_value_here(&mut first_piece(region, head, blueprint, false), value_len);
             return Ok(head);
@@ -100,11 +100,11 @@ impl ShardState {
         let mut last: Option<View<'_>> = None;
         let mut left = value_len;
         for class in layout.classes(whole_page) {
-            let chunk = match self.obtain(region, class, bag, now) {
+            let chunk = match self.obtain(class, bag, now) {
                 Ok(chunk) => chunk,
                 Err(Shortage(_)) => {
                     if head.is_some() {
-                        self.abandon(region, head);
+                        self.abandon(head);
                     }
                     // A page for each piece: with those in hand the next attempt succeeds,
                     // whatever the classes have.
@@ -139,18 +139,18 @@ impl ShardState {
     /// A further whole page behind `last`, for a value whose end is not known.
     pub fn grow(
         &mut self,
-        region: &Region,
         last: ChunkRef,
         bag: &mut PageBag<'_>,
         now: Tick,
     ) -> Result<ChunkRef, Shortage> {
+        let region = self.region;
         if bag.count() == 0 {
             match region.pool.pop(region.pages()) {
                 Some(page_no) => bag.push(page_no),
                 None => return Err(Shortage(1)),
             }
         }
-        let chunk = self.obtain(region, region.geometry.classes.whole_page(), bag, now)?;
+        let chunk = self.obtain(region.geometry.classes.whole_page(), bag, now)?;
         self.slab.hold(region, chunk);
         let view = View::fresh(region, chunk, continuation(0));
         view.set_prev_piece(last);
@@ -159,20 +159,17 @@ impl ShardState {
     }
 
     /// Gives a reservation's chunks back.
-    pub fn abandon(&mut self, region: &Region, head: ChunkRef) {
-        self.for_each_piece(region, head, |state, chunk| {
+    pub fn abandon(&mut self, head: ChunkRef) {
+        let region = self.region;
+        self.for_each_piece(head, |state, chunk| {
             state.slab.unhold(region, chunk);
             state.slab.give(region, chunk);
         });
     }
 
     /// Calls `each` with every piece of an item; it may free the piece.
-    pub fn for_each_piece(
-        &mut self,
-        region: &Region,
-        head: ChunkRef,
-        mut each: impl FnMut(&mut Self, ChunkRef),
-    ) {
+    pub fn for_each_piece(&mut self, head: ChunkRef, mut each: impl FnMut(&mut Self, ChunkRef)) {
+        let region = self.region;
         let mut piece = head;
         while piece.is_some() {
             let next = View::known(region, piece).next_piece();
@@ -183,24 +180,18 @@ impl ShardState {
 
     /// Moves what a growing reservation's last page holds to chunks of the classes `small`.
     /// Without memory for them everything stays as it is.
-    pub fn trim_tail(
-        &mut self,
-        region: &Region,
-        last: ChunkRef,
-        small: Small,
-        bag: &mut PageBag<'_>,
-        now: Tick,
-    ) {
+    pub fn trim_tail(&mut self, last: ChunkRef, small: Small, bag: &mut PageBag<'_>, now: Tick) {
+        let region = self.region;
         let source = View::known(region, last);
         let before = View::known(region, source.prev_piece());
         let mut left = usize::from(source.header.value_len);
         let mut at = 0;
         let mut chain = before;
         for class in small.into_iter().flatten().map(usize::from) {
-            let Ok(chunk) = self.obtain(region, class, bag, now) else {
+            let Ok(chunk) = self.obtain(class, bag, now) else {
                 let begun = before.next_piece();
                 if begun != last {
-                    self.abandon(region, begun);
+                    self.abandon(begun);
                 }
                 before.set_next_piece(last);
                 return;

@@ -3,7 +3,7 @@
 //! A value of the same shape overwrites the old one where it lies: one line of index and one of item are all that
 //! is touched. Any other is a new item (`reserve`, `fill`) in the old one's place (`link`).
 
-use super::ShardState;
+use super::Locked;
 use super::fill::Filler;
 use super::reserve::{Blueprint, Shortage};
 use super::storage::PageBag;
@@ -14,22 +14,21 @@ use crate::item::extra::{self, Marks};
 use crate::item::header::{Header, Kind, flag};
 use crate::item::layout::Layout;
 use crate::item::view::View;
-use crate::region::Region;
 use crate::tick::Tick;
 use crate::types::{Condition, Outcome};
 
-impl ShardState {
+impl Locked<'_> {
     /// What the reservation `head` takes over from the item that it is to replace, if it has the fields for it: that
     /// reads are noted, and, when it comes too late, the deadline. Returns the condition for its commit.
     pub fn inherit(
         &self,
-        region: &Region,
         key: Key<'_>,
         head: ChunkRef,
         condition: Condition,
         now: Tick,
     ) -> Condition {
-        let Some(place) = self.find(region, key) else {
+        let region = self.region;
+        let Some(place) = self.find(key) else {
             return condition;
         };
         let (old, view) = (View::known(region, place.chunk), View::known(region, head));
@@ -52,54 +51,40 @@ impl ShardState {
     /// Links a filled reservation, if `condition` holds; else gives it back.
     pub fn commit(
         &mut self,
-        region: &Region,
         key: Key<'_>,
         head: ChunkRef,
         condition: Condition,
         now: Tick,
     ) -> Outcome {
-        self.provision(region, now);
-        let place = self.find(region, key);
-        let outcome = self.check(region, place, condition, now);
+        self.provision(now);
+        let place = self.find(key);
+        let outcome = self.check(place, condition, now);
         if outcome != Outcome::Stored {
-            self.abandon(region, head);
+            self.abandon(head);
             return outcome;
         }
-        self.put_reserved(region, key, place, head, now);
+        self.put_reserved(key, place, head, now);
         outcome
     }
 
     /// Makes a reservation the key's item, in place of the one at `place`.
-    fn put_reserved(
-        &mut self,
-        region: &Region,
-        key: Key<'_>,
-        place: Option<Place>,
-        head: ChunkRef,
-        now: Tick,
-    ) {
-        self.for_each_piece(region, head, |state, piece| {
-            state.slab.unhold(region, piece)
-        });
+    fn put_reserved(&mut self, key: Key<'_>, place: Option<Place>, head: ChunkRef, now: Tick) {
+        let region = self.region;
+        self.for_each_piece(head, |state, piece| state.slab.unhold(region, piece));
         match place {
             Some(place) => {
                 let was_over = View::known(region, place.chunk).is_expired(now);
                 self.counters.expired.replaced += u64::from(was_over);
-                self.supersede(region, place, head);
+                self.supersede(place, head);
             }
-            None => self.link(region, key, head, now),
+            None => self.link(key, head, now),
         }
         self.counters.sets += 1;
     }
 
     /// Whether a store under `condition` may go ahead.
-    pub fn check(
-        &self,
-        region: &Region,
-        place: Option<Place>,
-        condition: Condition,
-        now: Tick,
-    ) -> Outcome {
+    pub fn check(&self, place: Option<Place>, condition: Condition, now: Tick) -> Outcome {
+        let region = self.region;
         if condition == Condition::Always {
             return Outcome::Stored;
         }
@@ -138,13 +123,13 @@ impl ShardState {
     /// an item keeps when it is overwritten. Returns its CAS number, 0 if it has none.
     pub fn put_value(
         &mut self,
-        region: &Region,
         place: Option<Place>,
         mut blueprint: Blueprint<'_>,
         value: &[u8],
         bag: &mut PageBag<'_>,
         now: Tick,
     ) -> Result<u64, Shortage> {
+        let region = self.region;
         if let Some(place) = place {
             // Whose reads were asked for once are noted on, anew.
             let old = View::known(region, place.chunk);
@@ -152,7 +137,7 @@ impl ShardState {
                 blueprint = blueprint.with_marks(Marks::anew(true, now));
             }
             let was_over = old.is_expired(now);
-            if self.put_in_place(region, place, blueprint, value) {
+            if self.put_in_place(place, blueprint, value) {
                 self.counters.expired.replaced += u64::from(was_over);
                 return Ok(View::known(region, place.chunk).cas().unwrap_or(0));
             }
@@ -168,30 +153,25 @@ impl ShardState {
             self.index.prefetch_ghosts(&region.arena, primary);
         }
         let layout = Layout::of(&region.geometry.classes, blueprint.lead(), value.len());
-        let head = self.reserve(region, blueprint, layout, value.len(), bag, now)?;
+        let head = self.reserve(blueprint, layout, value.len(), bag, now)?;
         let mut cas = 0;
         if blueprint.flags & flag::CAS != 0 {
             cas = blueprint.cas.unwrap_or_else(|| self.next_cas());
             View::known(region, head).set_cas(cas);
         }
         Filler::new(head).write(region, value);
-        self.provision(region, now);
+        self.provision(now);
         // The condition held under this very lock, and evictions since then do not undo it. They may have
         // taken or moved the item that was there; where there was none, there is none now.
-        let place = place.and_then(|_| self.find(region, blueprint.key));
-        self.put_reserved(region, blueprint.key, place, head, now);
+        let place = place.and_then(|_| self.find(blueprint.key));
+        self.put_reserved(blueprint.key, place, head, now);
         Ok(cas)
     }
 
     /// Overwrites a value where it lies, if it has the same shape: one line of index and
     /// one of item are all that is touched.
-    pub fn put_in_place(
-        &mut self,
-        region: &Region,
-        place: Place,
-        blueprint: Blueprint<'_>,
-        value: &[u8],
-    ) -> bool {
+    pub fn put_in_place(&mut self, place: Place, blueprint: Blueprint<'_>, value: &[u8]) -> bool {
+        let region = self.region;
         let mut view = View::known(region, place.chunk);
         let fields = flag::DEADLINE | flag::EXTRA | flag::CLIENT_FLAGS;
         if view.header.has(flag::CHAINED)
@@ -236,8 +216,8 @@ impl ShardState {
         writing.end();
         self.counters.item_bytes -= u64::from(old_len);
         self.counters.item_bytes += value.len() as u64;
-        self.note_deadline(region, place.chunk, blueprint.attributes.deadline);
-        self.mark_place(region, place);
+        self.note_deadline(place.chunk, blueprint.attributes.deadline);
+        self.mark_place(place);
         self.counters.sets += 1;
         true
     }
