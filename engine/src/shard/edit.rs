@@ -11,73 +11,71 @@ use crate::chunk_ref::ChunkRef;
 use crate::hash::Key;
 use crate::index::Place;
 use crate::item::extra::{self, Marks};
-use crate::item::header::flag;
+use crate::item::header::{Header, flag};
 use crate::item::view::View;
 use crate::tick::{Deadline, Tick};
 use crate::types::{Attributes, Edit, Outcome, Updated};
 
-/// The key's item under this very lock.
-#[derive(Clone, Copy)]
-pub(crate) struct Found {
-    /// Where it is, if there is one.
-    pub place: Option<Place>,
-    /// It has not expired.
-    pub live: bool,
-}
-
-impl Found {
-    fn live(self) -> Option<Place> {
-        self.place.filter(|_| self.live)
-    }
-}
-
 impl Locked<'_> {
-    /// Does what `edit` says with the key's item; `bytes` are what it brings.
+    /// Does what `edit` says with the key's item, which is at `place`, if there is one; `live` is its header, if it has
+    /// not expired. `bytes` are what the edit brings.
+    #[inline(always)]
     pub fn carry_out(
         &mut self,
         key: Key<'_>,
-        found: Found,
-        (edit, bytes): (&Edit<'_>, &[u8]),
+        (place, live): (Option<Place>, Option<Header>),
+        (edit, bytes): (Edit<'_>, &[u8]),
         bag: &mut PageBag<'_>,
         now: Tick,
     ) -> Result<Updated, Shortage> {
-        let region = self.region;
-        match (*edit, found.live()) {
-            (
-                Edit::Store {
-                    attributes,
-                    cas,
-                    stale,
-                    ..
-                },
-                live,
-            ) => {
-                let marks = Marks::of(if stale { extra::STALE } else { 0 });
-                let mut blueprint = Blueprint::new(key, attributes)
-                    .with_cas(cas)
-                    .with_marks(marks);
-                if let Some(place) = live {
-                    // A field that the item has stays, so that it keeps its shape.
-                    blueprint.flags |= View::known(region, place.chunk).header.flags()
-                        & (flag::DEADLINE | flag::EXTRA | flag::CLIENT_FLAGS);
-                    // What makes room for it is not the item itself.
-                    self.protected = place.chunk;
-                }
-                let put = self.put_value(found.place, blueprint, bytes, bag, now);
-                self.protected = ChunkRef::NONE;
-                let cas = put?;
-                Ok(Updated::Stored {
-                    cas: (cas != 0).then_some(cas),
-                    value_len: bytes.len(),
-                })
-            }
-            (Edit::Keep, _) | (_, None) => Ok(Updated::Kept),
-            (Edit::Remove, Some(place)) => {
+        let Edit::Store {
+            attributes,
+            cas,
+            stale,
+            ..
+        } = edit
+        else {
+            return match place.filter(|_| live.is_some()) {
+                Some(place) => self.carry_out_further(key, place, (edit, bytes), bag, now),
+                None => Ok(Updated::Kept),
+            };
+        };
+        let mut blueprint = Blueprint::new(key, attributes).with_cas(cas);
+        if stale {
+            blueprint = blueprint.with_marks(Marks::of(extra::STALE));
+        }
+        if let (Some(place), Some(header)) = (place, live) {
+            // A field that the item has stays, so that it keeps its shape.
+            blueprint.flags |= header.flags() & (flag::DEADLINE | flag::EXTRA | flag::CLIENT_FLAGS);
+            // What makes room for it is not the item itself.
+            self.protected = place.chunk;
+        }
+        let put = self.put_value(place, blueprint, bytes, bag, now);
+        self.protected = ChunkRef::NONE;
+        let cas = put?;
+        Ok(Updated::Stored {
+            cas: (cas != 0).then_some(cas),
+            value_len: bytes.len(),
+        })
+    }
+
+    /// What is rarer than a store, of the live item at `place`.
+    #[inline(never)]
+    fn carry_out_further(
+        &mut self,
+        key: Key<'_>,
+        place: Place,
+        (edit, bytes): (Edit<'_>, &[u8]),
+        bag: &mut PageBag<'_>,
+        now: Tick,
+    ) -> Result<Updated, Shortage> {
+        match edit {
+            Edit::Remove => {
                 self.unlink(place);
                 self.counters.deletes += 1;
                 Ok(Updated::Removed)
             }
-            (Edit::Extend { side, cas, .. }, Some(place)) => {
+            Edit::Extend { side, cas, .. } => {
                 let part = (Part::Bytes(bytes), side, cas);
                 let stored = self.extend(key, place, part, bag, now)?;
                 Ok(match stored.outcome {
@@ -88,9 +86,8 @@ impl Locked<'_> {
                     _ => Updated::Kept,
                 })
             }
-            (Edit::Outdate { deadline, cas }, Some(place)) => {
-                self.outdate(key, place, (deadline, cas), bag, now)
-            }
+            Edit::Outdate { deadline, cas } => self.outdate(key, place, (deadline, cas), bag, now),
+            Edit::Keep | Edit::Store { .. } => Ok(Updated::Kept),
         }
     }
 
