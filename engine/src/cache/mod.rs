@@ -29,7 +29,7 @@ use crate::index::probe::Spot;
 use crate::plan::{CACHE_BYTES_MAX, Plan};
 use crate::rebalance::Tails;
 use crate::region::Region;
-use crate::shard::Shard;
+use crate::shard::locked::Shard;
 use crate::shard::sweep::Round;
 use crate::slab::free_list::PagePool;
 use crate::superblock::Superblock;

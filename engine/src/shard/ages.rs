@@ -3,10 +3,12 @@
 //! Items store no time. A shard's clock counts bytes inserted ([`Locked::clock`]); the lists keep samples of it
 //! (`rebalance::Ages`). What follows from the ages is decided in `rebalance` and `lru`, and done in `evict`.
 
-use super::{Epoch, Locked, Oldest};
+use super::locked::Locked;
+use super::{Epoch, Oldest};
 use crate::geometry::SHARD_COUNT;
 use crate::lru::segments::{self, Segment};
 use crate::rebalance;
+use crate::stats::ClassStats;
 
 /// Bytes inserted for a tick of a shard's clock.
 const CLOCK_BYTES: u64 = 64;
@@ -166,5 +168,16 @@ impl Locked<'_> {
         {
             self.counters.evicted_age_bytes[segment as usize] = self.in_cache_bytes(age);
         }
+    }
+
+    /// Adds what this shard has of `class`, except for the chunks in use: only their pages
+    /// know how many.
+    pub fn add_class_stats(&self, class: usize, stats: &mut ClassStats) {
+        let state = &self.classes[class];
+        stats.pages += self.slab.page_count(class) as u64;
+        stats.items_probation += state.queues[Segment::Probation as usize].list.len() as u64;
+        stats.items_main += state.queues[Segment::Main as usize].list.len() as u64;
+        stats.evictions += state.evictions;
+        stats.tail_age_bytes = stats.tail_age_bytes.max(self.tail_age_bytes(class));
     }
 }

@@ -1,7 +1,7 @@
 //! Every invariant of a shard, checked the slow way, for tests and soaks.
 
-use super::Locked;
 use super::lists::{footprint, segment_of};
+use super::locked::Locked;
 use super::storage::chunk_geometry;
 use super::sweep::LATE_MAX;
 use crate::chunk_ref::ChunkRef;

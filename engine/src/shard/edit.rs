@@ -3,8 +3,8 @@
 //! The edit itself has run: here is no caller's code. A store overwrites the value where it lies
 //! whenever the item keeps its shape, which is what a counter does nearly always.
 
-use super::Locked;
 use super::join::Part;
+use super::locked::Locked;
 use super::reserve::{Blueprint, Shortage};
 use super::storage::PageBag;
 use crate::chunk_ref::ChunkRef;

@@ -5,8 +5,8 @@
 //! form emptied a page by evicting the class's oldest item for each item in it: classes of
 //! few items lost their best that way.
 
-use super::Locked;
 use super::lists::segment_of;
+use super::locked::Locked;
 use super::storage::{chunk_geometry, class_of};
 use crate::chunk_ref::ChunkRef;
 use crate::geometry::WORD_BYTES;

@@ -7,8 +7,8 @@
 
 use std::sync::atomic::Ordering;
 
-use super::Locked;
 use super::lists::{footprint, segment_of};
+use super::locked::Locked;
 use super::reserve::Shortage;
 use super::storage::{PageBag, class_of};
 use crate::chunk_ref::ChunkRef;

@@ -13,12 +13,13 @@
 //!
 //! Ends grow by half from one size to the next, so that many small additions copy each byte a few times only.
 
+use super::LastTail;
 use super::fill::{Filler, set_value_here};
 use super::join::Part;
 use super::lists::{footprint, segment_of};
+use super::locked::Locked;
 use super::reserve::{Blueprint, Shortage};
 use super::storage::{PageBag, class_of};
-use super::{LastTail, Locked};
 use crate::chunk_ref::ChunkRef;
 use crate::hash::Key;
 use crate::index::Place;

@@ -1,7 +1,7 @@
 //! An item gets fields that it was stored without: a deadline, a CAS number, marks. It is copied for them, once.
 
-use super::Locked;
 use super::fill::copy_value;
+use super::locked::Locked;
 use super::reserve::{Blueprint, Shortage};
 use super::storage::PageBag;
 use crate::chunk_ref::ChunkRef;

@@ -4,8 +4,8 @@
 //! Either way the result is a new item in the old one's place, with its attributes and its
 //! standing: a value that grows changes its shape anyway. A long one keeps its chain (`extend`).
 
-use super::Locked;
 use super::fill::{Filler, copy_range};
+use super::locked::Locked;
 use super::reserve::{Blueprint, Shortage};
 use super::storage::PageBag;
 use crate::chunk_ref::ChunkRef;

@@ -1,8 +1,8 @@
 //! Making an item reachable, putting one in another's place, and making it unreachable; and what holds an unlinked
 //! item's chunks for a while.
 
-use super::Locked;
 use super::lists::segment_of;
+use super::locked::Locked;
 use crate::chunk_ref::ChunkRef;
 use crate::hash::Key;
 use crate::index::Place;

@@ -1,7 +1,8 @@
 //! Which list an item is on, and the accounts that are kept by list: items, bytes, deadlines.
 
+use super::locked::Locked;
 use super::storage::class_of;
-use super::{Class, Locked, Queue};
+use super::{Class, Queue};
 use crate::chunk_ref::ChunkRef;
 use crate::item::header::{Header, Kind, flag};
 use crate::item::view::View;

@@ -1,6 +1,6 @@
 //! Flushing, and tidying up behind it.
 
-use super::Locked;
+use super::locked::Locked;
 use crate::chunk_ref::ChunkRef;
 use crate::item::header::Kind;
 use crate::item::view::View;

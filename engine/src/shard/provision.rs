@@ -1,6 +1,6 @@
 //! The index's room: one bucket more or fewer before an insert, overflow buckets in store.
 
-use super::Locked;
+use super::locked::Locked;
 use crate::item::view::View;
 use crate::slab::page::CLASS_OVERFLOW;
 use crate::tick::Tick;

@@ -7,7 +7,7 @@
 //! the slot would be cheaper, but a late one could land in a page that has become
 //! something else.)
 
-use super::{Locked, Shard};
+use super::locked::{Locked, Shard};
 use crate::hash::{Key, KeyHash};
 use crate::index::Place;
 use crate::index::bucket::Slot;

@@ -1,7 +1,7 @@
 //! Chunks for an item that is still to be filled: taken, chained, held, and known to nobody.
 
-use super::Locked;
 use super::fill::set_value_here;
+use super::locked::Locked;
 use super::storage::PageBag;
 use crate::chunk_ref::ChunkRef;
 use crate::geometry::WORD_BYTES;

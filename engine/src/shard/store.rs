@@ -3,8 +3,8 @@
 //! A value of the same shape overwrites the old one where it lies: one line of index and one of item are all that
 //! is touched. Any other is a new item (`reserve`, `fill`) in the old one's place (`link`).
 
-use super::Locked;
 use super::fill::Filler;
+use super::locked::Locked;
 use super::reserve::{Blueprint, Shortage};
 use super::storage::PageBag;
 use crate::chunk_ref::ChunkRef;

@@ -9,8 +9,8 @@
 //! Which pages are due, [`Round`] finds out for all shards together: the page table once through, in portions, and
 //! no more than once a second. A store that finds no free chunk looks for itself, before anything is evicted.
 
-use super::Locked;
 use super::lists::due_second;
+use super::locked::Locked;
 use super::storage::chunk_geometry;
 use crate::chunk_ref::ChunkRef;
 use crate::geometry::{SHARD_COUNT, WORD_BYTES};

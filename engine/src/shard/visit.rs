@@ -4,7 +4,7 @@
 //! that it is for him to bring a new value, and tell what is noted of the item's reads. All
 //! of it is one step for everybody else. Plain reads do not come here.
 
-use super::Locked;
+use super::locked::Locked;
 use super::reserve::{Blueprint, Shortage};
 use super::storage::{PageBag, class_of};
 use crate::hash::Key;
