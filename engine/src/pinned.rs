@@ -3,7 +3,7 @@
 use crate::chunk_ref::ChunkRef;
 use crate::item::view::View;
 use crate::region::Region;
-use crate::shard::Shard;
+use crate::shard::locked::Shard;
 use crate::types::ItemMeta;
 
 /// An item whose bytes stay until this is dropped. See [`Cache::pin`](crate::Cache::pin).
@@ -133,6 +133,6 @@ impl Reading {
 
     /// Lets go of the item: once, at the end.
     pub fn unpin(&self, region: &Region, shard: &Shard) {
-        shard.lock(region).unpin(region, self.head);
+        shard.lock(region).unpin(self.head);
     }
 }

@@ -4,9 +4,6 @@
 //! to the budget exactly. `Cache::open` then reserves what the plan says, and nothing
 //! after that asks the global allocator for anything.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
-
-use crate::arena::Backing;
 use crate::error::PlanError;
 use crate::geometry::{
     BUDGET_BYTES_MAX, DIRECTORY_ENTRY_BYTES, Geometry, PAGE_META_WORDS, SHARD_COUNT,
@@ -14,71 +11,12 @@ use crate::geometry::{
 };
 use crate::item::header::HEADER_BYTES;
 use crate::item::layout::Layout;
-use crate::lru::segments::Eviction;
-use crate::shard::Shard;
-
-/// What a cache is asked to be.
-///
-/// Written as a literal that ends in `..Options::default()`: a field may be added at any time. (`#[non_exhaustive]` would
-/// forbid just that literal.) [`Builder`](crate::Builder) has calls for those that are asked for most.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// All the memory that the cache may use, in bytes, its own structures included.
-    pub budget_bytes: usize,
-    /// The longest value, in bytes.
-    pub item_bytes_max: usize,
-    /// What the arena's memory is.
-    pub backing: Backing,
-    /// Touch every OS page at open.
-    pub prefault: bool,
-    /// Ask for transparent huge pages (anonymous maps only).
-    pub huge_pages: bool,
-    /// Which items leave when room is needed.
-    pub eviction: Eviction,
-    /// Seeds the hash. A random one by default, so that nobody can choose colliding keys; a fixed one makes a test
-    /// play the same each time.
-    pub hash_seed: u64,
-    /// Bytes of an OS page: the engine's pages are at least as large, so that one can be given back without its
-    /// neighbours. The system's by default.
-    pub os_page_bytes: usize,
-    /// CAS numbers begin above this. Give each process a higher one, so that a number from
-    /// before a restart fits no item that came after it.
-    pub cas_first: u64,
-}
-
-/// The shortest limit for values that can be set.
-pub const ITEM_BYTES_LEAST: usize = 1 << 10;
-/// The longest limit for values that can be set.
-pub const ITEM_BYTES_MOST: usize = 128 << 20;
+use crate::options::{ITEM_BYTES_LEAST, ITEM_BYTES_MOST, Options};
+use crate::shard::locked::Shard;
 
 /// What [`Cache`](crate::Cache) itself is counted as: about 900 bytes, which is asserted where it is defined. The plan
 /// cannot ask for its size, because the cache knows the plan.
 pub(crate) const CACHE_BYTES_MAX: usize = 1 << 10;
-
-/// Heap bytes of everything that is not in the arena.
-fn control_bytes(geometry: &Geometry) -> usize {
-    // The geometry's tables stand in the plan and in the region.
-    CACHE_BYTES_MAX
-        + 2 * geometry.classes.heap_bytes()
-        + SHARD_COUNT * Shard::heap_bytes(geometry.classes.count())
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options {
-            budget_bytes: 256 << 20,
-            item_bytes_max: 1 << 20,
-            backing: Backing::default(),
-            prefault: false,
-            huge_pages: false,
-            eviction: Eviction::default(),
-            // The standard library asks the system for its own maps, and this is what it offers.
-            hash_seed: RandomState::new().build_hasher().finish(),
-            os_page_bytes: rustix::param::page_size(),
-            cas_first: 0,
-        }
-    }
-}
 
 /// One addend of the budget.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -239,6 +177,14 @@ impl Plan {
 fn page_count_min(page_bytes: usize, item_bytes_max: usize) -> usize {
     let item_pages = item_bytes_max.div_ceil(page_bytes - HEADER_BYTES) + 2;
     3 * SHARD_COUNT + 2 * item_pages
+}
+
+/// Heap bytes of everything that is not in the arena.
+fn control_bytes(geometry: &Geometry) -> usize {
+    // The geometry's tables stand in the plan and in the region.
+    CACHE_BYTES_MAX
+        + 2 * geometry.classes.heap_bytes()
+        + SHARD_COUNT * Shard::heap_bytes(geometry.classes.count())
 }
 
 /// The most pages for which everything fits the budget.

@@ -17,8 +17,9 @@ use crate::item::header::flag;
 use crate::item::layout::Layout;
 use crate::item::view::View;
 use crate::shard::PageBag;
+use crate::shard::fill::{copy_value, set_value_here};
 use crate::shard::join::Part;
-use crate::shard::write::{Blueprint, copy_value, set_value_here};
+use crate::shard::reserve::Blueprint;
 use crate::tick::{Deadline, Tick};
 use crate::types::{Attributes, CasWish, Condition, Outcome, Side, Stored};
 
@@ -196,7 +197,7 @@ impl Filling {
         let key = Key::known(&key[..key_len], self.hash);
         cache.with_pages(key, &mut bag, now, |bag| {
             let mut state = cache.shard_of(self.hash.shard_no()).lock(region);
-            state.grow(region, self.piece, bag, now)
+            state.grow(self.piece, bag, now)
         })
     }
 
@@ -215,7 +216,7 @@ impl Filling {
         let key = Key::known(&key[..len], self.hash);
         let head = std::mem::take(&mut self.head);
         let mut state = cache.shard_of(self.hash.shard_no()).lock(region);
-        let condition = state.inherit(region, key, head, condition, now);
+        let condition = state.inherit(key, head, condition, now);
         let view = View::known(region, head);
         if view.header.has(flag::CAS) {
             view.set_cas(match self.cas {
@@ -224,7 +225,7 @@ impl Filling {
             });
         }
         let cas = View::known(region, head).cas().unwrap_or(0);
-        let outcome = state.commit(region, key, head, condition, now);
+        let outcome = state.commit(key, head, condition, now);
         if outcome != Outcome::Stored {
             return Ok(Stored::not(outcome));
         }
@@ -298,11 +299,11 @@ impl Filling {
             let big = std::mem::replace(&mut self.head, small);
             self.piece = small;
             let mut state = cache.shard_of(self.hash.shard_no()).lock(region);
-            state.abandon(region, big);
+            state.abandon(big);
         } else if layout.pages > 0 && layout.small[0].is_some() {
             let mut bag = PageBag::new(region);
             let mut state = cache.shard_of(self.hash.shard_no()).lock(region);
-            state.trim_tail(region, self.piece, layout.small, &mut bag, now);
+            state.trim_tail(self.piece, layout.small, &mut bag, now);
             drop(state);
         }
     }
@@ -312,7 +313,7 @@ impl Filling {
         if self.head.is_some() {
             let region = cache.region();
             let mut state = cache.shard_of(self.hash.shard_no()).lock(region);
-            state.abandon(region, self.head);
+            state.abandon(self.head);
             self.head = ChunkRef::NONE;
         }
     }

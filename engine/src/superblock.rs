@@ -60,7 +60,8 @@ impl Superblock {
 mod tests {
     use super::*;
     use crate::arena::Backing;
-    use crate::plan::{Options, Plan};
+    use crate::options::Options;
+    use crate::plan::Plan;
 
     #[test]
     fn a_file_says_what_it_is() {

@@ -29,7 +29,7 @@ use crate::index::probe::Spot;
 use crate::plan::{CACHE_BYTES_MAX, Plan};
 use crate::rebalance::Tails;
 use crate::region::Region;
-use crate::shard::Shard;
+use crate::shard::locked::Shard;
 use crate::shard::sweep::Round;
 use crate::slab::free_list::PagePool;
 use crate::superblock::Superblock;
@@ -141,7 +141,7 @@ impl Cache {
     /// [`Cache::maintain`], and by stores before they evict anything.
     pub fn flush(&self) {
         for shard in &self.shards {
-            shard.lock(&self.region).flush(&self.region);
+            shard.lock(&self.region).flush();
         }
     }
 
@@ -152,8 +152,8 @@ impl Cache {
         let mut done = Maintained::default();
         for shard in &self.shards {
             let mut state = shard.lock(&self.region);
-            done.more |= state.reclaim_flushed(&self.region);
-            state.tidy(&self.region, now, 16);
+            done.more |= state.reclaim_flushed();
+            state.tidy(now, 16);
         }
         // Two who maintain at once are one too many.
         if let Some(mut round) = self.round.try_lock() {

@@ -9,14 +9,14 @@ use crate::error::StoreError;
 use crate::geometry::WORD_BYTES;
 use crate::hash::Key;
 use crate::shard::PageBag;
-use crate::shard::write::Shortage;
+use crate::shard::reserve::Shortage;
 use crate::tick::Tick;
 
 impl Cache {
     /// Keeps the key's item from being evicted, if there is one.
     pub(super) fn guard(&self, key: Key<'_>, now: Tick) -> Option<usize> {
         let mut state = self.shard(key.hash()).lock(&self.region);
-        let place = state.find_live(&self.region, key, now)?;
+        let place = state.find_live(key, now)?;
         state.guards.begin(place.chunk)
     }
 
@@ -108,7 +108,7 @@ impl Cache {
             if region.stale.load(Ordering::Relaxed) > 0
                 && self.shards.iter().any(|shard| {
                     let mut state = shard.lock(region);
-                    state.slab.stale() > 0 && state.release_any(region, now)
+                    state.slab.stale() > 0 && state.release_any(now)
                 })
             {
                 continue;
@@ -118,11 +118,11 @@ impl Cache {
                 return false;
             };
             let mut state = self.shards[shard_no].lock(&self.region);
-            if !state.release_any(region, now) {
+            if !state.release_any(now) {
                 exhausted |= 1 << shard_no;
             }
             // It is younger now; the next page may be another's.
-            state.publish_age(region);
+            state.publish_age();
         }
         true
     }

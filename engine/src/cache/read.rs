@@ -137,14 +137,14 @@ impl Cache {
     ) -> Result<Option<Pinned<'_>>, StoreError> {
         let shard = self.shard(key.hash());
         let mut state = shard.lock(&self.region);
-        let Some(place) = state.find_live(&self.region, key, now) else {
+        let Some(place) = state.find_live(key, now) else {
             return Ok(None);
         };
-        if !state.pin(&self.region, place.chunk) {
+        if !state.pin(place.chunk) {
             return Err(StoreError::NoSpace);
         }
         if is_read {
-            state.mark_place(&self.region, place);
+            state.mark_place(place);
         }
         Ok(Some(Pinned::new(&self.region, shard, place.chunk)))
     }
@@ -172,7 +172,7 @@ impl Cache {
             // Whether there is room for it is known before anything is done.
             let mut pins = false;
             let mut pinned = None;
-            if let Some(place) = state.find_live(region, key, now) {
+            if let Some(place) = state.find_live(key, now) {
                 let view = View::known(region, place.chunk);
                 let value_len = match visit.want {
                     Want::Nothing => 0,
@@ -189,17 +189,17 @@ impl Cache {
                         if !state.pins.is_pinned(place.chunk) {
                             return Ok(Err(StoreError::NoSpace));
                         }
-                        state.pin(region, place.chunk);
+                        state.pin(place.chunk);
                         pinned = Some(place.chunk);
                     }
                 }
             }
-            let visited = state.visit(region, key, visit, bag, now);
+            let visited = state.visit(key, visit, bag, now);
             let wants_pin = matches!(&visited, Ok(Some((_, visited))) if !visited.is_known);
             if let Some(chunk) = pinned
                 && !wants_pin
             {
-                state.unpin(region, chunk);
+                state.unpin(chunk);
             }
             let Some((place, visited)) = visited? else {
                 return Ok(Ok(Seen::Missing));
@@ -211,7 +211,7 @@ impl Cache {
             }
             if pins {
                 let chunk = pinned.unwrap_or(place.chunk);
-                let has_room = pinned.is_some() || state.pin(region, chunk);
+                let has_room = pinned.is_some() || state.pin(chunk);
                 assert!(has_room, "there was room before the visit");
                 let pinned = Pinned::new(region, shard, chunk);
                 return Ok(Ok(Seen::Pinned(pinned, head_len)));
@@ -228,7 +228,7 @@ impl Cache {
     #[must_use]
     pub fn examine(&self, key: Key<'_>, now: Tick) -> Option<Visited> {
         let state = self.shard(key.hash()).lock(&self.region);
-        let place = state.find_live(&self.region, key, now)?;
-        Some(state.examine(&self.region, place, now))
+        let place = state.find_live(key, now)?;
+        Some(state.examine(place, now))
     }
 }

@@ -86,7 +86,7 @@ impl Cache {
             .map(|shard| shard.lock(&self.region))
             .collect();
         for state in &mut states {
-            state.audit(&self.region, &mut audit)?;
+            state.audit(&mut audit)?;
         }
         audit.free_pages = self.region.pool.count();
         audit.retired_pages = self.region.pool.retired();

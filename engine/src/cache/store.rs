@@ -6,13 +6,13 @@ use super::Cache;
 use crate::error::StoreError;
 use crate::hash::Key;
 use crate::index::Place;
-use crate::item::header::extra::Marks;
-use crate::item::header::{extra, flag, flags_for};
+use crate::item::extra::{self, Marks};
+use crate::item::header::{flag, flags_for};
 use crate::item::view::View;
 use crate::pinned::Pinned;
 use crate::shard::PageBag;
 use crate::shard::join::Part;
-use crate::shard::write::{Blueprint, Shortage};
+use crate::shard::reserve::{Blueprint, Shortage};
 use crate::tick::{Deadline, Tick};
 use crate::types::{Attributes, CasWish, Condition, ItemMeta, Outcome, Side, Stored};
 
@@ -114,7 +114,7 @@ impl Cache {
             return self.with_room(true, || {
                 // Nothing is evicted for a store that will not be carried out.
                 let state = self.shard(key.hash()).lock(region);
-                let outcome = state.check(region, state.find(region, key), condition, now);
+                let outcome = state.check(state.find(key), condition, now);
                 drop(state);
                 if outcome != Outcome::Stored {
                     return Ok(Stored::not(outcome));
@@ -149,8 +149,8 @@ impl Cache {
     ) -> Result<Stored, Shortage> {
         let region = &self.region;
         let mut state = self.shard(key.hash()).lock(region);
-        let place = state.find(region, key);
-        let outcome = state.check(region, place, condition, now);
+        let place = state.find(key);
+        let outcome = state.check(place, condition, now);
         if outcome != Outcome::Stored {
             return Ok(Stored::not(outcome));
         }
@@ -167,7 +167,7 @@ impl Cache {
             .with_marks(marks);
         Ok(Stored {
             outcome,
-            cas: state.put_value(region, place, blueprint, value, bag, now)?,
+            cas: state.put_value(place, blueprint, value, bag, now)?,
             value_len: value.len(),
         })
     }
@@ -230,11 +230,11 @@ impl Cache {
         let mut bag = PageBag::new(&self.region);
         let extended = self.with_pages(key, &mut bag, now, |bag| {
             let mut state = self.shard(key.hash()).lock(&self.region);
-            let Some(place) = state.find_live(region, key, now) else {
+            let Some(place) = state.find_live(key, now) else {
                 return Ok(Ok(Stored::not(Outcome::NotStored)));
             };
             let condition = compare.map_or(Condition::Always, Condition::Cas);
-            let outcome = state.check(region, Some(place), condition, now);
+            let outcome = state.check(Some(place), condition, now);
             let long = View::known(region, place.chunk).value_len() + part.len(region);
             if outcome != Outcome::Stored {
                 Ok(Ok(Stored::not(outcome)))
@@ -242,7 +242,7 @@ impl Cache {
                 Ok(Err(StoreError::TooLarge))
             } else {
                 state
-                    .extend(region, key, place, (part, side, wish), bag, now)
+                    .extend(key, place, (part, side, wish), bag, now)
                     .map(Ok)
             }
         });
@@ -282,7 +282,7 @@ impl Cache {
 
         self.with_pages(key, &mut bag, now, |bag| {
             let mut state = self.shard(key.hash()).lock(&self.region);
-            let Some(place) = state.find_live(&self.region, key, now) else {
+            let Some(place) = state.find_live(key, now) else {
                 return Ok(false);
             };
             let view = View::known(&self.region, place.chunk);
@@ -296,7 +296,7 @@ impl Cache {
                 },
             };
             let flags = flags_for(attributes.client_flags, attributes.deadline) | kept | more_flags;
-            state.rewrite(&self.region, key, flags, attributes, bag, now)
+            state.rewrite(key, flags, attributes, bag, now)
         })
     }
 
@@ -308,12 +308,12 @@ impl Cache {
     pub fn touch(&self, key: Key<'_>, deadline: Deadline, now: Tick) -> Result<bool, StoreError> {
         {
             let mut state = self.shard(key.hash()).lock(&self.region);
-            let Some(place) = state.find_live(&self.region, key, now) else {
+            let Some(place) = state.find_live(key, now) else {
                 return Ok(false);
             };
             state.counters.touches += 1;
-            state.mark_place(&self.region, place);
-            if state.touch_in_place(&self.region, place, deadline) {
+            state.mark_place(place);
+            if state.touch_in_place(place, deadline) {
                 return Ok(true);
             }
         }
@@ -342,14 +342,14 @@ impl Cache {
     #[inline(always)]
     fn delete_where(&self, key: Key<'_>, now: Tick, condition: impl FnOnce(Place) -> bool) -> bool {
         let mut state = self.shard(key.hash()).lock(&self.region);
-        let Some(place) = state.find(&self.region, key) else {
+        let Some(place) = state.find(key) else {
             return false;
         };
         if !condition(place) {
             return false;
         }
         let live = !View::known(&self.region, place.chunk).is_expired(now);
-        state.unlink(&self.region, place);
+        state.unlink(place);
         if live {
             state.counters.deletes += 1;
         } else {

@@ -8,7 +8,7 @@ use crate::item::layout::Layout;
 use crate::item::view::View;
 use crate::reservation::Reservation;
 use crate::shard::PageBag;
-use crate::shard::write::Blueprint;
+use crate::shard::reserve::Blueprint;
 use crate::tick::Tick;
 use crate::types::{Attributes, CasWish, Condition};
 
@@ -86,7 +86,7 @@ impl Cache {
     /// The fields that an item keeps when it is overwritten: what was asked for once is likely to be asked again.
     fn fields_kept(&self, key: Key<'_>) -> u8 {
         let state = self.shard(key.hash()).lock(&self.region);
-        let Some(place) = state.find(&self.region, key) else {
+        let Some(place) = state.find(key) else {
             return 0;
         };
         let view = View::known(&self.region, place.chunk);
@@ -125,14 +125,9 @@ impl Cache {
         let reserve = || {
             let mut bag = PageBag::new(&self.region);
             self.with_pages(blueprint.key, &mut bag, now, |bag| {
-                self.shard(blueprint.key.hash()).lock(&self.region).reserve(
-                    &self.region,
-                    blueprint,
-                    layout,
-                    value_len,
-                    bag,
-                    now,
-                )
+                self.shard(blueprint.key.hash())
+                    .lock(&self.region)
+                    .reserve(blueprint, layout, value_len, bag, now)
             })
         };
         // What it is to replace stays meanwhile: others may depend on it, and so may the store itself.

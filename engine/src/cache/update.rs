@@ -21,8 +21,7 @@ use crate::item::view::View;
 use crate::pinned::Pinned;
 use crate::region::Region;
 use crate::shard::PageBag;
-use crate::shard::edit::Found;
-use crate::shard::write::copy_range;
+use crate::shard::fill::copy_range;
 use crate::tick::Tick;
 use crate::types::{Edit, ItemMeta, Updated};
 
@@ -30,6 +29,7 @@ use crate::types::{Edit, ItemMeta, Updated};
 pub struct Current<'c> {
     region: &'c Region,
     chunk: ChunkRef,
+    view: View<'c>,
     meta: ItemMeta,
 }
 
@@ -50,7 +50,7 @@ impl Current<'_> {
     #[must_use]
     pub fn copy_to(&self, out: &mut [u8]) -> Option<usize> {
         let len = self.meta.value_len;
-        let whole = View::known(self.region, self.chunk).copy_value(out.get_mut(..len)?);
+        let whole = self.view.copy_value(out.get_mut(..len)?);
         assert!(whole, "under the lock a linked item is whole");
         Some(len)
     }
@@ -166,12 +166,15 @@ impl Cache {
         let mut bag = PageBag::new(region);
         self.with_pages(key, &mut bag, now, |bag| {
             let mut state = self.shard(key.hash()).lock(region);
-            let place = state.find(region, key);
-            let live = place.filter(|at| !View::known(region, at.chunk).is_expired(now));
-            let current = live.map(|place| Current {
-                region,
-                chunk: place.chunk,
-                meta: View::known(region, place.chunk).meta(),
+            let place = state.find(key);
+            let current = place.and_then(|place| {
+                let view = View::known(region, place.chunk);
+                (!view.is_expired(now)).then(|| Current {
+                    region,
+                    chunk: place.chunk,
+                    view,
+                    meta: view.meta(),
+                })
             });
             // Nothing is half done here. That the value lies in the room is the caller's promise,
             // so it is looked at in here, too.
@@ -194,12 +197,9 @@ impl Cache {
             if len > item_bytes_max {
                 return Ok(Err(StoreError::TooLarge.into()));
             }
-            let found = Found {
-                place,
-                live: live.is_some(),
-            };
+            let live = current.as_ref().map(|item| item.view.header);
             state
-                .carry_out(region, key, found, (&edit, bytes), bag, now)
+                .carry_out(key, (place, live), (edit, bytes), bag, now)
                 .map(Ok)
         })?
     }

@@ -104,11 +104,11 @@ impl Cache {
                     let view = View::known(region, geometry.chunk_at(word));
                     if view.header.kind() == Kind::Linked && !view.is_expired(now) {
                         let len = view.copy_key(&mut key);
-                        let place = state.place_of(region, geometry.chunk_at(word));
+                        let place = state.place_of(geometry.chunk_at(word));
                         if walk.left == 0 {
                             return false;
                         }
-                        let seen = state.examine(region, place, now);
+                        let seen = state.examine(place, now);
                         if !state.call(|_| each(&key[..len], &seen)) {
                             return true;
                         }

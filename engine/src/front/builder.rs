@@ -9,7 +9,8 @@ use crate::arena::Backing;
 use crate::cache::Cache;
 use crate::error::{OpenError, PlanError};
 use crate::lru::segments::Eviction;
-use crate::plan::{Options, Plan};
+use crate::options::Options;
+use crate::plan::Plan;
 use crate::tick::Tick;
 
 /// What a [`SharedCache`] is to be. See [`Cache::builder`].

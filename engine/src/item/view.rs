@@ -7,7 +7,8 @@
 
 use std::sync::atomic::AtomicU64;
 
-use super::header::{HEADER_BYTES, Header, Kind, extra, extra::Marks, field_at, flag};
+use super::extra::{self, Marks};
+use super::header::{HEADER_BYTES, Header, Kind, field_at, flag};
 use crate::arena::bytes;
 use crate::chunk_ref::ChunkRef;
 use crate::geometry::KEY_BYTES_MAX;

@@ -1,15 +1,14 @@
 //! Every invariant of a shard, checked the slow way, for tests and soaks.
 
-use super::ShardState;
+use super::lists::{footprint, segment_of};
+use super::locked::Locked;
 use super::storage::chunk_geometry;
 use super::sweep::LATE_MAX;
-use super::write::{footprint, segment_of};
 use crate::chunk_ref::ChunkRef;
 use crate::geometry::{BUCKET_BYTES, WORD_BYTES};
 use crate::item::header::Kind;
 use crate::item::view::View;
 use crate::lru::segments::Segment;
-use crate::region::Region;
 use crate::slab::page::{CLASS_INDEX, CLASS_OVERFLOW, CLASS_SPECIAL};
 use crate::stats::Audit;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,9 +21,10 @@ macro_rules! ensure {
     };
 }
 
-impl ShardState {
+impl Locked<'_> {
     /// Adds this shard's account to `audit`.
-    pub fn audit(&mut self, region: &Region, audit: &mut Audit) -> Result<(), String> {
+    pub fn audit(&mut self, audit: &mut Audit) -> Result<(), String> {
+        let region = self.region;
         let (arena, geometry) = (&region.arena, &region.geometry);
         let shard = self.shard_no;
 
@@ -96,7 +96,7 @@ impl ShardState {
             }
             if self.slab.is_stale(region, page_no) {
                 stale += 1;
-                self.audit_stale(region, page_no, audit, &mut pieces, &mut reached)?;
+                self.audit_stale(page_no, audit, &mut pieces, &mut reached)?;
                 continue;
             }
             *pages.entry(class).or_default() += 1;
@@ -160,7 +160,7 @@ impl ShardState {
                     Kind::Free => audit.free_chunks += 1,
                     Kind::Reserved => {
                         audit.reserved_chunks += 1;
-                        self.reach(region, chunk, &mut reached)?;
+                        self.reach(chunk, &mut reached)?;
                     }
                     Kind::Linked => {
                         linked += 1;
@@ -171,13 +171,13 @@ impl ShardState {
                             "page {page_no} chunk {chunk_no}: linked, but listed {:?}",
                             listed.get(&chunk.granule())
                         );
-                        self.reach(region, chunk, &mut reached)?;
+                        self.reach(chunk, &mut reached)?;
                     }
                     Kind::Continuation => {
                         pieces.insert(chunk.granule());
                     }
                 }
-                if let Some(due) = super::write::due_second(view.deadline())
+                if let Some(due) = super::lists::due_second(view.deadline())
                     && kind == Kind::Linked
                 {
                     let late = due.saturating_add(LATE_MAX);
@@ -257,12 +257,12 @@ impl ShardState {
     /// A page that a flush left: only what is held counts.
     fn audit_stale(
         &mut self,
-        region: &Region,
         page_no: usize,
         audit: &mut Audit,
         pieces: &mut BTreeSet<u32>,
         reached: &mut BTreeSet<u32>,
     ) -> Result<(), String> {
+        let region = self.region;
         let meta = region.pages().get(page_no);
         if meta.class >= CLASS_SPECIAL {
             ensure!(meta.held == 0, "page {page_no}: {meta:?}");
@@ -280,7 +280,7 @@ impl ShardState {
             held += 1;
             if view.header.kind() == Kind::Reserved {
                 audit.reserved_chunks += 1;
-                self.reach(region, chunk, reached)?;
+                self.reach(chunk, reached)?;
             } else {
                 pieces.insert(chunk.granule());
             }
@@ -293,12 +293,8 @@ impl ShardState {
     }
 
     /// Follows an item's chain, whose links back must agree.
-    fn reach(
-        &self,
-        region: &Region,
-        head: ChunkRef,
-        reached: &mut BTreeSet<u32>,
-    ) -> Result<(), String> {
+    fn reach(&self, head: ChunkRef, reached: &mut BTreeSet<u32>) -> Result<(), String> {
+        let region = self.region;
         let mut before = head;
         let mut piece = View::known(region, head).next_piece();
         while piece.is_some() {

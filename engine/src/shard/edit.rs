@@ -3,83 +3,81 @@
 //! The edit itself has run: here is no caller's code. A store overwrites the value where it lies
 //! whenever the item keeps its shape, which is what a counter does nearly always.
 
-use super::ShardState;
 use super::join::Part;
+use super::locked::Locked;
+use super::reserve::{Blueprint, Shortage};
 use super::storage::PageBag;
-use super::write::{Blueprint, Shortage};
 use crate::chunk_ref::ChunkRef;
 use crate::hash::Key;
 use crate::index::Place;
-use crate::item::header::{extra, extra::Marks, flag};
+use crate::item::extra::{self, Marks};
+use crate::item::header::{Header, flag};
 use crate::item::view::View;
-use crate::region::Region;
 use crate::tick::{Deadline, Tick};
 use crate::types::{Attributes, Edit, Outcome, Updated};
 
-/// The key's item under this very lock.
-#[derive(Clone, Copy)]
-pub(crate) struct Found {
-    /// Where it is, if there is one.
-    pub place: Option<Place>,
-    /// It has not expired.
-    pub live: bool,
-}
-
-impl Found {
-    fn live(self) -> Option<Place> {
-        self.place.filter(|_| self.live)
-    }
-}
-
-impl ShardState {
-    /// Does what `edit` says with the key's item; `bytes` are what it brings.
+impl Locked<'_> {
+    /// Does what `edit` says with the key's item, which is at `place`, if there is one; `live` is its header, if it has
+    /// not expired. `bytes` are what the edit brings.
+    #[inline(always)]
     pub fn carry_out(
         &mut self,
-        region: &Region,
         key: Key<'_>,
-        found: Found,
-        (edit, bytes): (&Edit<'_>, &[u8]),
+        (place, live): (Option<Place>, Option<Header>),
+        (edit, bytes): (Edit<'_>, &[u8]),
         bag: &mut PageBag<'_>,
         now: Tick,
     ) -> Result<Updated, Shortage> {
-        match (*edit, found.live()) {
-            (
-                Edit::Store {
-                    attributes,
-                    cas,
-                    stale,
-                    ..
-                },
-                live,
-            ) => {
-                let marks = Marks::of(if stale { extra::STALE } else { 0 });
-                let mut blueprint = Blueprint::new(key, attributes)
-                    .with_cas(cas)
-                    .with_marks(marks);
-                if let Some(place) = live {
-                    // A field that the item has stays, so that it keeps its shape.
-                    blueprint.flags |= View::known(region, place.chunk).header.flags()
-                        & (flag::DEADLINE | flag::EXTRA | flag::CLIENT_FLAGS);
-                    // What makes room for it is not the item itself.
-                    self.protected = place.chunk;
-                }
-                let put = self.put_value(region, found.place, blueprint, bytes, bag, now);
-                self.protected = ChunkRef::NONE;
-                let cas = put?;
-                Ok(Updated::Stored {
-                    cas: (cas != 0).then_some(cas),
-                    value_len: bytes.len(),
-                })
-            }
-            (Edit::Keep, _) | (_, None) => Ok(Updated::Kept),
-            (Edit::Remove, Some(place)) => {
-                self.unlink(region, place);
+        let Edit::Store {
+            attributes,
+            cas,
+            stale,
+            ..
+        } = edit
+        else {
+            return match place.filter(|_| live.is_some()) {
+                Some(place) => self.carry_out_further(key, place, (edit, bytes), bag, now),
+                None => Ok(Updated::Kept),
+            };
+        };
+        let mut blueprint = Blueprint::new(key, attributes).with_cas(cas);
+        if stale {
+            blueprint = blueprint.with_marks(Marks::of(extra::STALE));
+        }
+        if let (Some(place), Some(header)) = (place, live) {
+            // A field that the item has stays, so that it keeps its shape.
+            blueprint.flags |= header.flags() & (flag::DEADLINE | flag::EXTRA | flag::CLIENT_FLAGS);
+            // What makes room for it is not the item itself.
+            self.protected = place.chunk;
+        }
+        let put = self.put_value(place, blueprint, bytes, bag, now);
+        self.protected = ChunkRef::NONE;
+        let cas = put?;
+        Ok(Updated::Stored {
+            cas: (cas != 0).then_some(cas),
+            value_len: bytes.len(),
+        })
+    }
+
+    /// What is rarer than a store, of the live item at `place`.
+    #[inline(never)]
+    fn carry_out_further(
+        &mut self,
+        key: Key<'_>,
+        place: Place,
+        (edit, bytes): (Edit<'_>, &[u8]),
+        bag: &mut PageBag<'_>,
+        now: Tick,
+    ) -> Result<Updated, Shortage> {
+        match edit {
+            Edit::Remove => {
+                self.unlink(place);
                 self.counters.deletes += 1;
                 Ok(Updated::Removed)
             }
-            (Edit::Extend { side, cas, .. }, Some(place)) => {
+            Edit::Extend { side, cas, .. } => {
                 let part = (Part::Bytes(bytes), side, cas);
-                let stored = self.extend(region, key, place, part, bag, now)?;
+                let stored = self.extend(key, place, part, bag, now)?;
                 Ok(match stored.outcome {
                     Outcome::Stored => Updated::Stored {
                         cas: (stored.cas != 0).then_some(stored.cas),
@@ -88,27 +86,26 @@ impl ShardState {
                     _ => Updated::Kept,
                 })
             }
-            (Edit::Outdate { deadline, cas }, Some(place)) => {
-                self.outdate(region, key, place, (deadline, cas), bag, now)
-            }
+            Edit::Outdate { deadline, cas } => self.outdate(key, place, (deadline, cas), bag, now),
+            Edit::Keep | Edit::Store { .. } => Ok(Updated::Kept),
         }
     }
 
     /// Declares the value at `place` out of date.
     fn outdate(
         &mut self,
-        region: &Region,
         key: Key<'_>,
         place: Place,
         (deadline, cas): (Deadline, Option<u64>),
         bag: &mut PageBag<'_>,
         now: Tick,
     ) -> Result<Updated, Shortage> {
+        let region = self.region;
         let attributes = Attributes {
             client_flags: View::known(region, place.chunk).client_flags(),
             deadline,
         };
-        let place = self.with_fields(region, key, place, attributes, true, true, bag, now)?;
+        let place = self.with_fields(key, place, attributes, true, true, bag, now)?;
         let view = View::known(region, place.chunk);
         view.set_marks(view.marks().without(extra::WON).with(extra::STALE));
         let cas = cas.unwrap_or_else(|| self.next_cas());
@@ -116,7 +113,7 @@ impl ShardState {
         let writing = place.primary.begin_writing(&region.arena);
         view.set_cas(cas);
         writing.end();
-        self.touch_in_place(region, place, deadline);
+        self.touch_in_place(place, deadline);
         Ok(Updated::Stored {
             cas: (cas != 0).then_some(cas),
             value_len: view.value_len(),

@@ -5,31 +5,31 @@
 //! form emptied a page by evicting the class's oldest item for each item in it: classes of
 //! few items lost their best that way.
 
-use super::ShardState;
+use super::lists::segment_of;
+use super::locked::Locked;
 use super::storage::{chunk_geometry, class_of};
-use super::write::segment_of;
 use crate::chunk_ref::ChunkRef;
 use crate::geometry::WORD_BYTES;
 use crate::item::header::Kind;
 use crate::item::view::View;
 use crate::lru::list::List;
-use crate::region::Region;
 use crate::slab::page::CLASS_SPECIAL;
 
 /// Pages looked at for the emptiest one, and items for one whose page may be emptied.
 const VICTIMS_MAX: usize = 32;
 
-impl ShardState {
+impl Locked<'_> {
     /// Gives the pool a page of a class that has a page's worth of free chunks, if there is one.
-    pub(super) fn compact(&mut self, region: &Region) -> bool {
+    pub(super) fn compact(&mut self) -> bool {
         self.slab.classes_with_a_page_free().any(|class| {
-            self.victim_page(region, class)
-                .is_some_and(|page_no| self.evacuate(region, page_no))
+            self.victim_page(class)
+                .is_some_and(|page_no| self.evacuate(page_no))
         })
     }
 
     /// The page of `class` that is emptied at the least cost: none of its chunks is held.
-    fn victim_page(&self, region: &Region, class: usize) -> Option<usize> {
+    fn victim_page(&self, class: usize) -> Option<usize> {
+        let region = self.region;
         let table = region.pages();
         let partial = std::iter::successors(self.slab.first_partial(class), |&page_no| {
             (table.get(page_no).next as usize).checked_sub(1)
@@ -54,7 +54,8 @@ impl ShardState {
     }
 
     /// Empties a page, none of whose chunks is held, into its class's other pages.
-    fn evacuate(&mut self, region: &Region, page_no: usize) -> bool {
+    fn evacuate(&mut self, page_no: usize) -> bool {
+        let region = self.region;
         let meta = region.pages().get(page_no);
         debug_assert!(meta.class < CLASS_SPECIAL && meta.held == 0);
         let (chunk_bytes, _) = chunk_geometry(&region.geometry, meta.class);
@@ -70,9 +71,9 @@ impl ShardState {
                 break;
             };
             if kind == Kind::Linked {
-                self.move_head(region, from, to);
+                self.move_head(from, to);
             } else {
-                self.move_piece(region, from, to);
+                self.move_piece(from, to);
             }
             self.slab.give(region, from);
             self.counters.items_moved += 1;
@@ -82,7 +83,8 @@ impl ShardState {
     }
 
     /// The first piece of the item that `chunk` is a piece of.
-    fn head_of(&self, region: &Region, chunk: ChunkRef) -> ChunkRef {
+    fn head_of(&self, chunk: ChunkRef) -> ChunkRef {
+        let region = self.region;
         let mut view = View::known(region, chunk);
         let mut head = chunk;
         while view.header.kind() == Kind::Continuation {
@@ -92,16 +94,18 @@ impl ShardState {
         head
     }
 
-    fn copy_chunk(&self, region: &Region, from: ChunkRef, to: ChunkRef) {
+    fn copy_chunk(&self, from: ChunkRef, to: ChunkRef) {
+        let region = self.region;
         let words = region.geometry.classes.chunk_bytes(class_of(region, from)) / WORD_BYTES;
         let (from_word, to_word) = (region.geometry.word_of(from), region.geometry.word_of(to));
         region.arena.copy_words(from_word, to_word, words);
     }
 
     /// An item's first piece moves: copy, then point list, chain and index at the copy.
-    fn move_head(&mut self, region: &Region, from: ChunkRef, to: ChunkRef) {
-        let place = self.place_of(region, from);
-        self.copy_chunk(region, from, to);
+    fn move_head(&mut self, from: ChunkRef, to: ChunkRef) {
+        let region = self.region;
+        let place = self.place_of(from);
+        self.copy_chunk(from, to);
         let view = View::known(region, to);
         let class = class_of(region, from);
         let segment = segment_of(view.header);
@@ -112,7 +116,7 @@ impl ShardState {
         if next.is_some() {
             View::known(region, next).set_prev_piece(to);
         }
-        self.note_deadline(region, to, view.deadline());
+        self.note_deadline(to, view.deadline());
         self.index.redirect(&region.arena, place, to, place.marks);
         if self.protected == from {
             self.protected = to;
@@ -122,10 +126,11 @@ impl ShardState {
     }
 
     /// A further piece moves: the item's stamp covers the change of its chain.
-    fn move_piece(&mut self, region: &Region, from: ChunkRef, to: ChunkRef) {
-        let head = self.head_of(region, from);
-        let primary = self.place_of(region, head).primary;
-        self.copy_chunk(region, from, to);
+    fn move_piece(&mut self, from: ChunkRef, to: ChunkRef) {
+        let region = self.region;
+        let head = self.head_of(from);
+        let primary = self.place_of(head).primary;
+        self.copy_chunk(from, to);
         let view = View::known(region, to);
         let next = view.next_piece();
         if next.is_some() {
@@ -166,10 +171,7 @@ mod tests {
     }
 
     fn compact(cache: &Cache) -> bool {
-        cache
-            .shard_of(0)
-            .lock(cache.region())
-            .compact(cache.region())
+        cache.shard_of(0).lock(cache.region()).compact()
     }
 
     fn moved(cache: &Cache) -> (u64, u64) {
@@ -286,12 +288,9 @@ mod tests {
             at % 2 == 0
         });
         assert_eq!(put(), Err(crate::StoreError::NoSpace));
-        assert!((0..16).all(|shard_no| {
-            !cache
-                .shard_of(shard_no)
-                .lock(cache.region())
-                .compact(cache.region())
-        }));
+        assert!(
+            (0..16).all(|shard_no| { !cache.shard_of(shard_no).lock(cache.region()).compact() })
+        );
         cache.audit().unwrap();
         reserved.clear();
         assert_eq!(put(), Ok(()));

@@ -13,14 +13,18 @@
 //!
 //! Ends grow by half from one size to the next, so that many small additions copy each byte a few times only.
 
+use super::LastTail;
+use super::fill::{Filler, set_value_here};
 use super::join::Part;
+use super::lists::{footprint, segment_of};
+use super::locked::Locked;
+use super::reserve::{Blueprint, Shortage};
 use super::storage::{PageBag, class_of};
-use super::write::{Blueprint, Filler, Shortage, footprint, segment_of, set_value_here};
-use super::{LastTail, ShardState};
 use crate::chunk_ref::ChunkRef;
 use crate::hash::Key;
 use crate::index::Place;
-use crate::item::header::{HEADER_BYTES, Header, Kind, extra::Marks, fields_bytes, flag};
+use crate::item::extra::Marks;
+use crate::item::header::{HEADER_BYTES, Header, Kind, fields_bytes, flag};
 use crate::item::view::{View, continuation};
 use crate::region::Region;
 use crate::tick::Tick;
@@ -33,13 +37,14 @@ struct Pieces {
     last: ChunkRef,
 }
 
-impl ShardState {
+impl Locked<'_> {
     /// Whether the item at `place` is long enough that its ends are worth changing alone.
     fn is_long(region: &Region, view: View<'_>) -> bool {
         view.header.has(flag::CHAINED) && view.value_len() >= region.geometry.page_bytes
     }
 
-    fn tail_of(&self, region: &Region, head: ChunkRef) -> ChunkRef {
+    fn tail_of(&self, head: ChunkRef) -> ChunkRef {
+        let region = self.region;
         let mut tail = if self.last_tail.head == head {
             self.last_tail.tail
         } else {
@@ -57,11 +62,11 @@ impl ShardState {
     /// Pieces for `bytes` of value.
     fn reserve_pieces(
         &mut self,
-        region: &Region,
         bytes: usize,
         bag: &mut PageBag<'_>,
         now: Tick,
     ) -> Result<Pieces, Shortage> {
+        let region = self.region;
         let classes = &region.geometry.classes;
         let payload = region.geometry.page_bytes - HEADER_BYTES;
         let pages = bytes / payload;
@@ -73,8 +78,8 @@ impl ShardState {
             } else {
                 classes.tail_for(left + HEADER_BYTES)
             };
-            let Ok(chunk) = self.obtain(region, class, bag, now) else {
-                self.abandon(region, pieces.first);
+            let Ok(chunk) = self.obtain(class, bag, now) else {
+                self.abandon(pieces.first);
                 return Err(Shortage((pages + 1).saturating_sub(bag.count()).max(1)));
             };
             self.slab.hold(region, chunk);
@@ -107,13 +112,13 @@ impl ShardState {
     /// Puts `part` behind the long value at `place`. `None`: it is not one for which that is cheaper than a copy.
     pub(super) fn append(
         &mut self,
-        region: &Region,
         key: Key<'_>,
         mut place: Place,
         (part, wish): (Part<'_>, CasWish),
         bag: &mut PageBag<'_>,
         now: Tick,
     ) -> Result<Option<Stored>, Shortage> {
+        let region = self.region;
         let classes = &region.geometry.classes;
         let view = View::known(region, place.chunk);
         if !Self::is_long(region, view) {
@@ -125,15 +130,15 @@ impl ShardState {
                 deadline: view.deadline(),
             };
             let flags = view.header.flags() & !(flag::CHAINED | flag::MAIN) | flag::CAS;
-            self.rewrite(region, key, flags, attributes, bag, now)?;
-            match self.find(region, key) {
+            self.rewrite(key, flags, attributes, bag, now)?;
+            match self.find(key) {
                 Some(found) => place = found,
                 None => return Ok(Some(Stored::not(Outcome::NotStored))),
             }
         }
         let is_pinned = self.pins.is_pinned(place.chunk);
         let more = part.len(region);
-        let tail = self.tail_of(region, place.chunk);
+        let tail = self.tail_of(place.chunk);
         let view = View::known(region, tail);
         let here = usize::from(view.header.value_len);
         let class = class_of(region, tail);
@@ -148,19 +153,19 @@ impl ShardState {
             let payload = region.geometry.page_bytes - HEADER_BYTES;
             Self::fill_bag(region, into_pieces / payload, bag)?;
             self.protected = place.chunk;
-            let reserved = self.reserve_pieces(region, into_pieces, bag, now);
+            let reserved = self.reserve_pieces(into_pieces, bag, now);
             self.protected = ChunkRef::NONE;
             pieces = reserved?;
             // Found again: it may have moved while room was made, but not gone.
-            match self.find(region, key) {
+            match self.find(key) {
                 Some(found) => place = found,
                 None => {
-                    self.abandon(region, pieces.first);
+                    self.abandon(pieces.first);
                     return Ok(Some(Stored::not(Outcome::NotStored)));
                 }
             }
         }
-        let tail = self.tail_of(region, place.chunk);
+        let tail = self.tail_of(place.chunk);
         let mut tail_view = View::known(region, tail);
         let mut filler = Filler::new(pieces.first);
         if !stays {
@@ -201,7 +206,7 @@ impl ShardState {
             self.slab.give(region, tail);
         }
         if !is_pinned && pieces.first.is_some() {
-            self.for_each_piece(region, pieces.first, |state, piece| {
+            self.for_each_piece(pieces.first, |state, piece| {
                 state.slab.unhold(region, piece);
             });
         }
@@ -218,7 +223,7 @@ impl ShardState {
         self.held[segment_of(head.header) as usize].bytes += grown;
         self.inserted_bytes += grown;
         self.counters.item_bytes += more as u64;
-        self.mark_place(region, place);
+        self.mark_place(place);
         self.counters.sets += 1;
         Ok(Some(Stored {
             outcome: Outcome::Stored,
@@ -231,13 +236,13 @@ impl ShardState {
     /// one. The rest of the chain stays. `None`: it is not one for which that is cheaper than a copy.
     pub(super) fn refront(
         &mut self,
-        region: &Region,
         place: Place,
         blueprint: Blueprint<'_>,
         part: Option<Part<'_>>,
         bag: &mut PageBag<'_>,
         now: Tick,
     ) -> Result<Option<ChunkRef>, Shortage> {
+        let region = self.region;
         let classes = &region.geometry.classes;
         let view = View::known(region, place.chunk);
         if !Self::is_long(region, view) || self.pins.is_pinned(place.chunk) {
@@ -265,7 +270,7 @@ impl ShardState {
         Self::fill_bag(region, head_pages + (front - into_head) / payload, bag)?;
 
         self.protected = place.chunk;
-        let reserved = self.obtain(region, class, bag, now).and_then(|head| {
+        let reserved = self.obtain(class, bag, now).and_then(|head| {
             self.slab.hold(region, head);
             let header = Header::new(Kind::Reserved, flags, key.len(), into_head);
             let view = View::fresh(region, head, header);
@@ -275,10 +280,10 @@ impl ShardState {
                 blueprint.marks,
             );
             view.write_key(key);
-            match self.reserve_pieces(region, front - into_head, bag, now) {
+            match self.reserve_pieces(front - into_head, bag, now) {
                 Ok(pieces) => Ok((head, pieces)),
                 Err(shortage) => {
-                    self.abandon(region, head);
+                    self.abandon(head);
                     Err(shortage)
                 }
             }
@@ -291,8 +296,8 @@ impl ShardState {
             View::known(region, pieces.first).set_prev_piece(head);
         }
         // Found again: it may have moved while room was made, but not gone.
-        let Some(place) = self.find(region, blueprint.key) else {
-            self.abandon(region, head);
+        let Some(place) = self.find(blueprint.key) else {
+            self.abandon(head);
             return Ok(Some(ChunkRef::NONE));
         };
         let old = View::known(region, place.chunk);
@@ -312,7 +317,7 @@ impl ShardState {
             let cas = blueprint.cas.or(old.cas());
             view.set_cas(cas.unwrap_or_else(|| self.next_cas()));
         }
-        self.for_each_piece(region, head, |state, piece| {
+        self.for_each_piece(head, |state, piece| {
             state.slab.unhold(region, piece);
         });
         // From here on the rest of the chain has two ways to it, until the index names the new one.
@@ -325,7 +330,7 @@ impl ShardState {
         if rest.is_some() {
             View::known(region, rest).set_prev_piece(last);
         }
-        self.take_place(region, place, head);
+        self.take_place(place, head);
         self.guards.follow(place.chunk, head);
         self.last_tail = LastTail::default();
         self.slab.give(region, place.chunk);

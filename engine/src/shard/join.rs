@@ -4,13 +4,15 @@
 //! Either way the result is a new item in the old one's place, with its attributes and its
 //! standing: a value that grows changes its shape anyway. A long one keeps its chain (`extend`).
 
-use super::ShardState;
+use super::fill::{Filler, copy_range};
+use super::locked::Locked;
+use super::reserve::{Blueprint, Shortage};
 use super::storage::PageBag;
-use super::write::{Blueprint, Filler, Shortage, copy_range};
 use crate::chunk_ref::ChunkRef;
 use crate::hash::Key;
 use crate::index::Place;
-use crate::item::header::{extra::Marks, flag};
+use crate::item::extra::Marks;
+use crate::item::header::flag;
 use crate::item::layout::Layout;
 use crate::item::view::View;
 use crate::region::Region;
@@ -62,19 +64,19 @@ impl Part<'_> {
     }
 }
 
-impl ShardState {
+impl Locked<'_> {
     /// Puts `part` beside the value of the live item at `place`.
     pub fn extend(
         &mut self,
-        region: &Region,
         key: Key<'_>,
         place: Place,
         (part, side, wish): (Part<'_>, Side, CasWish),
         bag: &mut PageBag<'_>,
         now: Tick,
     ) -> Result<Stored, Shortage> {
+        let region = self.region;
         if side == Side::Behind
-            && let Some(stored) = self.append(region, key, place, (part, wish), bag, now)?
+            && let Some(stored) = self.append(key, place, (part, wish), bag, now)?
         {
             return Ok(stored);
         }
@@ -97,7 +99,7 @@ impl ShardState {
                 cas: blueprint.cas.or_else(|| Some(self.next_cas())),
                 ..blueprint
             };
-            if let Some(head) = self.refront(region, place, fronted, Some(part), bag, now)? {
+            if let Some(head) = self.refront(place, fronted, Some(part), bag, now)? {
                 if !head.is_some() {
                     return Ok(Stored::not(Outcome::NotStored));
                 }
@@ -111,12 +113,12 @@ impl ShardState {
         }
         let layout = Layout::of(&region.geometry.classes, blueprint.lead(), value_len);
         self.protected = place.chunk;
-        let reserved = self.reserve(region, blueprint, layout, value_len, bag, now);
+        let reserved = self.reserve(blueprint, layout, value_len, bag, now);
         self.protected = ChunkRef::NONE;
         let head = reserved?;
         // Found again: it may have moved while room was made, but not gone.
-        let Some(place) = self.find(region, key) else {
-            self.abandon(region, head);
+        let Some(place) = self.find(key) else {
+            self.abandon(head);
             return Ok(Stored::not(Outcome::NotStored));
         };
         let mut filler = Filler::new(head);
@@ -132,10 +134,8 @@ impl ShardState {
             cas = blueprint.cas.unwrap_or_else(|| self.next_cas());
             View::known(region, head).set_cas(cas);
         }
-        self.for_each_piece(region, head, |state, piece| {
-            state.slab.unhold(region, piece)
-        });
-        self.supersede(region, place, head);
+        self.for_each_piece(head, |state, piece| state.slab.unhold(region, piece));
+        self.supersede(place, head);
         self.counters.sets += 1;
         Ok(Stored {
             outcome: Outcome::Stored,

@@ -1,31 +1,32 @@
 //! The index's room: one bucket more or fewer before an insert, overflow buckets in store.
 
-use super::ShardState;
+use super::locked::Locked;
 use crate::item::view::View;
-use crate::region::Region;
 use crate::slab::page::CLASS_OVERFLOW;
 use crate::tick::Tick;
 
-impl ShardState {
+impl Locked<'_> {
     /// Before an insert: one bucket more or fewer, and an overflow bucket in store.
-    pub(super) fn provision(&mut self, region: &Region, now: Tick) {
-        self.roll_epoch(region);
+    pub(super) fn provision(&mut self, now: Tick) {
+        let region = self.region;
+        self.roll_epoch();
         if self.index.wants_growth() {
-            self.grow_index(region, now);
+            self.grow_index(now);
         } else if self.index.wants_shrink(&region.geometry) {
-            self.shrink_index(region, now);
+            self.shrink_index(now);
         }
-        self.store_overflow(region, 1, now);
+        self.store_overflow(1, now);
     }
 
-    fn grow_index(&mut self, region: &Region, now: Tick) {
+    fn grow_index(&mut self, now: Tick) {
+        let region = self.region;
         let (arena, geometry) = (&region.arena, &region.geometry);
         let Some(needs_page) = self.index.growth_needs_page(geometry) else {
             return;
         };
         let page = if needs_page {
             if region.pool.count() == 0 {
-                self.release_any(region, now);
+                self.release_any(now);
             }
             match self.slab.take_index_page(region) {
                 Some(page_no) => Some(page_no),
@@ -36,14 +37,15 @@ impl ShardState {
         };
         // Last, because making room may have emptied overflow pages.
         let spares = self.index.split_spares(arena, geometry);
-        if !self.store_overflow(region, spares, now) {
+        if !self.store_overflow(spares, now) {
             if let Some(page_no) = page {
                 region.pool.push(region.pages(), page_no);
             }
             return;
         }
-        let slab = std::cell::RefCell::new(&mut self.slab);
-        self.index.split(
+        let state = &mut **self;
+        let slab = std::cell::RefCell::new(&mut state.slab);
+        state.index.split(
             arena,
             geometry,
             page,
@@ -53,14 +55,16 @@ impl ShardState {
         );
     }
 
-    pub(super) fn shrink_index(&mut self, region: &Region, now: Tick) {
+    pub(super) fn shrink_index(&mut self, now: Tick) {
+        let region = self.region;
         let (arena, geometry) = (&region.arena, &region.geometry);
         let spares = self.index.merge_spares(arena, geometry);
-        if !self.store_overflow(region, spares, now) {
+        if !self.store_overflow(spares, now) {
             return;
         }
-        let slab = std::cell::RefCell::new(&mut self.slab);
-        let page = self.index.merge(
+        let state = &mut **self;
+        let slab = std::cell::RefCell::new(&mut state.slab);
+        let page = state.index.merge(
             arena,
             geometry,
             || slab.borrow_mut().take_overflow(region),
@@ -72,12 +76,13 @@ impl ShardState {
     }
 
     /// Makes sure of `count` free overflow buckets.
-    fn store_overflow(&mut self, region: &Region, count: usize, now: Tick) -> bool {
+    fn store_overflow(&mut self, count: usize, now: Tick) -> bool {
+        let region = self.region;
         while self.slab.overflow_free() < count {
             let page_no = match region.pool.pop(region.pages()) {
                 Some(page_no) => page_no,
                 None => {
-                    if !self.release_any(region, now) {
+                    if !self.release_any(now) {
                         return false;
                     }
                     match region.pool.pop(region.pages()) {
@@ -165,7 +170,7 @@ mod tests {
                 while state.slab.overflow_free() > spares {
                     taken.push(state.slab.take_overflow(region).unwrap());
                 }
-                state.shrink_index(region, NOW);
+                state.shrink_index(NOW);
                 for bucket in taken {
                     state.slab.give_overflow(region, bucket);
                 }

@@ -7,7 +7,7 @@
 //! the slot would be cheaper, but a late one could land in a page that has become
 //! something else.)
 
-use super::{Shard, ShardState};
+use super::locked::{Locked, Shard};
 use crate::hash::{Key, KeyHash};
 use crate::index::Place;
 use crate::index::bucket::Slot;
@@ -154,7 +154,7 @@ impl Shard {
         head: Head<'_>,
     ) -> Lookup {
         let mut state = self.lock(region);
-        let Some(place) = state.find_live(region, key, now) else {
+        let Some(place) = state.find_live(key, now) else {
             return Lookup::Miss;
         };
         let view = View::known(region, place.chunk);
@@ -165,8 +165,8 @@ impl Shard {
                     view.copy_value(room),
                     "under the lock a linked item is whole"
                 );
-                state.mark_place(region, place);
-                state.note_read(region, place, now);
+                state.mark_place(place);
+                state.note_read(place, now);
                 Lookup::Hit(meta)
             }
             None => Lookup::TooSmall(meta),
@@ -184,17 +184,17 @@ impl Shard {
             }
         }
         let state = self.lock(region);
-        let place = state.find_live(region, key, now)?;
+        let place = state.find_live(key, now)?;
         Some(View::known(region, place.chunk).meta())
     }
 
     #[cold]
     fn mark(&self, region: &Region, key: &[u8], hash: KeyHash, now: Tick) {
         if let Some(state) = self.try_lock(region)
-            && let Some(place) = state.find(region, Key::known(key, hash))
+            && let Some(place) = state.find(Key::known(key, hash))
         {
-            state.mark_place(region, place);
-            state.note_read(region, place, now);
+            state.mark_place(place);
+            state.note_read(place, now);
         }
     }
 }
@@ -276,10 +276,11 @@ fn find_further(
     })
 }
 
-impl ShardState {
+impl Locked<'_> {
     /// The key's item, expired or not.
     #[inline]
-    pub fn find(&self, region: &Region, key: Key<'_>) -> Option<Place> {
+    pub fn find(&self, key: Key<'_>) -> Option<Place> {
+        let region = self.region;
         self.index
             .find(&region.arena, &region.geometry, key.hash(), |chunk| {
                 View::new(region, chunk).is_some_and(|view| view.key_is(key.bytes()))
@@ -288,23 +289,26 @@ impl ShardState {
 
     /// The key's item, if it has not expired.
     #[inline]
-    pub fn find_live(&self, region: &Region, key: Key<'_>, now: Tick) -> Option<Place> {
-        self.find(region, key)
+    pub fn find_live(&self, key: Key<'_>, now: Tick) -> Option<Place> {
+        let region = self.region;
+        self.find(key)
             .filter(|place| !View::known(region, place.chunk).is_expired(now))
     }
 
     /// A hit, noted.
-    pub fn mark_place(&self, region: &Region, place: Place) {
+    pub fn mark_place(&self, place: Place) {
+        let region = self.region;
         if place.marks < MARKS_MAX {
             self.index.set_marks(&region.arena, place, place.marks + 1);
         }
     }
 }
 
-impl ShardState {
+impl Locked<'_> {
     /// A read, noted if reads of this item are. No stamp: readers copy these bits and nothing
     /// depends on them.
-    pub fn note_read(&self, region: &Region, place: Place, now: Tick) {
+    pub fn note_read(&self, place: Place, now: Tick) {
+        let region = self.region;
         let view = View::known(region, place.chunk);
         if view.wants_note(now) {
             view.set_marks(view.marks().noted(true, now));

@@ -9,9 +9,9 @@
 //! Which pages are due, [`Round`] finds out for all shards together: the page table once through, in portions, and
 //! no more than once a second. A store that finds no free chunk looks for itself, before anything is evicted.
 
-use super::ShardState;
+use super::lists::due_second;
+use super::locked::Locked;
 use super::storage::chunk_geometry;
-use super::write::due_second;
 use crate::chunk_ref::ChunkRef;
 use crate::geometry::{SHARD_COUNT, WORD_BYTES};
 use crate::item::header::{Header, Kind, flag};
@@ -83,7 +83,7 @@ fn seconds(now: Tick) -> u32 {
     u32::try_from(now.as_millis() / 1000).unwrap_or(NO_DEADLINE - 1)
 }
 
-impl ShardState {
+impl Locked<'_> {
     /// Whether a page here may be due.
     pub fn sweep_due(&self, now: Tick) -> bool {
         u64::from(self.deadline_min) * 1000 <= now.as_millis()
@@ -173,7 +173,7 @@ impl ShardState {
             }
             if count == reclaim_max {
                 // The page stays due.
-                self.reclaim(region, &expired[..count]);
+                self.reclaim(&expired[..count]);
                 return (count, chunk_no);
             }
             // What unlinking it will touch lies anywhere, and has been touched by nobody for long.
@@ -183,7 +183,7 @@ impl ShardState {
             expired[count] = chunk;
             count += 1;
         }
-        self.reclaim(region, &expired[..count]);
+        self.reclaim(&expired[..count]);
         if table.owner(page_no) != (meta.class, meta.shard) {
             // Those were its last items, and the page has gone to the pool.
             return (count, usize::from(meta.carved));
@@ -193,10 +193,10 @@ impl ShardState {
         (count, usize::from(meta.carved))
     }
 
-    fn reclaim(&mut self, region: &Region, expired: &[ChunkRef]) {
+    fn reclaim(&mut self, expired: &[ChunkRef]) {
         for &chunk in expired {
-            let place = self.place_of(region, chunk);
-            self.unlink(region, place);
+            let place = self.place_of(chunk);
+            self.unlink(place);
         }
         self.counters.expired.swept += expired.len() as u64;
     }
@@ -214,16 +214,13 @@ pub(crate) struct Round {
 impl Round {
     /// Goes on with the round, or begins one if a shard has something due; reclaims about `reclaim_max` items, or looks
     /// at as much as that would cost. Returns how many, and whether the round goes on.
-    pub fn go_on<'s, L>(
+    pub fn go_on<'s>(
         &mut self,
         region: &Region,
-        shard: impl Fn(usize) -> L,
+        shard: impl Fn(usize) -> Locked<'s>,
         now: Tick,
         reclaim_max: usize,
-    ) -> (usize, bool)
-    where
-        L: std::ops::DerefMut<Target = ShardState> + 's,
-    {
+    ) -> (usize, bool) {
         if self.at.is_none() {
             if !(0..SHARD_COUNT).any(|shard_no| shard(shard_no).sweep_due(now)) {
                 return (0, false);

@@ -4,47 +4,47 @@
 //! that it is for him to bring a new value, and tell what is noted of the item's reads. All
 //! of it is one step for everybody else. Plain reads do not come here.
 
-use super::ShardState;
+use super::locked::Locked;
+use super::reserve::{Blueprint, Shortage};
 use super::storage::{PageBag, class_of};
-use super::write::{Blueprint, Shortage};
 use crate::hash::Key;
 use crate::index::Place;
-use crate::item::header::{extra, extra::Marks, flag, flags_for};
+use crate::item::extra::{self, Marks};
+use crate::item::header::flag;
 use crate::item::view::View;
-use crate::region::Region;
 use crate::tick::Tick;
 use crate::types::{Attributes, CasWish, Visit, Visited};
 
-impl ShardState {
+impl Locked<'_> {
     /// Visits the key's item; where it is then, and what it was.
     pub fn visit(
         &mut self,
-        region: &Region,
         key: Key<'_>,
         visit: &Visit,
         bag: &mut PageBag<'_>,
         now: Tick,
     ) -> Result<Option<(Place, Visited)>, Shortage> {
+        let region = self.region;
         let mut created = false;
-        let found = match self.find_live(region, key, now) {
+        let found = match self.find_live(key, now) {
             Some(place) => Some(place),
             None => match visit.create {
                 None => return Ok(None),
                 Some(deadline) => {
-                    let dead = self.find(region, key);
+                    let dead = self.find(key);
                     let blueprint = Blueprint::new(key, deadline.into())
                         .with_cas(visit.cas)
                         .with_marks(Marks::of(extra::WON));
-                    self.put_value(region, dead, blueprint, b"", bag, now)?;
+                    self.put_value(dead, blueprint, b"", bag, now)?;
                     created = true;
-                    self.find(region, key)
+                    self.find(key)
                 }
             },
         };
         let Some(mut place) = found else {
             return Ok(None);
         };
-        let mut visited = self.examine(region, place, now);
+        let mut visited = self.examine(place, now);
         visited.created = created;
         visited.wins = created;
         if created {
@@ -61,7 +61,7 @@ impl ShardState {
                 deadline,
             };
             let asks_cas = visit.cas == CasWish::Next;
-            place = self.with_fields(region, key, place, attributes, marks, asks_cas, bag, now)?;
+            place = self.with_fields(key, place, attributes, marks, asks_cas, bag, now)?;
         }
         visited.meta.cas = View::known(region, place.chunk).cas();
         visited.is_known = visit.unless_cas.is_some() && visit.unless_cas == visited.meta.cas;
@@ -83,18 +83,19 @@ impl ShardState {
             view.set_marks(marks);
         }
         if let Some(deadline) = visit.touch.filter(|_| !created) {
-            self.touch_in_place(region, place, deadline);
+            self.touch_in_place(place, deadline);
             self.counters.touches += 1;
         }
         if !visit.unseen {
-            self.mark_place(region, place);
-            self.note_read(region, place, now);
+            self.mark_place(place);
+            self.note_read(place, now);
         }
         Ok(Some((place, visited)))
     }
 
     /// What is known of a linked item.
-    pub fn examine(&self, region: &Region, place: Place, now: Tick) -> Visited {
+    pub fn examine(&self, place: Place, now: Tick) -> Visited {
+        let region = self.region;
         let view = View::known(region, place.chunk);
         let marks = view.marks();
         let class = class_of(region, place.chunk);
@@ -117,34 +118,5 @@ impl ShardState {
                 region.geometry.classes.chunk_bytes(class)
             },
         }
-    }
-
-    /// Sees to it that the item has the fields that are about to be written: a copy if need be.
-    #[allow(clippy::too_many_arguments)]
-    pub(super) fn with_fields(
-        &mut self,
-        region: &Region,
-        key: Key<'_>,
-        place: Place,
-        attributes: Attributes,
-        marks: bool,
-        cas: bool,
-        bag: &mut PageBag<'_>,
-        now: Tick,
-    ) -> Result<Place, Shortage> {
-        let has = View::known(region, place.chunk).header.flags();
-        let mut needs = flags_for(attributes.client_flags, attributes.deadline);
-        if marks {
-            needs |= flag::EXTRA;
-        }
-        if cas {
-            needs |= flag::CAS;
-        }
-        if has & needs == needs {
-            return Ok(place);
-        }
-        let kept = has & (flag::CAS | flag::EXTRA | flag::DEADLINE);
-        self.rewrite(region, key, needs | kept, attributes, bag, now)?;
-        Ok(self.find(region, key).unwrap_or(place))
     }
 }

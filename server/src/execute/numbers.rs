@@ -51,7 +51,9 @@ pub enum NumberChanged {
 
 /// Why a number was not changed.
 enum Refused {
-    Because(NumberChanged),
+    Missing,
+    Exists,
+    NotNumeric,
     Store(StoreError),
 }
 
@@ -93,8 +95,9 @@ pub fn change(
                 created,
             })
         }
-        Ok(_) => Ok(NumberChanged::Missing),
-        Err(Refused::Because(outcome)) => Ok(outcome),
+        Ok(_) | Err(Refused::Missing) => Ok(NumberChanged::Missing),
+        Err(Refused::Exists) => Ok(NumberChanged::Exists),
+        Err(Refused::NotNumeric) => Ok(NumberChanged::NotNumeric),
         Err(Refused::Store(error)) => Err(error),
     }
 }
@@ -105,22 +108,21 @@ fn decide(
     change: &NumberChange,
     room: &mut [u8],
 ) -> Result<(Edit<'static>, u64), Refused> {
-    let refused = |outcome| Err(Refused::Because(outcome));
     let Some(item) = current else {
         let Some((number, deadline)) = change.create else {
-            return refused(NumberChanged::Missing);
+            return Err(Refused::Missing);
         };
         let len = write_number(number, 0, room);
         return Ok((store(len, deadline.into(), change.cas), number));
     };
     if change.compare.is_some() && change.compare != item.meta().cas {
-        return refused(NumberChanged::Exists);
+        return Err(Refused::Exists);
     }
     let number = item
         .copy_to(room)
         .and_then(|len| step(room, len, change.up, change.by));
     let Some((number, len)) = number else {
-        return refused(NumberChanged::NotNumeric);
+        return Err(Refused::NotNumeric);
     };
     let mut attributes = item.meta().attributes();
     attributes.deadline = change.touch.unwrap_or(attributes.deadline);
@@ -158,7 +160,9 @@ fn write_number(number: u64, len_min: usize, room: &mut [u8]) -> usize {
         *place = b'0' + (left % 10) as u8;
         left /= 10;
     }
-    room[digits..len].fill(b' ');
+    if digits < len {
+        room[digits..len].fill(b' ');
+    }
     len
 }
 

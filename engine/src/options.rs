@@ -1,0 +1,57 @@
+//! What a cache is asked to be, before a plan says what it will be.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use crate::arena::Backing;
+use crate::lru::segments::Eviction;
+
+/// What a cache is asked to be.
+///
+/// Written as a literal that ends in `..Options::default()`: a field may be added at any time. (`#[non_exhaustive]` would
+/// forbid just that literal.) [`Builder`](crate::Builder) has calls for those that are asked for most.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// All the memory that the cache may use, in bytes, its own structures included.
+    pub budget_bytes: usize,
+    /// The longest value, in bytes.
+    pub item_bytes_max: usize,
+    /// What the arena's memory is.
+    pub backing: Backing,
+    /// Touch every OS page at open.
+    pub prefault: bool,
+    /// Ask for transparent huge pages (anonymous maps only).
+    pub huge_pages: bool,
+    /// Which items leave when room is needed.
+    pub eviction: Eviction,
+    /// Seeds the hash. A random one by default, so that nobody can choose colliding keys; a fixed one makes a test
+    /// play the same each time.
+    pub hash_seed: u64,
+    /// Bytes of an OS page: the engine's pages are at least as large, so that one can be given back without its
+    /// neighbours. The system's by default.
+    pub os_page_bytes: usize,
+    /// CAS numbers begin above this. Give each process a higher one, so that a number from
+    /// before a restart fits no item that came after it.
+    pub cas_first: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            budget_bytes: 256 << 20,
+            item_bytes_max: 1 << 20,
+            backing: Backing::default(),
+            prefault: false,
+            huge_pages: false,
+            eviction: Eviction::default(),
+            // The standard library asks the system for its own maps, and this is what it offers.
+            hash_seed: RandomState::new().build_hasher().finish(),
+            os_page_bytes: rustix::param::page_size(),
+            cas_first: 0,
+        }
+    }
+}
+
+/// The shortest limit for values that can be set.
+pub const ITEM_BYTES_LEAST: usize = 1 << 10;
+/// The longest limit for values that can be set.
+pub const ITEM_BYTES_MOST: usize = 128 << 20;

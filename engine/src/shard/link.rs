@@ -1,0 +1,115 @@
+//! Making an item reachable, putting one in another's place, and making it unreachable; and what holds an unlinked
+//! item's chunks for a while.
+
+use super::lists::segment_of;
+use super::locked::Locked;
+use crate::chunk_ref::ChunkRef;
+use crate::hash::Key;
+use crate::index::Place;
+use crate::item::header::Kind;
+use crate::item::view::View;
+use crate::tick::Tick;
+
+impl Locked<'_> {
+    /// Makes `head` findable under a key that is not there.
+    pub(super) fn link(&mut self, key: Key<'_>, head: ChunkRef, now: Tick) {
+        let region = self.region;
+        let (arena, geometry) = (&region.arena, &region.geometry);
+        let primary = self.index.primary(arena, geometry, key.hash());
+        // One that was evicted from probation and comes back so soon has proved itself.
+        let returns = self.index.take_ghost(arena, geometry, primary, key.hash());
+        let segment = region.eviction.enters(returns);
+        self.enlist(head, segment);
+        while self
+            .index
+            .insert(arena, geometry, primary, key.hash(), head)
+            .is_err()
+        {
+            match self.slab.take_overflow(region) {
+                Some(spare) => self.index.extend(arena, geometry, primary, spare),
+                None => self.evict_from_chain(key.hash(), now),
+            }
+        }
+        self.counters.items += 1;
+    }
+
+    /// `head` takes the place of the item at `place`, and its standing.
+    pub(super) fn supersede(&mut self, place: Place, head: ChunkRef) {
+        self.take_place(place, head);
+        self.free_item(place.chunk);
+    }
+
+    /// The same, and the chunks of the one that was there are left to the caller.
+    pub(super) fn take_place(&mut self, place: Place, head: ChunkRef) {
+        let region = self.region;
+        let old = View::known(region, place.chunk);
+        let segment = segment_of(old.header);
+        self.enlist(head, segment);
+        let marks = region.eviction.marks_after_store(place.marks);
+        self.index.redirect(&region.arena, place, head, marks);
+        self.delist(place.chunk);
+    }
+
+    /// Nobody finds the item at `place` any more; its chunks are freed, or left to the
+    /// last unpin.
+    pub fn unlink(&mut self, place: Place) {
+        self.detach(place);
+        self.free_item(place.chunk);
+    }
+
+    /// The first half of [`Locked::unlink`]; returns about what the item takes up.
+    pub(super) fn detach(&mut self, place: Place) -> u64 {
+        let region = self.region;
+        if let Some(spare) = self.index.remove(&region.arena, &region.geometry, place) {
+            self.slab.give_overflow(region, spare);
+        }
+        self.counters.items -= 1;
+        self.delist(place.chunk)
+    }
+
+    /// The second half: nobody finds the item any more.
+    pub(super) fn free_item(&mut self, head: ChunkRef) {
+        let region = self.region;
+        self.guards.follow(head, ChunkRef::NONE);
+        self.forget_tail(head);
+        if self.pins.orphan(head) {
+            let mut view = View::known(region, head);
+            view.set_header(view.header.with_kind(Kind::Reserved));
+            return;
+        }
+        self.for_each_piece(head, |state, piece| state.slab.give(region, piece));
+    }
+
+    /// Pins an item; `false` if there are too many.
+    pub fn pin(&mut self, chunk: ChunkRef) -> bool {
+        let region = self.region;
+        match self.pins.pin(chunk) {
+            None => false,
+            Some(false) => true,
+            Some(true) => {
+                self.for_each_piece(chunk, |state, piece| state.slab.hold(region, piece));
+                true
+            }
+        }
+    }
+
+    pub fn unpin(&mut self, chunk: ChunkRef) {
+        let region = self.region;
+        if let Some(orphan) = self.pins.unpin(chunk) {
+            self.for_each_piece(chunk, |state, piece| {
+                state.slab.unhold(region, piece);
+                if orphan {
+                    state.slab.give(region, piece);
+                }
+            });
+        }
+    }
+
+    /// The first or the last piece of a value is gone, or another.
+    #[inline(always)]
+    pub(super) fn forget_tail(&mut self, chunk: ChunkRef) {
+        if self.last_tail.head == chunk || self.last_tail.tail == chunk {
+            self.last_tail = Default::default();
+        }
+    }
+}

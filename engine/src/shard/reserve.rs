@@ -1,0 +1,239 @@
+//! Chunks for an item that is still to be filled: taken, chained, held, and known to nobody.
+
+use super::fill::set_value_here;
+use super::locked::Locked;
+use super::storage::PageBag;
+use crate::chunk_ref::ChunkRef;
+use crate::geometry::WORD_BYTES;
+use crate::hash::Key;
+use crate::item::extra::Marks;
+use crate::item::header::{HEADER_BYTES, Header, Kind, fields_bytes, flag, flags_for};
+use crate::item::layout::{Layout, Small};
+use crate::item::view::{View, continuation};
+use crate::region::Region;
+use crate::tick::Tick;
+use crate::types::{Attributes, CasWish};
+
+/// So many pages are missing that only other shards can give them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Shortage(pub usize);
+
+/// What a new item is to be.
+#[derive(Clone, Copy)]
+pub(crate) struct Blueprint<'a> {
+    pub key: Key<'a>,
+    pub attributes: Attributes,
+    /// Fields that the item has, the chain not counted.
+    pub flags: u8,
+    /// What its CAS number is to be, if it has one; `None`: the next.
+    pub cas: Option<u64>,
+    /// Marks for the field `EXTRA`.
+    pub marks: Marks,
+}
+
+impl<'a> Blueprint<'a> {
+    pub fn new(key: Key<'a>, attributes: Attributes) -> Self {
+        Blueprint {
+            key,
+            attributes,
+            flags: flags_for(attributes.client_flags, attributes.deadline),
+            cas: None,
+            marks: Marks::NONE,
+        }
+    }
+
+    /// The same, with marks.
+    pub fn with_marks(mut self, marks: Marks) -> Self {
+        if !marks.is_none() {
+            self.flags |= flag::EXTRA;
+            self.marks = self.marks.and(marks);
+        }
+        self
+    }
+
+    /// The same, with a CAS number as `wish` says.
+    pub fn with_cas(mut self, wish: CasWish) -> Self {
+        match wish {
+            CasWish::IfKept => {}
+            CasWish::Next => self.flags |= flag::CAS,
+            CasWish::Be(cas) => {
+                self.flags |= flag::CAS;
+                self.cas = Some(cas);
+            }
+        }
+        self
+    }
+
+    /// Bytes before the value in the first piece, the chain's field not counted.
+    pub fn lead(&self) -> usize {
+        HEADER_BYTES + fields_bytes(self.flags) + self.key.bytes().len()
+    }
+}
+
+impl Locked<'_> {
+    /// Chunks for `layout`, chained, headers and key written, held, and known to nobody.
+    pub fn reserve(
+        &mut self,
+        blueprint: Blueprint<'_>,
+        layout: Layout,
+        value_len: usize,
+        bag: &mut PageBag<'_>,
+        now: Tick,
+    ) -> Result<ChunkRef, Shortage> {
+        let region = self.region;
+        // Whole pages come from the pool and from all shards, or a large value would
+        // empty one shard while the others are full.
+        while bag.count() < layout.pages {
+            match region.pool.pop(region.pages()) {
+                Some(page_no) => bag.push(page_no),
+                None => return Err(Shortage(layout.pages - bag.count())),
+            }
+        }
+        if let Some(class) = layout.single() {
+            let head = self.obtain(class, bag, now)?;
+            self.slab.hold(region, head);
+            set_value_here(&mut first_piece(region, head, blueprint, false), value_len);
+            return Ok(head);
+        }
+        let whole_page = region.geometry.classes.whole_page();
+        let mut head = ChunkRef::NONE;
+        let mut last: Option<View<'_>> = None;
+        let mut left = value_len;
+        for class in layout.classes(whole_page) {
+            let chunk = match self.obtain(class, bag, now) {
+                Ok(chunk) => chunk,
+                Err(Shortage(_)) => {
+                    if head.is_some() {
+                        self.abandon(head);
+                    }
+                    // A page for each piece: with those in hand the next attempt succeeds,
+                    // whatever the classes have.
+                    let pieces = layout.pages + layout.small.iter().flatten().count();
+                    return Err(Shortage(pieces.saturating_sub(bag.count()).max(1)));
+                }
+            };
+            self.slab.hold(region, chunk);
+            let chunk_bytes = region.geometry.classes.chunk_bytes(class);
+            let mut view = match last {
+                None => {
+                    head = chunk;
+                    first_piece(region, chunk, blueprint, true)
+                }
+                Some(before) => {
+                    let view = View::fresh(region, chunk, continuation(0));
+                    view.set_prev_piece(region.geometry.chunk_at(before.word));
+                    before.set_next_piece(chunk);
+                    view
+                }
+            };
+            let here = left.min(view.room(chunk_bytes));
+            set_value_here(&mut view, here);
+            left -= here;
+            last = Some(view);
+        }
+        debug_assert_eq!(left, 0, "the layout holds the value");
+        View::known(region, head).set_value_len(value_len);
+        Ok(head)
+    }
+
+    /// A further whole page behind `last`, for a value whose end is not known.
+    pub fn grow(
+        &mut self,
+        last: ChunkRef,
+        bag: &mut PageBag<'_>,
+        now: Tick,
+    ) -> Result<ChunkRef, Shortage> {
+        let region = self.region;
+        if bag.count() == 0 {
+            match region.pool.pop(region.pages()) {
+                Some(page_no) => bag.push(page_no),
+                None => return Err(Shortage(1)),
+            }
+        }
+        let chunk = self.obtain(region.geometry.classes.whole_page(), bag, now)?;
+        self.slab.hold(region, chunk);
+        let view = View::fresh(region, chunk, continuation(0));
+        view.set_prev_piece(last);
+        View::known(region, last).set_next_piece(chunk);
+        Ok(chunk)
+    }
+
+    /// Gives a reservation's chunks back.
+    pub fn abandon(&mut self, head: ChunkRef) {
+        let region = self.region;
+        self.for_each_piece(head, |state, chunk| {
+            state.slab.unhold(region, chunk);
+            state.slab.give(region, chunk);
+        });
+    }
+
+    /// Calls `each` with every piece of an item; it may free the piece.
+    pub fn for_each_piece(&mut self, head: ChunkRef, mut each: impl FnMut(&mut Self, ChunkRef)) {
+        let region = self.region;
+        let mut piece = head;
+        while piece.is_some() {
+            let next = View::known(region, piece).next_piece();
+            each(self, piece);
+            piece = next;
+        }
+    }
+
+    /// Moves what a growing reservation's last page holds to chunks of the classes `small`.
+    /// Without memory for them everything stays as it is.
+    pub fn trim_tail(&mut self, last: ChunkRef, small: Small, bag: &mut PageBag<'_>, now: Tick) {
+        let region = self.region;
+        let source = View::known(region, last);
+        let before = View::known(region, source.prev_piece());
+        let mut left = usize::from(source.header.value_len);
+        let mut at = 0;
+        let mut chain = before;
+        for class in small.into_iter().flatten().map(usize::from) {
+            let Ok(chunk) = self.obtain(class, bag, now) else {
+                let begun = before.next_piece();
+                if begun != last {
+                    self.abandon(begun);
+                }
+                before.set_next_piece(last);
+                return;
+            };
+            self.slab.hold(region, chunk);
+            let mut view = View::fresh(region, chunk, continuation(0));
+            view.set_prev_piece(region.geometry.chunk_at(chain.word));
+            let here = left.min(view.room(region.geometry.classes.chunk_bytes(class)));
+            set_value_here(&mut view, here);
+            let mut window = [0u8; 32 * WORD_BYTES];
+            for from in (0..here).step_by(window.len()) {
+                let len = window.len().min(here - from);
+                source.copy_piece(at + from, &mut window[..len]);
+                view.write_piece(from, &window[..len]);
+            }
+            chain.set_next_piece(chunk);
+            at += here;
+            left -= here;
+            chain = view;
+        }
+        debug_assert_eq!(left, 0, "the layout holds the rest");
+        self.slab.unhold(region, last);
+        self.slab.give(region, last);
+    }
+}
+
+/// Header, fields and key of an item's first piece.
+fn first_piece<'r>(
+    region: &'r Region,
+    chunk: ChunkRef,
+    blueprint: Blueprint<'_>,
+    chained: bool,
+) -> View<'r> {
+    let chain = if chained { flag::CHAINED } else { 0 };
+    let key = blueprint.key.bytes();
+    let header = Header::new(Kind::Reserved, blueprint.flags | chain, key.len(), 0);
+    let view = View::fresh(region, chunk, header);
+    view.write_fields(
+        blueprint.attributes.client_flags,
+        blueprint.attributes.deadline,
+        blueprint.marks,
+    );
+    view.write_key(key);
+    view
+}

@@ -1,0 +1,224 @@
+//! Storing under the lock: whether it may be, where it lies, and what an item keeps that is overwritten.
+//!
+//! A value of the same shape overwrites the old one where it lies: one line of index and one of item are all that
+//! is touched. Any other is a new item (`reserve`, `fill`) in the old one's place (`link`).
+
+use super::fill::Filler;
+use super::locked::Locked;
+use super::reserve::{Blueprint, Shortage};
+use super::storage::PageBag;
+use crate::chunk_ref::ChunkRef;
+use crate::hash::Key;
+use crate::index::Place;
+use crate::item::extra::{self, Marks};
+use crate::item::header::{Header, Kind, flag};
+use crate::item::layout::Layout;
+use crate::item::view::View;
+use crate::tick::Tick;
+use crate::types::{Condition, Outcome};
+
+impl Locked<'_> {
+    /// What the reservation `head` takes over from the item that it is to replace, if it has the fields for it: that
+    /// reads are noted, and, when it comes too late, the deadline. Returns the condition for its commit.
+    pub fn inherit(
+        &self,
+        key: Key<'_>,
+        head: ChunkRef,
+        condition: Condition,
+        now: Tick,
+    ) -> Condition {
+        let region = self.region;
+        let Some(place) = self.find(key) else {
+            return condition;
+        };
+        let (old, view) = (View::known(region, place.chunk), View::known(region, head));
+        let mut marks = Marks::anew(old.marks().is_noted(), now);
+        let mut condition = condition;
+        if let Condition::Since(cas) = condition
+            && old.cas() != Some(cas)
+        {
+            if view.header.has(flag::EXTRA) && view.set_deadline(old.deadline()) {
+                let won = old.marks().is_won();
+                marks = marks.with(extra::STALE | if won { extra::WON } else { 0 });
+            } else {
+                condition = Condition::Cas(cas);
+            }
+        }
+        view.set_marks(marks);
+        condition
+    }
+
+    /// Links a filled reservation, if `condition` holds; else gives it back.
+    pub fn commit(
+        &mut self,
+        key: Key<'_>,
+        head: ChunkRef,
+        condition: Condition,
+        now: Tick,
+    ) -> Outcome {
+        self.provision(now);
+        let place = self.find(key);
+        let outcome = self.check(place, condition, now);
+        if outcome != Outcome::Stored {
+            self.abandon(head);
+            return outcome;
+        }
+        self.put_reserved(key, place, head, now);
+        outcome
+    }
+
+    /// Makes a reservation the key's item, in place of the one at `place`.
+    fn put_reserved(&mut self, key: Key<'_>, place: Option<Place>, head: ChunkRef, now: Tick) {
+        let region = self.region;
+        self.for_each_piece(head, |state, piece| state.slab.unhold(region, piece));
+        match place {
+            Some(place) => {
+                let was_over = View::known(region, place.chunk).is_expired(now);
+                self.counters.expired.replaced += u64::from(was_over);
+                self.supersede(place, head);
+            }
+            None => self.link(key, head, now),
+        }
+        self.counters.sets += 1;
+    }
+
+    /// Whether a store under `condition` may go ahead.
+    pub fn check(&self, place: Option<Place>, condition: Condition, now: Tick) -> Outcome {
+        let region = self.region;
+        if condition == Condition::Always {
+            return Outcome::Stored;
+        }
+        let live = place
+            .map(|place| View::known(region, place.chunk))
+            .filter(|view| !view.is_expired(now));
+        match (condition, live) {
+            (Condition::Always, _) | (Condition::Absent, None) | (Condition::Present, Some(_)) => {
+                Outcome::Stored
+            }
+            (Condition::Absent, Some(_)) | (Condition::Present, None) => Outcome::NotStored,
+            (Condition::Cas(_) | Condition::Since(_), None) => Outcome::NotFound,
+            // An item without a number was stored after any number was given out.
+            (Condition::Since(expected), Some(view)) => {
+                let newer = view
+                    .cas()
+                    .map_or(expected <= self.cas_last, |cas| expected <= cas);
+                if expected != 0 && newer {
+                    Outcome::Stored
+                } else {
+                    Outcome::Exists
+                }
+            }
+            // Nobody has asked for this item's number, so it cannot be the expected one.
+            (Condition::Cas(expected), Some(view)) => {
+                if view.cas() == Some(expected) {
+                    Outcome::Stored
+                } else {
+                    Outcome::Exists
+                }
+            }
+        }
+    }
+
+    /// Stores a value under the lock, over the item at `place` if there is one, and keeps what
+    /// an item keeps when it is overwritten. Returns its CAS number, 0 if it has none.
+    pub fn put_value(
+        &mut self,
+        place: Option<Place>,
+        mut blueprint: Blueprint<'_>,
+        value: &[u8],
+        bag: &mut PageBag<'_>,
+        now: Tick,
+    ) -> Result<u64, Shortage> {
+        let region = self.region;
+        if let Some(place) = place {
+            // Whose reads were asked for once are noted on, anew.
+            let old = View::known(region, place.chunk);
+            if old.marks().is_noted() {
+                blueprint = blueprint.with_marks(Marks::anew(true, now));
+            }
+            let was_over = old.is_expired(now);
+            if self.put_in_place(place, blueprint, value) {
+                self.counters.expired.replaced += u64::from(was_over);
+                return Ok(View::known(region, place.chunk).cas().unwrap_or(0));
+            }
+            // Whose number was asked for once is likely to be asked again.
+            let kept = View::known(region, place.chunk).header.flags() & flag::CAS;
+            blueprint.flags |= kept;
+        }
+        if place.is_none() {
+            // Asked for when it is linked: after an eviction, if there is one.
+            let primary = self
+                .index
+                .primary(&region.arena, &region.geometry, blueprint.key.hash());
+            self.index.prefetch_ghosts(&region.arena, primary);
+        }
+        let layout = Layout::of(&region.geometry.classes, blueprint.lead(), value.len());
+        let head = self.reserve(blueprint, layout, value.len(), bag, now)?;
+        let mut cas = 0;
+        if blueprint.flags & flag::CAS != 0 {
+            cas = blueprint.cas.unwrap_or_else(|| self.next_cas());
+            View::known(region, head).set_cas(cas);
+        }
+        Filler::new(head).write(region, value);
+        self.provision(now);
+        // The condition held under this very lock, and evictions since then do not undo it. They may have
+        // taken or moved the item that was there; where there was none, there is none now.
+        let place = place.and_then(|_| self.find(blueprint.key));
+        self.put_reserved(blueprint.key, place, head, now);
+        Ok(cas)
+    }
+
+    /// Overwrites a value where it lies, if it has the same shape: one line of index and
+    /// one of item are all that is touched.
+    pub fn put_in_place(&mut self, place: Place, blueprint: Blueprint<'_>, value: &[u8]) -> bool {
+        let region = self.region;
+        let mut view = View::known(region, place.chunk);
+        let fields = flag::DEADLINE | flag::EXTRA | flag::CLIENT_FLAGS;
+        if view.header.has(flag::CHAINED)
+            || view.header.flags() & fields != blueprint.flags & fields
+            || blueprint.flags & flag::CAS > view.header.flags() & flag::CAS
+            || self.pins.is_pinned(place.chunk)
+        {
+            return false;
+        }
+        // As large as before to the class: in a chunk of that class, or whichever it got.
+        let total = view.header.value_at() + value.len();
+        let before = view.header.value_at() + usize::from(view.header.value_len);
+        let classes = &region.geometry.classes;
+        if total != before
+            && (total > region.geometry.page_bytes
+                || classes.class_for(total) != classes.class_for(before))
+        {
+            return false;
+        }
+        let linked = Header::new(
+            Kind::Linked,
+            view.header.flags(),
+            usize::from(view.header.key_len),
+            value.len(),
+        );
+        let writing = place.primary.begin_writing(&region.arena);
+        // Reserved while the bytes change: whoever finds the arena after a crash in here
+        // sees that this is no item.
+        let old_len = view.header.value_len;
+        view.set_header(linked.with_kind(Kind::Reserved));
+        view.write_fields(
+            blueprint.attributes.client_flags,
+            blueprint.attributes.deadline,
+            blueprint.marks,
+        );
+        if view.header.has(flag::CAS) {
+            let cas = blueprint.cas.unwrap_or_else(|| self.next_cas());
+            view.set_cas(cas);
+        }
+        view.write_piece(0, value);
+        view.set_header(linked);
+        writing.end();
+        self.counters.item_bytes -= u64::from(old_len);
+        self.counters.item_bytes += value.len() as u64;
+        self.note_deadline(place.chunk, blueprint.attributes.deadline);
+        self.mark_place(place);
+        self.counters.sets += 1;
+        true
+    }
+}
