@@ -10,45 +10,47 @@
 //!   exit ◄── workers joined ◄── each connection answered, FIN ◄── stop ◄──┘
 //! ```
 
+mod checks;
+mod error;
+mod listening;
 pub(crate) mod maintainer;
 pub(crate) mod shared;
 pub(crate) mod stage;
+mod stop;
 
+use self::checks::{
+    connections_of_files, raise_open_files_limit, random_seed, warn_of_huge_pages,
+    warn_of_open_files, warn_of_openness, watch_limit,
+};
+pub use self::error::StartError;
+use self::listening::{listen_for_admin, listen_on};
+use self::stop::{Stop, Why, tell_of_end, warn_of_certificate};
 use std::cell::Cell;
-use std::fmt;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::AcqRel, Ordering::Acquire};
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use flagstone_engine::{Cache, OpenError};
-use rustix::io::Errno;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use rustix::time::{ClockId, clock_gettime};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use flagstone_engine::Cache;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::admin;
 use crate::auth::tls::CertificateStore;
 use crate::auth::users::Logins;
-use crate::memory::cgroup::{Groups, Watch};
 use crate::memory::governor::Governor;
 use crate::memory::plan::ServerPlan;
 use crate::net::gate::{self, first_of};
-use crate::net::socket::Listening;
 use crate::net::worker::{self, Mailbox, park_once};
 use crate::observe::logs;
 use crate::observe::snapshot::SnapshotTaker;
 use crate::server::shared::Shared;
 use crate::server::stage::Stage;
-use crate::settings::config::{Config, Invalid};
-use crate::settings::endpoint::{Endpoint, Place};
+use crate::settings::config::Config;
+use crate::settings::endpoint::Place;
 use crate::settings::listen::Listen;
 use crate::settings::size::size_text;
 
@@ -61,21 +63,6 @@ pub struct Running {
     admin: Option<SocketAddr>,
     stop: Arc<Notify>,
     thread: Option<thread::JoinHandle<Result<(), StartError>>>,
-}
-
-/// Why a server did not start, or did not end well.
-#[derive(Debug)]
-pub enum StartError {
-    /// A setting cannot work.
-    Invalid(Invalid),
-    /// The cache's memory could not be had.
-    Open(OpenError),
-    /// An address could not be listened on.
-    Listen(Place, io::Error),
-    /// The admin pages' address could not be listened on.
-    Admin(SocketAddr, io::Error),
-    /// A thread, a runtime or a signal handler could not be had.
-    System(io::Error),
 }
 
 impl Server {
@@ -193,148 +180,6 @@ impl Drop for Running {
         } else {
             self.stop.notify_one();
         }
-    }
-}
-
-/// What makes a server stop.
-enum Stop {
-    /// [`Running::shutdown`].
-    Told(Arc<Notify>),
-    /// SIGTERM or SIGINT. SIGHUP is heard beside them: certificates are read again.
-    Signals {
-        terminate: Signal,
-        interrupt: Signal,
-        hangup: Signal,
-        tls: Option<Arc<CertificateStore>>,
-        logins: Option<Arc<Logins>>,
-    },
-}
-
-/// What made it stop, for the message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Why {
-    /// [`Running::shutdown`].
-    Told,
-    /// A client's command.
-    Command,
-    /// A signal, by its number.
-    Signal(i32),
-}
-
-impl Why {
-    /// Who presses Ctrl-C or asks for a shutdown does not want to wait.
-    fn is_hurried(self) -> bool {
-        matches!(self, Why::Command) || self == Why::Signal(SignalKind::interrupt().as_raw_value())
-    }
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Why::Told => "a call",
-            Why::Command => "a client's shutdown command",
-            Why::Signal(number) if *number == SignalKind::interrupt().as_raw_value() => "SIGINT",
-            Why::Signal(_) => "SIGTERM",
-        })
-    }
-}
-
-impl Stop {
-    fn signals() -> io::Result<Self> {
-        Ok(Stop::Signals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-            tls: None,
-            logins: None,
-        })
-    }
-
-    /// From now on SIGHUP reads these again.
-    fn reloads(&mut self, certificates: Option<&Arc<CertificateStore>>, users: &Arc<Logins>) {
-        if let Stop::Signals { tls, logins, .. } = self {
-            *tls = certificates.cloned();
-            *logins = users.has_files().then(|| Arc::clone(users));
-        }
-    }
-
-    /// Waits for a second signal. Who only tells may do so when a client has already asked.
-    async fn told_again(&mut self) -> i32 {
-        match self {
-            Stop::Told(_) => std::future::pending().await,
-            Stop::Signals { .. } => match self.told().await {
-                Why::Signal(number) => number,
-                Why::Told | Why::Command => 0,
-            },
-        }
-    }
-
-    /// Waits for it, and says what it was.
-    async fn told(&mut self) -> Why {
-        match self {
-            Stop::Told(notify) => {
-                notify.notified().await;
-                Why::Told
-            }
-            Stop::Signals {
-                terminate,
-                interrupt,
-                hangup,
-                tls,
-                logins,
-            } => {
-                let terminated = async {
-                    terminate.recv().await;
-                    Why::Signal(SignalKind::terminate().as_raw_value())
-                };
-                let interrupted = async {
-                    interrupt.recv().await;
-                    Why::Signal(SignalKind::interrupt().as_raw_value())
-                };
-                let hung_up = async {
-                    loop {
-                        hangup.recv().await;
-                        read_again(tls.as_deref(), logins.as_deref());
-                    }
-                };
-                first_of(first_of(terminated, interrupted), hung_up).await
-            }
-        }
-    }
-}
-
-/// What SIGHUP does. New connections see the new certificate and the new users and tokens, those
-/// there keep what they have.
-fn read_again(tls: Option<&CertificateStore>, logins: Option<&Logins>) {
-    if tls.is_none() && logins.is_none() {
-        log::info!("SIGHUP: there is nothing to read again");
-    }
-    match tls.map(CertificateStore::reload) {
-        None => {}
-        Some(Ok(())) => {
-            log::info!("SIGHUP: the certificate and its key were read again");
-            warn_of_certificate(tls);
-        }
-        Some(Err(invalid)) => log::warn!("SIGHUP: {invalid}; the old certificate stays"),
-    }
-    match logins.map(Logins::reload) {
-        None => {}
-        Some(Ok((users, tokens))) => log::info!(
-            users = users, tokens = tokens;
-            "SIGHUP: users ({users}) and tokens ({tokens}) were read again; whoever has logged in \
-             stays so"
-        ),
-        Some(Err(invalid)) => {
-            log::warn!("SIGHUP: {invalid}; the old users and tokens stay");
-        }
-    }
-}
-
-/// Who is about to present a certificate that nobody will trust should know.
-fn warn_of_certificate(tls: Option<&CertificateStore>) {
-    let now = clock_gettime(ClockId::Realtime).tv_sec;
-    if let Some(complaint) = tls.and_then(|tls| tls.complaint(now)) {
-        log::warn!("{complaint}");
     }
 }
 
@@ -520,41 +365,12 @@ fn serve(
     served
 }
 
-/// The last message of a server.
-fn tell_of_end(why: Why, took: Duration, clients: usize, cut: u64) {
-    let (reason, took_ms) = (why.to_string(), took.as_millis() as u64);
-    log::info!(
-        reason = reason.as_str(), clients = clients, cut = cut, took_ms = took_ms;
-        "stopped by {why} after {:.3} s: {clients} clients were drained, of which {cut} had not \
-         finished in time",
-        took.as_secs_f64(),
-    );
-}
-
 /// Ends the process at a second signal.
 async fn end_at_once(stop: &mut Stop) {
     let number = stop.told_again().await;
     log::info!("a second signal, ending at once");
     log::logger().flush();
     std::process::exit(128 + number);
-}
-
-fn listen_for_admin(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let listened = match admin::listen(address) {
-        // All addresses, of the one family that there is.
-        Err(error)
-            if address.ip().is_unspecified() && is_without_ipv6(&Place::Tcp(address), &error) =>
-        {
-            admin::listen((Ipv4Addr::UNSPECIFIED, address.port()).into())
-        }
-        listened => listened,
-    };
-    listened
-        .and_then(|listener| {
-            let address = listener.local_addr()?;
-            Ok((listener, address))
-        })
-        .map_err(|error| StartError::Admin(address, error))
 }
 
 /// Does `work` while the admin pages say that the server is starting.
@@ -593,187 +409,3 @@ impl Drop for NotifyOnDrop<'_> {
         self.0.notify_one();
     }
 }
-
-fn listen_on(
-    config: &Config,
-    tls: Option<&Arc<CertificateStore>>,
-) -> Result<(Vec<Listening>, Vec<Place>), StartError> {
-    let listen_on = |endpoint: &Endpoint| {
-        let listening = Listening::open(endpoint, config.unix_mode, tls)?;
-        let place = listening.place()?;
-        Ok((listening, place))
-    };
-    let mut opened = (Vec::new(), Vec::new());
-    let mut without_ipv6 = None;
-    for endpoint in &config.listen {
-        match listen_on(endpoint) {
-            Ok((listening, place)) => {
-                opened.0.push(listening);
-                opened.1.push(place);
-            }
-            Err(error) if is_without_ipv6(&endpoint.place, &error) => {
-                log::warn!("--listen {endpoint}: there is no IPv6 here ({error})");
-                without_ipv6 = Some(StartError::Listen(endpoint.place.clone(), error));
-            }
-            Err(error) => return Err(StartError::Listen(endpoint.place.clone(), error)),
-        }
-    }
-    match without_ipv6 {
-        Some(error) if opened.0.is_empty() => Err(error),
-        _ => Ok(opened),
-    }
-}
-
-/// Where a system has no IPv6, its half of `localhost`, or of all addresses, is not missed as
-/// long as there is another place.
-fn is_without_ipv6(place: &Place, error: &io::Error) -> bool {
-    let Place::Tcp(SocketAddr::V6(address)) = place else {
-        return false;
-    };
-    let is_general = address.ip().is_unspecified() || address.ip().is_loopback();
-    is_general
-        && matches!(
-            Errno::from_io_error(error),
-            Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)
-        )
-}
-
-/// The limit, and how it is followed. What cannot be read is not followed: whoever made the
-/// settings has decided whether that matters.
-fn watch_limit(root: &Path) -> (Option<Watch>, Option<u64>) {
-    let read = Groups::find(root).and_then(|groups| Ok((groups.limit_bytes()?, groups.watch())));
-    match read {
-        Ok((limit_bytes, watch)) => (Some(watch), limit_bytes),
-        Err(error) => {
-            log::warn!("{error}: the container's limit is not followed");
-            (None, None)
-        }
-    }
-}
-
-/// Files that are not connections: listeners, runtimes, what the governor reads, those being
-/// shown out.
-const FILES_BESIDE: u64 = 128;
-/// Files that are opened for a moment: figures of the kernel, a certificate, a newcomer that is
-/// refused at once.
-const FILES_SPARE: usize = 8;
-
-/// Connections that the open files allowed to the process are enough for, so that there is
-/// always one for a probe and for what the server itself reads. Called when all that stays open
-/// is open.
-fn connections_of_files() -> usize {
-    let Some(files) = getrlimit(Resource::Nofile).current else {
-        return usize::MAX;
-    };
-    let open = std::fs::read_dir("/proc/self/fd").map_or(FILES_BESIDE as usize, Iterator::count);
-    let kept = open + FILES_SPARE + admin::FILES + gate::files_for_refused();
-    usize::try_from(files)
-        .unwrap_or(usize::MAX)
-        .saturating_sub(kept)
-        .max(1)
-}
-
-/// Who can be reached from elsewhere and asks for no login should know.
-fn warn_of_openness(places: &[Place], logins: &Logins) {
-    let is_beyond = |place: &&Place| match place {
-        Place::Tcp(address) => !address.ip().is_loopback(),
-        Place::Unix(_) => false,
-    };
-    if let Some(place) = places.iter().find(is_beyond)
-        && logins.is_empty()
-    {
-        let address = place.to_string();
-        log::warn!(
-            place = address.as_str();
-            "{place} can be reached from other machines and nobody has to log in: whoever gets \
-             there may read, change and remove everything; --auth-token-file PATH asks for a login"
-        );
-    }
-}
-
-/// Who allows fewer open files than connections should know.
-fn warn_of_open_files(plan: &ServerPlan) {
-    let Some(files) = getrlimit(Resource::Nofile).current else {
-        return;
-    };
-    let connections = plan.connections_max as u64;
-    let needed = connections + FILES_BESIDE + 8 * plan.worker_count as u64;
-    if files < needed {
-        log::warn!(
-            "only {files} open files are allowed, which is not enough for \
-             {connections} connections: raise the limit to {needed} (ulimit -n, or docker run \
-             --ulimit nofile={needed}:{needed}), or lower --max-connections"
-        );
-    }
-}
-
-/// Huge pages are advice that the kernel may not take: the cache works without, so this is no
-/// refusal.
-fn warn_of_huge_pages() {
-    let path = "/sys/kernel/mm/transparent_hugepage/enabled";
-    let why = match std::fs::read_to_string(path) {
-        Ok(enabled) if enabled.contains("[never]") => "it says never".to_owned(),
-        Ok(_) => return,
-        Err(error) => error.to_string(),
-    };
-    log::warn!(
-        "--huge-pages cannot be had here ({path}: {why}): small pages are used; set \
-         that file to madvise, or leave --huge-pages out"
-    );
-}
-
-/// Every connection is an open file. Some runtimes start processes with a soft limit of
-/// 1,024 and a far higher hard one, which a process may raise itself to.
-fn raise_open_files_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        ..limit
-    };
-    // If that fails, accepting backs off when the files run out.
-    let _ = setrlimit(Resource::Nofile, raised);
-}
-
-/// Keys must not be choosable so that they collide. The standard library already asks the
-/// system for randomness for its own maps, for the same reason.
-fn random_seed() -> u64 {
-    RandomState::new().build_hasher().finish()
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartError::Invalid(invalid) => invalid.fmt(f),
-            StartError::Open(error @ OpenError::File(_, why)) => {
-                write!(f, "--arena: {error}")?;
-                match why.kind() {
-                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => f.write_str(
-                        ": its file is allocated whole at the start; make room there, name \
-                         another place, or lower --memory",
-                    ),
-                    _ => f.write_str(": name a file that can be written, or use --arena mmap"),
-                }
-            }
-            StartError::Open(error @ OpenError::FileInUse(_)) => {
-                write!(f, "--arena: {error}: each server needs a file of its own")
-            }
-            StartError::Open(error @ OpenError::NotAnArena(_)) => {
-                write!(f, "--arena: {error}: name a file that is not there yet")
-            }
-            StartError::Open(error @ OpenError::Memory(_)) => {
-                write!(f, "--memory: {error}: lower it, or --memory-max")
-            }
-            StartError::Open(error) => write!(f, "--arena: {error}"),
-            StartError::Listen(place, error) => {
-                write!(f, "--listen {place}: cannot listen there: {error}")
-            }
-            StartError::Admin(address, error) => write!(
-                f,
-                "--admin {address}: cannot listen there: {error}: name another address, or none"
-            ),
-            StartError::System(error) => write!(f, "cannot serve: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}

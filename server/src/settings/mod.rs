@@ -4,6 +4,7 @@ pub mod config;
 pub mod endpoint;
 pub(crate) mod file;
 pub mod flags;
+pub(crate) mod given;
 pub(crate) mod limits;
 pub(crate) mod listen;
 pub(crate) mod size;
