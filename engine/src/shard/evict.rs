@@ -430,7 +430,12 @@ impl ShardState {
         )
     }
 
-    fn find_chunk(&self, region: &Region, hash: KeyHash, chunk: ChunkRef) -> Option<Place> {
+    pub(super) fn find_chunk(
+        &self,
+        region: &Region,
+        hash: KeyHash,
+        chunk: ChunkRef,
+    ) -> Option<Place> {
         self.index
             .find(&region.arena, &region.geometry, hash, |other| {
                 other == chunk
