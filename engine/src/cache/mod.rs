@@ -145,10 +145,21 @@ impl Cache {
         }
     }
 
-    /// The night shift: reclaims what has expired, about `work_max` items at most, and pages that a flush left, and
+    /// Upkeep: reclaims what has expired, about `work_max` items at most, and pages that a flush left, and
     /// lets the index shrink. Call it about every tenth of a second, again at once while there is
     /// `more`.
     pub fn maintain(&self, now: Tick, work_max: usize) -> Maintained {
+        self.maintain_until(now, work_max, || false)
+    }
+
+    /// As [`Cache::maintain`], for a caller with a clock: it is asked behind each page in which something had expired, and
+    /// ends the call.
+    pub fn maintain_until(
+        &self,
+        now: Tick,
+        work_max: usize,
+        is_late: impl FnMut() -> bool,
+    ) -> Maintained {
         let mut done = Maintained::default();
         for shard in &self.shards {
             let mut state = shard.lock(&self.region);
@@ -158,7 +169,7 @@ impl Cache {
         // Two who maintain at once are one too many.
         if let Some(mut round) = self.round.try_lock() {
             let shard = |shard_no: usize| self.shards[shard_no].lock(&self.region);
-            let (reclaimed, more) = round.go_on(&self.region, shard, now, work_max);
+            let (reclaimed, more) = round.go_on(&self.region, shard, now, work_max, is_late);
             done.reclaimed = reclaimed;
             done.more |= more;
         }

@@ -268,7 +268,7 @@ impl Locked<'_> {
         (View::known(region, chunk).hash(), self.place_of(chunk))
     }
 
-    fn find_chunk(&self, hash: KeyHash, chunk: ChunkRef) -> Option<Place> {
+    pub(super) fn find_chunk(&self, hash: KeyHash, chunk: ChunkRef) -> Option<Place> {
         let region = self.region;
         self.index
             .find(&region.arena, &region.geometry, hash, |other| {

@@ -9,13 +9,16 @@ use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
 
+use crate::clock::exact_nanos;
 use crate::memory::governor::{Governor, Portion};
 use crate::observe::counters::WorkerFigures;
 use crate::server::shared::Shared;
 
 /// Between two rounds.
 const INTERVAL: Duration = Duration::from_millis(100);
-/// Items looked at in one portion: well under a millisecond of work.
+/// A portion ends with the page in which it has taken so long …
+const PORTION_NANOS: u64 = 400_000;
+/// … or with so many items looked at: well under a millisecond of work.
 const WORK_MAX: usize = 1024;
 /// Portions in one round, so that a round ends.
 const PORTIONS_MAX: usize = 64;
@@ -103,7 +106,10 @@ pub async fn run(shared: &Shared<'_>, governor: &Governor<'_>) -> io::Result<Inf
         }
         shared.flush.flush_if_due(shared.cache, shared.clock.now());
         for _ in 0..PORTIONS_MAX {
-            if !shared.cache.maintain(shared.clock.now(), WORK_MAX).more {
+            let until = exact_nanos() + PORTION_NANOS;
+            let is_late = || exact_nanos() >= until;
+            let now = shared.clock.now();
+            if !shared.cache.maintain_until(now, WORK_MAX, is_late).more {
                 break;
             }
             tokio::task::yield_now().await;
