@@ -61,6 +61,8 @@ pub enum Work<'a> {
     Shutdown,
     /// Move the clock.
     MoveClock(i64),
+    /// Stop this worker for so many seconds; whether it works meanwhile.
+    Stall(u64, bool),
     /// Close the connection.
     Quit,
     /// Say no.
@@ -117,6 +119,7 @@ impl<'a> Work<'a> {
             Command::Dump(listing) => Ok(Work::Dump(listing)),
             Command::Shutdown => Ok(Work::Shutdown),
             Command::MoveClock { seconds } => Ok(Work::MoveClock(seconds)),
+            Command::Stall { seconds, busy } => Ok(Work::Stall(seconds, busy)),
             Command::Quit => Ok(Work::Quit),
             Command::Refuse(refusal) => Err(refusal),
         };
@@ -286,6 +289,16 @@ impl<'a> Work<'a> {
                 if house.manners.test_hooks {
                     counters.others.add(1);
                     house.clock.advance(seconds);
+                    Reply::Said(Word::Ok)
+                } else {
+                    counters.refusals.add(1);
+                    Reply::Refused(Refusal::Malformed)
+                }
+            }
+            Work::Stall(seconds, busy) => {
+                if house.manners.test_hooks {
+                    counters.others.add(1);
+                    stall(std::time::Duration::from_secs(seconds), busy);
                     Reply::Said(Word::Ok)
                 } else {
                     counters.refusals.add(1);
@@ -541,6 +554,18 @@ fn seconds_begun(deadline: Deadline, now: Tick) -> Option<u64> {
 /// an item that is to live 100 seconds says 100 at first.
 fn seconds_left(deadline: Deadline, now: Tick) -> Option<u64> {
     Some(deadline.tick()?.millis_since(now) / 1000)
+}
+
+/// Stops the worker, so that tests see what is said of a worker that is stuck, and of one that is busy.
+#[cold]
+fn stall(time: std::time::Duration, busy: bool) {
+    if !busy {
+        return std::thread::sleep(time);
+    }
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < time {
+        std::hint::spin_loop();
+    }
 }
 
 #[cfg(test)]
