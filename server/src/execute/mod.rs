@@ -255,6 +255,16 @@ impl<'a> Work<'a> {
                     Reply::Refused(Refusal::Malformed)
                 }
             }
+            Command::Stall { seconds, busy } => {
+                if shared.limits.test_hooks {
+                    counters.others.add(1);
+                    stall(std::time::Duration::from_secs(seconds), busy);
+                    Reply::Said(Word::Ok)
+                } else {
+                    counters.refusals.add(1);
+                    Reply::Refused(Refusal::Malformed)
+                }
+            }
             Command::Refuse(refusal) => {
                 counters.refusals.add(1);
                 if refusal == Refusal::TooLarge {
@@ -434,5 +444,17 @@ pub fn dump_facts(visited: &Visited, now: Tick, clock: &Clock) -> Facts {
         item_bytes: visited.item_bytes as u64,
         client_flags: visited.meta.client_flags,
         ..Facts::default()
+    }
+}
+
+/// Stops the worker, so that tests see what is said of a worker that is stuck, and of one that is busy.
+#[cold]
+fn stall(time: std::time::Duration, busy: bool) {
+    if !busy {
+        return std::thread::sleep(time);
+    }
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < time {
+        std::hint::spin_loop();
     }
 }

@@ -102,6 +102,13 @@ pub enum Command<'a> {
         /// Forward.
         seconds: i64,
     },
+    /// Stop the worker that reads this for so many seconds: for tests, and only where they are allowed to.
+    Stall {
+        /// At most ten minutes.
+        seconds: u64,
+        /// Whether it works meanwhile, instead of sleeping.
+        busy: bool,
+    },
     /// Close the connection.
     Quit,
     /// The long value that has just arrived is stored on these terms.

@@ -31,6 +31,7 @@ mod drain;
 mod exporter;
 mod guarantees;
 mod linearizable;
+mod livez;
 mod manifests;
 mod memcache;
 mod memcache_admin;
