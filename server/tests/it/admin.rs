@@ -435,7 +435,7 @@ fn the_pages_may_want_a_token_and_probes_do_not() {
     );
     // It is no login, and requests need none.
     let mut client = connect(&server);
-    exchange(&mut client, b"PUT a 1\nAUTH s3cret\n", b"OK\n-WRONGPASS ");
+    exchange(&mut client, b"PUT a 1\nAUTH s3cret\n", b"OK\nERROR\n");
 }
 
 /// Those who connect as fast as they can, silent or not, displace each other and no probe.
