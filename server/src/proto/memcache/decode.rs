@@ -341,21 +341,24 @@ fn word_line<'a>(verb: &[u8], rest: &'a [u8], line: &'a [u8], taken: usize) -> D
             Some(seconds) => Command::MoveClock { seconds },
             None => Command::Refuse(Refusal::Malformed),
         },
-        b"debugstall" => {
-            let seconds = words.next().and_then(number::parse_i64);
-            match (seconds, words.next()) {
-                (Some(seconds @ 0..=600), word @ (None | Some(b"busy"))) => Command::Stall {
-                    seconds: seconds.unsigned_abs(),
-                    busy: word.is_some(),
-                },
-                _ => Command::Refuse(Refusal::Malformed),
-            }
-        }
+        b"debugstall" => stall(words),
         _ if is_http_line(line) => return Decoded::HangUp(b""),
         _ => Command::Refuse(Refusal::Malformed),
     };
     let answers_anyway = matches!(verb, b"stats" | b"version" | b"quit");
     say(command, quiet && !answers_anyway, taken)
+}
+
+/// For tests: for how long the worker stands still, and whether it works meanwhile.
+fn stall<'a>(mut words: Words<'a>) -> Command<'a> {
+    let seconds = words.next().and_then(number::parse_i64);
+    match (seconds, words.next()) {
+        (Some(seconds @ 0..=600), word @ (None | Some(b"busy"))) => Command::Stall {
+            seconds: seconds.unsigned_abs(),
+            busy: word.is_some(),
+        },
+        _ => Command::Refuse(Refusal::Malformed),
+    }
 }
 
 /// Which counters are asked for.
