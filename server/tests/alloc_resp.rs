@@ -1,0 +1,162 @@
+//! No command of Redis' protocol allocates: hits, misses, stores that evict and expire, long lists of keys, long values
+//! with options behind them, reports, mistakes.
+
+mod common;
+
+use common::alloc::{self, REQUESTS, assert_none, digits};
+use common::small_config;
+use flagstone_server::Config;
+
+#[global_allocator]
+static ALLOC: dhat::Alloc = dhat::Alloc;
+
+/// A request as clients send it.
+fn array(words: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
+    for word in words {
+        bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+        bytes.extend_from_slice(word);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes
+}
+
+/// The same of a line without spaces in its words.
+fn line(text: &str) -> Vec<u8> {
+    let words: Vec<&[u8]> = text.split(' ').map(str::as_bytes).collect();
+    array(&words)
+}
+
+#[test]
+fn resp_allocates_nothing() {
+    let _profiler = alloc::profiler();
+    let config = Config {
+        memory_bytes: 24 << 20,
+        connections_max: 20,
+        ..small_config()
+    };
+    let table = [
+        ("PING", "+PONG\r\n"),
+        ("ECHO hi", "$2\r\nhi\r\n"),
+        ("SET hot hi", "+OK\r\n"),
+        ("GET hot", "$2\r\nhi\r\n"),
+        ("GET miss", "$-1\r\n"),
+        ("SET hot hi EX 100", "+OK\r\n"),
+        ("SET hot x NX", "$-1\r\n"),
+        ("SET hot hi XX GET", "$2\r\nhi\r\n"),
+        ("SET hot hi KEEPTTL", "+OK\r\n"),
+        ("SET hot hi IFEQ hi", "+OK\r\n"),
+        ("SETNX hot x", ":0\r\n"),
+        ("SETEX hot 100 hi", "+OK\r\n"),
+        ("PSETEX hot 100000 hi", "+OK\r\n"),
+        ("GETSET hot hi", "$2\r\nhi\r\n"),
+        ("GETEX hot EX 50", "$2\r\nhi\r\n"),
+        ("TTL hot", ":50\r\n"),
+        ("EXPIRE hot 100 GT", ":1\r\n"),
+        ("PERSIST hot", ":1\r\n"),
+        ("PTTL hot", ":-1\r\n"),
+        ("EXPIRETIME hot", ":-1\r\n"),
+        ("EXISTS hot miss hot", ":2\r\n"),
+        ("TOUCH hot miss", ":1\r\n"),
+        ("TYPE hot", "+string\r\n"),
+        ("STRLEN hot", ":2\r\n"),
+        ("APPEND hot !", ":3\r\n"),
+        ("GETRANGE hot 1 -1", "$2\r\ni!\r\n"),
+        ("SETRANGE hot 0 H", ":3\r\n"),
+        ("SET n 9", "+OK\r\n"),
+        ("INCR n", ":10\r\n"),
+        ("DECRBY n 4", ":6\r\n"),
+        ("INCRBYFLOAT n 0.5", "$3\r\n6.5\r\n"),
+        ("INCR n", "-ERR value is not an integer or out of range\r\n"),
+        ("GETDEL n", "$3\r\n6.5\r\n"),
+        ("GETDEL n", "$-1\r\n"),
+        ("MSET a 1 b 2 c 3", "+OK\r\n"),
+        ("MGET a miss c", "*3\r\n$1\r\n1\r\n$-1\r\n$1\r\n3\r\n"),
+        ("DEL a b miss", ":2\r\n"),
+        ("UNLINK c", ":1\r\n"),
+        ("OBJECT ENCODING hot", "$6\r\nembstr\r\n"),
+        ("SELECT 0", "+OK\r\n"),
+        ("SELECT 9", "-ERR DB index is out of range\r\n"),
+        ("CLIENT SETNAME me", "+OK\r\n"),
+        (
+            "CONFIG GET appendonly",
+            "*2\r\n$10\r\nappendonly\r\n$2\r\nno\r\n",
+        ),
+        (
+            "GET",
+            "-ERR wrong number of arguments for 'get' command\r\n",
+        ),
+        (
+            "SET hot x EX 0",
+            "-ERR invalid expire time in 'set' command\r\n",
+        ),
+        (
+            "LPUSH l 1",
+            "-ERR unknown command 'LPUSH', with args beginning with: 'l' '1' \r\n",
+        ),
+        (
+            "CLUSTER INFO",
+            "-ERR This instance has cluster support disabled\r\n",
+        ),
+        ("WAIT 0 0", ":0\r\n"),
+    ];
+    let exchanges: Vec<(Vec<u8>, &[u8])> = table
+        .iter()
+        .map(|(asked, told)| (line(asked), told.as_bytes()))
+        .collect();
+    let value = [b'v'; 3000];
+    let mut set = array(&[b"SET", b"key:00000000", &value, b"EX", b"2"]);
+    let set_at = b"*5\r\n$3\r\nSET\r\n$12\r\nkey:".len();
+    let mut list: Vec<&[u8]> = vec![b"MGET"];
+    list.resize(3001, b"hot");
+    let list = array(&list);
+    let listed = [&b"*3000\r\n"[..], &b"$2\r\nhi\r\n".repeat(3000)].concat();
+    let long_value = vec![b'l'; 300_000];
+    let long = array(&[b"SET", b"long", &long_value, b"PX", b"100000", b"XX"]);
+    let long_new = array(&[b"SETEX", b"long", b"100", &long_value]);
+    let told = [&b"$300000\r\n"[..], &long_value, b"\r\n"].concat();
+    let long_pair = array(&[b"MSET", b"x", b"1", b"long", &long_value]);
+    let too_long = array(&[b"SET", b"long", &vec![b'l'; 2_000_000], b"EX", b"9"]);
+    let too_long_told = b"-ERR the value is longer than the server's --max-item allows\r\n";
+    let reports: Vec<Vec<u8>> = [
+        "INFO",
+        "COMMAND",
+        "COMMAND DOCS",
+        "CONFIG GET *",
+        "TIME",
+        "DBSIZE",
+    ]
+    .iter()
+    .map(|report| [line(report), line("ECHO end-of-it")].concat())
+    .collect();
+    let set_hot = line("SET hot hi");
+    let get_long = line("GET long");
+    let getdel_long = line("GETDEL long");
+    let hello = [line("HELLO 3"), line("HELLO 2"), line("ECHO end-of-it")].concat();
+    let flush = [line("CONFIG RESETSTAT"), line("FLUSHALL")].concat();
+    assert_none(config, 1, REQUESTS / 100, |clients, n| {
+        let client = &mut clients[0];
+        for (asked, told) in &exchanges {
+            client.exchange(asked, told);
+        }
+        digits(&mut set[set_at..set_at + 8], n);
+        client.exchange(&set, b"+OK\r\n");
+        if n % 100 == 0 {
+            client.exchange(&set_hot, b"+OK\r\n");
+            client.exchange(&list, &listed);
+            client.exchange(&long_new, b"+OK\r\n");
+            client.exchange(&long, b"+OK\r\n");
+            client.exchange(&get_long, &told);
+            client.exchange(&getdel_long, &told);
+            client.exchange(&long_pair, b"+OK\r\n");
+            for report in &reports {
+                client.exchange_until(report, b"$9\r\nend-of-it\r\n");
+            }
+            client.exchange_until(&hello, b"$9\r\nend-of-it\r\n");
+        }
+        if n % 1000 == 0 {
+            client.exchange(&too_long, too_long_told);
+            client.exchange(&flush, b"+OK\r\n+OK\r\n");
+        }
+    });
+}
