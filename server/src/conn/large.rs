@@ -111,7 +111,7 @@ impl<'w> Larges<'w> {
             Ok(reservation) => Ok((
                 Large::Storing {
                     reservation,
-                    scan: value_len.map_or(ValueScan::LINE, ValueScan::counted),
+                    scan: format.value_scan(value_len),
                     order,
                     format: format.keep(),
                 },

@@ -7,6 +7,7 @@
 use super::facts::Facts;
 use super::memcache::meta::{Kept, Meta};
 use super::reply::words;
+use super::value::ValueScan;
 use super::{Fate, Refusal, Reply, Words, memcache, native, resp};
 
 /// How an answer is worded.
@@ -200,6 +201,16 @@ impl ReplyFormat<'_> {
         match self {
             ReplyFormat::Resp(_) => b"+OK\r\n",
             _ => b"",
+        }
+    }
+
+    /// How the end of a value that comes in pieces is found.
+    #[must_use]
+    pub fn value_scan(self, value_len: Option<usize>) -> ValueScan {
+        match (self, value_len) {
+            (_, None) => ValueScan::LINE,
+            (ReplyFormat::Resp(_), Some(len)) => ValueScan::framed(len),
+            (_, Some(len)) => ValueScan::counted(len),
         }
     }
 

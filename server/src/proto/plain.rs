@@ -361,4 +361,70 @@ mod tests {
             }
         }
     }
+
+    /// Arrays of `GET` and `SET` mean to the lane what they mean to the general decoder, and are answered alike, however
+    /// they are cut and whatever stands in them.
+    #[test]
+    fn what_is_plain_in_resp_means_the_same() {
+        let long = vec![b'v'; 5000];
+        let requests: [(&[&[u8]], bool); 9] = [
+            (&[b"GET", b"k"], true),
+            (&[b"SET", b"k", b"v"], true),
+            (&[b"SET", b"k", b""], true),
+            (&[b"SET", b"k", b"a\r\nb"], true),
+            (&[b"SET", b"k", &long], true),
+            (&[b"GET", b""], false),
+            (&[b"GET", &[b'k'; KEY_BYTES_MAX + 1]], false),
+            (&[b"get", b"k"], false),
+            (&[b"SET", b"k", b"v", b"NX"], false),
+        ];
+        for (words, is_plain) in requests {
+            let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
+            for word in words {
+                bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+                bytes.extend_from_slice(word);
+                bytes.extend_from_slice(b"\r\n");
+            }
+            let codec = Codec::new(Accepts::Resp);
+            for cut in 0..bytes.len() {
+                assert_eq!(codec.plain(&bytes[..cut]), None, "cut at {cut}");
+            }
+            let plain = codec.plain(&bytes);
+            assert_eq!(plain.is_some(), is_plain, "{:?}", words[0].escape_ascii());
+            let (Some(plain), Decoded::Request(request)) = (plain, codec.decode(&bytes)) else {
+                continue;
+            };
+            assert_eq!(
+                (request.taken, request.inside),
+                (plain.taken, plain.what.inside())
+            );
+            let (protocol, reply) = match plain.what {
+                What::Get(protocol) => {
+                    assert_eq!(request.command, Command::Get { key: plain.key });
+                    (protocol, Reply::Missing)
+                }
+                What::Put(protocol, value) => {
+                    let (key, terms) = (plain.key, Terms::plain(Lifetime::Forever));
+                    assert_eq!(request.command, Command::Store { key, value, terms });
+                    let fate = crate::proto::Fate::Done;
+                    (
+                        protocol,
+                        Reply::Store {
+                            fate,
+                            cas: 0,
+                            value_len: 0,
+                        },
+                    )
+                }
+            };
+            let mut room = [0; 64];
+            let len = request.format.encode(reply, &mut room).expect("it fits");
+            let told = match plain.what {
+                What::Get(_) => protocol.missing(),
+                What::Put(..) => protocol.stored(),
+            };
+            assert_eq!(&room[..len], told);
+            assert_eq!(request.format.value_tail(), protocol.value_tail());
+        }
+    }
 }

@@ -26,6 +26,8 @@ pub enum ValueScan {
         behind: usize,
         /// They are the right ones so far.
         good: bool,
+        /// It matters which they are: Redis does not look.
+        checked: bool,
     },
 }
 
@@ -70,6 +72,18 @@ impl ValueScan {
             left: value_len,
             behind: 0,
             good: true,
+            checked: true,
+        }
+    }
+
+    /// The same, where nobody looks which two bytes follow it.
+    #[must_use]
+    pub const fn framed(value_len: usize) -> Self {
+        ValueScan::Counted {
+            left: value_len,
+            behind: 0,
+            good: true,
+            checked: false,
         }
     }
 
@@ -79,7 +93,12 @@ impl ValueScan {
     pub fn part<'a>(&self, bytes: &'a [u8]) -> ValuePart<'a> {
         match *self {
             ValueScan::Line { holds_cr } => line_part(bytes, holds_cr),
-            ValueScan::Counted { left, behind, good } => {
+            ValueScan::Counted {
+                left,
+                behind,
+                good,
+                checked,
+            } => {
                 let (value, after) = bytes.split_at(left.min(bytes.len()));
                 let expected = &COUNTED_END[behind..];
                 let tail = if value.len() < left {
@@ -87,7 +106,7 @@ impl ValueScan {
                 } else {
                     after.len().min(expected.len())
                 };
-                let good = good && after[..tail] == expected[..tail];
+                let good = good && (!checked || after[..tail] == expected[..tail]);
                 ValuePart {
                     cr_first: false,
                     bytes: value,
@@ -121,9 +140,14 @@ impl ValueScan {
             ValueScan::Line { holds_cr } => {
                 *holds_cr = part.end == ValueEnd::NotYet && part.tail == 1;
             }
-            ValueScan::Counted { left, behind, good } => {
+            ValueScan::Counted {
+                left,
+                behind,
+                good,
+                checked,
+            } => {
                 let tail = &bytes[part.bytes.len()..][..part.tail];
-                *good &= *tail == COUNTED_END[*behind..][..part.tail];
+                *good &= !*checked || *tail == COUNTED_END[*behind..][..part.tail];
                 *left -= part.bytes.len();
                 *behind += part.tail;
             }
