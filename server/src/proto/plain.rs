@@ -58,6 +58,22 @@ impl Codec {
             }
     }
 
+    /// Whether the next request begins where one of these leaves it: no other place has to be noted then.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_inside_of(&self, what: What<'_>) -> bool {
+        match what {
+            What::Get(Protocol::Native) | What::Put(Protocol::Native, _) => {
+                self.inside == Inside::Line
+            }
+            What::Get(Protocol::Memcached) | What::Put(Protocol::Memcached, _) => {
+                self.inside == Inside::MemcachedLine
+            }
+            // The lane is for sessions that are between two requests.
+            What::Get(Protocol::Resp { .. }) | What::Put(Protocol::Resp { .. }, _) => true,
+        }
+    }
+
     /// The plain request at the front of `bytes`, if one surely stands there whole.
     #[inline(always)]
     #[must_use]
@@ -173,67 +189,92 @@ impl What<'_> {
     }
 }
 
-impl Protocol {
+/// How one protocol answers, known when the program is compiled: the lane is built once for each.
+pub trait Lane: Copy {
+    /// What follows a value.
+    const TAIL: &'static [u8];
+    /// The answer to a store.
+    const STORED: &'static [u8];
+    /// Whether a line end in a value would be taken for the end of the answer; and this is said instead.
+    const CUT: Option<&'static [u8]>;
+
+    /// The answer if there is no value.
+    fn missing(self) -> &'static [u8];
+
     /// Writes what stands before a value to the front of `room` and says how long it is; `None` if
     /// it does not fit.
+    fn value_head(
+        self,
+        key: &[u8],
+        client_flags: u32,
+        value_len: usize,
+        room: &mut [u8],
+    ) -> Option<usize>;
+}
+
+/// [`Lane`] of native lines.
+#[derive(Clone, Copy)]
+pub struct Native;
+
+/// [`Lane`] of memcached's `get`.
+#[derive(Clone, Copy)]
+pub struct Memcached;
+
+/// [`Lane`] of RESP, in version 3 or else 2.
+#[derive(Clone, Copy)]
+pub struct Resp(pub bool);
+
+impl Lane for Native {
+    const TAIL: &'static [u8] = b"\n";
+    const STORED: &'static [u8] = b"OK\n";
+    const CUT: Option<&'static [u8]> = Some(b"ERROR\n");
+
     #[inline(always)]
-    pub fn value_head(
+    fn missing(self) -> &'static [u8] {
+        b"NOTFOUND\n"
+    }
+
+    #[inline(always)]
+    fn value_head(self, _: &[u8], _: u32, _: usize, _: &mut [u8]) -> Option<usize> {
+        Some(0)
+    }
+}
+
+impl Lane for Memcached {
+    const TAIL: &'static [u8] = b"\r\nEND\r\n";
+    const STORED: &'static [u8] = b"STORED\r\n";
+    const CUT: Option<&'static [u8]> = None;
+
+    #[inline(always)]
+    fn missing(self) -> &'static [u8] {
+        b"END\r\n"
+    }
+
+    #[inline(always)]
+    fn value_head(
         self,
         key: &[u8],
         client_flags: u32,
         value_len: usize,
         room: &mut [u8],
     ) -> Option<usize> {
-        match self {
-            Protocol::Native => Some(0),
-            Protocol::Memcached => {
-                memcache::encode::value_head(key, client_flags, value_len, None, room)
-            }
-            Protocol::Resp { .. } => Format::value_head(value_len, room),
-        }
+        memcache::encode::value_head(key, client_flags, value_len, None, room)
+    }
+}
+
+impl Lane for Resp {
+    const TAIL: &'static [u8] = b"\r\n";
+    const STORED: &'static [u8] = b"+OK\r\n";
+    const CUT: Option<&'static [u8]> = None;
+
+    #[inline(always)]
+    fn missing(self) -> &'static [u8] {
+        Format::nothing_in(self.0)
     }
 
-    /// What follows a value.
     #[inline(always)]
-    #[must_use]
-    pub const fn value_tail(self) -> &'static [u8] {
-        match self {
-            Protocol::Native => b"\n",
-            Protocol::Memcached => b"\r\nEND\r\n",
-            Protocol::Resp { .. } => b"\r\n",
-        }
-    }
-
-    /// The answer if there is none.
-    #[inline(always)]
-    #[must_use]
-    pub const fn missing(self) -> &'static [u8] {
-        match self {
-            Protocol::Native => b"NOTFOUND\n",
-            Protocol::Memcached => b"END\r\n",
-            Protocol::Resp { v3 } => Format::nothing_in(v3),
-        }
-    }
-
-    /// The answer to a store.
-    #[inline(always)]
-    #[must_use]
-    pub const fn stored(self) -> &'static [u8] {
-        match self {
-            Protocol::Native => b"OK\n",
-            Protocol::Memcached => b"STORED\r\n",
-            Protocol::Resp { .. } => b"+OK\r\n",
-        }
-    }
-
-    /// Whether a line end in a value would be taken for the end of the answer; and this is said instead.
-    #[inline(always)]
-    #[must_use]
-    pub const fn cut(self) -> Option<&'static [u8]> {
-        match self {
-            Protocol::Native => Some(b"ERROR\n"),
-            Protocol::Memcached | Protocol::Resp { .. } => None,
-        }
+    fn value_head(self, _: &[u8], _: u32, value_len: usize, room: &mut [u8]) -> Option<usize> {
+        Format::value_head(value_len, room)
     }
 }
 
@@ -243,6 +284,14 @@ mod tests {
     use crate::proto::{Command, Decoded, Lifetime, Reply, ReplyFormat, Terms};
 
     const ACCEPTS: [Accepts; 3] = [Accepts::Auto, Accepts::Native, Accepts::Memcached];
+
+    fn told(protocol: Protocol) -> (&'static [u8], &'static [u8]) {
+        match protocol {
+            Protocol::Native => (Native::TAIL, Native.missing()),
+            Protocol::Memcached => (Memcached::TAIL, Memcached.missing()),
+            Protocol::Resp { v3 } => (Resp::TAIL, Resp(v3).missing()),
+        }
+    }
 
     /// Whatever is plain is what the general decoder reads there, and is answered alike.
     #[track_caller]
@@ -269,12 +318,13 @@ mod tests {
             }
         };
         assert_eq!(request.command, Command::Get { key: plain.key });
-        assert_eq!(request.format.value_tail(), protocol.value_tail());
+        let (tail, missing) = told(protocol);
+        assert_eq!(request.format.value_tail(), tail);
         let mut room = [0; 64];
         let len = request.format.encode(Reply::Missing, &mut room);
         assert_eq!(
             &room[..len.expect("it fits")],
-            protocol.missing(),
+            missing,
             "{:?}",
             bytes.escape_ascii()
         );
@@ -419,12 +469,13 @@ mod tests {
             };
             let mut room = [0; 64];
             let len = request.format.encode(reply, &mut room).expect("it fits");
-            let told = match plain.what {
-                What::Get(_) => protocol.missing(),
-                What::Put(..) => protocol.stored(),
+            let (tail, missing) = told(protocol);
+            let expected = match plain.what {
+                What::Get(_) => missing,
+                What::Put(..) => Resp::STORED,
             };
-            assert_eq!(&room[..len], told);
-            assert_eq!(request.format.value_tail(), protocol.value_tail());
+            assert_eq!(&room[..len], expected);
+            assert_eq!(request.format.value_tail(), tail);
         }
     }
 }

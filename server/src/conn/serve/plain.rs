@@ -13,6 +13,7 @@ use flagstone_engine::{Attributes, Copied, Key, Spot};
 
 use super::{Halt, RequestLoop};
 use crate::conn::batch::{BATCH_MAX, Batch};
+use crate::proto::plain::{self, Lane};
 use crate::proto::scan::has_newline;
 use crate::proto::{Protocol, What};
 
@@ -91,9 +92,16 @@ impl RequestLoop<'_, '_, '_> {
                 if let Some(halt) = self.lacks_room()? {
                     return Ok(Run::Executed(Some(halt)));
                 }
+                let key = planned.key;
                 let done = match planned.what {
-                    What::Get(protocol) => self.get(planned.key, spot, protocol),
-                    What::Put(protocol, value) => self.put(planned.key, value, protocol),
+                    What::Get(Protocol::Native) => self.get(key, spot, plain::Native),
+                    What::Get(Protocol::Memcached) => self.get(key, spot, plain::Memcached),
+                    What::Get(Protocol::Resp { v3 }) => self.get(key, spot, plain::Resp(v3)),
+                    What::Put(Protocol::Native, value) => self.put(key, value, plain::Native),
+                    What::Put(Protocol::Memcached, value) => self.put(key, value, plain::Memcached),
+                    What::Put(Protocol::Resp { v3 }, value) => {
+                        self.put(key, value, plain::Resp(v3))
+                    }
                 };
                 if let Some(len) = done {
                     self.outbox.filled(len);
@@ -110,7 +118,9 @@ impl RequestLoop<'_, '_, '_> {
                 }
             }
             *at = planned.end;
-            self.codec.go_on(planned.what.inside());
+            if !self.codec.is_inside_of(planned.what) {
+                self.codec.go_on(planned.what.inside());
+            }
             if self.budget.is_spent() {
                 self.counters.yields.add(1);
                 return Ok(Run::Executed(Some(Halt::Tired)));
@@ -126,36 +136,31 @@ impl RequestLoop<'_, '_, '_> {
     /// Puts value or absence into the outbox's room, which has space for any short answer, and says
     /// how long it is. `None`: the value does not fit.
     #[inline(always)]
-    fn get(&mut self, key: Key<'_>, spot: Spot, protocol: Protocol) -> Option<usize> {
+    fn get<L: Lane>(&mut self, key: Key<'_>, spot: Spot, lane: L) -> Option<usize> {
         let (cache, now) = (self.shared.cache, self.now);
         let room = self.outbox.room();
-        let tail = protocol.value_tail();
+        let tail = L::TAIL;
         let fits = room.len() - tail.len();
         let found = cache.get_at(key, spot, now, &mut room[..fits], |meta, room| {
-            protocol.value_head(key.bytes(), meta.client_flags, meta.value_len, room)
+            lane.value_head(key.bytes(), meta.client_flags, meta.value_len, room)
         });
         match found {
             Copied::Bytes(end) => {
                 self.counters.hits.add(1);
                 // What stands behind a line end would be taken for the next answer.
-                if let Some(words) = protocol.cut()
+                if let Some(words) = L::CUT
                     && self.shared.has_counted()
                     && has_newline(&room[..end])
                 {
                     room[..words.len()].copy_from_slice(words);
                     return Some(words.len());
                 }
-                // Apart, because a copy of a length that is known is a store.
-                match tail {
-                    [one] => room[end] = *one,
-                    [one, two] => room[end..end + 2].copy_from_slice(&[*one, *two]),
-                    tail => room[end..end + tail.len()].copy_from_slice(tail),
-                }
+                room[end..end + tail.len()].copy_from_slice(tail);
                 Some(end + tail.len())
             }
             Copied::Miss => {
                 self.counters.misses.add(1);
-                let words = protocol.missing();
+                let words = lane.missing();
                 room[..words.len()].copy_from_slice(words);
                 Some(words.len())
             }
@@ -166,8 +171,8 @@ impl RequestLoop<'_, '_, '_> {
     /// Stores a value and puts the answer into the outbox's room. `None`: it cannot be stored, or not
     /// now, and nothing was done.
     #[inline(always)]
-    fn put(&mut self, key: Key<'_>, value: &[u8], protocol: Protocol) -> Option<usize> {
-        if protocol.cut().is_none() {
+    fn put<L: Lane>(&mut self, key: Key<'_>, value: &[u8], _: L) -> Option<usize> {
+        if L::CUT.is_none() {
             self.shared.note_counted();
         }
         let stored = self
@@ -176,7 +181,7 @@ impl RequestLoop<'_, '_, '_> {
             .put(key, value, Attributes::default(), self.now);
         stored.ok()?;
         self.counters.puts.add(1);
-        let words = protocol.stored();
+        let words = L::STORED;
         self.outbox.room()[..words.len()].copy_from_slice(words);
         Some(words.len())
     }
