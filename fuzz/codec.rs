@@ -7,23 +7,23 @@
 //! - Bytes that fill the inbox are never answered with "more".
 
 use flagstone_server::proto::{
-    Codec, Command, Decoded, LongHead, Refusal, Reply, Rest, Tongue, Voice, WHOLE_BYTES_MAX,
+    Accepts, Codec, Command, Decoded, LongHead, Refusal, Reply, ReplyFormat, Rest, WHOLE_BYTES_MAX,
 };
 
-pub fn check(tongue: Tongue, bytes: &[u8]) {
+pub fn check(accepts: Accepts, bytes: &[u8]) {
     // How many bytes arrive at a time.
     let Some((&piece, bytes)) = bytes.split_first() else {
         return;
     };
-    let whole = requests(tongue, bytes, bytes.len().max(1));
-    let pieces = requests(tongue, bytes, 1 + usize::from(piece) % 40);
+    let whole = requests(accepts, bytes, bytes.len().max(1));
+    let pieces = requests(accepts, bytes, 1 + usize::from(piece) % 40);
     assert_eq!(whole, pieces, "{}", bytes.escape_ascii());
 }
 
 /// What a connection makes of the bytes.
-fn requests(tongue: Tongue, bytes: &[u8], piece: usize) -> Vec<String> {
+fn requests(accepts: Accepts, bytes: &[u8], piece: usize) -> Vec<String> {
     let mut found = Vec::new();
-    let mut codec = Codec::new(tongue);
+    let mut codec = Codec::new(accepts);
     let (mut at, mut arrived) = (0, 0);
     loop {
         // A connection never holds more.
@@ -37,13 +37,13 @@ fn requests(tongue: Tongue, bytes: &[u8], piece: usize) -> Vec<String> {
                 }
                 for reply in [Reply::Missing, Reply::Refused(Refusal::Malformed)] {
                     let mut room = [0; 512];
-                    let written = request.voice.encode(reply, &mut room);
+                    let written = request.format.encode(reply, &mut room);
                     assert!(written.is_some_and(|len| len <= room.len()));
                 }
                 // Spaces between keys may be taken alone; nothing is said or done then.
-                let silent = matches!(request.voice, Voice::Words { quiet: true });
+                let silent = matches!(request.format, ReplyFormat::Words { quiet: true });
                 if !(silent && matches!(request.command, Command::Say(_))) {
-                    found.push(format!("{:?} {:?}", request.command, request.voice));
+                    found.push(format!("{:?} {:?}", request.command, request.format));
                 }
                 codec.go_on(request.inside);
                 at += request.taken;
@@ -69,7 +69,8 @@ fn requests(tongue: Tongue, bytes: &[u8], piece: usize) -> Vec<String> {
             },
             Decoded::Long(head) => head,
         };
-        codec.go_on(codec.after(&head));
+        let (LongHead::Store { inside, .. } | LongHead::Skip { inside, .. }) = head;
+        codec.go_on(inside);
         found.push(format!("{head:?}"));
         at += behind(&head, &bytes[at..]);
         arrived = arrived.max(at);
@@ -86,12 +87,10 @@ fn behind(head: &LongHead<'_>, bytes: &[u8]) -> usize {
             taken + skipped
         }
         LongHead::Store {
-            value_len,
-            taken,
-            ..
+            value_len, taken, ..
         } => {
             assert!(0 < taken && taken <= bytes.len());
-            let rest = value_len.map_or(Rest::Line, |len| Rest::bytes(len.saturating_add(2)));
+            let rest = value_len.map_or(Rest::LINE, |len| Rest::bytes(len.saturating_add(2)));
             taken + rest.within(&bytes[taken..]).0
         }
     }

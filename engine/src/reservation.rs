@@ -20,7 +20,7 @@ use crate::shard::PageBag;
 use crate::shard::fill::{copy_value, set_value_here};
 use crate::shard::join::Part;
 use crate::shard::reserve::Blueprint;
-use crate::tick::Tick;
+use crate::tick::{Deadline, Tick};
 use crate::types::{Attributes, CasWish, Condition, Outcome, Side, Stored};
 
 /// Memory for one item that is not linked yet. See [`Cache::reserve`].
@@ -71,6 +71,13 @@ impl<'c> Reservation<'c> {
     /// the last case a part may have been taken: see [`Reservation::written`].
     pub fn write(&mut self, bytes: &[u8], now: Tick) -> Result<(), StoreError> {
         self.filling.write(self.cache, bytes, now)
+    }
+
+    /// Gives the item another deadline than it was reserved with, for a protocol that tells it behind the value. False, and
+    /// nothing is done: it was reserved without the fields for such a one. A deadline in the middle of a second has them all.
+    pub fn set_deadline(&mut self, deadline: Deadline) -> bool {
+        // Nobody can reach the item before it is committed.
+        View::known(self.cache.region(), self.filling.head).set_deadline(deadline)
     }
 
     /// Links the item, if `condition` holds, in place of what the key had before.

@@ -508,30 +508,3 @@ fn the_engines_own_calls_stay_within_reach() {
     assert_eq!(cache.get("key").unwrap(), b"from below");
     assert!(format!("{cache:?}").contains("len: 1"));
 }
-
-/// The engine reads no clock and starts no thread; only the front may, and nothing beneath it knows the front.
-#[test]
-fn nothing_below_the_front_knows_it_or_a_clock() {
-    let mut left = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
-    let mut looked_at = 0;
-    while let Some(path) = left.pop() {
-        if path.is_dir() {
-            let entries = std::fs::read_dir(&path).unwrap();
-            left.extend(entries.map(|entry| entry.unwrap().path()));
-            left.retain(|path| !path.ends_with("src/front"));
-            continue;
-        }
-        let text = std::fs::read_to_string(&path).unwrap();
-        // Unit tests stand at the end of their file.
-        let code = text.split("#[cfg(test)]").next().unwrap();
-        looked_at += 1;
-        for word in ["std::time", "Instant::", "thread::spawn", "crate::front"] {
-            let is_there = code.lines().any(|line| {
-                let line = line.split("//").next().unwrap();
-                line.contains(word)
-            });
-            assert!(!is_there, "{}: {word}", path.display());
-        }
-    }
-    assert!(looked_at > 40, "{looked_at} files: where is the engine?");
-}

@@ -4,6 +4,6 @@
 #[path = "../codec.rs"]
 mod codec;
 
-use flagstone_server::proto::Tongue;
+use flagstone_server::proto::Accepts;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| codec::check(Tongue::Native, bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| codec::check(Accepts::Native, bytes));

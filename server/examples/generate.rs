@@ -13,7 +13,7 @@ pub const DIR: &str = "../packaging";
 /// Writes everything under `dir`, and says what.
 pub fn generate(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     // A figure of this machine has no place in a manual.
-    let command = flagstone_server::cli::command().disable_help_subcommand(true);
+    let command = flagstone_server::settings::flags::command().disable_help_subcommand(true);
     let mut written = Vec::new();
     let manual = dir.join("flagstone.1");
     let mut text = Vec::new();

@@ -8,7 +8,7 @@
 //! the engine. `execute` is the one place where a command meets the cache. `conn` is a
 //! connection's state machine, `net` accepts connections and shares them out to workers.
 //!
-//! Everything is counted before the first connection is accepted ([`plan`]): buffers,
+//! Everything is counted before the first connection is accepted ([`memory::plan`]): buffers,
 //! connection slots, large transfers. From then on nothing on a request's way calls the
 //! global allocator.
 //!
@@ -33,42 +33,19 @@
 //! ```
 
 pub mod admin;
-pub mod allocations;
+pub mod auth;
 mod base64;
-mod certificate;
-pub mod cgroup;
-pub mod cli;
-pub mod config;
+mod clock;
+pub mod commands;
 mod conn;
-mod departures;
-pub mod endpoint;
 mod execute;
-mod governor;
-mod guesses;
-pub mod healthcheck;
-mod house;
-mod latency;
-mod liveness;
-mod log_writer;
-pub mod logs;
-mod maintainer;
-pub mod metrics;
+pub mod memory;
 mod net;
-mod pace;
-mod permits;
-pub mod plan;
+pub mod observe;
 pub mod proto;
-mod room;
+mod report;
 mod server;
-mod settings_file;
-mod slow;
-mod snapshot;
-mod stats;
-pub mod stats_command;
-pub mod tls;
-mod tls_client;
-pub mod top;
-pub mod users;
+pub mod settings;
 
-pub use config::{Config, Invalid};
 pub use server::{Running, Server, StartError};
+pub use settings::config::{Config, Invalid};

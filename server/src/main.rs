@@ -4,14 +4,18 @@ use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use flagstone_server::cli::{self, Asked, Invocation, Refusal};
-use flagstone_server::healthcheck::Target;
-use flagstone_server::plan::ServerPlan;
-use flagstone_server::users::Login;
-use flagstone_server::{Server, StartError, healthcheck, logs, stats_command, tls, top, users};
+use flagstone_server::auth::users::Login;
+use flagstone_server::auth::{tls, users};
+use flagstone_server::commands::healthcheck::Target;
+use flagstone_server::commands::{healthcheck, stats, top};
+use flagstone_server::memory::plan::ServerPlan;
+use flagstone_server::observe::allocations::Counting;
+use flagstone_server::observe::logs;
+use flagstone_server::settings::flags::{self, Asked, Invocation, Refusal};
+use flagstone_server::{Server, StartError};
 
 #[global_allocator]
-static ALLOCATOR: flagstone_server::allocations::Counting = flagstone_server::allocations::Counting;
+static ALLOCATOR: Counting = Counting;
 
 /// The settings cannot work.
 const EXIT_INVALID: u8 = 2;
@@ -19,8 +23,8 @@ const EXIT_INVALID: u8 = 2;
 const EXIT_FAILED: u8 = 1;
 
 fn main() -> ExitCode {
-    let is_question = cli::is_question(std::env::args_os());
-    let asked = match cli::read(std::env::args_os()) {
+    let is_question = flags::is_question(std::env::args_os());
+    let asked = match flags::read(std::env::args_os()) {
         Ok(asked) => asked,
         // Prints help and version to stdout with code 0, and mistakes to stderr with code 2.
         Err(Refusal::Usage(error)) if !is_question || !error.use_stderr() => error.exit(),
@@ -60,7 +64,7 @@ fn print_plan(invocation: &Invocation) -> ExitCode {
 
 fn check_config(invocation: &Invocation) -> ExitCode {
     let checked = ServerPlan::new(&invocation.config, 0)
-        .and_then(|_| tls::Keeper::of(&invocation.config).map(drop))
+        .and_then(|_| tls::CertificateStore::of(&invocation.config).map(drop))
         .and_then(|()| users::Users::of(&invocation.config).map(drop));
     invocation.warn(|warning| {
         let _ = writeln!(std::io::stderr(), "flagstone: warning: {warning}");
@@ -72,7 +76,7 @@ fn check_config(invocation: &Invocation) -> ExitCode {
 }
 
 fn print_stats(target: &Target, login: Option<&Login>, certificate: Option<&Path>) -> ExitCode {
-    match stats_command::ask(target, login, certificate) {
+    match stats::ask(target, login, certificate) {
         Ok(lines) => say(&lines),
         Err(untold) => refuse(&untold, EXIT_FAILED),
     }

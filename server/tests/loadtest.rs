@@ -3,6 +3,9 @@
 //! Method: the real binary under a few hundred of them for twenty seconds; then servers that
 //! forget, mix up keys and bring back old values, each of which has to be noticed. The ten thousand
 //! users are in `loadtest/README.md`.
+//!
+//! A program of its own, so that no other test runs beside it: it counts what the users get through
+//! in their time, and they keep the machine busy themselves.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};

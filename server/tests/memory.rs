@@ -1,4 +1,4 @@
-//! A peer that never reads costs a bounded amount of memory. Alone in its file, because it
+//! A peer that never reads costs a bounded amount of memory. A program of its own, because it
 //! looks at the resident memory of its process.
 
 mod common;

@@ -17,9 +17,9 @@ use hyper::service::Service;
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::{Rules, authorization, host, json, prometheus};
-use crate::house::Stage;
-use crate::liveness::Liveness;
-use crate::snapshot::{Photographer, Snapshot};
+use crate::observe::liveness::Liveness;
+use crate::observe::snapshot::{Snapshot, SnapshotTaker};
+use crate::server::stage::Stage;
 
 /// The page to look at: markup, style and script in one file, and nothing from elsewhere.
 const PAGE: &str = include_str!("page.html");
@@ -38,7 +38,7 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 
 /// Everything that can be asked.
 pub struct Pages<'p> {
     /// `None` while the server is starting.
-    pub photographer: Option<&'p Photographer<'p>>,
+    pub snapshots: Option<&'p SnapshotTaker<'p>>,
     /// Who is answered.
     pub rules: Rules<'p>,
 }
@@ -150,7 +150,7 @@ impl Pages<'_> {
             response.headers_mut().insert(ALLOW, allow);
             return response;
         }
-        let Some(photographer) = self.photographer else {
+        let Some(snapshots) = self.snapshots else {
             return match path {
                 // It lives; killing it would make it start again.
                 "/livez" => words(StatusCode::OK, "starting\n"),
@@ -159,14 +159,14 @@ impl Pages<'_> {
         };
         match path {
             "/" => page(StatusCode::OK, HTML, Page::whole(PAGE)),
-            "/livez" => livez(photographer),
-            "/readyz" => readyz(photographer),
+            "/livez" => livez(snapshots),
+            "/readyz" => readyz(snapshots),
             "/metrics" => {
-                let sections = Sections::Prometheus(photographer.take());
+                let sections = Sections::Prometheus(snapshots.take());
                 page(StatusCode::OK, PROMETHEUS, Page::Sections(sections, 0))
             }
             "/stats" => {
-                let sections = Sections::Json(photographer.take());
+                let sections = Sections::Json(snapshots.take());
                 page(StatusCode::OK, JSON, Page::Sections(sections, 0))
             }
             _ => words(
@@ -178,8 +178,8 @@ impl Pages<'_> {
 }
 
 /// False only when restarting would help: a thread is stuck.
-fn livez(photographer: &Photographer<'_>) -> Response<Page> {
-    match photographer.liveness() {
+fn livez(snapshots: &SnapshotTaker<'_>) -> Response<Page> {
+    match snapshots.liveness() {
         (_, Liveness::Stuck) => words(
             StatusCode::SERVICE_UNAVAILABLE,
             "a thread is stuck: it shows no sign of life and does not work\n",
@@ -189,8 +189,8 @@ fn livez(photographer: &Photographer<'_>) -> Response<Page> {
     }
 }
 
-fn readyz(photographer: &Photographer<'_>) -> Response<Page> {
-    match photographer.liveness() {
+fn readyz(snapshots: &SnapshotTaker<'_>) -> Response<Page> {
+    match snapshots.liveness() {
         (Stage::Starting, _) => words(StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
         (Stage::Leaving, _) => words(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
         (Stage::Ready, Liveness::Alive) => words(StatusCode::OK, "ready\n"),

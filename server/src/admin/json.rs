@@ -6,9 +6,9 @@
 use std::fmt::{self, Write};
 
 use super::http::quoted;
-use crate::house::Stage;
-use crate::latency::{BUCKETS, bucket_end_micros};
-use crate::snapshot::Snapshot;
+use crate::observe::latency::{BUCKETS, bucket_end_micros};
+use crate::observe::snapshot::Snapshot;
+use crate::server::stage::Stage;
 
 /// Writes one section; false if there is none of that number.
 pub fn write(of: &Snapshot, section: usize, out: &mut String) -> Result<bool, fmt::Error> {

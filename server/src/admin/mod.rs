@@ -51,11 +51,10 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use self::http::{Pages, Sending, Visitor};
-use crate::snapshot::Photographer;
-use crate::users::Logins;
+use crate::auth::users::Logins;
+use crate::memory::costs::{ADMIN_CONNECTIONS as CONNECTIONS, ADMIN_WAITING as WAITING};
+use crate::observe::snapshot::SnapshotTaker;
 
-/// Connections at a time. A scraper has one, a page two, a prober one for a moment.
-pub const CONNECTIONS: usize = 8;
 /// A connection's buffer for what it is sent; a head that does not fit is refused. It is the
 /// least that hyper takes.
 const BUFFER_BYTES: usize = 8 << 10;
@@ -74,17 +73,6 @@ const ACCEPTS_PER_TURN: usize = 16;
 /// How long accepting pauses when descriptors have run out.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// The thread's stack as far as it is touched, its runtime, its part of the allocator.
-pub const THREAD_BYTES: usize = 128 << 10;
-/// A buffer in, as much out, a snapshot, a socket with the kernel's buffers.
-pub const CONNECTION_BYTES: usize = 64 << 10;
-/// Connections that have sent nothing yet.
-const WAITING: usize = 32;
-/// What each of them costs beyond waiting in the kernel's backlog: an open file.
-const WAITING_BYTES: usize = 1 << 10;
-/// The memory of all this, a line of the plan.
-pub const PLAN_BYTES: usize =
-    THREAD_BYTES + CONNECTIONS * CONNECTION_BYTES + WAITING * WAITING_BYTES;
 /// Its files: those, the runtime's, and the listener once more.
 pub const FILES: usize = CONNECTIONS + WAITING + 8;
 /// One in the anteroom keeps its place for so long, whoever comes.
@@ -118,11 +106,11 @@ pub struct Rules<'r> {
     pub logins: &'r Logins,
 }
 
-/// Answers until `stop` is told. While the server is starting there is no `photographer`, and
+/// Answers until `stop` is told. While the server is starting there is no `snapshots`, and
 /// all there is to say is that.
 pub fn run(
     listener: &TcpListener,
-    photographer: Option<&Photographer<'_>>,
+    snapshots: Option<&SnapshotTaker<'_>>,
     rules: Rules<'_>,
     stop: &Notify,
 ) -> io::Result<()> {
@@ -132,15 +120,12 @@ pub fn run(
         .build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
-        let pages = Pages {
-            photographer,
-            rules,
-        };
-        let mut desk = Desk::new(listener, &pages);
+        let pages = Pages { snapshots, rules };
+        let mut visitors = Visitors::new(listener, &pages);
         let mut stopped = pin!(stop.notified());
         // Unconstrained: tokio's budget would make those that have asked look silent.
         let served = poll_fn(|cx| {
-            desk.poll(cx);
+            visitors.poll(cx);
             stopped.as_mut().poll(cx)
         });
         tokio::task::coop::unconstrained(served).await;
@@ -182,7 +167,7 @@ struct Waiting {
     since: Instant,
 }
 
-struct Desk<'d> {
+struct Visitors<'d> {
     listener: tokio::net::TcpListener,
     pages: &'d Pages<'d>,
     http: http1::Builder,
@@ -194,7 +179,7 @@ struct Desk<'d> {
     paused_until: Option<Instant>,
 }
 
-impl<'d> Desk<'d> {
+impl<'d> Visitors<'d> {
     fn new(listener: tokio::net::TcpListener, pages: &'d Pages<'d>) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
@@ -203,7 +188,7 @@ impl<'d> Desk<'d> {
             .max_headers(64);
         let mut clock = interval(EXHAUSTED_PAUSE);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Desk {
+        Visitors {
             listener,
             pages,
             http,

@@ -11,8 +11,8 @@
 use flagstone_engine::{Cache, Key, Pinned, Reservation, StoreError, Tick};
 
 use crate::execute::{self, Order};
-use crate::permits::{Charge, Permits};
-use crate::proto::{KeptVoice, Refusal, ValueScan, Voice};
+use crate::memory::permits::{Charge, Permits};
+use crate::proto::{KeptFormat, Refusal, ReplyFormat, ValueScan};
 
 /// A worker's transfers under way.
 pub struct Larges<'w> {
@@ -33,7 +33,7 @@ pub enum Large<'w> {
         reservation: Reservation<'w>,
         scan: ValueScan,
         order: Order,
-        voice: KeptVoice,
+        format: KeptFormat,
     },
     Sending {
         pinned: Pinned<'w>,
@@ -101,7 +101,7 @@ impl<'w> Larges<'w> {
         key: Key<'_>,
         order: Order,
         value_len: Option<usize>,
-        voice: Voice<'_>,
+        format: ReplyFormat<'_>,
         now: Tick,
     ) -> Begun {
         // A line's end may be as far away as an item can be long.
@@ -113,7 +113,7 @@ impl<'w> Larges<'w> {
                     reservation,
                     scan: value_len.map_or(ValueScan::LINE, ValueScan::counted),
                     order,
-                    voice: voice.keep(),
+                    format: format.keep(),
                 },
                 len,
             )),

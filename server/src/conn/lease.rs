@@ -21,7 +21,9 @@
 //!
 //! All of it is allocated, and touched, when the worker starts.
 
-use crate::plan::{INBOX_BYTES, LEASES_BYTES_MAX, OUTBOX_BYTES, SMALL_LEASE_BYTES, WorkerPlan};
+use crate::memory::plan::{
+    INBOX_BYTES, LEASES_BYTES_MAX, OUTBOX_BYTES, SMALL_LEASE_BYTES, WorkerPlan,
+};
 
 /// Buffers of one size.
 struct Pool {
@@ -89,7 +91,7 @@ impl Leases {
         }
     }
 
-    /// How many are lent, by kind, in the order of [`LEASE_KINDS`](crate::metrics::LEASE_KINDS).
+    /// How many are lent, by kind, in the order of [`LEASE_KINDS`](crate::observe::counters::LEASE_KINDS).
     pub fn in_use(&self) -> [u64; 3] {
         [&self.small, &self.input, &self.output]
             .map(|pool| (pool.bytes.len() / pool.lease_bytes - pool.free.len()) as u64)

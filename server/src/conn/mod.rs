@@ -30,7 +30,7 @@ mod outbox;
 mod serve;
 mod stream;
 mod tls_stream;
-mod workshop;
+mod worker_state;
 
 use std::io;
 use std::task::{Context, Poll};
@@ -44,15 +44,16 @@ use self::lease::{Lease, Leases};
 use self::outbox::{Sent, send_some};
 pub use self::stream::Stream;
 pub use self::tls_stream::TlsStream;
-pub use self::workshop::Workshop;
-use crate::house::exact_nanos;
-use crate::permits;
-use crate::plan::{INBOX_BYTES, OUTBOX_BYTES, SMALL_LEASE_BYTES};
+pub use self::worker_state::WorkerState;
+use crate::clock::exact_nanos;
+use crate::memory::permits;
+use crate::memory::plan::{INBOX_BYTES, OUTBOX_BYTES, SMALL_LEASE_BYTES};
+use crate::memory::room::MUCH_READ_BYTES;
 use crate::proto::{
-    Codec, HEAD_BYTES_MAX, KEY_BYTES_MAX, REPLY_BYTES_MAX, Refusal, Rest, Tone, Topic,
-    WHOLE_BYTES_MAX,
+    Codec, HEAD_BYTES_MAX, KEY_BYTES_MAX, ListFormat, PlainFormat, REPLY_BYTES_MAX, Rest, Topic,
+    WHOLE_BYTES_MAX, Words,
 };
-use crate::room::MUCH_READ_BYTES;
+use crate::settings::limits::REQUESTS_PER_TURN;
 
 // A request that fills the inbox without an end is longer than any head, and one that is too
 // long is recognised by its head alone.
@@ -64,11 +65,9 @@ static_assertions::const_assert_eq!(INBOX_BYTES, WHOLE_BYTES_MAX);
 // An empty outbox has room for any reply but a long value.
 static_assertions::const_assert!(OUTBOX_BYTES > 32 * REPLY_BYTES_MAX);
 // Ten thousand idle ones are little more than a megabyte.
-static_assertions::const_assert!(size_of::<Conn>() <= 112);
+static_assertions::const_assert!(size_of::<Conn>() <= 120);
 
-/// A turn ends after so many requests …
-pub const REQUESTS_PER_TURN: u32 = 1024;
-/// … or so many bytes of replies.
+/// A turn ends after [`REQUESTS_PER_TURN`], or so many bytes of replies …
 const REPLY_BYTES_PER_TURN: usize = 4 * OUTBOX_BYTES;
 /// … or this time.
 const NANOS_PER_TURN: u64 = 250_000;
@@ -118,36 +117,23 @@ enum Phase {
     /// One request after the other.
     Requests,
     /// The rest of a request that is too long goes nowhere; then it is refused.
-    Skipping {
-        refusal: Refusal,
-        tone: Tone,
-        rest: Rest,
-    },
+    Skipping { words: Words, rest: Rest },
     /// A long value comes in.
     Storing(LargeNo),
+    /// A long value is there, and how it is to be stored is not known yet.
+    Settling(LargeNo),
     /// A long value goes out.
     Sending(LargeNo),
     /// Items go out.
-    Dumping(Walk, DumpForm),
+    Dumping(Walk, ListFormat),
     /// Counters go out: so many lines have.
     Telling {
         topic: Topic,
-        tone: Tone,
+        format: PlainFormat,
         lines: u16,
     },
     /// Our FIN is sent; so many bytes are still read and forgotten.
     Lingering { left: u32 },
-}
-
-/// How the items of a dump are told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum DumpForm {
-    /// With all that is known.
-    Items,
-    /// As commands that read them.
-    Reads,
-    /// Briefly.
-    Listed,
 }
 
 /// What a connection wants after its turn.
@@ -299,64 +285,68 @@ impl Conn {
 
     /// Does what can be done now. Errors of the socket just end the connection: a peer that
     /// resets is nobody's problem.
-    pub fn turn(&mut self, shop: &mut Workshop<'_>, cx: &mut Context<'_>) -> Turn {
+    pub fn turn(&mut self, worker: &mut WorkerState<'_>, cx: &mut Context<'_>) -> Turn {
         let held = self.holds();
-        let turn = self.try_turn(shop, cx).unwrap_or(Turn::Close);
+        let turn = self.try_turn(worker, cx).unwrap_or(Turn::Close);
         // An error may leave replies behind.
-        shop.outbox.reset();
+        worker.outbox.reset();
         // Who held nothing had a turn all the same: it is alive. So is who holds nothing now.
         if !held {
-            self.got_on(shop.now);
+            self.got_on(worker.now);
             return turn;
         }
         let waits_for_us = match turn {
             Turn::WaitLease => true,
             // A transfer that has begun holds memory that others may be waiting for: it stays
             // on the clock, so that no two wait for each other for ever.
-            Turn::WaitLarge => !matches!(self.phase, Phase::Storing(_)),
+            Turn::WaitLarge => !matches!(self.phase, Phase::Storing(_) | Phase::Settling(_)),
             _ => false,
         };
         if waits_for_us || !self.holds() {
-            self.got_on(shop.now);
+            self.got_on(worker.now);
         }
         turn
     }
 
-    fn try_turn(&mut self, shop: &mut Workshop<'_>, cx: &mut Context<'_>) -> io::Result<Turn> {
+    fn try_turn(&mut self, worker: &mut WorkerState<'_>, cx: &mut Context<'_>) -> io::Result<Turn> {
         if let Phase::Lingering { .. } = self.phase {
-            return self.linger(shop, cx);
+            return self.linger(worker, cx);
         }
-        if !self.send_left_over(shop, cx)? {
+        if !self.send_left_over(worker, cx)? {
             return Ok(Turn::Rest);
         }
         if self.closing {
-            return self.say_goodbye(shop, cx);
+            return self.say_goodbye(worker, cx);
         }
         let has_leases =
-            shop.leases.has_output() && self.may_begin(&shop.leases) == Some(Place::Lease);
+            worker.leases.has_output() && self.may_begin(&worker.leases) == Some(Place::Lease);
         if has_leases && !self.left_in_kernel {
-            self.serve_turn::<false>(Place::Lease, shop, cx)
+            self.serve_turn::<false>(Place::Lease, worker, cx)
         } else {
-            self.frugal_turn(shop, cx)
+            self.frugal_turn(worker, cx)
         }
     }
 
     /// A turn without a place for whatever it leaves over, or after one.
     #[cold]
-    fn frugal_turn(&mut self, shop: &mut Workshop<'_>, cx: &mut Context<'_>) -> io::Result<Turn> {
-        let Some(place) = self.may_go_on(&shop.leases) else {
+    fn frugal_turn(
+        &mut self,
+        worker: &mut WorkerState<'_>,
+        cx: &mut Context<'_>,
+    ) -> io::Result<Turn> {
+        let Some(place) = self.may_go_on(&worker.leases) else {
             return Ok(Turn::WaitLease);
         };
-        if !shop.leases.has_output() {
+        if !worker.leases.has_output() {
             // A value that is sent in pieces can be read again from where the peer has stopped.
             let needs_room = !matches!(self.phase, Phase::Sending(_));
             if needs_room && self.stream.poll_roomy(cx)?.is_pending() {
                 self.left_in_kernel = true;
                 return Ok(Turn::Rest);
             }
-            shop.outbox.limit();
+            worker.outbox.limit();
         }
-        self.serve_turn::<true>(place, shop, cx)
+        self.serve_turn::<true>(place, worker, cx)
     }
 
     /// Steps 2 to 5.
@@ -364,7 +354,7 @@ impl Conn {
     fn serve_turn<const FRUGAL: bool>(
         &mut self,
         place: Place,
-        shop: &mut Workshop<'_>,
+        worker: &mut WorkerState<'_>,
         cx: &mut Context<'_>,
     ) -> io::Result<Turn> {
         let peeks = FRUGAL && place == Place::Kernel;
@@ -372,7 +362,7 @@ impl Conn {
             self.is_clogged = false;
         }
         // So much of the inbox is ours; what is behind it in a turn that peeks is still the kernel's.
-        let mut owned = self.bring_back_input(shop);
+        let mut owned = self.bring_back_input(worker);
         let mut have = owned;
         let mut budget = Budget::default();
         if peeks && self.stream.is_narrow() {
@@ -386,15 +376,15 @@ impl Conn {
             let is_fresh = reads == 0 && have == 0 && !self.ended;
             if !(is_fresh && matches!(self.phase, Phase::Requests)) {
                 let mut taken = 0;
-                let halt = self.serve(have, &mut taken, &mut budget, shop, cx)?;
+                let halt = self.serve(have, &mut taken, &mut budget, worker, cx)?;
                 if taken > 0 {
-                    self.note_progress(taken, shop.now);
+                    self.note_progress(taken, worker.now);
                     if peeks && taken > owned {
-                        self.stream.consume(&mut shop.inbox[owned..taken])?;
-                        shop.counters.read_bytes.add((taken - owned) as u64);
+                        self.stream.consume(&mut worker.inbox[owned..taken])?;
+                        worker.counters.read_bytes.add((taken - owned) as u64);
                     }
                     if taken < have {
-                        shop.inbox.copy_within(taken..have, 0);
+                        worker.inbox.copy_within(taken..have, 0);
                     }
                     have -= taken;
                     owned = if peeks {
@@ -404,41 +394,41 @@ impl Conn {
                     };
                 }
                 if budget.moved_bytes > 0 {
-                    self.note_moved(budget.take_moved(), shop.now);
+                    self.note_moved(budget.take_moved(), worker.now);
                 }
-                let is_all = FRUGAL && shop.outbox.is_limited() && !shop.outbox.is_empty();
+                let is_all = FRUGAL && worker.outbox.is_limited() && !worker.outbox.is_empty();
                 let sent = match halt {
                     Halt::Blocked => Sent::Blocked,
-                    _ => shop.outbox.send(&mut self.stream, shop.counters, cx)?,
+                    _ => worker.outbox.send(&mut self.stream, worker.counters, cx)?,
                 };
                 self.closing = halt == Halt::Close;
                 if sent == Sent::Blocked {
-                    self.enlarge(shop);
-                    self.put_aside_output(shop)?;
+                    self.enlarge(worker);
+                    self.put_aside_output(worker)?;
                     if !self.closing {
-                        self.put_aside_input(owned, have, shop)?;
+                        self.put_aside_input(owned, have, worker)?;
                     }
                     return Ok(Turn::Rest);
                 }
                 match halt {
-                    Halt::Close => return self.say_goodbye(shop, cx),
+                    Halt::Close => return self.say_goodbye(worker, cx),
                     Halt::WaitLarge => {
-                        self.put_aside_input(owned, have, shop)?;
+                        self.put_aside_input(owned, have, worker)?;
                         return Ok(Turn::WaitLarge);
                     }
-                    Halt::Hungry if self.ended => return self.say_goodbye(shop, cx),
+                    Halt::Hungry if self.ended => return self.say_goodbye(worker, cx),
                     Halt::Hungry if FRUGAL && is_last && reads > 0 && !may_have_more => {
                         self.ended = true;
-                        return self.say_goodbye(shop, cx);
+                        return self.say_goodbye(worker, cx);
                     }
                     // What else the socket is sure to take is another turn's.
                     Halt::Hungry if is_all => {
-                        self.put_aside_input(owned, have, shop)?;
+                        self.put_aside_input(owned, have, worker)?;
                         return Ok(Turn::Again);
                     }
                     Halt::Hungry if !may_have_more && reads < 2 => {}
                     Halt::Hungry | Halt::Tired | Halt::Blocked => {
-                        self.put_aside_input(owned, have, shop)?;
+                        self.put_aside_input(owned, have, worker)?;
                         return Ok(Turn::Again);
                     }
                 }
@@ -447,9 +437,9 @@ impl Conn {
             let rests = reads > 0 && self.stream.poll_readable(cx)?.is_pending();
             let read = match rests {
                 true => Poll::Pending,
-                false if peeks => self.peek(&mut shop.inbox[owned..], cx)?,
-                false if FRUGAL => self.read(&mut shop.inbox[have..], cx)?,
-                false => self.read_ready(&mut shop.inbox[have..], cx)?,
+                false if peeks => self.peek(&mut worker.inbox[owned..], cx)?,
+                false if FRUGAL => self.read(&mut worker.inbox[have..], cx)?,
+                false => self.read_ready(&mut worker.inbox[have..], cx)?,
             };
             match read {
                 Poll::Ready(0) => self.ended = true,
@@ -459,15 +449,15 @@ impl Conn {
                     } else {
                         have += n;
                         owned = have;
-                        shop.counters.read_bytes.add(n as u64);
+                        worker.counters.read_bytes.add(n as u64);
                     }
                     if n >= MUCH_READ_BYTES {
-                        self.enlarge(shop);
+                        self.enlarge(worker);
                     }
                     reads += 1;
-                    may_have_more = have == shop.inbox.len();
+                    may_have_more = have == worker.inbox.len();
                 }
-                Poll::Pending if shop.finishing => return self.say_goodbye(shop, cx),
+                Poll::Pending if worker.finishing => return self.say_goodbye(worker, cx),
                 Poll::Pending => {
                     // The end is not read as long as something stands before it. Another look, because
                     // the rest may have come with it; half a request is nobody's.
@@ -477,20 +467,20 @@ impl Conn {
                         continue;
                     }
                     if peeks && have > owned && self.stream.is_clogged() {
-                        match self.unclog(owned, have, &mut budget, shop)? {
+                        match self.unclog(owned, have, &mut budget, worker)? {
                             Unclogged::Taken => owned = have,
                             Unclogged::Begins => {
                                 reads = 0;
                                 continue;
                             }
                             Unclogged::No => {
-                                self.put_aside_input(owned, have, shop)?;
+                                self.put_aside_input(owned, have, worker)?;
                                 self.is_clogged = true;
                                 return Ok(Turn::WaitLease);
                             }
                         }
                     }
-                    self.put_aside_input(owned, have, shop)?;
+                    self.put_aside_input(owned, have, worker)?;
                     return Ok(Turn::Rest);
                 }
             }
@@ -505,12 +495,12 @@ impl Conn {
         owned: usize,
         have: usize,
         budget: &mut Budget,
-        shop: &mut Workshop<'_>,
+        worker: &mut WorkerState<'_>,
     ) -> io::Result<Unclogged> {
         // Little is many times as much in the kernel, and a small lease is enough for it.
-        if shop.leases.has_small(have) {
-            self.stream.consume(&mut shop.inbox[owned..have])?;
-            shop.counters.read_bytes.add((have - owned) as u64);
+        if worker.leases.has_small(have) {
+            self.stream.consume(&mut worker.inbox[owned..have])?;
+            worker.counters.read_bytes.add((have - owned) as u64);
             self.left_in_kernel = false;
             return Ok(Unclogged::Taken);
         }
@@ -585,15 +575,15 @@ impl Conn {
     /// Step 1. False: the peer has not taken all of it.
     fn send_left_over(
         &mut self,
-        shop: &mut Workshop<'_>,
+        worker: &mut WorkerState<'_>,
         cx: &mut Context<'_>,
     ) -> io::Result<bool> {
         let Some(lease) = &mut self.output else {
             return Ok(true);
         };
         while !lease.is_empty() {
-            let unsent = shop.leases.bytes(lease);
-            match send_some(&mut self.stream, unsent, shop.counters, cx)? {
+            let unsent = worker.leases.bytes(lease);
+            match send_some(&mut self.stream, unsent, worker.counters, cx)? {
                 Poll::Ready(n) => {
                     lease.advance(n);
                     self.moved_bytes = self.moved_bytes.saturating_add(n as u32);
@@ -602,26 +592,26 @@ impl Conn {
             }
         }
         if let Some(lease) = self.output.take() {
-            shop.leases.give(lease);
+            worker.leases.give(lease);
         }
-        self.got_on(shop.now);
+        self.got_on(worker.now);
         Ok(true)
     }
 
     /// Step 2. Says how much is in the inbox now.
     #[inline(always)]
-    fn bring_back_input(&mut self, shop: &mut Workshop<'_>) -> usize {
+    fn bring_back_input(&mut self, worker: &mut WorkerState<'_>) -> usize {
         match self.input.take() {
             None => 0,
-            Some(lease) => Self::empty_input(lease, shop),
+            Some(lease) => Self::empty_input(lease, worker),
         }
     }
 
-    fn empty_input(lease: Lease, shop: &mut Workshop<'_>) -> usize {
-        let bytes = shop.leases.bytes(&lease);
+    fn empty_input(lease: Lease, worker: &mut WorkerState<'_>) -> usize {
+        let bytes = worker.leases.bytes(&lease);
         let len = bytes.len();
-        shop.inbox[..len].copy_from_slice(bytes);
-        shop.leases.give(lease);
+        worker.inbox[..len].copy_from_slice(bytes);
+        worker.leases.give(lease);
         len
     }
 
@@ -630,11 +620,11 @@ impl Conn {
         &mut self,
         owned: usize,
         have: usize,
-        shop: &mut Workshop<'_>,
+        worker: &mut WorkerState<'_>,
     ) -> io::Result<()> {
         self.left_in_kernel |= owned < have;
         if owned > 0 {
-            self.input = shop.leases.put_input(&shop.inbox[..owned]);
+            self.input = worker.leases.put_input(&worker.inbox[..owned]);
             // There was one when the turn began, or they came out of one.
             debug_assert!(self.input.is_some());
             if self.input.is_none() {
@@ -645,11 +635,11 @@ impl Conn {
     }
 
     /// Nothing is left of a value that can be read again.
-    fn put_aside_output(&mut self, shop: &mut Workshop<'_>) -> io::Result<()> {
-        if shop.outbox.is_empty() {
+    fn put_aside_output(&mut self, worker: &mut WorkerState<'_>) -> io::Result<()> {
+        if worker.outbox.is_empty() {
             return Ok(());
         }
-        self.output = shop.leases.put_output(shop.outbox.unsent());
+        self.output = worker.leases.put_output(worker.outbox.unsent());
         // Else the kernel did not take what it seemed to have room for.
         if self.output.is_none() {
             return Err(io::ErrorKind::OutOfMemory.into());
@@ -660,8 +650,12 @@ impl Conn {
     /// Everything is answered, and the stream has taken it. Our FIN follows; the socket itself is
     /// closed when the peer has seen it, because closing it with unread input would make the
     /// kernel send a reset, which may overtake the replies.
-    fn say_goodbye(&mut self, shop: &mut Workshop<'_>, cx: &mut Context<'_>) -> io::Result<Turn> {
-        self.give_back(shop);
+    fn say_goodbye(
+        &mut self,
+        worker: &mut WorkerState<'_>,
+        cx: &mut Context<'_>,
+    ) -> io::Result<Turn> {
+        self.give_back(worker);
         // The kernel sends what it has, and then a FIN, also if the socket is closed.
         if self.ended && !self.is_tls() {
             return Ok(Turn::Close);
@@ -676,15 +670,15 @@ impl Conn {
             return Ok(Turn::Close);
         }
         self.phase = Phase::Lingering { left: LINGER_BYTES };
-        self.got_on(shop.now);
-        self.linger(shop, cx)
+        self.got_on(worker.now);
+        self.linger(worker, cx)
     }
 
-    fn linger(&mut self, shop: &mut Workshop<'_>, cx: &mut Context<'_>) -> io::Result<Turn> {
+    fn linger(&mut self, worker: &mut WorkerState<'_>, cx: &mut Context<'_>) -> io::Result<Turn> {
         let Phase::Lingering { left } = self.phase else {
             return Ok(Turn::Close);
         };
-        match self.read(&mut shop.inbox, cx)? {
+        match self.read(&mut worker.inbox, cx)? {
             Poll::Pending => Ok(Turn::Rest),
             Poll::Ready(n) => {
                 let forgotten = u32::try_from(n).unwrap_or(u32::MAX);
@@ -699,16 +693,16 @@ impl Conn {
 
     /// Large socket buffers for a connection that moves much, if there is a place for one more.
     #[inline]
-    fn enlarge(&mut self, shop: &Workshop<'_>) {
+    fn enlarge(&mut self, worker: &WorkerState<'_>) {
         if !self.is_large {
-            self.is_large = shop.house.sockets.raise(&self.stream);
+            self.is_large = worker.shared.sockets.raise(&self.stream);
         }
     }
 
     /// Takes the large buffers away again.
-    pub fn shrink(&mut self, shop: &Workshop<'_>) {
+    pub fn shrink(&mut self, worker: &WorkerState<'_>) {
         if self.is_large {
-            shop.house.sockets.lower(&self.stream);
+            worker.shared.sockets.lower(&self.stream);
             self.is_large = false;
         }
     }
@@ -720,16 +714,16 @@ impl Conn {
 
     /// Gives back everything that is held. The connection must not get another turn, except
     /// to say goodbye and to linger.
-    pub fn give_back(&mut self, shop: &mut Workshop<'_>) {
-        self.shrink(shop);
+    pub fn give_back(&mut self, worker: &mut WorkerState<'_>) {
+        self.shrink(worker);
         for lease in [self.input.take(), self.output.take()]
             .into_iter()
             .flatten()
         {
-            shop.leases.give(lease);
+            worker.leases.give(lease);
         }
-        if let Phase::Storing(no) | Phase::Sending(no) = self.phase {
-            shop.larges.take(no);
+        if let Phase::Storing(no) | Phase::Settling(no) | Phase::Sending(no) = self.phase {
+            worker.larges.take(no);
             self.phase = Phase::Requests;
         }
     }
@@ -791,7 +785,9 @@ impl Conn {
     /// Of which kind the long value is that it has on its way.
     pub fn transfer(&self, larges: &Larges<'_>) -> Option<permits::Kind> {
         match self.phase {
-            Phase::Storing(no) | Phase::Sending(no) => Some(larges.charge(no)?.kind),
+            Phase::Storing(no) | Phase::Settling(no) | Phase::Sending(no) => {
+                Some(larges.charge(no)?.kind)
+            }
             _ => None,
         }
     }
@@ -841,7 +837,7 @@ impl Conn {
     fn note_progress(&mut self, bytes: usize, now: Tick) {
         // A whole request is progress whatever its size; a piece of a value is when it is
         // not a trickle.
-        if matches!(self.phase, Phase::Storing(_)) {
+        if matches!(self.phase, Phase::Storing(_) | Phase::Settling(_)) {
             self.note_moved(bytes, now);
         } else {
             self.got_on(now);

@@ -7,9 +7,9 @@ use std::io;
 use std::task::{Context, Poll};
 
 use super::stream::Stream;
-use crate::metrics::Counters;
-use crate::plan::OUTBOX_BYTES;
-use crate::proto::{REPLY_BYTES_MAX, Reply, Voice};
+use crate::memory::plan::OUTBOX_BYTES;
+use crate::observe::counters::Counters;
+use crate::proto::{REPLY_BYTES_MAX, Reply, ReplyFormat};
 
 pub struct Outbox {
     bytes: Box<[u8]>,
@@ -96,8 +96,8 @@ impl Outbox {
 
     /// Appends a reply; false if there is no room for it.
     #[inline]
-    pub fn push(&mut self, voice: Voice<'_>, reply: Reply<'_>) -> bool {
-        match voice.encode(reply, self.room()) {
+    pub fn push(&mut self, format: ReplyFormat<'_>, reply: Reply<'_>) -> bool {
+        match format.encode(reply, self.room()) {
             Some(len) => {
                 self.filled(len);
                 true

@@ -7,34 +7,35 @@
 //! A request is executed only when there is room for its reply. So whenever this stops, all
 //! requests up to `at` are executed and answered exactly once, and none behind it was begun.
 
+mod lists;
 mod plain;
+mod transfers;
 
 use std::io;
 use std::slice;
 use std::task::Context;
 
-use flagstone_engine::{StoreError, Tick, Walk};
+use flagstone_engine::Tick;
 
 use self::plain::Run;
 use super::batch::{BATCH_MAX, Batch};
-use super::large::{Begun, Large, LargeNo, Larges};
+use super::large::{Begun, Larges};
 use super::outbox::{Outbox, Sent};
 use super::stream::Stream;
-use super::{Budget, Conn, DumpForm, Halt, Phase, Workshop};
+use super::{Budget, Conn, Halt, Phase, WorkerState};
 use crate::execute::{self, Done, Work};
-use crate::house::House;
-use crate::metrics::Counters;
+use crate::observe::counters::Counters;
 use crate::proto::{
-    Codec, Decoded, Fate, Inside, Listing, LongHead, REPLY_BYTES_MAX, Refusal, Reply, Rest,
-    Sniffed, Storing, Tone, Topic, ValueEnd, Voice, sniff,
+    Codec, Decoded, Fate, Inside, LongHead, REPLY_BYTES_MAX, Refusal, Reply, ReplyFormat, Sniffed,
+    sniff,
 };
-use crate::stats;
+use crate::server::shared::Shared;
 
 /// A decoded request.
 #[derive(Clone, Copy)]
 struct Planned<'a> {
     work: Work<'a>,
-    voice: Voice<'a>,
+    format: ReplyFormat<'a>,
     /// Where in the inbox it ends.
     end: usize,
     /// Where the next one is then.
@@ -48,17 +49,12 @@ enum Next<'a> {
     HangUp(&'static [u8]),
 }
 
-/// The longest line of a dump: a key with each byte escaped, and numbers.
-const DUMP_LINE_BYTES_MAX: usize = 1024;
-/// Chunks looked at before the turn's budget is.
-const DUMP_CHUNKS: usize = 64;
-
 /// What is needed to execute a request, borrowed apart from the inbox that it borrows.
-struct Desk<'d, 'w, 'cx> {
+struct RequestLoop<'d, 'w, 'cx> {
     codec: &'d mut Codec,
     phase: &'d mut Phase,
     stream: &'d mut Stream,
-    house: &'w House<'w>,
+    shared: &'w Shared<'w>,
     counters: &'w Counters,
     outbox: &'d mut Outbox,
     larges: &'d mut Larges<'w>,
@@ -67,21 +63,21 @@ struct Desk<'d, 'w, 'cx> {
     cx: &'d mut Context<'cx>,
 }
 
-/// Splits a workshop into inbox and desk.
-macro_rules! desk {
-    ($conn:ident, $shop:ident, $budget:ident, $cx:ident) => {
+/// Splits a worker's state into its inbox and the loop over requests.
+macro_rules! requests {
+    ($conn:ident, $worker:ident, $budget:ident, $cx:ident) => {
         (
-            &$shop.inbox,
-            Desk {
+            &$worker.inbox,
+            RequestLoop {
                 codec: &mut $conn.codec,
                 phase: &mut $conn.phase,
                 stream: &mut $conn.stream,
-                house: $shop.house,
-                counters: $shop.counters,
-                outbox: &mut $shop.outbox,
-                larges: &mut $shop.larges,
+                shared: $worker.shared,
+                counters: $worker.counters,
+                outbox: &mut $worker.outbox,
+                larges: &mut $worker.larges,
                 budget: $budget,
-                now: $shop.now,
+                now: $worker.now,
                 cx: $cx,
             },
         )
@@ -96,35 +92,36 @@ impl Conn {
         have: usize,
         at: &mut usize,
         budget: &mut Budget,
-        shop: &mut Workshop<'_>,
+        worker: &mut WorkerState<'_>,
         cx: &mut Context<'_>,
     ) -> io::Result<Halt> {
         if !self.sniffed {
-            match sniff(&shop.inbox[*at..have]) {
+            match sniff(&worker.inbox[*at..have]) {
                 Sniffed::Text => self.sniffed = true,
                 Sniffed::Undecided => return Ok(Halt::Hungry),
                 Sniffed::HangUp(words) => {
-                    let (_, mut desk) = desk!(self, shop, budget, cx);
-                    return desk.hang_up(words);
+                    let (_, mut requests) = requests!(self, worker, budget, cx);
+                    return requests.hang_up(words);
                 }
             }
         }
-        let (inbox, mut desk) = desk!(self, shop, budget, cx);
+        let (inbox, mut requests) = requests!(self, worker, budget, cx);
         let bytes = &inbox[..have];
         loop {
-            let halt = match *desk.phase {
+            let halt = match *requests.phase {
                 // As after nearly every turn.
                 Phase::Requests if *at == have => Some(Halt::Hungry),
-                Phase::Requests => desk.requests(bytes, inbox.len(), at)?,
-                Phase::Skipping {
-                    refusal,
-                    tone,
-                    rest,
-                } => desk.skip(refusal, tone, rest, bytes, at)?,
-                Phase::Storing(no) => desk.store(no, bytes, at)?,
-                Phase::Sending(no) => desk.send_value(no)?,
-                Phase::Dumping(walk, form) => desk.dump(walk, form)?,
-                Phase::Telling { topic, tone, lines } => desk.tell(topic, tone, lines)?,
+                Phase::Requests => requests.requests(bytes, inbox.len(), at)?,
+                Phase::Skipping { words, rest } => requests.skip(words, rest, bytes, at)?,
+                Phase::Storing(no) => requests.store(no, bytes, at)?,
+                Phase::Settling(no) => requests.settle(no, bytes, at)?,
+                Phase::Sending(no) => requests.send_value(no)?,
+                Phase::Dumping(walk, format) => requests.dump(walk, format)?,
+                Phase::Telling {
+                    topic,
+                    format,
+                    lines,
+                } => requests.tell(topic, format, lines)?,
                 Phase::Lingering { .. } => Some(Halt::Close),
             };
             if let Some(halt) = halt {
@@ -134,7 +131,7 @@ impl Conn {
     }
 }
 
-impl<'w> Desk<'_, 'w, '_> {
+impl<'w> RequestLoop<'_, 'w, '_> {
     /// A batch of requests. `None`: there is more to do.
     fn requests(
         &mut self,
@@ -179,7 +176,7 @@ impl<'w> Desk<'_, 'w, '_> {
             batch.push(planned);
         }
         if batch.len() > 1 {
-            let cache = self.house.cache;
+            let cache = self.shared.cache;
             let keys = || batch.iter().filter_map(|planned| planned.work.key());
             let mut spots = Batch::new();
             keys().for_each(|key| spots.push(cache.prefetch(key)));
@@ -195,8 +192,8 @@ impl<'w> Desk<'_, 'w, '_> {
         match codec.decode(&bytes[at..]) {
             Decoded::More => Next::More,
             Decoded::Request(request) => Next::Planned(Planned {
-                work: Work::of(self.house.cache, request.command),
-                voice: request.voice,
+                work: Work::of(self.shared.cache, request.command),
+                format: request.format,
                 end: at + request.taken,
                 inside: request.inside,
             }),
@@ -210,8 +207,7 @@ impl<'w> Desk<'_, 'w, '_> {
         if let Some(halt) = self.lacks_room()? {
             return Ok(halt);
         }
-        self.outbox.room()[..words.len()].copy_from_slice(words);
-        self.outbox.filled(words.len());
+        self.say(words);
         self.counters.hangups.add(1);
         Ok(Halt::Close)
     }
@@ -250,24 +246,24 @@ impl<'w> Desk<'_, 'w, '_> {
             if let Some(halt) = self.lacks_room()? {
                 return Ok(Some(halt));
             }
-            let voice = planned.voice;
+            let format = planned.format;
             let room = self.outbox.room();
             let done = planned
                 .work
-                .run(self.house, self.now, voice, room, self.counters);
+                .run(self.shared, self.now, format, room, self.counters);
             match done {
                 Done::Reply(reply) => {
-                    self.push(voice, reply);
+                    self.push(format, reply);
                     return Ok(None);
                 }
                 Done::TooLong(value_len) if self.outbox.is_empty() => {
-                    let (house, now, counters) = (self.house, self.now, self.counters);
+                    let (shared, now, counters) = (self.shared, self.now, self.counters);
                     let room = self.outbox.room();
                     let mut is_cut = false;
-                    let begun = self.larges.send(voice.value_tail(), value_len, || {
+                    let begun = self.larges.send(format.value_tail(), value_len, || {
                         let mut found =
-                            execute::pin(planned.work, house, now, voice, room, counters)?;
-                        if execute::may_be_cut(house, voice)
+                            execute::pin(planned.work, shared, now, format, room, counters)?;
+                        if execute::may_be_cut(shared, format)
                             && let Some((pinned, _)) = &mut found
                         {
                             is_cut = execute::has_newline(pinned, room);
@@ -281,22 +277,31 @@ impl<'w> Desk<'_, 'w, '_> {
                         }
                         Begun::NotNow => return Ok(Some(Halt::WaitLarge)),
                         Begun::Missing if is_cut => {
-                            self.push(voice, Reply::Refused(Refusal::Malformed));
+                            self.push(format, Reply::Refused(Refusal::Malformed));
                         }
                         // It was evicted or deleted since it was looked up.
                         Begun::Missing => {
                             self.counters.misses.add(1);
-                            self.push(voice, Reply::Missing);
+                            self.push(format, Reply::Missing);
                         }
                         Begun::Refused(refusal) => {
                             self.counters.refusals.add(1);
-                            self.push(voice, Reply::Refused(refusal));
+                            self.push(format, Reply::Refused(refusal));
                         }
                     }
                     return Ok(None);
                 }
+                // Of a turn without a place for what it leaves over, the next may have one.
+                Done::NeedsRoom if self.outbox.is_empty() && self.outbox.is_limited() => {
+                    return Ok(Some(Halt::WaitLarge));
+                }
+                Done::NeedsRoom if self.outbox.is_empty() => {
+                    debug_assert!(false, "no report is longer than an outbox");
+                    self.push(format, Reply::Refused(Refusal::Malformed));
+                    return Ok(None);
+                }
                 // It may fit into the whole outbox.
-                Done::TooLong(_) => {
+                Done::TooLong(_) | Done::NeedsRoom => {
                     if let Some(halt) = self.empty_outbox()? {
                         return Ok(Some(halt));
                     }
@@ -306,7 +311,7 @@ impl<'w> Desk<'_, 'w, '_> {
                     self.budget.spend(1, 0);
                     *self.phase = Phase::Telling {
                         topic,
-                        tone: voice.tone(),
+                        format: format.plain(),
                         lines: 0,
                     };
                     return Ok(None);
@@ -318,12 +323,12 @@ impl<'w> Desk<'_, 'w, '_> {
                         cas: 0,
                         value_len: 0,
                     };
-                    self.push(voice, stored);
+                    self.push(format, stored);
                     return Ok(None);
                 }
                 Done::LoginFailed => {
-                    self.push(voice, Reply::Refused(Refusal::LoginFailed));
-                    if self.house.guesses.note(self.stream.origin(), self.now) {
+                    self.push(format, Reply::Refused(Refusal::LoginFailed));
+                    if self.shared.guesses.note(self.stream.origin(), self.now) {
                         self.counters.login_cuts.add(1);
                         self.take(planned, at);
                         return Ok(Some(Halt::Close));
@@ -332,25 +337,14 @@ impl<'w> Desk<'_, 'w, '_> {
                 }
                 Done::Dump(listing) => {
                     self.counters.others.add(1);
-                    let (walk, form) = match listing {
-                        Listing::All => (Walk::default(), DumpForm::Items),
-                        Listing::Keys => (Walk::default(), DumpForm::Reads),
-                        // Clients count classes from 1: there is none before the first.
-                        Listing::Class { class, limit } => {
-                            let limit = if limit == 0 { u32::MAX } else { limit };
-                            let walk = Walk::of_class(class.wrapping_sub(1), limit);
-                            (walk, DumpForm::Listed)
-                        }
-                    };
-                    *self.phase = Phase::Dumping(walk, form);
-                    if form != DumpForm::Listed {
-                        self.push(voice, Reply::DumpBegins);
-                    }
+                    *self.phase = Phase::Dumping(execute::walk_of(listing), listing.format);
+                    self.say(listing.format.head());
                     return Ok(None);
                 }
                 Done::NotNow => return Ok(Some(Halt::WaitLarge)),
                 Done::Quit => {
                     self.counters.others.add(1);
+                    self.say(format.farewell());
                     self.take(planned, at);
                     return Ok(Some(Halt::Close));
                 }
@@ -363,319 +357,6 @@ impl<'w> Desk<'_, 'w, '_> {
     fn take(&mut self, planned: &Planned<'_>, at: &mut usize) {
         *at = planned.end;
         self.codec.go_on(planned.inside);
-    }
-
-    /// Counters go out, a line after the other, until there are no more, the peer blocks, or the turn is over. They are
-    /// gathered anew for each part: a reply of any length needs no memory.
-    fn tell(&mut self, topic: Topic, tone: Tone, mut lines: u16) -> io::Result<Option<Halt>> {
-        let voice = tone.voice();
-        loop {
-            let halt = match self.budget.is_spent() || self.budget.is_late() {
-                true => Some(Halt::Tired),
-                false => self.lacks_room()?,
-            };
-            if halt.is_some() {
-                *self.phase = Phase::Telling { topic, tone, lines };
-                return Ok(halt);
-            }
-            let (mut at, mut line_no) = (0, 0);
-            let room = self.outbox.room();
-            let mut tell = |reply: Reply<'_>| {
-                line_no += 1;
-                if line_no > lines {
-                    at += voice.encode(reply, &mut room[at..])?;
-                    lines = line_no;
-                }
-                Some(())
-            };
-            let told = stats::tell(self.house, topic, self.now, &mut |reply| match reply {
-                Reply::Stats(stats) => stats
-                    .iter()
-                    .try_for_each(|stat| tell(Reply::Stats(slice::from_ref(stat)))),
-                reply => tell(reply),
-            });
-            self.outbox.filled(at);
-            self.budget.spend(0, at);
-            if told.is_some() {
-                *self.phase = Phase::Requests;
-                return Ok(None);
-            }
-            if at == 0 {
-                // A line that is longer than any room, such as a very long place: it is left out.
-                lines += 1;
-            }
-        }
-    }
-
-    /// A request that is not held whole.
-    fn begin_long(&mut self, head: LongHead<'_>, at: &mut usize) -> Option<Halt> {
-        self.codec.go_on(self.codec.after(&head));
-        let (phase, taken) = match head {
-            LongHead::Skip {
-                refusal,
-                tone,
-                rest,
-                taken,
-            } => (
-                Phase::Skipping {
-                    refusal,
-                    tone,
-                    rest,
-                },
-                taken,
-            ),
-            LongHead::Store {
-                storing,
-                value_len,
-                voice,
-                taken,
-            } => {
-                let refusal = match self.begin_store(storing, value_len, voice) {
-                    Begun::Yes(no, _) => {
-                        *self.phase = Phase::Storing(no);
-                        *at += taken;
-                        return None;
-                    }
-                    Begun::NotNow => return Some(Halt::WaitLarge),
-                    Begun::Refused(refusal) => refusal,
-                    Begun::Missing => Refusal::Malformed,
-                };
-                let phase = Phase::Skipping {
-                    refusal,
-                    tone: voice.tone(),
-                    // What ends a counted block is two bytes longer.
-                    rest: value_len.map_or(Rest::Line, |len| Rest::bytes(len + 2)),
-                };
-                (phase, taken)
-            }
-        };
-        *self.phase = phase;
-        *at += taken;
-        None
-    }
-
-    fn begin_store(
-        &mut self,
-        storing: Storing<'_>,
-        value_len: Option<usize>,
-        voice: Voice<'_>,
-    ) -> Begun {
-        let (house, now) = (self.house, self.now);
-        execute::note_store(house, voice);
-        let begun = execute::with_order(house, storing, now, |key, order| {
-            let begun = self
-                .larges
-                .store(house.cache, key, order, value_len, voice, now);
-            if let Begun::Refused(refusal) = begun {
-                order.note_refused(house.cache, key, refusal, now, self.counters);
-            }
-            begun
-        });
-        begun.unwrap_or_else(Begun::Refused)
-    }
-
-    fn skip(
-        &mut self,
-        refusal: Refusal,
-        tone: Tone,
-        rest: Rest,
-        bytes: &[u8],
-        at: &mut usize,
-    ) -> io::Result<Option<Halt>> {
-        if let Some(halt) = self.lacks_room()? {
-            return Ok(Some(halt));
-        }
-        let (taken, rest) = rest.within(&bytes[*at..]);
-        *at += taken;
-        if let Some(rest) = rest {
-            *self.phase = Phase::Skipping {
-                refusal,
-                tone,
-                rest,
-            };
-            return Ok(Some(Halt::Hungry));
-        }
-        *self.phase = Phase::Requests;
-        self.counters.refusals.add(1);
-        self.push(tone.voice(), Reply::Refused(refusal));
-        Ok(None)
-    }
-
-    /// A piece of a value comes in.
-    fn store(&mut self, no: LargeNo, bytes: &[u8], at: &mut usize) -> io::Result<Option<Halt>> {
-        if let Some(halt) = self.lacks_room()? {
-            return Ok(Some(halt));
-        }
-        let Some(Large::Storing {
-            reservation,
-            scan,
-            voice,
-            ..
-        }) = self.larges.get_mut(no)
-        else {
-            return Err(io::ErrorKind::InvalidData.into());
-        };
-        let bytes = &bytes[*at..];
-        if bytes.is_empty() {
-            return Ok(Some(Halt::Hungry));
-        }
-        let tone = voice.voice().tone();
-        let part = scan.part(bytes);
-        let mut written = Ok(());
-        if part.cr_first {
-            written = reservation.write(b"\r", self.now);
-            if written.is_ok() {
-                scan.cr_taken();
-            }
-        }
-        let mut some = 0;
-        if written.is_ok() {
-            let before = reservation.written();
-            written = reservation.write(part.bytes, self.now);
-            // All of it, or as much as there was memory for.
-            some = reservation.written() - before;
-            *at += some;
-        }
-        match written {
-            Ok(()) => {
-                *at += part.tail;
-                scan.taken(part, bytes);
-            }
-            Err(StoreError::NoSpace) => {
-                scan.taken_some(some);
-                return Ok(Some(Halt::WaitLarge));
-            }
-            Err(error) => {
-                self.larges.take(no);
-                *self.phase = Phase::Skipping {
-                    refusal: execute::refusal(error),
-                    tone,
-                    rest: Rest::Line,
-                };
-                return Ok(None);
-            }
-        }
-        if part.end == ValueEnd::NotYet {
-            return Ok(Some(Halt::Hungry));
-        }
-        *self.phase = Phase::Requests;
-        let Some(Large::Storing {
-            reservation,
-            order,
-            voice,
-            ..
-        }) = self.larges.take(no)
-        else {
-            return Err(io::ErrorKind::InvalidData.into());
-        };
-        if part.end == ValueEnd::Broken {
-            self.counters.refusals.add(1);
-            self.push(voice.voice(), Reply::Refused(Refusal::BadChunk));
-        } else {
-            let reply = order.commit(reservation, self.now, self.counters);
-            self.push(voice.voice(), reply);
-        }
-        Ok(None)
-    }
-
-    /// Pieces of a value go out, until it ends, the peer blocks, or the turn is over. What the peer does not take of
-    /// it is not kept: it is read again.
-    #[inline(never)]
-    fn send_value(&mut self, no: LargeNo) -> io::Result<Option<Halt>> {
-        loop {
-            let Some(Large::Sending { pinned, at, tail }) = self.larges.get_mut(no) else {
-                return Err(io::ErrorKind::InvalidData.into());
-            };
-            let value_len = pinned.meta().value_len;
-            let room = self.outbox.whole_room();
-            let most = room.len().min(value_len.saturating_sub(*at));
-            let mut len = pinned.read(&mut room[..most]);
-            if len < most {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            if *at + len >= value_len {
-                let tail = &tail[*at + len - value_len..];
-                let most = tail.len().min(room.len() - len);
-                room[len..len + most].copy_from_slice(&tail[..most]);
-                len += most;
-            }
-            *at += len;
-            let (at, end) = (*at, value_len + tail.len());
-            self.outbox.filled(len);
-            let before = self.outbox.unsent().len();
-            let sent = self.outbox.send(self.stream, self.counters, self.cx);
-            let unsent = self.outbox.unsent().len();
-            self.budget.moved_bytes += before - unsent;
-            self.budget.spend(0, before - unsent);
-            if sent? == Sent::Blocked {
-                // Of what is not sent, all but the head.
-                let again = unsent.min(at);
-                self.outbox.unfill(again);
-                if unsent == again {
-                    self.outbox.clear();
-                }
-                if let Some(Large::Sending { pinned, at, .. }) = self.larges.get_mut(no) {
-                    *at -= again;
-                    pinned.seek((*at).min(value_len));
-                }
-                return Ok(Some(Halt::Blocked));
-            }
-            if at == end {
-                self.larges.take(no);
-                *self.phase = Phase::Requests;
-                self.budget.spend(1, 0);
-                let is_over = self.budget.is_spent() || self.outbox.is_limited();
-                return Ok(is_over.then_some(Halt::Tired));
-            }
-            if self.budget.is_spent() {
-                return Ok(Some(Halt::Tired));
-            }
-        }
-    }
-
-    /// Items go out, a line each, until there are no more, the peer blocks, or the turn is over.
-    fn dump(&mut self, mut walk: Walk, form: DumpForm) -> io::Result<Option<Halt>> {
-        let voice = Tone::Words.voice();
-        loop {
-            if self.outbox.room().len() < DUMP_LINE_BYTES_MAX
-                && let Some(halt) = self.empty_outbox()?
-            {
-                *self.phase = Phase::Dumping(walk, form);
-                return Ok(Some(halt));
-            }
-            if self.budget.is_spent() || self.budget.is_late() {
-                *self.phase = Phase::Dumping(walk, form);
-                return Ok(Some(Halt::Tired));
-            }
-            let (cache, clock, now) = (self.house.cache, &self.house.clock, self.now);
-            let before = self.outbox.unsent().len();
-            let outbox = &mut *self.outbox;
-            let more = cache.walk(&mut walk, DUMP_CHUNKS, now, |key, visited| {
-                let facts = execute::dump_facts(visited, now, clock);
-                let reply = match form {
-                    DumpForm::Items => Reply::Item(key, facts),
-                    DumpForm::Reads => Reply::Readable(key),
-                    DumpForm::Listed => Reply::Listed(key, facts),
-                };
-                outbox.push(voice, reply)
-            });
-            self.budget
-                .spend(DUMP_CHUNKS as u32, self.outbox.unsent().len() - before);
-            if !more {
-                *self.phase = Phase::Requests;
-                // Room was made for a line, which is longer.
-                if let Some(halt) = self.lacks_room()? {
-                    *self.phase = Phase::Dumping(walk, form);
-                    return Ok(Some(halt));
-                }
-                let end = match form {
-                    DumpForm::Reads => Reply::KeysEnd,
-                    _ => Reply::StatsEnd,
-                };
-                self.push(voice, end);
-                return Ok(None);
-            }
-        }
     }
 
     /// Makes room for any short reply. Else says why there is none.
@@ -697,11 +378,22 @@ impl<'w> Desk<'_, 'w, '_> {
         Ok((sent == Sent::Blocked).then_some(Halt::Blocked))
     }
 
+    /// Appends words for which there is room.
+    fn say(&mut self, words: &[u8]) {
+        self.outbox.room()[..words.len()].copy_from_slice(words);
+        self.outbox.filled(words.len());
+        self.budget.spend(1, words.len());
+    }
+
     /// Appends a reply for which there is room.
     #[inline]
-    fn push(&mut self, voice: Voice<'_>, reply: Reply<'_>) {
+    fn push(&mut self, format: ReplyFormat<'_>, reply: Reply<'_>) {
+        let Some(reply) = self.codec.gather(format, reply) else {
+            self.budget.spend(1, 0);
+            return;
+        };
         let before = self.outbox.unsent().len();
-        let pushed = self.outbox.push(voice, reply);
+        let pushed = self.outbox.push(format, reply);
         debug_assert!(pushed, "room was made before the request was executed");
         self.budget.spend(1, self.outbox.unsent().len() - before);
     }

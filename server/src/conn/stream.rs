@@ -16,8 +16,8 @@ use tokio::io::{AsyncWrite, Interest};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::tls_stream::TlsStream;
-use crate::guesses::Origin;
-use crate::plan::INBOX_BYTES;
+use crate::auth::guesses::Origin;
+use crate::memory::plan::INBOX_BYTES;
 
 sockopt_impl!(
     /// What the unread bytes take with all that belongs to them, and the buffer that they lie in.

@@ -22,7 +22,7 @@ use rustls::{ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::tls::{self, HANDSHAKE_TIMEOUT, Handshake, Seat};
+use crate::auth::tls::{self, HANDSHAKE_TIMEOUT, Handshake, Seat};
 
 /// What a client may send before its handshake is over. A hello has one or two kilobytes; rustls would keep one of
 /// 64, which is more than a connection's place in the plan.

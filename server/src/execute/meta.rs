@@ -9,18 +9,22 @@ use flagstone_engine::{
     Updated, Visit, Visited, Want,
 };
 
+use super::done::{Done, refusal};
+use super::lifetime::{deadline, seconds_begun};
 use super::numbers::{self, NumberChange, NumberChanged};
-use super::{Done, Got, Order, deadline, get, refusal, seconds_begun};
-use crate::house::{Clock, House};
-use crate::metrics::Counters;
+use super::order::Order;
+use super::read::{self, Got, get};
+use crate::clock::Clock;
+use crate::observe::counters::Counters;
 use crate::proto::{
     Facts, Fate, KEY_BYTES_MAX, Lifetime, Meta, Mode, Options, REPLY_BYTES_MAX, Refusal, Reply,
-    Verb, Voice,
+    ReplyFormat, Verb, memcache,
 };
+use crate::server::shared::Shared;
 
 /// The line's flags, and the key that it really means.
 pub fn with_key<T>(
-    house: &House<'_>,
+    shared: &Shared<'_>,
     hashed: Key<'_>,
     meta: Meta<'_>,
     then: impl FnOnce(Key<'_>, &Options) -> T,
@@ -30,10 +34,10 @@ pub fn with_key<T>(
         return Ok(then(hashed, &options));
     }
     let mut room = [0; KEY_BYTES_MAX];
-    let key = house
+    let key = shared
         .cache
         .key(meta.key_into(&options, &mut room))
-        .map_err(|_| Refusal::BadKey)?;
+        .map_err(|_| memcache::mistake::Mistake::BadKey)?;
     Ok(then(key, &options))
 }
 
@@ -44,50 +48,50 @@ fn refused(refusal: Refusal, counters: &Counters) -> Done {
 
 /// Stores.
 pub fn store(
-    house: &House<'_>,
+    shared: &Shared<'_>,
     hashed: Key<'_>,
     meta: Meta<'_>,
     value: &[u8],
     now: Tick,
     counters: &Counters,
 ) -> Done {
-    with_key(house, hashed, meta, |key, options| {
-        Order::flagged(options, now, &house.clock).run(house.cache, key, value, now, counters)
+    with_key(shared, hashed, meta, |key, options| {
+        Order::flagged(options, now, &shared.clock).run(shared.cache, key, value, now, counters)
     })
     .unwrap_or_else(|refusal| refused(refusal, counters))
 }
 
 /// Does everything else.
 pub fn run(
-    house: &House<'_>,
+    shared: &Shared<'_>,
     hashed: Key<'_>,
     meta: Meta<'_>,
     now: Tick,
-    voice: Voice<'_>,
+    format: ReplyFormat<'_>,
     room: &mut [u8],
     counters: &Counters,
 ) -> Done {
-    with_key(house, hashed, meta, |key, options| match meta.verb {
-        Verb::Get => read(house, key, options, now, voice, room, counters),
-        Verb::Delete => discard(house, key, options, now, counters),
-        Verb::Count => count(house, key, options, now, counters),
-        Verb::Tell => tell(house, key, now, counters),
+    with_key(shared, hashed, meta, |key, options| match meta.verb {
+        Verb::Get => read(shared, key, options, now, format, room, counters),
+        Verb::Delete => discard(shared, key, options, now, counters),
+        Verb::Count => count(shared, key, options, now, counters),
+        Verb::Tell => tell(shared, key, now, counters),
         Verb::Set => refused(Refusal::Malformed, counters),
     })
     .unwrap_or_else(|refusal| refused(refusal, counters))
 }
 
 fn read(
-    house: &House<'_>,
+    shared: &Shared<'_>,
     key: Key<'_>,
     options: &Options,
     now: Tick,
-    voice: Voice<'_>,
+    format: ReplyFormat<'_>,
     room: &mut [u8],
     counters: &Counters,
 ) -> Done {
     if is_plain(options) {
-        match get(house.cache, key, now, voice, room) {
+        match get(shared.cache, key, now, format, room) {
             Got::Value { len } => {
                 counters.hits.add(1);
                 return Done::Reply(Reply::Value { len });
@@ -101,18 +105,18 @@ fn read(
             Got::TooLong(_) => {}
         }
     }
-    let visit = visit_of(options, now, &house.clock, Want::Value);
-    let tail_len = voice.value_tail().len();
+    let visit = visit_of(options, now, &shared.clock, Want::Value);
+    let tail_len = format.value_tail().len();
     let room = &mut room[..];
     let fits = room.len().saturating_sub(tail_len);
     let (room, head_bytes_max) = (&mut room[..fits], REPLY_BYTES_MAX - tail_len);
     let mut bare = false;
-    let seen = house
+    let seen = shared
         .cache
         .visit(key, &visit, now, room, head_bytes_max, |visited, room| {
             let facts = facts_of(visited, options, &visit, now);
             bare = facts.bare;
-            voice.value_head(key.bytes(), &facts, room)
+            format.value_head(key.bytes(), &facts, room)
         });
     match seen {
         Ok(Seen::Copied(len)) => {
@@ -128,7 +132,7 @@ fn read(
             Done::Reply(Reply::Missing)
         }
         Ok(Seen::TooSmall | Seen::Pinned(..)) => {
-            let meta = house.cache.meta(key, now);
+            let meta = shared.cache.meta(key, now);
             Done::TooLong(meta.map_or(0, |meta| meta.value_len))
         }
         Err(StoreError::NoSpace) => Done::NotNow,
@@ -138,21 +142,21 @@ fn read(
 
 /// Holds a long value still, after doing what else the flags ask for.
 pub fn pin<'h>(
-    house: &'h House<'h>,
+    shared: &'h Shared<'h>,
     hashed: Key<'_>,
     meta: Meta<'_>,
     now: Tick,
-    voice: Voice<'_>,
+    format: ReplyFormat<'_>,
     room: &mut [u8],
     counters: &Counters,
 ) -> Result<Option<(Pinned<'h>, usize)>, StoreError> {
-    let seen = with_key(house, hashed, meta, |key, options| {
-        let visit = visit_of(options, now, &house.clock, Want::ValueOrPin);
-        let cache = house.cache;
+    let seen = with_key(shared, hashed, meta, |key, options| {
+        let visit = visit_of(options, now, &shared.clock, Want::ValueOrPin);
+        let cache = shared.cache;
         let room = &mut room[..REPLY_BYTES_MAX];
         let seen = cache.visit(key, &visit, now, room, REPLY_BYTES_MAX, |visited, room| {
             let facts = facts_of(visited, options, &visit, now);
-            voice.value_head(key.bytes(), &facts, room)
+            format.value_head(key.bytes(), &facts, room)
         });
         if let Ok(Seen::Pinned(..)) = seen {
             note(options, true, counters);
@@ -214,9 +218,9 @@ fn facts_of(visited: &Visited, options: &Options, visit: &Visit, now: Tick) -> F
         idle_seconds: visited.idle_seconds.unwrap_or(0),
         created: visited.created,
         wins: visited.wins,
-        class: super::class_no(visited),
+        class: read::class_no(visited),
         item_bytes: visited.item_bytes as u64,
-        ..super::facts(meta, now)
+        ..read::facts(meta, now)
     }
 }
 
@@ -230,14 +234,14 @@ fn note(options: &Options, hit: bool, counters: &Counters) {
 }
 
 fn discard(
-    house: &House<'_>,
+    shared: &Shared<'_>,
     key: Key<'_>,
     options: &Options,
     now: Tick,
     counters: &Counters,
 ) -> Done {
-    let touch = options.touch.map(|to| deadline(to, now, &house.clock));
-    let updated = house.cache.update(key, now, &mut [], |current, _| {
+    let touch = options.touch.map(|to| deadline(to, now, &shared.clock));
+    let updated = shared.cache.update(key, now, &mut [], |current, _| {
         let edit = current.map(|item| discarded(item, options, touch));
         edit.unwrap_or(Ok(Edit::Keep))
     });
@@ -298,13 +302,13 @@ fn discarded(
 }
 
 fn count(
-    house: &House<'_>,
+    shared: &Shared<'_>,
     key: Key<'_>,
     options: &Options,
     now: Tick,
     counters: &Counters,
 ) -> Done {
-    let until = |lifetime: Lifetime| deadline(lifetime, now, &house.clock);
+    let until = |lifetime: Lifetime| deadline(lifetime, now, &shared.clock);
     let up = options.mode != Mode::Down;
     let touch = options.touch.map(until);
     let change = NumberChange {
@@ -323,7 +327,7 @@ fn count(
     } else {
         (&counters.decr_hits, &counters.decr_misses)
     };
-    Done::Reply(match numbers::change(house.cache, key, &change, now) {
+    Done::Reply(match numbers::change(shared.cache, key, &change, now) {
         Ok(NumberChanged::Done {
             number,
             meta,
@@ -353,9 +357,9 @@ fn count(
     })
 }
 
-fn tell(house: &House<'_>, key: Key<'_>, now: Tick, counters: &Counters) -> Done {
+fn tell(shared: &Shared<'_>, key: Key<'_>, now: Tick, counters: &Counters) -> Done {
     counters.metas.add(1);
-    Done::Reply(match house.cache.examine(key, now) {
+    Done::Reply(match shared.cache.examine(key, now) {
         None => Reply::Missing,
         Some(visited) => Reply::Told(facts_of(
             &visited,

@@ -1,144 +1,69 @@
-//! The desk: one match, `Command × Cache → Reply`.
+//! One match, `Command × Cache → Reply`.
 //!
 //! A command is taken in two steps, so that a batch of them can be prefetched in between:
 //! [`Work::of`] hashes the key, once; [`Work::run`] does what was asked. The only place that
 //! speaks both the vocabulary of the protocols and that of the engine.
 
+mod decimal;
+mod done;
+pub mod flush;
+pub mod lifetime;
 mod meta;
 mod numbers;
 mod order;
+mod read;
+mod resp;
 
-use flagstone_engine::{
-    Cache, CasWish, Deadline, ItemMeta, Key, Lookup, Pinned, StoreError, Tick, Visited,
-};
+use flagstone_engine::{Cache, CasWish, Key, Pinned, StoreError, Tick, Visited, Walk};
 
+pub use self::done::{Done, refusal};
+use self::lifetime::{deadline, seconds_left};
 use self::numbers::{NumberChange, NumberChanged};
 pub use self::order::Order;
+use self::read::{Got, class_no, facts, get};
 
-use crate::house::{Clock, House};
-use crate::metrics::Counters;
+use crate::clock::Clock;
+use crate::observe::counters::Counters;
 use crate::proto::scan;
 use crate::proto::{
-    Command, Facts, Fate, How, KEY_BYTES_MAX, Lifetime, Listing, Meta, Refusal, Reply, Storing,
-    Terms, Topic, Voice, Word,
+    Act, Command, Facts, Fate, How, KEY_BYTES_MAX, Listing, Refusal, Reply, ReplyFormat, Storing,
+    Word,
 };
+use crate::server::shared::Shared;
 
 static_assertions::const_assert_eq!(KEY_BYTES_MAX, flagstone_engine::KEY_BYTES_MAX);
 
-/// A command with its key hashed.
+/// A command, with its key hashed if it has one.
 #[derive(Clone, Copy)]
-pub enum Work<'a> {
-    /// Send the value.
-    Get(Key<'a>),
-    /// Send the value, and change its lifetime.
-    GetAndTouch(Key<'a>, Lifetime),
-    /// Store.
-    Store(Key<'a>, &'a [u8], Terms),
-    /// Do what flags say. The key is the one on the line, which may be base64.
-    Meta(Key<'a>, Meta<'a>),
-    /// Store as flags say, likewise.
-    MetaStore(Key<'a>, &'a [u8], Meta<'a>),
-    /// Remove.
-    Delete(Key<'a>),
-    /// Change the lifetime.
-    Touch(Key<'a>, Lifetime),
-    /// Count up (or else down) by so much.
-    Count(Key<'a>, bool, u64),
-    /// Say how many seconds are left.
-    Ttl(Key<'a>),
-    /// Send the counters.
-    Stats(Topic),
-    /// Remove everything, now or then.
-    Flush(Lifetime),
-    /// Be content with so much memory.
-    LimitMemory(usize),
-    /// Say a word.
-    Say(Word),
-    /// Let in whoever knows this password of this user.
-    Login(&'a [u8], &'a [u8]),
-    /// Tell of items.
-    Dump(Listing),
-    /// Shut the server down.
-    Shutdown,
-    /// Move the clock.
-    MoveClock(i64),
-    /// Close the connection.
-    Quit,
-    /// Say no.
-    Refuse(Refusal),
-}
-
-/// What became of some [`Work`].
-pub enum Done {
-    /// It is done; this is the answer.
-    Reply(Reply<'static>),
-    /// The value, of so many bytes, is longer than the room. Nothing was done.
-    TooLong(usize),
-    /// The counters are asked for, which the caller gathers.
-    Stats(Topic),
-    /// Items are asked for, which the caller goes through.
-    Dump(Listing),
-    /// The client may do everything from now on.
-    LoggedIn,
-    /// It may not, and has tried.
-    LoginFailed,
-    /// The memory is held by transfers under way. Nothing was done; try again later.
-    NotNow,
-    /// The connection is to be closed.
-    Quit,
+pub struct Work<'a> {
+    command: Command<'a>,
+    key: Option<Key<'a>>,
 }
 
 impl<'a> Work<'a> {
     /// Hashes the key of `command`.
     #[inline]
     pub fn of(cache: &Cache, command: Command<'a>) -> Self {
-        // A codec lets no other key through.
-        let keyed = |key: &'a [u8]| cache.key(key).map_err(|_| Refusal::Malformed);
-        let work = match command {
-            Command::Get { key } => keyed(key).map(Work::Get),
-            Command::Store { key, value, terms } => {
-                keyed(key).map(|key| Work::Store(key, value, terms))
-            }
-            Command::Meta(meta) => keyed(meta.key).map(|key| Work::Meta(key, meta)),
-            Command::MetaStore { meta, value } => {
-                keyed(meta.key).map(|key| Work::MetaStore(key, value, meta))
-            }
-            Command::GetAndTouch { key, lifetime } => {
-                keyed(key).map(|key| Work::GetAndTouch(key, lifetime))
-            }
-            Command::Delete { key } => keyed(key).map(Work::Delete),
-            Command::Touch { key, lifetime } => keyed(key).map(|key| Work::Touch(key, lifetime)),
-            Command::Count { key, up, by } => keyed(key).map(|key| Work::Count(key, up, by)),
-            Command::Ttl { key } => keyed(key).map(Work::Ttl),
-            Command::Stats(topic) => Ok(Work::Stats(topic)),
-            Command::Flush { when } => Ok(Work::Flush(when)),
-            Command::LimitMemory { bytes } => Ok(Work::LimitMemory(bytes)),
-            Command::Say(word) => Ok(Work::Say(word)),
-            Command::Login { user, password } => Ok(Work::Login(user, password)),
-            Command::Dump(listing) => Ok(Work::Dump(listing)),
-            Command::Shutdown => Ok(Work::Shutdown),
-            Command::MoveClock { seconds } => Ok(Work::MoveClock(seconds)),
-            Command::Quit => Ok(Work::Quit),
-            Command::Refuse(refusal) => Err(refusal),
+        let Some(key) = command.key() else {
+            return Work { command, key: None };
         };
-        work.unwrap_or_else(Work::Refuse)
+        match cache.key(key) {
+            Ok(key) => Work {
+                command,
+                key: Some(key),
+            },
+            // A codec lets no such key through.
+            Err(_) => Work {
+                command: Command::Refuse(Refusal::Malformed),
+                key: None,
+            },
+        }
     }
 
     /// The key whose bucket is worth prefetching.
     #[inline]
     pub fn key(&self) -> Option<Key<'a>> {
-        match *self {
-            Work::Get(key)
-            | Work::GetAndTouch(key, _)
-            | Work::Store(key, ..)
-            | Work::Meta(key, _)
-            | Work::MetaStore(key, ..)
-            | Work::Delete(key)
-            | Work::Touch(key, _)
-            | Work::Count(key, ..)
-            | Work::Ttl(key) => Some(key),
-            _ => None,
-        }
+        self.key
     }
 
     /// Whether it may take so long that a turn should look at the clock: it may go through a long value, or through
@@ -146,11 +71,15 @@ impl<'a> Work<'a> {
     #[inline]
     #[must_use]
     pub fn is_heavy(&self) -> bool {
-        match self {
-            Work::Store(_, _, terms) => matches!(terms.how, How::Behind | How::Before),
+        match self.command {
+            Command::Store { terms, .. } => matches!(terms.how, How::Behind | How::Before),
             // That may be the mode.
-            Work::MetaStore(_, _, meta) => memchr::memchr(b'M', meta.flags).is_some(),
-            Work::Stats(_) | Work::Flush(_) | Work::Dump(_) | Work::Login(..) => true,
+            Command::MetaStore { meta, .. } => memchr::memchr(b'M', meta.flags).is_some(),
+            Command::Stats(_)
+            | Command::Flush { .. }
+            | Command::Dump(_)
+            | Command::Login { .. } => true,
+            Command::Resp(op) => op.is_heavy(),
             _ => false,
         }
     }
@@ -160,18 +89,32 @@ impl<'a> Work<'a> {
     #[inline]
     pub fn run(
         self,
-        house: &House<'_>,
+        shared: &Shared<'_>,
         now: Tick,
-        voice: Voice<'_>,
+        format: ReplyFormat<'_>,
         room: &mut [u8],
         counters: &Counters,
     ) -> Done {
-        let cache = house.cache;
-        Done::Reply(match self {
-            Work::Get(key) => match get(cache, key, now, voice, room) {
+        let Some(key) = self.key else {
+            return match self.command {
+                Command::Resp(op) => {
+                    let with = resp::With {
+                        shared,
+                        now,
+                        format,
+                        counters,
+                    };
+                    resp::run(op, None, with, room)
+                }
+                _ => self.run_keyless(shared, counters),
+            };
+        };
+        let cache = shared.cache;
+        Done::Reply(match self.command {
+            Command::Get { .. } => match get(cache, key, now, format, room) {
                 Got::Value { len } => {
                     counters.hits.add(1);
-                    match may_be_cut(house, voice) && scan::has_newline(&room[..len]) {
+                    match may_be_cut(shared, format) && scan::has_newline(&room[..len]) {
                         false => Reply::Value { len },
                         true => Reply::Refused(Refusal::Malformed),
                     }
@@ -183,21 +126,21 @@ impl<'a> Work<'a> {
                 Got::TooLong(len) => return Done::TooLong(len),
                 Got::NotNow => return Done::NotNow,
             },
-            Work::Store(key, value, terms) => {
-                note_store(house, voice);
-                let order = Order::plain(&terms, now, &house.clock);
+            Command::Store { value, terms, .. } => {
+                note_store(shared, format);
+                let order = Order::plain(&terms, now, &shared.clock);
                 return order.run(cache, key, value, now, counters);
             }
-            Work::Meta(key, meta) => {
-                return meta::run(house, key, meta, now, voice, room, counters);
+            Command::Meta(meta) => {
+                return meta::run(shared, key, meta, now, format, room, counters);
             }
-            Work::MetaStore(key, value, meta) => {
-                note_store(house, voice);
-                return meta::store(house, key, meta, value, now, counters);
+            Command::MetaStore { meta, value } => {
+                note_store(shared, format);
+                return meta::store(shared, key, meta, value, now, counters);
             }
-            Work::GetAndTouch(key, _) => match get(cache, key, now, voice, room) {
+            Command::GetAndTouch { .. } => match get(cache, key, now, format, room) {
                 Got::Value { len } => {
-                    if self.touch_after(house, now).is_err() {
+                    if self.touch_after(shared, now).is_err() {
                         return Done::NotNow;
                     }
                     counters.touch_hits.add(1);
@@ -210,7 +153,7 @@ impl<'a> Work<'a> {
                 Got::TooLong(len) => return Done::TooLong(len),
                 Got::NotNow => return Done::NotNow,
             },
-            Work::Delete(key) => {
+            Command::Delete { .. } => {
                 if cache.delete(key, now) {
                     counters.delete_hits.add(1);
                     Reply::Deleted
@@ -219,8 +162,8 @@ impl<'a> Work<'a> {
                     Reply::Missing
                 }
             }
-            Work::Touch(key, lifetime) => {
-                match cache.touch(key, deadline(lifetime, now, &house.clock), now) {
+            Command::Touch { lifetime, .. } => {
+                match cache.touch(key, deadline(lifetime, now, &shared.clock), now) {
                     Ok(true) => {
                         counters.touch_hits.add(1);
                         Reply::Touched
@@ -232,85 +175,106 @@ impl<'a> Work<'a> {
                     Err(_) => return Done::NotNow,
                 }
             }
-            Work::Count(key, up, by) => return count(cache, key, up, by, now, counters),
-            Work::Ttl(key) => {
+            Command::Count { up, by, .. } => return count(cache, key, up, by, now, counters),
+            Command::Ttl { .. } => {
                 counters.others.add(1);
                 match cache.meta(key, now) {
                     Some(meta) => Reply::SecondsLeft(seconds_left(meta.deadline, now)),
                     None => Reply::Missing,
                 }
             }
-            Work::Flush(when) => {
+            Command::Resp(op) => {
+                let with = resp::With {
+                    shared,
+                    now,
+                    format,
+                    counters,
+                };
+                return resp::run(op, Some(key), with, room);
+            }
+            // The others have none.
+            _ => return self.run_keyless(shared, counters),
+        })
+    }
+
+    /// The same for commands without a key.
+    #[inline(never)]
+    fn run_keyless(self, shared: &Shared<'_>, counters: &Counters) -> Done {
+        let now = shared.clock.now();
+        Done::Reply(match self.command {
+            Command::Flush { when } => {
                 counters.flushes.add(1);
-                if house.manners.flush {
-                    house.flush(when, now);
+                if shared.limits.flush {
+                    shared.flush.flush(shared.cache, when, now, &shared.clock);
                     Reply::Flushed
                 } else {
-                    Reply::Refused(Refusal::FlushNotAllowed)
+                    Reply::Refused(Refusal::NotAllowed(Act::Flush))
                 }
             }
-            Work::LimitMemory(bytes) => {
-                let plan = house.plan;
+            Command::LimitMemory { bytes } => {
+                let plan = shared.plan;
                 let range = plan.memory_bytes_least()..=plan.memory_bytes_max;
                 // It takes away from all what they have stored, as flushing does.
-                if house.manners.flush && range.contains(&bytes) {
+                if shared.limits.flush && range.contains(&bytes) {
                     counters.others.add(1);
-                    house.memory.wish(bytes);
+                    shared.memory.wish(bytes);
                     Reply::Said(Word::Ok)
                 } else {
                     counters.refusals.add(1);
-                    Reply::Refused(Refusal::MemoryOutOfRange)
+                    Reply::Refused(Refusal::NotAllowed(Act::LimitMemory))
                 }
             }
-            Work::Say(word) => {
+            Command::Say(word) => {
                 counters.others.add(1);
                 Reply::Said(word)
             }
-            Work::Login(user, password) => {
+            Command::Login { user, password } => {
                 counters.logins.add(1);
-                if house.users.know(user, password) {
+                if shared.users.know(user, password) {
                     return Done::LoggedIn;
                 }
                 counters.login_errors.add(1);
                 return Done::LoginFailed;
             }
-            Work::Dump(listing) => return Done::Dump(listing),
-            Work::Shutdown if house.manners.shutdown => {
-                house.shutdown.notify_one();
+            Command::Dump(listing) => return Done::Dump(listing),
+            Command::Shutdown { mistake: None } if shared.limits.shutdown => {
+                shared.shutdown.notify_one();
                 return Done::Quit;
             }
-            Work::Shutdown => Reply::Refused(Refusal::ShutdownNotEnabled),
-            Work::Refuse(Refusal::BadShutdown) if !house.manners.shutdown => {
-                Reply::Refused(Refusal::ShutdownNotEnabled)
-            }
-            Work::MoveClock(seconds) => {
-                if house.manners.test_hooks {
+            Command::Shutdown {
+                mistake: Some(mistake),
+            } if shared.limits.shutdown => Reply::Refused(Refusal::Words(mistake)),
+            Command::Shutdown { .. } => Reply::Refused(Refusal::NotAllowed(Act::Shutdown)),
+            Command::MoveClock { seconds } => {
+                if shared.limits.test_hooks {
                     counters.others.add(1);
-                    house.clock.advance(seconds);
+                    shared.clock.advance(seconds);
                     Reply::Said(Word::Ok)
                 } else {
                     counters.refusals.add(1);
                     Reply::Refused(Refusal::Malformed)
                 }
             }
-            Work::Refuse(refusal) => {
+            Command::Refuse(refusal) => {
                 counters.refusals.add(1);
                 if refusal == Refusal::TooLarge {
                     counters.too_large.add(1);
                 }
                 Reply::Refused(refusal)
             }
-            Work::Stats(topic) => return Done::Stats(topic),
-            Work::Quit => return Done::Quit,
+            Command::Stats(topic) => return Done::Stats(topic),
+            Command::Quit => return Done::Quit,
+            // The others have a key.
+            _ => Reply::Refused(Refusal::Malformed),
         })
     }
 
     /// Changes the lifetime of what was sent, if that was asked for too.
-    pub fn touch_after(self, house: &House<'_>, now: Tick) -> Result<(), StoreError> {
-        if let Work::GetAndTouch(key, lifetime) = self {
-            house
+    pub fn touch_after(self, shared: &Shared<'_>, now: Tick) -> Result<(), StoreError> {
+        if let (Command::GetAndTouch { lifetime, .. }, Some(key)) = (self.command, self.key) {
+            shared
                 .cache
-                .touch(key, deadline(lifetime, now, &house.clock), now)?;
+                .touch(key, deadline(lifetime, now, &shared.clock), now)?;
         }
         Ok(())
     }
@@ -318,81 +282,32 @@ impl<'a> Work<'a> {
 
 /// Whether a reader who looks for a line end might take only a part of a value.
 #[inline]
-pub fn may_be_cut(house: &House<'_>, voice: Voice<'_>) -> bool {
-    voice.ends_at_newline() && house.has_counted()
+pub fn may_be_cut(shared: &Shared<'_>, format: ReplyFormat<'_>) -> bool {
+    format.ends_at_newline() && shared.has_counted()
 }
 
-/// A value is about to be stored in the protocol of `voice`.
+/// A value is about to be stored in the protocol of `format`.
 #[inline]
-pub fn note_store(house: &House<'_>, voice: Voice<'_>) {
-    if !voice.ends_at_newline() {
-        house.note_counted();
-    }
-}
-
-enum Got {
-    Value { len: usize },
-    Missing,
-    TooLong(usize),
-    NotNow,
-}
-
-/// Head and value in one validated read.
-#[inline]
-fn get(cache: &Cache, key: Key<'_>, now: Tick, voice: Voice<'_>, room: &mut [u8]) -> Got {
-    let fits = room.len().saturating_sub(voice.value_tail().len());
-    let room = &mut room[..fits];
-    loop {
-        let mut head_len = 0;
-        let found = cache.get_headed(key, now, room, |meta, room| {
-            head_len = voice.value_head(key.bytes(), &facts(meta, now), room)?;
-            Some(head_len)
-        });
-        return match found {
-            Lookup::Hit(meta) => Got::Value {
-                len: head_len + meta.value_len,
-            },
-            Lookup::Miss => Got::Missing,
-            Lookup::TooSmall(ItemMeta { cas: None, .. }) if voice.wants_cas() => {
-                // It gets its number now, because now somebody asks.
-                match cache.cas(key, now) {
-                    Ok(_) => continue,
-                    Err(_) => Got::NotNow,
-                }
-            }
-            Lookup::TooSmall(meta) => Got::TooLong(meta.value_len),
-        };
-    }
-}
-
-/// What a protocol wants to know of a value.
-#[inline]
-fn facts(meta: &ItemMeta, now: Tick) -> Facts {
-    Facts {
-        value_len: meta.value_len,
-        client_flags: meta.client_flags,
-        cas: meta.cas,
-        seconds_left: seconds_begun(meta.deadline, now),
-        stale: meta.stale,
-        won: meta.won,
-        ..Facts::default()
+pub fn note_store(shared: &Shared<'_>, format: ReplyFormat<'_>) {
+    if !format.ends_at_newline() {
+        shared.note_counted();
     }
 }
 
 /// The key and the order of a store whose value is still to arrive.
 pub fn with_order<T>(
-    house: &House<'_>,
+    shared: &Shared<'_>,
     storing: Storing<'_>,
     now: Tick,
     then: impl FnOnce(Key<'_>, Order) -> T,
 ) -> Result<T, Refusal> {
-    let key = |bytes| house.cache.key(bytes).map_err(|_| Refusal::Malformed);
+    let key = |bytes| shared.cache.key(bytes).map_err(|_| Refusal::Malformed);
     match storing {
         Storing::Plain { key: bytes, terms } => {
-            Ok(then(key(bytes)?, Order::plain(&terms, now, &house.clock)))
+            Ok(then(key(bytes)?, Order::plain(&terms, now, &shared.clock)))
         }
-        Storing::Meta(meta) => meta::with_key(house, key(meta.key)?, meta, |key, options| {
-            then(key, Order::flagged(options, now, &house.clock))
+        Storing::Meta(meta) => meta::with_key(shared, key(meta.key)?, meta, |key, options| {
+            then(key, Order::flagged(options, now, &shared.clock))
         }),
     }
 }
@@ -401,33 +316,44 @@ pub fn with_order<T>(
 /// that are longer than any room. `None`: there is none any more.
 pub fn pin<'h>(
     work: Work<'_>,
-    house: &'h House<'h>,
+    shared: &'h Shared<'h>,
     now: Tick,
-    voice: Voice<'_>,
+    format: ReplyFormat<'_>,
     room: &mut [u8],
     counters: &Counters,
 ) -> Result<Option<(Pinned<'h>, usize)>, StoreError> {
-    let (Work::Get(key) | Work::GetAndTouch(key, _)) = work else {
-        return match work {
-            Work::Meta(key, meta) => meta::pin(house, key, meta, now, voice, room, counters),
-            _ => Ok(None),
-        };
+    let Some(key) = work.key else {
+        return Ok(None);
     };
-    let cache = house.cache;
-    if voice.wants_cas() {
+    match work.command {
+        Command::Get { .. } | Command::GetAndTouch { .. } => {}
+        Command::Meta(meta) => return meta::pin(shared, key, meta, now, format, room, counters),
+        Command::Resp(op) => {
+            let with = resp::With {
+                shared,
+                now,
+                format,
+                counters,
+            };
+            return resp::pin(op, key, with, room);
+        }
+        _ => return Ok(None),
+    }
+    let cache = shared.cache;
+    if format.wants_cas() {
         cache.cas(key, now)?;
     }
     let Some(pinned) = cache.pin(key, now)? else {
         return Ok(None);
     };
     // Without its CAS number it is another item than a moment ago: try again.
-    let head_len = voice
+    let head_len = format
         .value_head(key.bytes(), &facts(&pinned.meta(), now), room)
         .ok_or(StoreError::NoSpace)?;
     // If there is no memory for another deadline, it keeps its own.
-    let _ = work.touch_after(house, now);
-    match work {
-        Work::Get(_) => counters.hits.add(1),
+    let _ = work.touch_after(shared, now);
+    match work.command {
+        Command::Get { .. } => counters.hits.add(1),
         _ => counters.touch_hits.add(1),
     }
     Ok(Some((pinned, head_len)))
@@ -482,19 +408,13 @@ fn count(cache: &Cache, key: Key<'_>, up: bool, by: u64, now: Tick, counters: &C
     })
 }
 
-/// The moment at which a lifetime ends.
-#[inline]
+/// Where a list of items begins, and what it goes through.
 #[must_use]
-pub fn deadline(lifetime: Lifetime, now: Tick, clock: &Clock) -> Deadline {
-    match lifetime {
-        Lifetime::Forever => Deadline::NEVER,
-        Lifetime::Seconds(seconds) => Deadline::after_secs(now, u64::from(seconds)),
-        Lifetime::Counted(seconds) => {
-            let begun = Tick::from_secs(now.as_millis() / 1000);
-            Deadline::at(begun.plus_secs(u64::from(seconds)))
-        }
-        Lifetime::Until(unix) => Deadline::at(clock.tick_of_unix(unix)),
-        Lifetime::Past => Deadline::at(Tick::ZERO),
+pub fn walk_of(listing: Listing) -> Walk {
+    match listing.class {
+        None => Walk::default(),
+        // Clients count classes from 1: there is none before the first.
+        Some(class) => Walk::of_class(class.wrapping_sub(1), listing.limit),
     }
 }
 
@@ -514,51 +434,5 @@ pub fn dump_facts(visited: &Visited, now: Tick, clock: &Clock) -> Facts {
         item_bytes: visited.item_bytes as u64,
         client_flags: visited.meta.client_flags,
         ..Facts::default()
-    }
-}
-
-/// A size class's number in all that is told: memcached counts from 1.
-fn class_no(visited: &Visited) -> u64 {
-    visited.class as u64 + 1
-}
-
-/// The refusal that tells a client about `error`.
-#[must_use]
-pub fn refusal(error: StoreError) -> Refusal {
-    match error {
-        StoreError::TooLarge => Refusal::TooLarge,
-        // `NoSpace`, `LengthMismatch`, and whatever else may pass by itself.
-        _ => Refusal::NoSpace,
-    }
-}
-
-/// Whole seconds from the one that has begun: an item that was given 100 of them, counted from
-/// there, says 100 until it is over.
-fn seconds_begun(deadline: Deadline, now: Tick) -> Option<u64> {
-    Some(deadline.tick()?.millis_since(now).div_ceil(1000))
-}
-
-/// Whole seconds from `now`, rounded down: the deadline was rounded up when it was stored, so
-/// an item that is to live 100 seconds says 100 at first.
-fn seconds_left(deadline: Deadline, now: Tick) -> Option<u64> {
-    Some(deadline.tick()?.millis_since(now) / 1000)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_new_item_says_the_seconds_it_was_given() {
-        let clock = Clock::start();
-        for now in [0, 1, 499, 500, 999, 1000, 12_345] {
-            let now = Tick::from_millis(now);
-            for seconds in [1, 10, 86_400] {
-                let kept = deadline(Lifetime::Seconds(seconds), now, &clock);
-                assert_eq!(seconds_left(kept, now), Some(u64::from(seconds)));
-            }
-        }
-        let kept = deadline(Lifetime::Forever, Tick::ZERO, &clock);
-        assert_eq!(seconds_left(kept, Tick::ZERO), None);
     }
 }

@@ -5,9 +5,10 @@ use flagstone_engine::{
     Tick,
 };
 
-use super::{Done, deadline, refusal};
-use crate::house::Clock;
-use crate::metrics::Counters;
+use super::done::{Done, refusal};
+use super::lifetime::deadline;
+use crate::clock::Clock;
+use crate::observe::counters::Counters;
 use crate::proto::{Fate, How, Lifetime, Mode, Options, Refusal, Reply, Terms};
 
 /// What is to be done with a value.
@@ -166,6 +167,20 @@ impl Order {
             } => reservation.commit_extending(side, compare, or_create, now),
         };
         self.tell(stored, value_len, counters)
+    }
+
+    /// The terms of a value that has arrived were told behind it: an order for them, and their deadline for what was reserved.
+    pub fn settle(
+        &self,
+        reservation: &mut Reservation<'_>,
+        terms: &Terms,
+        now: Tick,
+        clock: &Clock,
+    ) -> Self {
+        let settled = Order::plain(terms, now, clock);
+        let done = reservation.set_deadline(settled.attributes.deadline);
+        debug_assert!(done, "reserved with a deadline that has every field");
+        settled
     }
 
     /// What else a refusal means, beside being told.

@@ -1,4 +1,4 @@
-//! The acceptor's evening: the listeners, those shown out, and the night shift, side by side
+//! The acceptor's work: the listeners, connections that are refused, and the maintainer, side by side
 //! on one thread.
 
 use std::cell::RefCell;
@@ -17,9 +17,9 @@ use super::listener::{Acceptor, Pause};
 use super::refuse::{self, Refused};
 use super::socket::Listening;
 use super::worker::Mailbox;
-use crate::governor::Governor;
-use crate::house::House;
-use crate::maintainer;
+use crate::memory::governor::Governor;
+use crate::server::maintainer;
+use crate::server::shared::Shared;
 
 /// How long accepting pauses when descriptors or memory have run out.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
@@ -37,13 +37,13 @@ pub fn files_for_refused() -> usize {
 /// first takes in who stands at the door.
 pub async fn run(
     listeners: Vec<Listening>,
-    house: &House<'_>,
+    shared: &Shared<'_>,
     governor: &Governor<'_>,
     mailboxes: &[Mailbox],
 ) -> io::Result<()> {
     let acceptors = listeners
         .into_iter()
-        .map(|listener| Acceptor::new(listener, house, governor, mailboxes))
+        .map(|listener| Acceptor::new(listener, shared, governor, mailboxes))
         .collect::<io::Result<Vec<_>>>()?;
     let gate = Gate {
         acceptors,
@@ -52,7 +52,7 @@ pub async fn run(
     };
     let Err(error) = first_of(
         gate.accept(),
-        first_of(gate.show_out(), maintainer::run(house, governor)),
+        first_of(gate.show_out(), maintainer::run(shared, governor)),
     )
     .await;
     Err(error)

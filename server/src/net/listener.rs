@@ -17,9 +17,9 @@ use rustix::io::Errno;
 use super::refuse::Refused;
 use super::socket::{Door, Guest, Listening};
 use super::worker::{Mailbox, Newcomer};
-use crate::governor::Governor;
-use crate::house::House;
-use crate::proto::Tongue;
+use crate::memory::governor::Governor;
+use crate::proto::Accepts;
+use crate::server::shared::Shared;
 
 /// How often, at the end, room is tried to be made for one more newcomer …
 const REST_TRIES: u32 = 50;
@@ -44,8 +44,8 @@ pub enum Pause {
 /// One listening socket and where its connections go.
 pub struct Acceptor<'w> {
     door: Door,
-    tongue: Tongue,
-    house: &'w House<'w>,
+    accepts: Accepts,
+    shared: &'w Shared<'w>,
     governor: &'w Governor<'w>,
     mailboxes: &'w [Mailbox],
 }
@@ -54,14 +54,14 @@ impl<'w> Acceptor<'w> {
     /// Must be called within the runtime that polls it.
     pub fn new(
         listening: Listening,
-        house: &'w House<'w>,
+        shared: &'w Shared<'w>,
         governor: &'w Governor<'w>,
         mailboxes: &'w [Mailbox],
     ) -> io::Result<Self> {
         Ok(Acceptor {
-            tongue: listening.tongue,
+            accepts: listening.accepts,
             door: Door::new(listening)?,
-            house,
+            shared,
             governor,
             mailboxes,
         })
@@ -98,7 +98,7 @@ impl<'w> Acceptor<'w> {
     /// Takes in, without waiting, who has arrived before we stop listening. Room is made for them as for all others;
     /// where none is left, they are told so.
     pub fn accept_rest(&self, refused: &mut Refused) {
-        for _ in 0..self.house.plan.connections_max {
+        for _ in 0..self.shared.plan.connections_max {
             let mut tries = 0;
             while !self.governor.may_accept() {
                 tries += 1;
@@ -118,29 +118,29 @@ impl<'w> Acceptor<'w> {
     /// Whether it does not come from where somebody guesses passwords too fast. Nearly always
     /// nobody does, and nothing is looked up.
     fn lets_in(&self, guest: &Guest) -> bool {
-        let (guesses, clock) = (&self.house.guesses, &self.house.clock);
+        let (guesses, clock) = (&self.shared.guesses, &self.shared.clock);
         !guesses.are_on()
             || !guesses.are_hot(clock.now())
             || guesses.lets_in(guest.origin(), clock.now())
     }
 
     fn receive(&self, guest: Guest, refused: &mut Refused) {
-        if !self.lets_in(&guest) || !self.house.admit() {
+        if !self.lets_in(&guest) || !self.shared.admission.admit() {
             // Words without TLS would be noise to who speaks it.
             if guest.is_tls() {
                 return;
             }
-            refused.show_out(guest.into_socket(), self.tongue);
+            refused.show_out(guest.into_socket(), self.accepts);
         } else if let Some(mailbox) = choose(self.mailboxes) {
             mailbox.post(Newcomer {
                 guest,
-                tongue: self.tongue,
+                accepts: self.accepts,
                 moved: None,
             });
         } else {
             // Not seen: there are as many slots as connections are admitted, but for one that is being handed over.
-            self.house.leave();
-            refused.show_out(guest.into_socket(), self.tongue);
+            self.shared.admission.leave();
+            refused.show_out(guest.into_socket(), self.accepts);
         }
     }
 }
@@ -166,8 +166,8 @@ mod tests {
 
     use super::super::socket::KEEPALIVE;
     use super::*;
-    use crate::endpoint::{Endpoint, Place};
-    use crate::room::SMALL_BUFFER_BYTES;
+    use crate::memory::room::SMALL_BUFFER_BYTES;
+    use crate::settings::endpoint::{Endpoint, Place};
 
     fn door() -> (tokio::runtime::Runtime, Door, SocketAddr) {
         let endpoint = Endpoint::from(SocketAddr::from(([127, 0, 0, 1], 0)));

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, getrlimit};
 use socket2::Socket;
 
-use crate::proto::Tongue;
+use crate::proto::{Accepts, Codec};
 
 /// Kept at a time, and no more than a sixteenth of the files that may be open.
 const KEPT_MAX: usize = 64;
@@ -21,15 +21,6 @@ const KEPT_SHARE: u64 = 16;
 const KEPT_FOR: Duration = Duration::from_millis(500);
 /// How often they are looked at.
 pub const INTERVAL: Duration = Duration::from_millis(50);
-
-/// What a refused newcomer is told. It has not said which protocol it speaks, and both begin
-/// alike where either may.
-fn words(tongue: Tongue) -> &'static [u8] {
-    match tongue {
-        Tongue::Native => b"ERROR\n",
-        Tongue::Auto | Tongue::Memcached => b"ERROR Too many open connections\r\n",
-    }
-}
 
 /// Kept at a time, with the files that this process may open.
 pub fn kept_max() -> usize {
@@ -58,9 +49,10 @@ impl Refused {
     }
 
     /// Tells a newcomer, and keeps it a moment. The socket does not block.
-    pub fn show_out(&mut self, mut socket: Socket, tongue: Tongue) {
+    pub fn show_out(&mut self, mut socket: Socket, accepts: Accepts) {
         // A new socket takes a few bytes. If not, it is closed without them.
-        let told = socket.write(words(tongue)).is_ok() && socket.shutdown(Shutdown::Write).is_ok();
+        let told = socket.write(Codec::no_place(accepts)).is_ok()
+            && socket.shutdown(Shutdown::Write).is_ok();
         if told {
             if self.kept.len() == self.kept_max {
                 self.kept.pop_front();

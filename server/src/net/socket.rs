@@ -16,12 +16,12 @@ use rustix::net::{SocketFlags, accept_with};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::Interest;
 
+use crate::auth::guesses::Origin;
+use crate::auth::tls::CertificateStore;
 use crate::conn::{Stream, TlsStream};
-use crate::endpoint::{Endpoint, Place};
-use crate::guesses::Origin;
-use crate::proto::Tongue;
-use crate::room::{SEGMENT_BYTES, SMALL_BUFFER_BYTES};
-use crate::tls::Keeper;
+use crate::memory::room::{SEGMENT_BYTES, SMALL_BUFFER_BYTES};
+use crate::proto::Accepts;
+use crate::settings::endpoint::{Endpoint, Place};
 
 /// Probes begin after so much silence.
 pub const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -31,9 +31,9 @@ const BACKLOG: i32 = 4096;
 /// A socket that listens.
 pub struct Listening {
     /// Which protocols it is for.
-    pub tongue: Tongue,
+    pub accepts: Accepts,
     /// With TLS on it.
-    tls: Option<Arc<Keeper>>,
+    tls: Option<Arc<CertificateStore>>,
     socket: Bound,
 }
 
@@ -77,14 +77,14 @@ impl Listening {
     pub fn open(
         endpoint: &Endpoint,
         unix_mode: u32,
-        tls: Option<&Arc<Keeper>>,
+        tls: Option<&Arc<CertificateStore>>,
     ) -> io::Result<Self> {
         let socket = match &endpoint.place {
             Place::Tcp(address) => Bound::Tcp(listen_tcp(*address)?),
             Place::Unix(path) => listen_unix(path, unix_mode)?,
         };
         Ok(Listening {
-            tongue: endpoint.tongue,
+            accepts: endpoint.accepts,
             tls: tls.filter(|_| endpoint.tls).cloned(),
             socket,
         })
@@ -166,7 +166,7 @@ pub struct Door {
 
 enum Kind {
     Tcp,
-    Tls(Arc<Keeper>),
+    Tls(Arc<CertificateStore>),
     /// Keeps the socket's file for as long as it listens.
     Unix(#[allow(dead_code)] SocketFile),
 }
@@ -176,7 +176,7 @@ impl Door {
     pub fn new(listening: Listening) -> io::Result<Self> {
         let (listener, kind): (OwnedFd, Kind) = match listening.socket {
             Bound::Tcp(listener) => match listening.tls {
-                Some(keeper) => (listener.into(), Kind::Tls(keeper)),
+                Some(certificates) => (listener.into(), Kind::Tls(certificates)),
                 None => (listener.into(), Kind::Tcp),
             },
             Bound::Unix(listener, file) => (listener.into(), Kind::Unix(file)),
@@ -207,7 +207,7 @@ impl Door {
         let accepted = accept_with(&self.listener, flags)?;
         Ok(match &self.kind {
             Kind::Tcp => Guest::Tcp(accepted.into()),
-            Kind::Tls(keeper) => Guest::Tls(accepted.into(), Arc::clone(keeper)),
+            Kind::Tls(certificates) => Guest::Tls(accepted.into(), Arc::clone(certificates)),
             Kind::Unix(_) => {
                 // Such a socket inherits nothing from the listening one. It works with the system's default, too.
                 let _ = SockRef::from(&accepted).set_send_buffer_size(SMALL_BUFFER_BYTES);
@@ -220,7 +220,7 @@ impl Door {
 /// An accepted socket that no runtime knows yet.
 pub enum Guest {
     Tcp(TcpStream),
-    Tls(TcpStream, Arc<Keeper>),
+    Tls(TcpStream, Arc<CertificateStore>),
     Unix(UnixStream),
 }
 
@@ -238,11 +238,15 @@ impl Guest {
     pub fn register(self) -> io::Result<Stream> {
         Ok(match self {
             Guest::Tcp(stream) => Stream::Tcp(tokio::net::TcpStream::from_std(stream)?),
-            Guest::Tls(stream, keeper) => {
+            Guest::Tls(stream, certificates) => {
                 let full = || io::Error::other("every seat for TLS is taken");
-                let seat = keeper.seat().ok_or_else(full)?;
+                let seat = certificates.seat().ok_or_else(full)?;
                 let stream = tokio::net::TcpStream::from_std(stream)?;
-                Stream::Tls(Box::new(TlsStream::new(stream, keeper.config(), seat)?))
+                Stream::Tls(Box::new(TlsStream::new(
+                    stream,
+                    certificates.config(),
+                    seat,
+                )?))
             }
             Guest::Unix(stream) => Stream::Unix(tokio::net::UnixStream::from_std(stream)?),
         })

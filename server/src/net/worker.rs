@@ -30,15 +30,16 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::ready::ReadySet;
 use super::socket::Guest;
-use crate::allocations::{self, During};
-use crate::conn::{Conn, LINGER_MILLIS, Turn, Workshop};
-use crate::house::{House, exact_nanos, thread_cpu_micros, thread_id};
-use crate::latency::Latencies;
-use crate::metrics::Commands;
-use crate::permits::{Charge, Kind, Wish};
-use crate::proto::{Codec, Tongue};
-use crate::slow;
-use crate::tls;
+use crate::auth::tls;
+use crate::clock::{exact_nanos, thread_cpu_micros, thread_id};
+use crate::conn::{Conn, LINGER_MILLIS, Turn, WorkerState};
+use crate::memory::permits::{Charge, Kind, Wish};
+use crate::observe::allocations::{self, During};
+use crate::observe::counters::Commands;
+use crate::observe::latency::Latencies;
+use crate::observe::slow;
+use crate::proto::{Accepts, Codec};
+use crate::server::shared::Shared;
 
 /// How often stalled connections are looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -79,7 +80,7 @@ const SLOW_FACTOR: u32 = 3;
 pub struct Newcomer {
     pub guest: Guest,
     /// Which protocols its port is for.
-    pub tongue: Tongue,
+    pub accepts: Accepts,
     /// How it speaks, if another worker had it.
     pub moved: Option<Codec>,
 }
@@ -151,7 +152,7 @@ impl Mailbox {
         self.wake();
     }
 
-    /// Makes the worker look up: at its mail, and at whether the house is draining.
+    /// Makes the worker look up: at its mail, and at whether the server drains.
     pub fn wake(&self) {
         self.ready.wake(self.mail_no);
     }
@@ -198,7 +199,7 @@ struct Slot {
 }
 
 struct Worker<'w> {
-    shop: Workshop<'w>,
+    state: WorkerState<'w>,
     mailbox: &'w Mailbox,
     /// Of all workers.
     mailboxes: &'w [Mailbox],
@@ -256,8 +257,8 @@ struct Drain {
     passes_left: usize,
 }
 
-/// Runs a worker until the house is drained. `started` is called when it is ready to serve.
-pub fn run(house: &House<'_>, mailboxes: &[Mailbox], worker_no: usize, started: impl FnOnce()) {
+/// Runs a worker until the server is drained. `started` is called when it is ready to serve.
+pub fn run(shared: &Shared<'_>, mailboxes: &[Mailbox], worker_no: usize, started: impl FnOnce()) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -265,8 +266,12 @@ pub fn run(house: &House<'_>, mailboxes: &[Mailbox], worker_no: usize, started: 
         .expect("the runtime of a worker could be made a moment ago for the acceptor");
     park_once();
     runtime.block_on(async {
-        let mut worker = Worker::new(house, mailboxes, worker_no);
-        house.counters(worker_no).thread_id.set(thread_id());
+        let mut worker = Worker::new(shared, mailboxes, worker_no);
+        shared
+            .threads
+            .counters(worker_no)
+            .thread_id
+            .set(thread_id());
         started();
         // Unconstrained: tokio's budget is meant for one task of many, and would cut a pass
         // short at an arbitrary connection. Passes and turns are bounded on their own.
@@ -282,19 +287,19 @@ pub fn park_once() {
 }
 
 impl<'w> Worker<'w> {
-    fn new(house: &'w House<'w>, mailboxes: &'w [Mailbox], worker_no: usize) -> Self {
+    fn new(shared: &'w Shared<'w>, mailboxes: &'w [Mailbox], worker_no: usize) -> Self {
         let mailbox = &mailboxes[worker_no];
-        let slot_count = house.plan.worker.slot_count;
+        let slot_count = shared.plan.worker.slot_count;
         let ready = &mailbox.ready;
-        let shop = Workshop::new(house, worker_no);
-        let swept = shop.now;
+        let state = WorkerState::new(shared, worker_no);
+        let swept = state.now;
         let clock_no = slot_count + 1;
         // The clock's first turn sets the timer going.
         ready.wake(clock_no);
-        let permits = &house.permits;
+        let permits = &shared.permits;
         permits.set_worker(worker_no, ready.waker(mailbox.mail_no));
         Worker {
-            shop,
+            state,
             mailbox,
             mailboxes,
             runtime: Handle::current().metrics(),
@@ -313,8 +318,8 @@ impl<'w> Worker<'w> {
             clock_waker: ready.waker(clock_no),
             clock_is_hurried: false,
             swept,
-            latencies: house.latencies(worker_no),
-            slow_nanos: house.manners.slow_request.map_or(u64::MAX, |slow| {
+            latencies: shared.threads.latencies(worker_no),
+            slow_nanos: shared.limits.slow_request.map_or(u64::MAX, |slow| {
                 u64::try_from(slow.as_nanos()).unwrap_or(u64::MAX)
             }),
             worker_no,
@@ -326,13 +331,17 @@ impl<'w> Worker<'w> {
         }
     }
 
-    /// One turn for each slot that is ready. Ends when the house is drained.
+    /// One turn for each slot that is ready. Ends when the server is drained.
     fn pass(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let ready = Arc::clone(&self.mailbox.ready);
         ready.set_worker(cx.waker());
-        self.shop.now = self.shop.house.clock.now();
-        self.shop.house.flush_if_due(self.shop.now);
-        self.shop.counters.seen_alive.set(self.shop.now.as_millis());
+        self.state.now = self.state.shared.clock.now();
+        let shared = self.state.shared;
+        shared.flush.flush_if_due(shared.cache, self.state.now);
+        self.state
+            .counters
+            .seen_alive
+            .set(self.state.now.as_millis());
         let last_nanos = std::mem::replace(&mut self.pass_nanos, exact_nanos());
         if self.pass_nanos - last_nanos > PAUSE_NANOS {
             self.forgive(self.pass_nanos - last_nanos);
@@ -383,14 +392,14 @@ impl<'w> Worker<'w> {
     #[cold]
     fn look_at_memory(&mut self) {
         self.turns_left = TURNS_PER_LOOK;
-        let house = self.shop.house;
-        if !house.memory.is_watched() {
+        let shared = self.state.shared;
+        if !shared.memory.is_watched() {
             self.look_nanos = u64::MAX;
             self.turns_left = u32::MAX;
             return;
         }
         self.look_nanos = exact_nanos() + LOOK_NANOS;
-        if house.look_at_memory(self.shop.now) {
+        if shared.look_at_memory(self.state.now) {
             self.close_stuck(STUCK_MILLIS_TIGHT);
             self.look_nanos = exact_nanos() + LOOK_NANOS_TIGHT;
         }
@@ -408,22 +417,22 @@ impl<'w> Worker<'w> {
             return;
         };
         let mut cx = Context::from_waker(&slot.waker);
-        let shop = &mut self.shop;
+        let state = &mut self.state;
         // Unwind safe: a connection that panicked is closed, and a turn begins by assuming
-        // nothing about the shop's inbox and outbox.
+        // nothing about the state's inbox and outbox.
         let during = match conn.is_tls() {
             false => During::Requests,
             true => During::Tls,
         };
         let turn = allocations::note(during, || {
-            catch_unwind(AssertUnwindSafe(|| conn.turn(shop, &mut cx)))
+            catch_unwind(AssertUnwindSafe(|| conn.turn(state, &mut cx)))
         });
         let turn = turn.unwrap_or_else(|_| {
-            shop.counters.panics.add(1);
-            shop.outbox.reset();
+            state.counters.panics.add(1);
+            state.outbox.reset();
             Turn::Close
         });
-        let commands = shop.counters.commands();
+        let commands = state.counters.commands();
         let done = commands.since(&self.commands);
         if done.any() {
             self.commands = commands;
@@ -431,7 +440,7 @@ impl<'w> Worker<'w> {
             let protocol_no = conn.protocol_no();
             self.latencies.record(protocol_no, &done, nanos);
             if nanos >= self.slow_nanos {
-                shop.house.slow.lock().note(slow::Turn {
+                state.shared.slow.lock().note(slow::Turn {
                     nanos,
                     worker_no: self.worker_no,
                     protocol_no,
@@ -445,7 +454,7 @@ impl<'w> Worker<'w> {
             Turn::Again => self.mailbox.ready.wake(slot_no),
             Turn::WaitLease => self.queue(slot_no, Queue::Lease),
             Turn::WaitLarge => {
-                let wanted = self.shop.larges.take_wanted();
+                let wanted = self.state.larges.take_wanted();
                 self.queue(slot_no, wanted.map_or(Queue::Memory, Queue::Permit));
             }
             Turn::Close => self.close(slot_no),
@@ -465,25 +474,25 @@ impl<'w> Worker<'w> {
             return;
         }
         // Who drains waits for what is reserved, and takes nothing in that is reserved later.
-        if self.shop.house.is_draining() {
+        if self.state.shared.life.is_draining() {
             to.connections.fetch_sub(1, AcqRel);
             self.gives.0 = 0;
             return;
         }
         if let Some(mut conn) = slot.conn.take() {
             // Whoever has it next finds out by itself that it moves much.
-            conn.shrink(&self.shop);
+            conn.shrink(&self.state);
             let (stream, codec) = conn.leave();
             match Guest::unregister(stream) {
                 Ok(guest) => to.post(Newcomer {
                     guest,
-                    tongue: codec.tongue(),
+                    accepts: codec.accepts(),
                     moved: Some(codec),
                 }),
                 // The socket is closed.
                 Err(_) => {
                     to.connections.fetch_sub(1, AcqRel);
-                    self.shop.house.leave();
+                    self.state.shared.admission.leave();
                 }
             }
             self.gives.0 -= 1;
@@ -510,7 +519,7 @@ impl<'w> Worker<'w> {
         let others = self.mailboxes.iter().enumerate();
         let idle = others.filter(|&(no, other)| no != self.worker_no && other.is_idle());
         if let Some((to, other)) = idle.min_by_key(|(_, other)| other.load_percent()) {
-            let now = self.shop.now;
+            let now = self.state.now;
             let is_lively = |conn: &Conn| conn.is_movable() && conn.quiet_millis(now) < 500;
             let conns = self.slots.iter().filter_map(|slot| slot.conn.as_ref());
             let lively = conns.filter(|conn| is_lively(conn)).count();
@@ -524,13 +533,13 @@ impl<'w> Worker<'w> {
             && !conn.queued
         {
             conn.queued = true;
-            self.shop.counters.waits.add(1);
+            self.state.counters.waits.add(1);
             let slot_no = slot_no as u32;
             match queue {
                 Queue::Lease => self.lease_queue.push_back(slot_no),
                 Queue::Memory => self.memory_queue.push_back(slot_no),
                 Queue::Permit(charge) => {
-                    let wish = self.shop.house.permits.queue(charge, self.shop.now);
+                    let wish = self.state.shared.permits.queue(charge, self.state.now);
                     self.wishes[charge.kind as usize].push_back((slot_no, wish));
                 }
             }
@@ -541,7 +550,7 @@ impl<'w> Worker<'w> {
     fn close(&mut self, slot_no: usize) {
         let slot = &mut self.slots[slot_no];
         if let Some(mut conn) = slot.conn.take() {
-            conn.give_back(&mut self.shop);
+            conn.give_back(&mut self.state);
             let was_queued = conn.queued;
             drop(conn);
             if was_queued {
@@ -552,7 +561,10 @@ impl<'w> Worker<'w> {
                 for (kind, wishes) in Kind::ALL.into_iter().zip(&mut self.wishes) {
                     let before = wishes.len();
                     wishes.retain(|&(queued, _)| queued as usize != slot_no);
-                    self.shop.house.permits.give_up(kind, before - wishes.len());
+                    self.state
+                        .shared
+                        .permits
+                        .give_up(kind, before - wishes.len());
                 }
             }
             self.free.push(slot_no as u32);
@@ -563,7 +575,7 @@ impl<'w> Worker<'w> {
     /// A connection of this worker is gone.
     fn left(&self) {
         self.mailbox.connections.fetch_sub(1, AcqRel);
-        self.shop.house.leave();
+        self.state.shared.admission.leave();
     }
 
     fn take_mail(&mut self) {
@@ -575,16 +587,16 @@ impl<'w> Worker<'w> {
             let stream = newcomer.guest.register();
             match (stream, self.empty_slot()) {
                 (Ok(stream), Some(slot_no)) => {
-                    let has_to_log_in = !self.shop.house.users.is_empty();
+                    let has_to_log_in = !self.state.shared.users.is_empty();
                     let conn = if let Some(codec) = newcomer.moved {
-                        Conn::moved(stream, codec, self.shop.now)
+                        Conn::moved(stream, codec, self.state.now)
                     } else {
-                        let codec = Codec::new(newcomer.tongue).locked(has_to_log_in);
-                        self.shop.counters.connections.add(1);
-                        Conn::new(stream, codec, self.shop.now)
+                        let codec = Codec::new(newcomer.accepts).locked(has_to_log_in);
+                        self.state.counters.connections.add(1);
+                        Conn::new(stream, codec, self.state.now)
                     };
                     self.slots[slot_no].conn = Some(conn);
-                    self.slots[slot_no].came = self.shop.now.as_millis() as u32;
+                    self.slots[slot_no].came = self.state.now.as_millis() as u32;
                     self.mailbox.ready.wake(slot_no);
                 }
                 // No memory for the registration; the socket is closed.
@@ -598,7 +610,7 @@ impl<'w> Worker<'w> {
                 }
             }
         }
-        if self.drain.is_none() && self.shop.house.is_draining() {
+        if self.drain.is_none() && self.state.shared.life.is_draining() {
             self.begin_drain();
         }
     }
@@ -609,7 +621,7 @@ impl<'w> Worker<'w> {
             return Some(slot_no as usize);
         }
         let slot_no = self.slots.len();
-        if slot_no == self.shop.house.plan.worker.slot_count {
+        if slot_no == self.state.shared.plan.worker.slot_count {
             return None;
         }
         self.slots.push(Slot {
@@ -631,7 +643,7 @@ impl<'w> Worker<'w> {
             let Some(conn) = &mut self.slots[slot_no as usize].conn else {
                 continue;
             };
-            if conn.may_go_on(&self.shop.leases).is_some() {
+            if conn.may_go_on(&self.state.leases).is_some() {
                 conn.queued = false;
                 self.lease_grants += 1;
                 self.mailbox.ready.wake(slot_no as usize);
@@ -656,12 +668,12 @@ impl<'w> Worker<'w> {
                 let first = self.wishes[kind as usize].front().copied();
                 let wish = first
                     .map(|(_, wish)| wish)
-                    .filter(|_| self.shop.larges.has_place());
+                    .filter(|_| self.state.larges.has_place());
                 if wish.is_none() && !self.heads_told[kind as usize] {
                     break;
                 }
                 self.heads_told[kind as usize] = wish.is_some();
-                let permits = &self.shop.house.permits;
+                let permits = &self.state.shared.permits;
                 if !permits.serve(kind, self.worker_no, wish) {
                     break;
                 }
@@ -671,9 +683,9 @@ impl<'w> Worker<'w> {
                     && let Some(conn) = &mut self.slots[slot_no as usize].conn
                 {
                     conn.queued = false;
-                    self.shop.larges.grant(wish.charge);
+                    self.state.larges.grant(wish.charge);
                     self.turn(slot_no as usize);
-                    self.shop.larges.end_grant();
+                    self.state.larges.end_grant();
                 }
                 served += 1;
                 if served == SERVED_PER_PASS {
@@ -694,8 +706,8 @@ impl<'w> Worker<'w> {
                     self.mailbox.ready.wake(slot_no as usize);
                 }
             }
-            if self.shop.now.millis_since(self.swept) >= SWEEP_INTERVAL.as_millis() as u64 {
-                self.swept = self.shop.now;
+            if self.state.now.millis_since(self.swept) >= SWEEP_INTERVAL.as_millis() as u64 {
+                self.swept = self.state.now;
                 self.sweep();
             }
             let waits = !self.lease_queue.is_empty()
@@ -707,17 +719,17 @@ impl<'w> Worker<'w> {
 
     /// The stall timeout, divided.
     fn stall_millis(&self, pressure: u32) -> u32 {
-        let stall = self.shop.house.manners.stall_timeout.as_millis();
+        let stall = self.state.shared.limits.stall_timeout.as_millis();
         u32::try_from(stall).unwrap_or(u32::MAX) / pressure
     }
 
     /// While others wait, those go who keep them waiting: of the connections that have not got on for long enough, as
     /// many as wait, beginning with those that have not for longest.
     fn shed(&mut self) {
-        let (leases, larges) = (&self.shop.leases, &self.shop.larges);
+        let (leases, larges) = (&self.state.leases, &self.state.larges);
         let for_lease = self.lease_queue.len();
         let (no_input, no_output) = (!leases.has_input(true), !leases.has_output());
-        let permits = &self.shop.house.permits;
+        let permits = &self.state.shared.permits;
         let waiting = Kind::ALL.map(|kind| permits.waiting(kind));
         // Or for a buffer for a long reply: who waits for memory waits for whoever holds it.
         let for_memory = self.memory_queue.len();
@@ -729,7 +741,7 @@ impl<'w> Worker<'w> {
             self.stall_millis(PRESSURE_ON_BUFFER),
             self.stall_millis(PRESSURE_ON_TRANSFER),
         );
-        let now = self.shop.now;
+        let now = self.state.now;
         let mut longest = Slowest::new();
         for (slot_no, slot) in self.slots.iter().enumerate() {
             let Some(conn) = &slot.conn else { continue };
@@ -759,7 +771,7 @@ impl<'w> Worker<'w> {
                 continue;
             }
             left -= 1;
-            self.shop.counters.stalls_shed.add(1);
+            self.state.counters.stalls_shed.add(1);
             self.close(slot_no);
         }
     }
@@ -767,14 +779,18 @@ impl<'w> Worker<'w> {
     /// Writes down how this worker stands, for the metrics.
     fn note_figures(&mut self) {
         if self.lease_queue.is_empty() || self.lease_stands.0 != self.lease_grants {
-            self.lease_stands = (self.lease_grants, self.shop.now);
+            self.lease_stands = (self.lease_grants, self.state.now);
         }
-        let counters = self.shop.counters;
+        let counters = self.state.counters;
         counters.cpu_micros.set(thread_cpu_micros());
         counters
             .connections_now
             .set(self.mailbox.connections() as u64);
-        for (counter, in_use) in counters.leases_in_use.iter().zip(self.shop.leases.in_use()) {
+        for (counter, in_use) in counters
+            .leases_in_use
+            .iter()
+            .zip(self.state.leases.in_use())
+        {
             counter.set(in_use);
         }
         let wishes: usize = self.wishes.iter().map(VecDeque::len).sum();
@@ -783,13 +799,13 @@ impl<'w> Worker<'w> {
         let firsts = self.wishes.iter().filter_map(VecDeque::front);
         let waits = firsts.map(|&(_, wish)| wish.since);
         let waits = waits.chain([self.lease_stands.1]);
-        let longest = waits.map(|since| self.shop.now.millis_since(since)).max();
+        let longest = waits.map(|since| self.state.now.millis_since(since)).max();
         counters.longest_wait_millis.set(longest.unwrap_or(0));
     }
 
     /// Says in the log, once a second at most, that somebody had to go for others.
     fn tell_of_shed(&mut self) {
-        let shed = self.shop.counters.stalls_shed.get();
+        let shed = self.state.counters.stalls_shed.get();
         let closed = shed - std::mem::replace(&mut self.shed_told, shed);
         if closed > 0 {
             log::warn!(
@@ -802,7 +818,7 @@ impl<'w> Worker<'w> {
 
     /// Closes who has held something for too long.
     fn sweep(&mut self) {
-        let now = self.shop.now;
+        let now = self.state.now;
         self.note_figures();
         self.balance();
         self.tell_of_shed();
@@ -813,13 +829,13 @@ impl<'w> Worker<'w> {
             }
         }
         let stall_millis = self.stall_millis(1);
-        let idle_timeout = self.shop.house.manners.idle_timeout;
+        let idle_timeout = self.state.shared.limits.idle_timeout;
         let idle_millis = idle_timeout.map(|time| time.as_millis() as u64);
-        let house = self.shop.house;
-        if house.memory.are_sockets_over() {
+        let shared = self.state.shared;
+        if shared.memory.are_sockets_over() {
             self.relieve_kernel();
         }
-        let large_quiet_millis = match house.sockets.is_full() {
+        let large_quiet_millis = match shared.sockets.is_full() {
             true => LARGE_QUIET_MILLIS_WANTED,
             false => LARGE_QUIET_MILLIS,
         };
@@ -828,10 +844,10 @@ impl<'w> Worker<'w> {
                 && conn.is_large()
                 && conn.quiet_millis(now) >= large_quiet_millis
             {
-                conn.shrink(&self.shop);
+                conn.shrink(&self.state);
             }
         }
-        let login_timeout = self.shop.house.manners.login_timeout.as_millis();
+        let login_timeout = self.state.shared.limits.login_timeout.as_millis();
         let login_millis = match u32::try_from(login_timeout) {
             Ok(0) | Err(_) => u32::MAX,
             Ok(millis) => millis,
@@ -843,18 +859,18 @@ impl<'w> Worker<'w> {
             };
             let here_millis = (now.as_millis() as u32).wrapping_sub(slot.came);
             if here_millis >= login_millis && conn.is_locked() {
-                self.shop.counters.login_timeouts.add(1);
+                self.state.counters.login_timeouts.add(1);
                 self.close(slot_no);
                 continue;
             }
             if conn.is_late() {
-                self.shop.counters.stalls.add(1);
+                self.state.counters.stalls.add(1);
                 self.close(slot_no);
                 continue;
             }
             let Some(held_millis) = conn.held_millis(now) else {
                 if idle_millis.is_some_and(|millis| u64::from(conn.quiet_millis(now)) >= millis) {
-                    self.shop.counters.idle_kicks.add(1);
+                    self.state.counters.idle_kicks.add(1);
                     self.close(slot_no);
                 }
                 continue;
@@ -864,7 +880,7 @@ impl<'w> Worker<'w> {
                     self.close(slot_no);
                 }
             } else if held_millis >= stall_millis {
-                self.shop.counters.stalls.add(1);
+                self.state.counters.stalls.add(1);
                 self.close(slot_no);
             }
         }
@@ -884,7 +900,7 @@ impl<'w> Worker<'w> {
     fn close_stuck(&mut self, at_least: u32) {
         for slot_no in 0..self.slots.len() {
             if self.stuck_millis(slot_no, at_least).is_some() {
-                self.shop.counters.stalls_kernel.add(1);
+                self.state.counters.stalls_kernel.add(1);
                 self.close(slot_no);
             }
         }
@@ -894,7 +910,7 @@ impl<'w> Worker<'w> {
     /// system calls for those alone.
     fn stuck_millis(&self, slot_no: usize, at_least: u32) -> Option<u32> {
         let conn = self.slots[slot_no].conn.as_ref()?;
-        let millis = conn.quiet_millis(self.shop.now);
+        let millis = conn.quiet_millis(self.state.now);
         (millis >= at_least && conn.keeps_kernel_memory()).then_some(millis)
     }
 
@@ -922,10 +938,10 @@ impl<'w> Worker<'w> {
     }
 
     fn begin_drain(&mut self) {
-        let house = self.shop.house;
-        let millis = u64::try_from(house.manners.drain_timeout.as_millis()).unwrap_or(u64::MAX);
+        let shared = self.state.shared;
+        let millis = u64::try_from(shared.limits.drain_timeout.as_millis()).unwrap_or(u64::MAX);
         self.drain = Some(Drain {
-            deadline: self.shop.now.plus_millis(millis),
+            deadline: self.state.now.plus_millis(millis),
             // The runtime fetches up to 1,024 events before each pass.
             passes_left: 2 + self.slots.len() / 1024,
         });
@@ -942,7 +958,7 @@ impl<'w> Worker<'w> {
             // Another pass, after the runtime has looked for events.
             self.mailbox.wake();
             if drain.passes_left == 0 {
-                self.shop.finishing = true;
+                self.state.finishing = true;
                 for slot_no in 0..self.slots.len() {
                     if self.slots[slot_no].conn.is_some() {
                         self.mailbox.ready.wake(slot_no);
@@ -951,10 +967,10 @@ impl<'w> Worker<'w> {
             }
             return false;
         }
-        if self.shop.now >= drain.deadline {
+        if self.state.now >= drain.deadline {
             for slot_no in 0..self.slots.len() {
                 if self.slots[slot_no].conn.is_some() {
-                    self.shop.counters.drain_cuts.add(1);
+                    self.state.counters.drain_cuts.add(1);
                 }
                 self.close(slot_no);
             }

@@ -3,9 +3,12 @@
 //! A [`Command`] borrows the inbox. It is executed before the inbox is touched again, so
 //! keys and values are never copied on their way to the engine.
 
+use super::format::{ListFormat, ReplyFormat};
+use super::inside::Inside;
 use super::memcache::meta::Meta;
-use super::voice::{Tone, Voice};
-use super::{Inside, Refusal};
+use super::reply::{Refusal, Word, Words};
+use super::resp;
+use super::terms::{Lifetime, Terms};
 
 /// One request of the data plane. Keys have 1 to 250 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +93,10 @@ pub enum Command<'a> {
     /// Tell of every item, or of some.
     Dump(Listing),
     /// Shut the server down.
-    Shutdown,
+    Shutdown {
+        /// What is wrong with the request, for a client that may shut the server down.
+        mistake: Option<Words>,
+    },
     /// Move the clock by so many seconds: for tests, and only where they are allowed to.
     MoveClock {
         /// Forward.
@@ -98,83 +104,43 @@ pub enum Command<'a> {
     },
     /// Close the connection.
     Quit,
+    /// The long value that has just arrived is stored on these terms.
+    Settle(Terms),
+    /// What only Redis' clients ask.
+    Resp(resp::Op<'a>),
     /// Not to be carried out: say why.
     Refuse(Refusal),
 }
 
-/// Which items a dump is to tell of, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Listing {
-    /// All of them, with all that is known.
-    All,
-    /// All of them, as commands that read them.
-    Keys,
-    /// Those of one size class, briefly.
-    Class {
-        /// Its number, from 1.
-        class: u8,
-        /// So many at most; 0: all.
-        limit: u32,
-    },
-}
-
-/// How an item is to be stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Terms {
-    /// Over what.
-    pub how: How,
-    /// The client's number.
-    pub client_flags: u32,
-    /// How long to keep it.
-    pub lifetime: Lifetime,
-    /// A value that is too long takes with it the one that it was to replace: whoever sends it
-    /// believes that the old one is gone.
-    pub too_long_drops: bool,
-}
-
-impl Terms {
-    /// Over anything, without a client's number.
+impl<'a> Command<'a> {
+    /// The key that it is about, as it stands in the request.
+    #[inline]
     #[must_use]
-    pub const fn plain(lifetime: Lifetime) -> Self {
-        Terms {
-            how: How::Always,
-            client_flags: 0,
-            lifetime,
-            too_long_drops: false,
+    pub fn key(&self) -> Option<&'a [u8]> {
+        match *self {
+            Command::Get { key }
+            | Command::GetAndTouch { key, .. }
+            | Command::Store { key, .. }
+            | Command::Delete { key }
+            | Command::Touch { key, .. }
+            | Command::Count { key, .. }
+            | Command::Ttl { key } => Some(key),
+            Command::Meta(meta) | Command::MetaStore { meta, .. } => Some(meta.key),
+            Command::Resp(op) => op.key(),
+            _ => None,
         }
     }
 }
 
-/// Over what a value is stored.
+/// Which items a list is to tell of, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
-    /// Over anything or nothing.
-    Always,
-    /// Only where nothing is.
-    Absent,
-    /// Only over something.
-    Present,
-    /// Only over the item with this CAS number.
-    Same(u64),
-    /// Behind what is there, keeping its flags and lifetime.
-    Behind,
-    /// Before what is there, likewise.
-    Before,
-}
-
-/// How long an item is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lifetime {
-    /// Until it is deleted or evicted.
-    Forever,
-    /// For so many seconds, at least 1, and not a moment less.
-    Seconds(u32),
-    /// For so many seconds, of which the one that has begun is the first.
-    Counted(u32),
-    /// Until so many seconds after the beginning of 1970.
-    Until(u32),
-    /// Not at all: its time has passed.
-    Past,
+pub struct Listing {
+    /// Those of one size class, counted from 1; `None`: all.
+    pub class: Option<u8>,
+    /// So many at most; `u32::MAX`: all.
+    pub limit: u32,
+    /// How each is told.
+    pub format: ListFormat,
 }
 
 /// Which counters.
@@ -200,19 +166,6 @@ pub enum Topic {
     Reset,
 }
 
-/// An answer that needs nothing but a word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Word {
-    /// It is so.
-    Ok,
-    /// The server's version.
-    Version,
-    /// The list of keys is at its end.
-    End,
-    /// All that came before is answered.
-    Noop,
-}
-
 /// What stands at the front of some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decoded<'a> {
@@ -232,7 +185,7 @@ pub struct Request<'a> {
     /// What it asks.
     pub command: Command<'a>,
     /// How the answer is to be worded.
-    pub voice: Voice<'a>,
+    pub format: ReplyFormat<'a>,
     /// How many bytes it took.
     pub taken: usize,
     /// Where the next one is then.
@@ -249,20 +202,22 @@ pub enum LongHead<'a> {
         /// The value's length, if the protocol says it first.
         value_len: Option<usize>,
         /// How the answer is to be worded.
-        voice: Voice<'a>,
+        format: ReplyFormat<'a>,
         /// How many bytes stand before the value.
         taken: usize,
+        /// Where the next request is behind it.
+        inside: Inside,
     },
     /// No valid request: skip to its end, then refuse it once.
     Skip {
-        /// Why.
-        refusal: Refusal,
-        /// How it is told.
-        tone: Tone,
+        /// What is answered then; nothing if empty.
+        words: Words,
         /// What is to be skipped.
         rest: Rest,
         /// How many bytes stand before that.
         taken: usize,
+        /// Where the next request is behind it.
+        inside: Inside,
     },
 }
 
@@ -292,35 +247,34 @@ impl<'a> Storing<'a> {
     }
 }
 
-/// What is left of an unwanted request.
+/// What is left of an unwanted request: so many bytes, or a line. In few bytes, because each connection has it in it, and
+/// there may be ten thousand of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rest {
-    /// Everything up to a newline.
-    Line,
-    /// So many bytes: see [`Rest::bytes`].
-    Bytes(u32),
-}
+pub struct Rest(u32);
 
 impl Rest {
-    /// So many bytes. No protocol's lengths are longer than 31 bits; a connection has this in it,
-    /// and ten thousand of them have it ten thousand times.
+    /// Everything up to a newline.
+    pub const LINE: Rest = Rest(u32::MAX);
+
+    /// So many bytes. No protocol's lengths are longer than 31 bits.
     #[must_use]
     pub fn bytes(len: usize) -> Self {
-        Rest::Bytes(u32::try_from(len).unwrap_or(u32::MAX))
+        Rest(u32::try_from(len).unwrap_or(u32::MAX).min(u32::MAX - 1))
     }
 
     /// How far it reaches into `bytes`: so many of them, and what is left then (`None`: nothing).
     #[must_use]
     pub fn within(self, bytes: &[u8]) -> (usize, Option<Rest>) {
-        match self {
-            Rest::Line => match super::scan::newline(bytes) {
+        if self == Rest::LINE {
+            return match super::scan::newline(bytes) {
                 Some(at) => (at + 1, None),
-                None => (bytes.len(), Some(Rest::Line)),
-            },
-            Rest::Bytes(left) => match (left as usize).checked_sub(bytes.len()) {
-                None | Some(0) => (left as usize, None),
-                Some(rest) => (bytes.len(), Some(Rest::bytes(rest))),
-            },
+                None => (bytes.len(), Some(Rest::LINE)),
+            };
+        }
+        let left = self.0 as usize;
+        match left.checked_sub(bytes.len()) {
+            None | Some(0) => (left, None),
+            Some(rest) => (bytes.len(), Some(Rest::bytes(rest))),
         }
     }
 }

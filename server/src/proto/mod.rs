@@ -2,39 +2,46 @@
 //!
 //! ```text
 //!   first bytes ── sniff ──► Codec ── decode ──► Request ─┬─ Command
-//!                                                         └─ Voice ◄── encode ── Reply
+//!                                                         └─ ReplyFormat ◄── encode ── Reply
 //! ```
 //!
 //! A connection holds a [`Codec`] and never asks which protocol it is: the matches on a
 //! protocol are in this directory, and a new protocol is a new way to begin in [`Codec`], a
-//! new [`Voice`], and a directory beside `text` and `memcache`.
+//! new [`ReplyFormat`], and a directory beside `native` and `memcache`.
 //!
 //! On a port for both, native lines and memcached's are told apart line by line: memcached's
 //! verbs are lower case. So a human may mix them in one session.
 //!
 //! Nothing here names the engine, a socket or a clock, and nothing here allocates.
 
+pub mod codec;
 pub mod command;
+pub mod facts;
+pub mod format;
+pub mod inside;
 pub mod memcache;
+pub mod native;
 pub mod number;
 pub mod plain;
 pub mod reply;
+pub mod resp;
 pub mod scan;
 pub mod sniff;
-pub mod text;
+pub mod terms;
 pub mod value;
-pub mod voice;
 pub mod writer;
 
-pub use command::{
-    Command, Decoded, How, Lifetime, Listing, LongHead, Request, Rest, Storing, Terms, Topic, Word,
-};
+pub use codec::Codec;
+pub use command::{Command, Decoded, Listing, LongHead, Request, Rest, Storing, Topic};
+pub use facts::Facts;
+pub use format::{KeptFormat, ListFormat, PlainFormat, ReplyFormat};
+pub use inside::{Accepts, Inside};
 pub use memcache::meta::{Meta, Mode, Options, Verb};
-pub use plain::{Dialect, Plain, What};
-pub use reply::{Fate, Lead, Refusal, Reply, Stat, StatValue};
+pub use plain::{Plain, Protocol, What};
+pub use reply::{Act, Fate, Lead, Refusal, Reply, Stat, StatValue, Word, Words};
 pub use sniff::{Sniffed, sniff};
-pub use value::{ValueEnd, ValuePart, ValueScan};
-pub use voice::{Facts, KeptVoice, Tone, Voice};
+pub use terms::{How, Lifetime, Terms};
+pub use value::{HELD, ValueEnd, ValuePart, ValueScan};
 
 /// A key has 1 to this many bytes. (`execute` asserts that the engine agrees.)
 pub const KEY_BYTES_MAX: usize = 250;
@@ -51,156 +58,3 @@ pub const WHOLE_BYTES_MAX: usize = 16 << 10;
 /// Every reply except a value and `STATS` fits in this many bytes, and so does what a protocol
 /// may put before a value and behind it.
 pub const REPLY_BYTES_MAX: usize = 512;
-
-/// Which protocols a port is for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Tongue {
-    /// Any: the client's first bytes, and then each line, say which.
-    #[default]
-    Auto,
-    /// The native one.
-    Native,
-    /// memcached's.
-    Memcached,
-}
-
-/// Where in a request the next bytes are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Inside {
-    /// At its beginning.
-    Line,
-    /// At its beginning, behind one of memcached's: what is no word is taken for more of that.
-    MemcachedLine,
-    /// Among the keys of a list.
-    Keys(memcache::Keys),
-}
-
-/// How a connection speaks, and where it is in that.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Codec {
-    tongue: Tongue,
-    inside: Inside,
-    /// Nobody has logged in, and somebody has to.
-    locked: bool,
-}
-
-impl Codec {
-    /// What the protocols are called where they are counted apart.
-    pub const NAMES: [&str; 2] = ["native", "memcached"];
-
-    /// Which of [`NAMES`](Self::NAMES) was spoken last.
-    #[inline]
-    #[must_use]
-    pub fn name_no(self) -> usize {
-        let is_native = self.inside == Inside::Line && self.tongue != Tongue::Memcached;
-        usize::from(!is_native)
-    }
-
-    /// At the beginning of a connection.
-    #[must_use]
-    pub const fn new(tongue: Tongue) -> Self {
-        Codec {
-            tongue,
-            inside: Inside::Line,
-            locked: false,
-        }
-    }
-
-    /// The same, for a client who has to log in first.
-    #[must_use]
-    pub const fn locked(self, locked: bool) -> Self {
-        Codec { locked, ..self }
-    }
-
-    /// Whether the client has to log in first.
-    #[inline]
-    #[must_use]
-    pub fn is_locked(self) -> bool {
-        self.locked
-    }
-
-    /// The client has logged in.
-    pub fn unlock(&mut self) {
-        self.locked = false;
-    }
-
-    /// Which protocols it may be.
-    #[must_use]
-    pub fn tongue(self) -> Tongue {
-        self.tongue
-    }
-
-    /// Goes on where `inside` says.
-    #[inline]
-    pub fn go_on(&mut self, inside: Inside) {
-        self.inside = inside;
-    }
-
-    /// Where the next request is behind one that is not held whole.
-    #[must_use]
-    pub fn after(self, head: &LongHead<'_>) -> Inside {
-        let tone = match head {
-            LongHead::Store { voice, .. } => voice.tone(),
-            LongHead::Skip { tone, .. } => *tone,
-        };
-        match tone {
-            Tone::Native => Inside::Line,
-            Tone::Words | Tone::Quiet => Inside::MemcachedLine,
-        }
-    }
-
-    /// Reads one request from the front of `bytes`. What [`Request::inside`] says must be told
-    /// to [`go_on`](Self::go_on) before the next.
-    #[inline]
-    pub fn decode(self, bytes: &[u8]) -> Decoded<'_> {
-        if let Inside::Keys(keys) = self.inside {
-            return memcache::decode::next_key(bytes, 0, keys);
-        }
-        let Some(first) = bytes.first() else {
-            return Decoded::More;
-        };
-        if self.locked {
-            return memcache::login::decode(bytes, self.tongue);
-        }
-        match (self.tongue, first) {
-            (Tongue::Auto, b'a'..=b'z' | b' ') | (Tongue::Memcached, _) => {
-                memcache::decode::line(bytes)
-            }
-            (Tongue::Native, _) | (Tongue::Auto, b'A'..=b'Z') => text::decode(bytes),
-            (Tongue::Auto, _) if self.inside == Inside::MemcachedLine => {
-                memcache::decode::line(bytes)
-            }
-            (Tongue::Auto, b'*') => Decoded::HangUp(sniff::NOT_RESP),
-            (Tongue::Auto, _) => text::decode(bytes),
-        }
-    }
-
-    /// Says how a store begins of which `bytes` is the beginning, if as much as its head can be held, and no more: `bytes` is
-    /// longer than [`HEAD_BYTES_MAX`], and to [`decode`](Self::decode) not a whole request. `None`: it is no store.
-    pub fn decode_begun(self, bytes: &[u8]) -> Option<LongHead<'_>> {
-        let is_native = match (self.tongue, bytes.first()?) {
-            _ if self.locked || matches!(self.inside, Inside::Keys(_)) => return None,
-            (Tongue::Auto, b'a'..=b'z' | b' ') | (Tongue::Memcached, _) => false,
-            (Tongue::Native, _) | (Tongue::Auto, b'A'..=b'Z') => true,
-            _ => self.inside == Inside::Line,
-        };
-        if is_native {
-            // A shorter line may be whole before long, and how long its value is it does not say.
-            return match bytes.len() > HEAD_BYTES_MAX {
-                true => text::decode_long(bytes),
-                false => None,
-            };
-        }
-        match memcache::decode::line_within::<0>(bytes) {
-            Decoded::Long(head) => Some(head),
-            _ => None,
-        }
-    }
-
-    /// Says what to do with a request of which `bytes` is the beginning, and which is too
-    /// long to be held until it is whole. `None`: hang up.
-    pub fn decode_long(self, bytes: &[u8]) -> Option<LongHead<'_>> {
-        // memcached's decoder never asks for more than that.
-        text::decode_long(bytes)
-    }
-}

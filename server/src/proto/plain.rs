@@ -4,8 +4,9 @@
 //! The same bytes mean the same to both: what is not surely one of these is none here, and is left
 //! to [`Codec::decode`].
 
+use super::resp::{Format, Session};
 use super::scan::{newline, word_len};
-use super::{Codec, Inside, KEY_BYTES_MAX, Tongue, memcache};
+use super::{Accepts, Codec, Inside, KEY_BYTES_MAX, memcache};
 
 /// A request of one line about one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,18 +23,23 @@ pub struct Plain<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What<'a> {
     /// Send the value.
-    Get(Dialect),
-    /// Store this value for ever, over whatever is there: native.
-    Put(&'a [u8]),
+    Get(Protocol),
+    /// Store this value for ever, over whatever is there.
+    Put(Protocol, &'a [u8]),
 }
 
-/// How a plain read is asked for and answered.
+/// How a plain request is asked and answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
-    /// `GET key`
+pub enum Protocol {
+    /// `GET key`, `PUT key value`
     Native,
     /// `get key`
-    Classic,
+    Memcached,
+    /// `*2 $3 GET $3 key`, `*3 $3 SET $3 key $5 value`
+    Resp {
+        /// In version 3.
+        v3: bool,
+    },
 }
 
 const VERB_BYTES: usize = 4;
@@ -44,18 +50,26 @@ impl Codec {
     #[inline]
     #[must_use]
     pub fn may_be_plain(&self) -> bool {
-        !self.locked && !matches!(self.inside, Inside::Keys(_))
+        !self.locked
+            && match self.inside {
+                Inside::Line | Inside::MemcachedLine => true,
+                Inside::Keys(_) => false,
+                Inside::Resp(session) => session.is_between(),
+            }
     }
 
     /// The plain request at the front of `bytes`, if one surely stands there whole.
     #[inline(always)]
     #[must_use]
     pub fn plain<'a>(&self, bytes: &'a [u8]) -> Option<Plain<'a>> {
+        if let Inside::Resp(session) = self.inside {
+            return plain_resp(bytes, session.is_v3());
+        }
         let (verb, rest) = bytes.split_first_chunk::<VERB_BYTES>()?;
-        let dialect = match verb {
-            b"GET " if self.tongue != Tongue::Memcached => Dialect::Native,
-            b"get " if self.tongue != Tongue::Native => Dialect::Classic,
-            b"PUT " if self.tongue != Tongue::Memcached => return plain_put(rest),
+        let protocol = match verb {
+            b"GET " if self.accepts != Accepts::Memcached => Protocol::Native,
+            b"get " if self.accepts != Accepts::Native => Protocol::Memcached,
+            b"PUT " if self.accepts != Accepts::Memcached => return plain_put(rest),
             _ => return None,
         };
         let key_len = word_len(&rest[..rest.len().min(KEY_BYTES_MAX + 1)])?;
@@ -69,10 +83,58 @@ impl Codec {
         };
         Some(Plain {
             key: &rest[..key_len],
-            what: What::Get(dialect),
+            what: What::Get(protocol),
             taken: VERB_BYTES + key_len + ending,
         })
     }
+}
+
+/// An array of `GET` and a key, or of `SET`, a key and a value, all there.
+#[inline(always)]
+fn plain_resp(bytes: &[u8], v3: bool) -> Option<Plain<'_>> {
+    const HEAD_BYTES: usize = 13;
+    let (head, rest) = bytes.split_first_chunk::<HEAD_BYTES>()?;
+    let is_set = match head {
+        b"*2\r\n$3\r\nGET\r\n" => false,
+        b"*3\r\n$3\r\nSET\r\n" => true,
+        _ => return None,
+    };
+    let (key, behind) = bulk(rest)?;
+    if key.is_empty() || key.len() > KEY_BYTES_MAX {
+        return None;
+    }
+    let (what, behind) = if is_set {
+        let (value, behind) = bulk(behind)?;
+        (What::Put(Protocol::Resp { v3 }, value), behind)
+    } else {
+        (What::Get(Protocol::Resp { v3 }), behind)
+    };
+    Some(Plain {
+        key,
+        what,
+        taken: bytes.len() - behind.len(),
+    })
+}
+
+/// A bulk string of up to 99,999 bytes, and what is behind it; the two bytes at its end are not looked at, as Redis does not.
+#[inline(always)]
+fn bulk(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let [b'$', digits @ ..] = bytes else {
+        return None;
+    };
+    let mut len = 0;
+    for (at, &digit) in digits.iter().take(6).enumerate() {
+        match digit {
+            b'0'..=b'9' => len = 10 * len + usize::from(digit - b'0'),
+            b'\r' if at > 0 && digits.get(at + 1) == Some(&b'\n') => {
+                let rest = &digits[at + 2..];
+                let behind = rest.get(len + 2..)?;
+                return Some((&rest[..len], behind));
+            }
+            _ => return None,
+        }
+    }
+    None
 }
 
 /// What stands behind `PUT `. A line with a carriage return may be HTTP: not plain.
@@ -89,7 +151,7 @@ fn plain_put(rest: &[u8]) -> Option<Plain<'_>> {
     }
     Some(Plain {
         key,
-        what: What::Put(value),
+        what: What::Put(Protocol::Native, value),
         taken: VERB_BYTES + key_len + 1 + value.len() + 1,
     })
 }
@@ -100,13 +162,18 @@ impl What<'_> {
     #[must_use]
     pub const fn inside(self) -> Inside {
         match self {
-            What::Get(Dialect::Classic) => Inside::MemcachedLine,
-            What::Get(Dialect::Native) | What::Put(_) => Inside::Line,
+            What::Get(Protocol::Resp { v3 }) | What::Put(Protocol::Resp { v3 }, _) => {
+                Inside::Resp(Session::between(v3))
+            }
+            What::Get(Protocol::Memcached) | What::Put(Protocol::Memcached, _) => {
+                Inside::MemcachedLine
+            }
+            What::Get(Protocol::Native) | What::Put(Protocol::Native, _) => Inside::Line,
         }
     }
 }
 
-impl Dialect {
+impl Protocol {
     /// Writes what stands before a value to the front of `room` and says how long it is; `None` if
     /// it does not fit.
     #[inline(always)]
@@ -118,10 +185,11 @@ impl Dialect {
         room: &mut [u8],
     ) -> Option<usize> {
         match self {
-            Dialect::Native => Some(0),
-            Dialect::Classic => {
+            Protocol::Native => Some(0),
+            Protocol::Memcached => {
                 memcache::encode::value_head(key, client_flags, value_len, None, room)
             }
+            Protocol::Resp { .. } => Format::value_head(value_len, room),
         }
     }
 
@@ -130,8 +198,9 @@ impl Dialect {
     #[must_use]
     pub const fn value_tail(self) -> &'static [u8] {
         match self {
-            Dialect::Native => b"\n",
-            Dialect::Classic => b"\r\nEND\r\n",
+            Protocol::Native => b"\n",
+            Protocol::Memcached => b"\r\nEND\r\n",
+            Protocol::Resp { .. } => b"\r\n",
         }
     }
 
@@ -140,8 +209,30 @@ impl Dialect {
     #[must_use]
     pub const fn missing(self) -> &'static [u8] {
         match self {
-            Dialect::Native => b"NOTFOUND\n",
-            Dialect::Classic => b"END\r\n",
+            Protocol::Native => b"NOTFOUND\n",
+            Protocol::Memcached => b"END\r\n",
+            Protocol::Resp { v3 } => Format::nothing_in(v3),
+        }
+    }
+
+    /// The answer to a store.
+    #[inline(always)]
+    #[must_use]
+    pub const fn stored(self) -> &'static [u8] {
+        match self {
+            Protocol::Native => b"OK\n",
+            Protocol::Memcached => b"STORED\r\n",
+            Protocol::Resp { .. } => b"+OK\r\n",
+        }
+    }
+
+    /// Whether a line end in a value would be taken for the end of the answer; and this is said instead.
+    #[inline(always)]
+    #[must_use]
+    pub const fn cut(self) -> Option<&'static [u8]> {
+        match self {
+            Protocol::Native => Some(b"ERROR\n"),
+            Protocol::Memcached | Protocol::Resp { .. } => None,
         }
     }
 }
@@ -149,9 +240,9 @@ impl Dialect {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::{Command, Decoded, Lifetime, Reply, Terms, Voice};
+    use crate::proto::{Command, Decoded, Lifetime, Reply, ReplyFormat, Terms};
 
-    const TONGUES: [Tongue; 3] = [Tongue::Auto, Tongue::Native, Tongue::Memcached];
+    const ACCEPTS: [Accepts; 3] = [Accepts::Auto, Accepts::Native, Accepts::Memcached];
 
     /// Whatever is plain is what the general decoder reads there, and is answered alike.
     #[track_caller]
@@ -166,28 +257,29 @@ mod tests {
             (request.taken, request.inside),
             (plain.taken, plain.what.inside())
         );
-        let dialect = match plain.what {
-            What::Get(dialect) => dialect,
-            What::Put(value) => {
+        let protocol = match plain.what {
+            What::Get(protocol) => protocol,
+            What::Put(protocol, value) => {
+                assert_eq!(protocol, Protocol::Native);
                 let terms = Terms::plain(Lifetime::Forever);
                 let key = plain.key;
                 assert_eq!(request.command, Command::Store { key, value, terms });
-                assert_eq!(request.voice, Voice::Native);
+                assert_eq!(request.format, ReplyFormat::Native);
                 return true;
             }
         };
         assert_eq!(request.command, Command::Get { key: plain.key });
-        assert_eq!(request.voice.value_tail(), dialect.value_tail());
+        assert_eq!(request.format.value_tail(), protocol.value_tail());
         let mut room = [0; 64];
-        let len = request.voice.encode(Reply::Missing, &mut room);
+        let len = request.format.encode(Reply::Missing, &mut room);
         assert_eq!(
             &room[..len.expect("it fits")],
-            dialect.missing(),
+            protocol.missing(),
             "{:?}",
             bytes.escape_ascii()
         );
-        let is_native = request.voice == Voice::Native;
-        assert_eq!(is_native, dialect == Dialect::Native);
+        let is_native = request.format == ReplyFormat::Native;
+        assert_eq!(is_native, protocol == Protocol::Native);
         true
     }
 
@@ -228,8 +320,8 @@ mod tests {
             (b"PUT k v", [false; 3]),
         ];
         for (line, expected) in lines {
-            for (tongue, expected) in TONGUES.into_iter().zip(expected) {
-                let codec = Codec::new(tongue);
+            for (accepts, expected) in ACCEPTS.into_iter().zip(expected) {
+                let codec = Codec::new(accepts);
                 assert_eq!(agrees(codec, line), expected, "{:?}", line.escape_ascii());
                 // Whatever follows changes nothing; a beginning is nothing yet.
                 let followed = [line, b"GET next\nGE"].concat();
@@ -249,7 +341,7 @@ mod tests {
                 for byte in 0..=u8::MAX {
                     let mut line = [b"GET ".as_slice(), &vec![b'k'; len], b"\nGET "].concat();
                     line[VERB_BYTES + place] = byte;
-                    let plain = agrees(Codec::new(Tongue::Auto), &line);
+                    let plain = agrees(Codec::new(Accepts::Auto), &line);
                     let ends_early = byte == b'\n' && place > 0;
                     let is_cr = byte == b'\r' && place == len - 1 && len > 1;
                     assert_eq!(
@@ -259,12 +351,12 @@ mod tests {
                     );
                     line[..VERB_BYTES].copy_from_slice(b"PUT ");
                     line[VERB_BYTES + len] = b' ';
-                    let plain = agrees(Codec::new(Tongue::Auto), &[&line[..], b"\n"].concat());
+                    let plain = agrees(Codec::new(Accepts::Auto), &[&line[..], b"\n"].concat());
                     let is_split = byte == b' ' && place > 0;
                     assert_eq!(plain, byte > b' ' || is_split, "{byte} at {place}");
                     line[VERB_BYTES] = b'k';
                     line[VERB_BYTES + len + 1 + place % 4] = byte;
-                    agrees(Codec::new(Tongue::Auto), &[&line[..], b"\n"].concat());
+                    agrees(Codec::new(Accepts::Auto), &[&line[..], b"\n"].concat());
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! What the server answers, before a protocol has put it into words.
 
-use super::{Facts, Word};
+use super::facts::Facts;
 
 /// An answer. Wording belongs to each protocol's `encode`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,22 +46,25 @@ pub enum Reply<'s> {
     Said(Word),
     /// Counters, not the last ones.
     Stats(&'s [Stat<'s>]),
-    /// An item, among all.
-    Item(&'s [u8], Facts),
-    /// An item, among those of its size class.
-    Listed(&'s [u8], Facts),
-    /// An item, by the command that reads it.
-    Readable(&'s [u8]),
-    /// Items follow.
-    DumpBegins,
-    /// Behind the last of those that were readable.
-    KeysEnd,
     /// There are no more of them.
     StatsEnd,
     /// They begin at 0 again.
     StatsReset,
     /// Nothing was done.
     Refused(Refusal),
+}
+
+/// An answer that needs nothing but a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// It is so.
+    Ok,
+    /// The server's version.
+    Version,
+    /// The list of keys is at its end.
+    End,
+    /// All that came before is answered.
+    Noop,
 }
 
 /// What became of a change, in a word.
@@ -77,73 +80,48 @@ pub enum Fate {
     Missing,
 }
 
-/// Why a request was refused. Protocols that have words for it use them.
+/// Words of a protocol that are always the same. A thin reference, because a connection keeps one while it skips what it is
+/// not going to execute.
+pub type Words = &'static &'static [u8];
+
+/// [`Words`] from a byte string.
+macro_rules! words {
+    ($bytes:literal) => {
+        const { &($bytes as &'static [u8]) }
+    };
+}
+pub(crate) use words;
+
+/// Why a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
+    /// The protocol's decoder did not understand it, and says so in these words.
+    Words(Words),
     /// Not a request of this protocol.
     Malformed,
-    /// A known request in a form that it does not have.
-    BadFormat,
     /// The value does not end where it was said to.
-    BadChunk,
-    /// The lifetime is no number.
-    BadLifetime,
-    /// What to count by is no number.
-    BadDelta,
+    BrokenValue,
     /// The value is no number.
     NotNumeric,
     /// The value is over the limit.
     TooLarge,
     /// Memory that could be freed is held by transfers under way.
     NoSpace,
-    /// The same flag twice, or no letter.
-    DuplicateFlag,
-    /// A flag that is none.
-    InvalidFlag,
-    /// One or the other.
-    BadFlag,
-    /// A flag with a wrong argument.
-    BadToken,
-    /// The number to begin with is none.
-    BadInitial,
-    /// The number to count by is none.
-    BadDeltaToken,
-    /// Too many of them.
-    TooManyFlags,
-    /// The word that is to be repeated is too long.
-    OpaqueTooLong,
-    /// The key is not the base64 that it is said to be.
-    BadKey,
-    /// A way to store that is none.
-    BadStoreMode,
-    /// A way to count that is none.
-    BadCountMode,
-    /// Nobody has logged in.
-    Unauthenticated,
-    /// What should log in is too long.
-    TokenTooLong,
-    /// It does not end where it was said to.
-    BadTermination,
-    /// It is no user and password.
-    BadLogin,
-    /// It is the wrong one.
+    /// The login is the wrong one.
     LoginFailed,
-    /// There is no such size class.
-    BadClass,
-    /// There is no such size class whose items could be listed.
-    BadSlab,
-    /// Words are missing.
-    TooFewWords,
-    /// There is no such way to shut down.
-    BadShutdown,
-    /// Nobody may shut the server down.
-    ShutdownNotEnabled,
-    /// A kind of counters that is not kept.
-    NotKept,
-    /// Switched off by a setting.
-    FlushNotAllowed,
-    /// The server cannot work with so much memory, or may not be told to.
-    MemoryOutOfRange,
+    /// Switched off by a setting, or out of the range that a setting allows.
+    NotAllowed(Act),
+}
+
+/// What a setting may forbid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Removing everything.
+    Flush,
+    /// Shutting the server down.
+    Shutdown,
+    /// Changing how much memory the process is content with.
+    LimitMemory,
 }
 
 /// One line of counters.

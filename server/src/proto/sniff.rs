@@ -9,10 +9,6 @@
 //! Decided once. HTTP is not decided here: it looks like a line of text until its end, so
 //! the decoders hang up on it, also later in a connection.
 
-/// What one who speaks RESP is told, in RESP, before we hang up. It is not spoken yet.
-pub const NOT_RESP: &[u8] =
-    b"-ERR Protocol error: RESP is not spoken here, only the native protocol and memcached's\r\n";
-
 /// What a TLS client is told, as memcached tells it: a plain word makes its library say that the port
 /// speaks no TLS (`wrong version number`), where an end without a word looks like a fault of the network.
 const NOT_TLS: &[u8] = b"ERROR\r\n";

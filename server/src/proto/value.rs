@@ -40,6 +40,9 @@ pub enum ValueEnd {
     Broken,
 }
 
+/// What waits at the end of a part.
+pub const HELD: &[u8] = b"\r";
+
 const COUNTED_END: &[u8; 2] = b"\r\n";
 
 /// What some bytes bring to a value.

@@ -69,13 +69,16 @@ impl<'r> Writer<'r> {
         match stat.value {
             StatValue::Number(number) => self.number(number),
             StatValue::Text(text) => self.put(text.as_bytes()),
-            StatValue::Micros(micros) => {
-                self.number(micros / 1_000_000)?;
-                self.put(b".")?;
-                // Six digits: the leading 1 keeps the zeros.
-                self.put(&Digits::of(1_000_000 + micros % 1_000_000).as_bytes()[1..])
-            }
+            StatValue::Micros(micros) => self.micros(micros),
         }
+    }
+
+    /// Appends seconds, from microseconds.
+    pub fn micros(&mut self, micros: u64) -> Option<()> {
+        self.number(micros / 1_000_000)?;
+        self.put(b".")?;
+        // Six digits: the leading 1 keeps the zeros.
+        self.put(&Digits::of(1_000_000 + micros % 1_000_000).as_bytes()[1..])
     }
 
     /// How much was written.

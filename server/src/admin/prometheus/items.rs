@@ -3,8 +3,8 @@
 use std::fmt::{self, Write};
 
 use super::{COUNTER, GAUGE, HISTOGRAM, Thousandths, head, many, one};
-use crate::departures::{Departures, ENDS, LISTS};
-use crate::snapshot::{Class, Snapshot};
+use crate::observe::departures::{Departures, ENDS, LISTS};
+use crate::observe::snapshot::{Class, Snapshot};
 
 pub fn items(of: &Snapshot, out: &mut String) -> fmt::Result {
     let engine = &of.engine;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{COUNTER, GAUGE, many, one};
-use crate::snapshot::Snapshot;
+use crate::observe::snapshot::Snapshot;
 
 pub fn memory(of: &Snapshot, out: &mut String) -> fmt::Result {
     let memory = &of.memory;

@@ -15,9 +15,9 @@ use self::items::{classes, items};
 use self::memory::{memory, pages, plan};
 use self::workers::{leases, workers};
 use super::http::quoted;
-use crate::house::Stage;
-use crate::latency::{Distribution, bucket_end_micros};
-use crate::snapshot::{Snapshot, TlsFigures};
+use crate::observe::latency::{Distribution, bucket_end_micros};
+use crate::observe::snapshot::{Snapshot, TlsFigures};
+use crate::server::stage::Stage;
 
 /// Writes one section; false if there is none of that number.
 pub fn write(snapshot: &Snapshot, section: usize, out: &mut String) -> Result<bool, fmt::Error> {

@@ -6,8 +6,8 @@
 use std::fmt::{self, Write};
 
 use super::{COUNTER, GAUGE, Thousandths, head};
-use crate::metrics::{LEASE_KINDS, WorkerFigures};
-use crate::snapshot::Snapshot;
+use crate::observe::counters::{LEASE_KINDS, WorkerFigures};
+use crate::observe::snapshot::Snapshot;
 
 type Figure = fn(&WorkerFigures) -> u64;
 

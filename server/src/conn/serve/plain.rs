@@ -11,10 +11,10 @@ use std::slice;
 
 use flagstone_engine::{Attributes, Copied, Key, Spot};
 
-use super::{Desk, Halt};
+use super::{Halt, RequestLoop};
 use crate::conn::batch::{BATCH_MAX, Batch};
 use crate::proto::scan::has_newline;
-use crate::proto::{Dialect, What};
+use crate::proto::{Protocol, What};
 
 /// A shorter run between other requests is left to the general way, which looks all of them up
 /// ahead.
@@ -37,7 +37,7 @@ pub(super) enum Run {
     Executed(Option<Halt>),
 }
 
-impl Desk<'_, '_, '_> {
+impl RequestLoop<'_, '_, '_> {
     /// Executes the run of plain requests at `bytes[*at..]`, and moves `at` on.
     #[inline]
     pub(super) fn run(&mut self, bytes: &[u8], at: &mut usize) -> io::Result<Run> {
@@ -47,7 +47,7 @@ impl Desk<'_, '_, '_> {
         let Some(first) = self.next_plain(bytes, *at) else {
             return Ok(Run::None);
         };
-        let cache = self.house.cache;
+        let cache = self.shared.cache;
         if first.end == bytes.len() {
             let spot = cache.prefetch(first.key);
             return self.answer(slice::from_ref(&first), slice::from_ref(&spot), at);
@@ -77,7 +77,7 @@ impl Desk<'_, '_, '_> {
     fn next_plain<'a>(&self, bytes: &'a [u8], at: usize) -> Option<Planned<'a>> {
         let plain = self.codec.plain(&bytes[at..])?;
         Some(Planned {
-            key: self.house.cache.key(plain.key).ok()?,
+            key: self.shared.cache.key(plain.key).ok()?,
             what: plain.what,
             end: at + plain.taken,
         })
@@ -92,8 +92,8 @@ impl Desk<'_, '_, '_> {
                     return Ok(Run::Executed(Some(halt)));
                 }
                 let done = match planned.what {
-                    What::Get(dialect) => self.get(planned.key, spot, dialect),
-                    What::Put(value) => self.put(planned.key, value),
+                    What::Get(protocol) => self.get(planned.key, spot, protocol),
+                    What::Put(protocol, value) => self.put(planned.key, value, protocol),
                 };
                 if let Some(len) = done {
                     self.outbox.filled(len);
@@ -126,35 +126,36 @@ impl Desk<'_, '_, '_> {
     /// Puts value or absence into the outbox's room, which has space for any short answer, and says
     /// how long it is. `None`: the value does not fit.
     #[inline(always)]
-    fn get(&mut self, key: Key<'_>, spot: Spot, dialect: Dialect) -> Option<usize> {
-        let (cache, now) = (self.house.cache, self.now);
+    fn get(&mut self, key: Key<'_>, spot: Spot, protocol: Protocol) -> Option<usize> {
+        let (cache, now) = (self.shared.cache, self.now);
         let room = self.outbox.room();
-        let tail = dialect.value_tail();
+        let tail = protocol.value_tail();
         let fits = room.len() - tail.len();
         let found = cache.get_at(key, spot, now, &mut room[..fits], |meta, room| {
-            dialect.value_head(key.bytes(), meta.client_flags, meta.value_len, room)
+            protocol.value_head(key.bytes(), meta.client_flags, meta.value_len, room)
         });
         match found {
             Copied::Bytes(end) => {
                 self.counters.hits.add(1);
                 // What stands behind a line end would be taken for the next answer.
-                if dialect == Dialect::Native
-                    && self.house.has_counted()
+                if let Some(words) = protocol.cut()
+                    && self.shared.has_counted()
                     && has_newline(&room[..end])
                 {
-                    room[..6].copy_from_slice(b"ERROR\n");
-                    return Some(6);
+                    room[..words.len()].copy_from_slice(words);
+                    return Some(words.len());
                 }
                 // Apart, because a copy of a length that is known is a store.
-                match dialect {
-                    Dialect::Native => room[end] = b'\n',
-                    Dialect::Classic => room[end..end + tail.len()].copy_from_slice(tail),
+                match tail {
+                    [one] => room[end] = *one,
+                    [one, two] => room[end..end + 2].copy_from_slice(&[*one, *two]),
+                    tail => room[end..end + tail.len()].copy_from_slice(tail),
                 }
                 Some(end + tail.len())
             }
             Copied::Miss => {
                 self.counters.misses.add(1);
-                let words = dialect.missing();
+                let words = protocol.missing();
                 room[..words.len()].copy_from_slice(words);
                 Some(words.len())
             }
@@ -165,14 +166,18 @@ impl Desk<'_, '_, '_> {
     /// Stores a value and puts the answer into the outbox's room. `None`: it cannot be stored, or not
     /// now, and nothing was done.
     #[inline(always)]
-    fn put(&mut self, key: Key<'_>, value: &[u8]) -> Option<usize> {
+    fn put(&mut self, key: Key<'_>, value: &[u8], protocol: Protocol) -> Option<usize> {
+        if protocol.cut().is_none() {
+            self.shared.note_counted();
+        }
         let stored = self
-            .house
+            .shared
             .cache
             .put(key, value, Attributes::default(), self.now);
         stored.ok()?;
         self.counters.puts.add(1);
-        self.outbox.room()[..3].copy_from_slice(b"OK\n");
-        Some(3)
+        let words = protocol.stored();
+        self.outbox.room()[..words.len()].copy_from_slice(words);
+        Some(words.len())
     }
 }

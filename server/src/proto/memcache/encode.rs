@@ -1,7 +1,8 @@
 //! [`Reply`] → lines of memcached's protocol.
 
+use crate::proto::reply::words;
 use crate::proto::writer::{self, Writer};
-use crate::proto::{Facts, Fate, Refusal, Reply, Word};
+use crate::proto::{Act, Fate, Refusal, Reply, Word, Words};
 
 /// The version that clients are told, which they compare with memcached's: the one whose
 /// protocol this is, and who really speaks it.
@@ -83,11 +84,6 @@ pub fn words(reply: Reply<'_>, quiet: bool, room: &mut [u8]) -> Option<usize> {
             }
             return Some(writer.len());
         }
-        Reply::Item(key, facts) => return item(key, &facts, room),
-        Reply::Listed(key, facts) => return listed(key, &facts, room),
-        Reply::Readable(key) => return read_of(key, room),
-        Reply::DumpBegins => b"OK\r\n",
-        Reply::KeysEnd => b"EN\r\n",
         Reply::StatsEnd => b"END\r\n",
         Reply::StatsReset => b"RESET\r\n",
         // No command of this protocol is answered so.
@@ -100,116 +96,23 @@ pub fn words(reply: Reply<'_>, quiet: bool, room: &mut [u8]) -> Option<usize> {
     writer::words(words, room)
 }
 
-/// One line of a dump. Keys may hold anything: what is not harmless in a URI is escaped.
-fn item(key: &[u8], facts: &Facts, room: &mut [u8]) -> Option<usize> {
-    let mut writer = Writer::new(room);
-    writer.put(b"key=")?;
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    escaped(key, is_plain, &mut writer)?;
-    writer.put(b" exp=")?;
-    match facts.seconds_left {
-        None => writer.put(b"-1")?,
-        Some(unix) => writer.number(unix)?,
-    }
-    writer.put(b" la=")?;
-    writer.number(facts.idle_seconds)?;
-    writer.put(b" cas=")?;
-    writer.number(facts.cas.unwrap_or(0))?;
-    writer.put(if facts.read {
-        b" fetch=yes cls="
-    } else {
-        b" fetch=no cls="
-    })?;
-    writer.number(facts.class)?;
-    writer.put(b" size=")?;
-    writer.number(facts.item_bytes)?;
-    writer.put(b" flags=")?;
-    writer.number(u64::from(facts.client_flags))?;
-    writer.put(b" \n")?;
-    Some(writer.len())
-}
-
-/// One line of a dump of keys: the command that reads the item.
-fn read_of(key: &[u8], room: &mut [u8]) -> Option<usize> {
-    let mut writer = Writer::new(room);
-    writer.put(b"mg ")?;
-    if key
-        .iter()
-        .any(|byte| byte.is_ascii_control() || *byte == b' ')
-    {
-        writer.base64(key)?;
-        writer.put(b" b\r\n")?;
-    } else {
-        writer.put(key)?;
-        writer.put(b"\r\n")?;
-    }
-    Some(writer.len())
-}
-
-/// One line of a size class. What would end the line or a word is escaped; memcached copies it.
-fn listed(key: &[u8], facts: &Facts, room: &mut [u8]) -> Option<usize> {
-    let mut writer = Writer::new(room);
-    writer.put(b"ITEM ")?;
-    escaped(
-        key,
-        |byte| !byte.is_ascii_control() && byte != b' ',
-        &mut writer,
-    )?;
-    writer.put(b" [")?;
-    writer.number(facts.value_len as u64)?;
-    writer.put(b" b; ")?;
-    writer.number(facts.seconds_left.unwrap_or(0))?;
-    writer.put(b" s]\r\n")?;
-    Some(writer.len())
-}
-
-fn escaped(key: &[u8], is_plain: impl Fn(u8) -> bool, writer: &mut Writer<'_>) -> Option<()> {
-    for &byte in key {
-        if is_plain(byte) {
-            writer.put(&[byte])?;
-        } else {
-            let hex = |half: u8| b"0123456789ABCDEF"[usize::from(half)];
-            writer.put(&[b'%', hex(byte >> 4), hex(byte & 15)])?;
-        }
-    }
-    Some(())
-}
-
-fn refused(refusal: Refusal) -> &'static [u8] {
+/// The words of a refusal.
+#[must_use]
+pub fn refused(refusal: Refusal) -> Words {
     match refusal {
-        Refusal::Malformed => b"ERROR\r\n",
-        Refusal::BadFormat => b"CLIENT_ERROR bad command line format\r\n",
-        Refusal::BadChunk => b"CLIENT_ERROR bad data chunk\r\n",
-        Refusal::BadLifetime => b"CLIENT_ERROR invalid exptime argument\r\n",
-        Refusal::BadDelta => b"CLIENT_ERROR invalid numeric delta argument\r\n",
-        Refusal::NotNumeric => b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n",
-        Refusal::TooLarge => b"SERVER_ERROR object too large for cache\r\n",
-        Refusal::NoSpace => b"SERVER_ERROR out of memory storing object\r\n",
-        Refusal::DuplicateFlag => b"CLIENT_ERROR duplicate flag\r\n",
-        Refusal::InvalidFlag => b"CLIENT_ERROR invalid flag\r\n",
-        Refusal::BadFlag => b"CLIENT_ERROR invalid or duplicate flag\r\n",
-        Refusal::BadToken => b"CLIENT_ERROR bad token in command line format\r\n",
-        Refusal::BadInitial => b"CLIENT_ERROR invalid numeric initial value\r\n",
-        Refusal::BadDeltaToken => b"CLIENT_ERROR invalid numeric delta value\r\n",
-        Refusal::TooManyFlags => b"CLIENT_ERROR options flags are too long\r\n",
-        Refusal::OpaqueTooLong => b"CLIENT_ERROR opaque token too long\r\n",
-        Refusal::BadKey => b"CLIENT_ERROR error decoding key\r\n",
-        Refusal::BadStoreMode => b"CLIENT_ERROR invalid mode for ms M token\r\n",
-        Refusal::BadCountMode => b"CLIENT_ERROR invalid mode for ma M token\r\n",
-        Refusal::Unauthenticated => b"CLIENT_ERROR unauthenticated\r\n",
-        Refusal::TokenTooLong => b"CLIENT_ERROR auth token too long\r\n",
-        Refusal::BadTermination => b"CLIENT_ERROR bad command line termination\r\n",
-        Refusal::BadLogin => b"CLIENT_ERROR bad authentication token format\r\n",
-        Refusal::LoginFailed => b"CLIENT_ERROR authentication failure\r\n",
-        Refusal::BadClass => b"BADCLASS invalid class id\r\n",
-        Refusal::BadSlab => b"CLIENT_ERROR Illegal slab id\r\n",
-        Refusal::TooFewWords => b"CLIENT_ERROR bad command line\r\n",
-        Refusal::BadShutdown => b"CLIENT_ERROR invalid shutdown mode\r\n",
-        Refusal::ShutdownNotEnabled => b"SERVER_ERROR: shutdown not enabled\r\n",
-        Refusal::NotKept => b"CLIENT_ERROR stats detail not allowed\r\n",
-        Refusal::MemoryOutOfRange => {
-            b"MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n"
+        Refusal::Words(words) => words,
+        Refusal::Malformed => words!(b"ERROR\r\n"),
+        Refusal::BrokenValue => words!(b"CLIENT_ERROR bad data chunk\r\n"),
+        Refusal::NotNumeric => {
+            words!(b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n")
         }
-        Refusal::FlushNotAllowed => b"CLIENT_ERROR flush_all not allowed\r\n",
+        Refusal::TooLarge => words!(b"SERVER_ERROR object too large for cache\r\n"),
+        Refusal::NoSpace => words!(b"SERVER_ERROR out of memory storing object\r\n"),
+        Refusal::LoginFailed => words!(b"CLIENT_ERROR authentication failure\r\n"),
+        Refusal::NotAllowed(Act::Flush) => words!(b"CLIENT_ERROR flush_all not allowed\r\n"),
+        Refusal::NotAllowed(Act::Shutdown) => words!(b"SERVER_ERROR: shutdown not enabled\r\n"),
+        Refusal::NotAllowed(Act::LimitMemory) => {
+            words!(b"MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n")
+        }
     }
 }

@@ -9,10 +9,12 @@
 //! else is understood.
 
 use super::decode::refuse;
+use super::mistake::Mistake;
 use super::words::Words;
 use crate::proto::scan::{is_http_line, newline, without_cr};
 use crate::proto::{
-    Command, Decoded, HEAD_BYTES_MAX, Inside, Refusal, Request, Tone, Tongue, Voice, number,
+    Accepts, Command, Decoded, HEAD_BYTES_MAX, Inside, PlainFormat, Refusal, ReplyFormat, Request,
+    number,
 };
 
 /// A longer token is nobody's.
@@ -21,7 +23,7 @@ const TOKEN_BYTES_MAX: usize = 4096;
 const LINE_BYTES_MIN: usize = 6;
 
 /// Reads one request of a client who has not logged in.
-pub fn decode(bytes: &[u8], tongue: Tongue) -> Decoded<'_> {
+pub fn decode(bytes: &[u8], accepts: Accepts) -> Decoded<'_> {
     let Some(end) = newline(bytes) else {
         // The line's own end may have been cut in two.
         return if without_cr(bytes).0.len() > HEAD_BYTES_MAX {
@@ -35,24 +37,24 @@ pub fn decode(bytes: &[u8], tongue: Tongue) -> Decoded<'_> {
     if line.len() > HEAD_BYTES_MAX || is_http_line(line) {
         return Decoded::HangUp(b"");
     }
-    let is_native = match tongue {
-        Tongue::Native => true,
-        Tongue::Auto => !bytes[0].is_ascii_lowercase(),
-        Tongue::Memcached => false,
+    let is_native = match accepts {
+        Accepts::Native => true,
+        Accepts::Auto => !bytes[0].is_ascii_lowercase(),
+        Accepts::Memcached | Accepts::Resp => false,
     };
     if is_native {
         let Some(token) = line
             .strip_prefix(b"AUTH ")
             .filter(|token| !token.is_empty())
         else {
-            return refuse(Refusal::Unauthenticated, Tone::Native, taken);
+            return refuse(Refusal::Malformed, PlainFormat::Native, taken);
         };
         return Decoded::Request(Request {
             command: Command::Login {
                 user: b"",
                 password: token,
             },
-            voice: Voice::Native,
+            format: ReplyFormat::Native,
             taken,
             inside: Inside::Line,
         });
@@ -64,11 +66,11 @@ pub fn decode(bytes: &[u8], tongue: Tongue) -> Decoded<'_> {
     let is_set = words.next() == Some(b"set");
     let len = words.nth(3).and_then(number::parse_u32);
     let (true, Some(len)) = (is_set, len) else {
-        return refuse(Refusal::Unauthenticated, Tone::Words, taken);
+        return refuse(Mistake::Unauthenticated, PlainFormat::Words, taken);
     };
     let len = len as usize;
     if len > TOKEN_BYTES_MAX {
-        return refuse(Refusal::TokenTooLong, Tone::Words, taken);
+        return refuse(Mistake::TokenTooLong, PlainFormat::Words, taken);
     }
     let Some(block) = bytes.get(taken..taken + len + 2) else {
         return Decoded::More;
@@ -76,17 +78,17 @@ pub fn decode(bytes: &[u8], tongue: Tongue) -> Decoded<'_> {
     let taken = taken + len + 2;
     let (token, end) = block.split_at(len);
     if end != b"\r\n" {
-        return refuse(Refusal::BadTermination, Tone::Words, taken);
+        return refuse(Mistake::BadTermination, PlainFormat::Words, taken);
     }
     let Some(at) = memchr::memchr(b' ', token) else {
-        return refuse(Refusal::BadLogin, Tone::Words, taken);
+        return refuse(Mistake::BadLogin, PlainFormat::Words, taken);
     };
     Decoded::Request(Request {
         command: Command::Login {
             user: &token[..at],
             password: &token[at + 1..],
         },
-        voice: Voice::Words { quiet: false },
+        format: ReplyFormat::Words { quiet: false },
         taken,
         inside: Inside::MemcachedLine,
     })
@@ -103,10 +105,10 @@ mod tests {
             for (before, after) in [("AUTH ", "\n"), ("AUTH ", "\r\n"), ("set k 0 0 3", " \r\n")] {
                 let fill = if before == "AUTH " { "x" } else { " " };
                 let line = format!("{before}{}{after}", fill.repeat(len - before.len()));
-                let whole = decode(line.as_bytes(), Tongue::Auto);
+                let whole = decode(line.as_bytes(), Accepts::Auto);
                 let is_cut = matches!(whole, Decoded::HangUp(_));
                 for cut in HEAD_BYTES_MAX - 3..line.len() {
-                    let begun = decode(&line.as_bytes()[..cut], Tongue::Auto);
+                    let begun = decode(&line.as_bytes()[..cut], Accepts::Auto);
                     assert!(
                         begun == Decoded::More || is_cut && begun == whole,
                         "{len} cut at {cut}: {begun:?}, then {whole:?}"
@@ -118,14 +120,14 @@ mod tests {
 
     #[track_caller]
     fn check(bytes: &[u8], expected: Command<'_>) {
-        match decode(bytes, Tongue::Auto) {
+        match decode(bytes, Accepts::Auto) {
             Decoded::Request(request) => {
                 assert_eq!((request.command, request.taken), (expected, bytes.len()));
             }
             other => panic!("{:?}: {other:?}", bytes.escape_ascii()),
         }
         for cut in 0..bytes.len() {
-            let begun = decode(&bytes[..cut], Tongue::Auto);
+            let begun = decode(&bytes[..cut], Accepts::Auto);
             let refused = matches!(
                 begun,
                 Decoded::Request(Request {
@@ -151,21 +153,21 @@ mod tests {
         check(b"AUTH s3cret\n", login);
         check(b"AUTH s3cret\r\n", login);
         for (line, refusal) in [
-            (&b"AUTH \n"[..], Refusal::Unauthenticated),
-            (b"AUTH\n", Refusal::Unauthenticated),
-            (&b"get foo\r\n"[..], Refusal::Unauthenticated),
-            (b"set x 0 0\r\n", Refusal::Unauthenticated),
-            (b"set x 0 0 -1\r\n", Refusal::Unauthenticated),
-            (b"set x 0 0 2147483646\r\n", Refusal::TokenTooLong),
-            (b"set x 0 0 2\r\nhi\r\n", Refusal::BadLogin),
-            (b"set x 0 0 2\r\nhiya", Refusal::BadTermination),
-            (b"GET foo\n", Refusal::Unauthenticated),
-            (b"FLUSH\n", Refusal::Unauthenticated),
+            (&b"AUTH \n"[..], Refusal::Malformed),
+            (b"AUTH\n", Refusal::Malformed),
+            (&b"get foo\r\n"[..], Mistake::Unauthenticated.into()),
+            (b"set x 0 0\r\n", Mistake::Unauthenticated.into()),
+            (b"set x 0 0 -1\r\n", Mistake::Unauthenticated.into()),
+            (b"set x 0 0 2147483646\r\n", Mistake::TokenTooLong.into()),
+            (b"set x 0 0 2\r\nhi\r\n", Mistake::BadLogin.into()),
+            (b"set x 0 0 2\r\nhiya", Mistake::BadTermination.into()),
+            (b"GET foo\n", Refusal::Malformed),
+            (b"FLUSH\n", Refusal::Malformed),
         ] {
             check(line, Command::Refuse(refusal));
         }
         for stray in [&b"GET / HTTP/1.1\r\n"[..], b"a\r\n", &[b'x'; 3000]] {
-            assert_eq!(decode(stray, Tongue::Auto), Decoded::HangUp(b""));
+            assert_eq!(decode(stray, Accepts::Auto), Decoded::HangUp(b""));
         }
     }
 }

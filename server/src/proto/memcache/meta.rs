@@ -13,10 +13,11 @@
 //! answered: they stay the few bytes that they are on the line, instead of becoming a struct of
 //! twenty fields that every request would carry along.
 
-use super::lifetime;
+use super::keys::lifetime;
+use super::mistake::Mistake;
 use super::words::Words;
 use crate::base64;
-use crate::proto::{KEY_BYTES_MAX, Lifetime, Refusal, number};
+use crate::proto::{KEY_BYTES_MAX, Lifetime, number};
 
 /// What a meta command does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,26 +137,26 @@ impl<'a> Meta<'a> {
     /// # Errors
     /// What is wrong with them; never for a command that was decoded.
     #[inline]
-    pub fn options(&self) -> Result<Options, Refusal> {
+    pub fn options(&self) -> Result<Options, Mistake> {
         let refused = match self.parse() {
             Ok(options) => return Ok(options),
             Err(refusal) => refusal,
         };
         // `ma` has one word for it all, up to its modes.
         Err(match (self.verb, refused) {
-            (Verb::Count, Refusal::OpaqueTooLong | Refusal::BadCountMode) => refused,
-            (Verb::Count, _) => Refusal::BadFlag,
+            (Verb::Count, Mistake::OpaqueTooLong | Mistake::BadCountMode) => refused,
+            (Verb::Count, _) => Mistake::BadFlag,
             _ => refused,
         })
     }
 
-    fn parse(&self) -> Result<Options, Refusal> {
+    fn parse(&self) -> Result<Options, Mistake> {
         if self.key.len() > KEY_BYTES_MAX {
-            return Err(Refusal::BadFormat);
+            return Err(Mistake::BadFormat);
         }
         let words_before = if self.verb == Verb::Set { 3 } else { 2 };
         if Words::of(self.flags).count() + words_before > WORDS_MAX {
-            return Err(Refusal::TooManyFlags);
+            return Err(Mistake::TooManyFlags);
         }
         let mut options = Options::default();
         let mut seen = 0u128;
@@ -166,7 +167,7 @@ impl<'a> Meta<'a> {
         for word in Words::of(self.flags) {
             let (letter, argument) = (word[0], &word[1..]);
             if letter >= 127 || seen & 1 << letter != 0 {
-                return Err(Refusal::DuplicateFlag);
+                return Err(Mistake::DuplicateFlag);
             }
             seen |= 1 << letter;
             let mut number = |into: &mut Option<u64>, refusal| match number::parse_u64(argument) {
@@ -174,21 +175,21 @@ impl<'a> Meta<'a> {
                 None => wrong = Some(refusal),
             };
             match letter {
-                b'C' => number(&mut options.compare, Refusal::BadToken),
-                b'E' => number(&mut options.explicit, Refusal::BadToken),
+                b'C' => number(&mut options.compare, Mistake::BadToken),
+                b'E' => number(&mut options.explicit, Mistake::BadToken),
                 b'J' => {
                     let mut initial = None;
-                    number(&mut initial, Refusal::BadInitial);
+                    number(&mut initial, Mistake::BadInitial);
                     options.initial = initial.unwrap_or(0);
                 }
                 b'D' => {
                     let mut delta = None;
-                    number(&mut delta, Refusal::BadDeltaToken);
+                    number(&mut delta, Mistake::BadDeltaToken);
                     options.delta = delta.unwrap_or(1);
                 }
                 b'N' | b'T' | b'R' => {
                     let Some(exptime) = number::parse_i64(argument) else {
-                        wrong = Some(Refusal::BadToken);
+                        wrong = Some(Mistake::BadToken);
                         continue;
                     };
                     let given = Some(lifetime(exptime));
@@ -200,7 +201,7 @@ impl<'a> Meta<'a> {
                 }
                 b'F' => match number::parse_u32(argument) {
                     Some(client_flags) => options.client_flags = client_flags,
-                    None => wrong = Some(Refusal::BadFormat),
+                    None => wrong = Some(Mistake::BadFormat),
                 },
                 b'M' => match mode(self.verb, argument.first()) {
                     Some(mode) => options.mode = mode,
@@ -210,7 +211,7 @@ impl<'a> Meta<'a> {
                 b'b' => {
                     options.binary = true;
                     if base64::decode(self.key, &mut [0; KEY_BYTES_MAX]).is_none() {
-                        wrong = Some(Refusal::BadKey);
+                        wrong = Some(Mistake::BadKey);
                     }
                 }
                 b'q' => options.quiet = true,
@@ -222,14 +223,14 @@ impl<'a> Meta<'a> {
                 b'x' => options.empty = true,
                 // For proxies, or told from what is known anyway.
                 b'P' | b'L' | b'k' | b's' | b't' | b'f' => {}
-                _ => return Err(Refusal::InvalidFlag),
+                _ => return Err(Mistake::InvalidFlag),
             }
         }
         match wrong {
             Some(refusal) => Err(refusal),
-            None if bad_mode && self.verb == Verb::Set => Err(Refusal::BadStoreMode),
-            None if bad_mode => Err(Refusal::BadCountMode),
-            None if opaque_too_long => Err(Refusal::OpaqueTooLong),
+            None if bad_mode && self.verb == Verb::Set => Err(Mistake::BadStoreMode),
+            None if bad_mode => Err(Mistake::BadCountMode),
+            None if opaque_too_long => Err(Mistake::OpaqueTooLong),
             None => Ok(options),
         }
     }
@@ -317,7 +318,7 @@ impl Kept {
 mod tests {
     use super::*;
 
-    fn parse(verb: Verb, flags: &[u8]) -> Result<Options, Refusal> {
+    fn parse(verb: Verb, flags: &[u8]) -> Result<Options, Mistake> {
         let key = b"Zm9v";
         Meta { verb, key, flags }.options()
     }
@@ -329,7 +330,7 @@ mod tests {
             b" s v  t N30 R-1 T0 C7 E8 Oopaque k q b u h l f c P1 L2",
         );
         // That is as many words as there may be.
-        assert_eq!(options, Err(Refusal::TooManyFlags));
+        assert_eq!(options, Err(Mistake::TooManyFlags));
         let options = parse(Verb::Get, b" v N30 R-1 T0 C7 E8 Oopaque q b u h c");
         let expected = Options {
             binary: true,
@@ -362,21 +363,21 @@ mod tests {
     #[test]
     fn what_is_wrong_with_flags() {
         let long = [&b"O"[..], &[b'o'; 32]].concat();
-        let table: &[(Verb, &[u8], Refusal)] = &[
-            (Verb::Get, b"s s", Refusal::DuplicateFlag),
-            (Verb::Get, b"m o o", Refusal::InvalidFlag),
-            (Verb::Get, b"\xff", Refusal::DuplicateFlag),
-            (Verb::Get, b"N", Refusal::BadToken),
-            (Verb::Get, b"Tx", Refusal::BadToken),
-            (Verb::Get, b"C-1", Refusal::BadToken),
-            (Verb::Set, b"Fx", Refusal::BadFormat),
-            (Verb::Set, b"MZ", Refusal::BadStoreMode),
-            (Verb::Set, b"M", Refusal::BadStoreMode),
-            (Verb::Set, b"J", Refusal::BadInitial),
-            (Verb::Count, b"J", Refusal::BadFlag),
-            (Verb::Count, b"Dx", Refusal::BadFlag),
-            (Verb::Count, b"MZ", Refusal::BadCountMode),
-            (Verb::Get, &long, Refusal::OpaqueTooLong),
+        let table: &[(Verb, &[u8], Mistake)] = &[
+            (Verb::Get, b"s s", Mistake::DuplicateFlag),
+            (Verb::Get, b"m o o", Mistake::InvalidFlag),
+            (Verb::Get, b"\xff", Mistake::DuplicateFlag),
+            (Verb::Get, b"N", Mistake::BadToken),
+            (Verb::Get, b"Tx", Mistake::BadToken),
+            (Verb::Get, b"C-1", Mistake::BadToken),
+            (Verb::Set, b"Fx", Mistake::BadFormat),
+            (Verb::Set, b"MZ", Mistake::BadStoreMode),
+            (Verb::Set, b"M", Mistake::BadStoreMode),
+            (Verb::Set, b"J", Mistake::BadInitial),
+            (Verb::Count, b"J", Mistake::BadFlag),
+            (Verb::Count, b"Dx", Mistake::BadFlag),
+            (Verb::Count, b"MZ", Mistake::BadCountMode),
+            (Verb::Get, &long, Mistake::OpaqueTooLong),
         ];
         for &(verb, flags, refusal) in table {
             assert_eq!(
@@ -391,7 +392,7 @@ mod tests {
             key: b"not base64!",
             flags: b"b",
         };
-        assert_eq!(meta.options(), Err(Refusal::BadKey));
+        assert_eq!(meta.options(), Err(Mistake::BadKey));
     }
 
     #[test]

@@ -18,36 +18,12 @@
 //! like a pipeline, in a buffer of fixed size.
 
 pub mod decode;
+pub mod dump;
 pub mod encode;
+pub mod keys;
 pub mod login;
 pub mod meta;
 pub mod meta_encode;
+pub mod mistake;
 mod store;
 mod words;
-
-use super::Lifetime;
-
-/// What the line said before its keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keys {
-    /// CAS numbers are wanted.
-    cas: bool,
-    /// Lifetimes are to be changed.
-    touch: Option<Lifetime>,
-}
-
-/// A relative lifetime is at most 30 days; what is longer counts from 1970.
-const RELATIVE_SECONDS_MAX: i64 = 60 * 60 * 24 * 30;
-
-/// What memcached's clients mean by a number for a lifetime. A date that is too far away is the last that there is: in
-/// memcached some commands take such a number for one of the past, and others refuse it.
-#[inline]
-fn lifetime(exptime: i64) -> Lifetime {
-    let seconds = u32::try_from(exptime).unwrap_or(u32::MAX);
-    match exptime {
-        0 => Lifetime::Forever,
-        ..0 => Lifetime::Past,
-        1..=RELATIVE_SECONDS_MAX => Lifetime::Counted(seconds),
-        _ => Lifetime::Until(seconds),
-    }
-}

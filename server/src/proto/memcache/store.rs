@@ -10,12 +10,13 @@
 //! data and is skipped, so that nobody's values are executed as commands.
 
 use super::decode::refuse;
-use super::lifetime;
+use super::keys::lifetime;
 use super::meta::{Meta, Verb};
+use super::mistake::Mistake;
 use super::words::Words;
 use crate::proto::{
-    Command, Decoded, How, Inside, KEY_BYTES_MAX, LongHead, Refusal, Request, Rest, Storing, Terms,
-    Tone, Voice, number,
+    Command, Decoded, How, Inside, KEY_BYTES_MAX, LongHead, PlainFormat, Refusal, ReplyFormat,
+    Request, Rest, Storing, Terms, number,
 };
 
 /// The longest block that can be announced, its end not counted.
@@ -51,7 +52,7 @@ enum Unusable {
 impl Unusable {
     fn decoded(self, head: usize) -> Decoded<'static> {
         match self {
-            Unusable::Negative => refuse(Refusal::BadFormat, Tone::Words, head),
+            Unusable::Negative => refuse(Mistake::BadFormat, PlainFormat::Words, head),
             Unusable::Unknown => Decoded::HangUp(NO_LENGTH),
         }
     }
@@ -79,14 +80,14 @@ pub fn line<'a, const WHOLE: usize>(
     let [Some(key), Some(client_flags), Some(exptime), Some(len)] =
         [words.next(), words.next(), words.next(), words.next()]
     else {
-        return refuse(Refusal::BadFormat, Tone::Words, head);
+        return refuse(Mistake::BadFormat, PlainFormat::Words, head);
     };
     let value_len = match block_len(len) {
         Ok(value_len) => value_len,
         Err(unusable) => return unusable.decoded(head),
     };
     let quiet = words.end_quietly();
-    let voice = Voice::Words { quiet };
+    let format = ReplyFormat::Words { quiet };
     let how = match how {
         How::Same(_) => words.next().and_then(number::parse_u64).map(How::Same),
         how => Some(how),
@@ -107,9 +108,9 @@ pub fn line<'a, const WHOLE: usize>(
                 too_long_drops: how == How::Always,
             },
         }),
-        _ => Err(Refusal::BadFormat),
+        _ => Err(Mistake::BadFormat),
     };
-    block::<WHOLE>(storing, value_len, voice, bytes, head)
+    block::<WHOLE>(storing, value_len, format, bytes, head)
 }
 
 /// Reads the rest of an `ms` line: the length, then flags.
@@ -120,7 +121,7 @@ pub fn meta<'a, const WHOLE: usize>(
     head: usize,
 ) -> Decoded<'a> {
     let Some(len) = words.next() else {
-        return refuse(Refusal::BadFormat, Tone::Words, head);
+        return refuse(Mistake::BadFormat, PlainFormat::Words, head);
     };
     let value_len = match block_len(len) {
         Ok(value_len) => value_len,
@@ -135,21 +136,27 @@ pub fn meta<'a, const WHOLE: usize>(
         Ok(_) => block::<WHOLE>(
             Ok(Storing::Meta(meta)),
             value_len,
-            Voice::Meta(meta),
+            ReplyFormat::Meta(meta),
             bytes,
             head,
         ),
         // Told even to the quiet.
-        Err(refusal) => block::<WHOLE>(Err(refusal), value_len, Tone::Words.voice(), bytes, head),
+        Err(mistake) => block::<WHOLE>(
+            Err(mistake),
+            value_len,
+            PlainFormat::Words.full(),
+            bytes,
+            head,
+        ),
     }
 }
 
 /// What to do with a block of `value_len` bytes behind a line of `head` bytes.
 #[inline]
 fn block<'a, const WHOLE: usize>(
-    storing: Result<Storing<'a>, Refusal>,
+    storing: Result<Storing<'a>, Mistake>,
     value_len: usize,
-    voice: Voice<'a>,
+    format: ReplyFormat<'a>,
     bytes: &'a [u8],
     head: usize,
 ) -> Decoded<'a> {
@@ -158,13 +165,13 @@ fn block<'a, const WHOLE: usize>(
     if let Some(block) = bytes.get(head..taken) {
         let (value, end) = block.split_at(value_len);
         let command = match storing {
-            Err(refusal) => Command::Refuse(refusal),
-            Ok(_) if end != END => Command::Refuse(Refusal::BadChunk),
+            Err(mistake) => Command::Refuse(mistake.into()),
+            Ok(_) if end != END => Command::Refuse(Refusal::BrokenValue),
             Ok(storing) => storing.with(value),
         };
         return Decoded::Request(Request {
             command,
-            voice,
+            format,
             taken,
             inside: Inside::MemcachedLine,
         });
@@ -176,14 +183,15 @@ fn block<'a, const WHOLE: usize>(
         Ok(storing) => LongHead::Store {
             storing,
             value_len: Some(value_len),
-            voice,
+            format,
             taken: head,
+            inside: Inside::MemcachedLine,
         },
-        Err(refusal) => LongHead::Skip {
-            refusal,
-            tone: voice.tone(),
+        Err(mistake) => LongHead::Skip {
+            words: format.refused(mistake.into()),
             rest: Rest::bytes(block_len),
             taken: head,
+            inside: Inside::MemcachedLine,
         },
     })
 }

@@ -1,0 +1,284 @@
+//! Values that are longer than a buffer, a piece at a time; and requests that are skipped.
+
+use std::io;
+
+use flagstone_engine::StoreError;
+
+use super::{Halt, Phase, RequestLoop};
+use crate::conn::large::{Begun, Large, LargeNo};
+use crate::conn::outbox::Sent;
+use crate::execute::{self, Done, Work};
+use crate::proto::{
+    Command, Decoded, HELD, LongHead, Refusal, Reply, ReplyFormat, Rest, Storing, ValueEnd, Words,
+};
+
+impl RequestLoop<'_, '_, '_> {
+    /// A request that is not held whole.
+    pub(super) fn begin_long(&mut self, head: LongHead<'_>, at: &mut usize) -> Option<Halt> {
+        let (LongHead::Store { inside, .. } | LongHead::Skip { inside, .. }) = head;
+        self.codec.go_on(inside);
+        let (phase, taken) = match head {
+            LongHead::Skip {
+                words, rest, taken, ..
+            } => (Phase::Skipping { words, rest }, taken),
+            LongHead::Store {
+                storing,
+                value_len,
+                format,
+                taken,
+                ..
+            } => {
+                let refusal = match self.begin_store(storing, value_len, format) {
+                    Begun::Yes(no, _) => {
+                        *self.phase = Phase::Storing(no);
+                        *at += taken;
+                        return None;
+                    }
+                    Begun::NotNow => return Some(Halt::WaitLarge),
+                    Begun::Refused(refusal) => refusal,
+                    Begun::Missing => Refusal::Malformed,
+                };
+                self.codec.give_up_store();
+                let phase = Phase::Skipping {
+                    words: format.refused(refusal),
+                    // What ends a counted block is two bytes longer.
+                    rest: value_len.map_or(Rest::LINE, |len| Rest::bytes(len + 2)),
+                };
+                (phase, taken)
+            }
+        };
+        *self.phase = phase;
+        *at += taken;
+        None
+    }
+
+    fn begin_store(
+        &mut self,
+        storing: Storing<'_>,
+        value_len: Option<usize>,
+        format: ReplyFormat<'_>,
+    ) -> Begun {
+        let (shared, now) = (self.shared, self.now);
+        execute::note_store(shared, format);
+        let begun = execute::with_order(shared, storing, now, |key, order| {
+            let begun = self
+                .larges
+                .store(shared.cache, key, order, value_len, format, now);
+            if let Begun::Refused(refusal) = begun {
+                order.note_refused(shared.cache, key, refusal, now, self.counters);
+            }
+            begun
+        });
+        begun.unwrap_or_else(Begun::Refused)
+    }
+
+    pub(super) fn skip(
+        &mut self,
+        words: Words,
+        rest: Rest,
+        bytes: &[u8],
+        at: &mut usize,
+    ) -> io::Result<Option<Halt>> {
+        if let Some(halt) = self.lacks_room()? {
+            return Ok(Some(halt));
+        }
+        let (taken, rest) = rest.within(&bytes[*at..]);
+        *at += taken;
+        if let Some(rest) = rest {
+            *self.phase = Phase::Skipping { words, rest };
+            return Ok(Some(Halt::Hungry));
+        }
+        *self.phase = Phase::Requests;
+        self.counters.refusals.add(1);
+        self.say(words);
+        Ok(None)
+    }
+
+    /// A piece of a value comes in.
+    pub(super) fn store(
+        &mut self,
+        no: LargeNo,
+        bytes: &[u8],
+        at: &mut usize,
+    ) -> io::Result<Option<Halt>> {
+        if let Some(halt) = self.lacks_room()? {
+            return Ok(Some(halt));
+        }
+        let Some(Large::Storing {
+            reservation,
+            scan,
+            format,
+            ..
+        }) = self.larges.get_mut(no)
+        else {
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        let bytes = &bytes[*at..];
+        if bytes.is_empty() {
+            return Ok(Some(Halt::Hungry));
+        }
+        let format = format.full().plain();
+        let part = scan.part(bytes);
+        let mut written = Ok(());
+        if part.cr_first {
+            written = reservation.write(HELD, self.now);
+            if written.is_ok() {
+                scan.cr_taken();
+            }
+        }
+        let mut some = 0;
+        if written.is_ok() {
+            let before = reservation.written();
+            written = reservation.write(part.bytes, self.now);
+            // All of it, or as much as there was memory for.
+            some = reservation.written() - before;
+            *at += some;
+        }
+        match written {
+            Ok(()) => {
+                *at += part.tail;
+                scan.taken(part, bytes);
+            }
+            Err(StoreError::NoSpace) => {
+                scan.taken_some(some);
+                return Ok(Some(Halt::WaitLarge));
+            }
+            Err(error) => {
+                self.larges.take(no);
+                *self.phase = Phase::Skipping {
+                    words: format.refused(execute::refusal(error)),
+                    rest: Rest::LINE,
+                };
+                return Ok(None);
+            }
+        }
+        if part.end == ValueEnd::NotYet {
+            return Ok(Some(Halt::Hungry));
+        }
+        if part.end == ValueEnd::Whole && self.codec.is_unsettled() {
+            *self.phase = Phase::Settling(no);
+            return Ok(None);
+        }
+        *self.phase = Phase::Requests;
+        let Some(Large::Storing {
+            reservation,
+            order,
+            format,
+            ..
+        }) = self.larges.take(no)
+        else {
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        if part.end == ValueEnd::Broken {
+            self.codec.give_up_store();
+            self.counters.refusals.add(1);
+            self.push(format.full(), Reply::Refused(Refusal::BrokenValue));
+        } else {
+            let reply = order.commit(reservation, self.now, self.counters);
+            self.push(format.full(), reply);
+        }
+        Ok(None)
+    }
+
+    /// The terms of a value that has arrived are read, and it is stored on them.
+    pub(super) fn settle(
+        &mut self,
+        no: LargeNo,
+        bytes: &[u8],
+        at: &mut usize,
+    ) -> io::Result<Option<Halt>> {
+        if let Some(halt) = self.lacks_room()? {
+            return Ok(Some(halt));
+        }
+        let request = match self.codec.decode(&bytes[*at..]) {
+            Decoded::More => return Ok(Some(Halt::Hungry)),
+            Decoded::Request(request) => request,
+            Decoded::HangUp(words) => return self.hang_up(words).map(Some),
+            Decoded::Long(_) => return Err(io::ErrorKind::InvalidData.into()),
+        };
+        let large = self.larges.take(no);
+        *self.phase = Phase::Requests;
+        *at += request.taken;
+        self.codec.go_on(request.inside);
+        let Some(Large::Storing {
+            mut reservation,
+            order,
+            ..
+        }) = large
+        else {
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        if let Command::Settle(terms) = request.command {
+            let order = order.settle(&mut reservation, &terms, self.now, &self.shared.clock);
+            let reply = order.commit(reservation, self.now, self.counters);
+            self.push(request.format, reply);
+            return Ok(None);
+        }
+        // What else it is needs no value.
+        drop(reservation);
+        let (room, work) = (
+            self.outbox.room(),
+            Work::of(self.shared.cache, request.command),
+        );
+        match work.run(self.shared, self.now, request.format, room, self.counters) {
+            Done::Reply(reply) => self.push(request.format, reply),
+            _ => return Err(io::ErrorKind::InvalidData.into()),
+        }
+        Ok(None)
+    }
+
+    /// Pieces of a value go out, until it ends, the peer blocks, or the turn is over. What the peer does not take of
+    /// it is not kept: it is read again.
+    #[inline(never)]
+    pub(super) fn send_value(&mut self, no: LargeNo) -> io::Result<Option<Halt>> {
+        loop {
+            let Some(Large::Sending { pinned, at, tail }) = self.larges.get_mut(no) else {
+                return Err(io::ErrorKind::InvalidData.into());
+            };
+            let value_len = pinned.meta().value_len;
+            let room = self.outbox.whole_room();
+            let most = room.len().min(value_len.saturating_sub(*at));
+            let mut len = pinned.read(&mut room[..most]);
+            if len < most {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if *at + len >= value_len {
+                let tail = &tail[*at + len - value_len..];
+                let most = tail.len().min(room.len() - len);
+                room[len..len + most].copy_from_slice(&tail[..most]);
+                len += most;
+            }
+            *at += len;
+            let (at, end) = (*at, value_len + tail.len());
+            self.outbox.filled(len);
+            let before = self.outbox.unsent().len();
+            let sent = self.outbox.send(self.stream, self.counters, self.cx);
+            let unsent = self.outbox.unsent().len();
+            self.budget.moved_bytes += before - unsent;
+            self.budget.spend(0, before - unsent);
+            if sent? == Sent::Blocked {
+                // Of what is not sent, all but the head.
+                let again = unsent.min(at);
+                self.outbox.unfill(again);
+                if unsent == again {
+                    self.outbox.clear();
+                }
+                if let Some(Large::Sending { pinned, at, .. }) = self.larges.get_mut(no) {
+                    *at -= again;
+                    pinned.seek((*at).min(value_len));
+                }
+                return Ok(Some(Halt::Blocked));
+            }
+            if at == end {
+                self.larges.take(no);
+                *self.phase = Phase::Requests;
+                self.budget.spend(1, 0);
+                let is_over = self.budget.is_spent() || self.outbox.is_limited();
+                return Ok(is_over.then_some(Halt::Tired));
+            }
+            if self.budget.is_spent() {
+                return Ok(Some(Halt::Tired));
+            }
+        }
+    }
+}

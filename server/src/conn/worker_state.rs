@@ -1,0 +1,41 @@
+//! What the connections of one worker share, one at a time.
+//!
+//! Only the connection whose turn it is sees it, and it leaves inbox and outbox
+//! empty: everything that outlives its turn is in a lease or in the table of transfers.
+
+use flagstone_engine::Tick;
+
+use super::large::Larges;
+use super::lease::Leases;
+use super::outbox::Outbox;
+use crate::memory::plan::INBOX_BYTES;
+use crate::observe::counters::Counters;
+use crate::server::shared::Shared;
+
+pub struct WorkerState<'w> {
+    pub shared: &'w Shared<'w>,
+    pub counters: &'w Counters,
+    pub inbox: Box<[u8]>,
+    pub outbox: Outbox,
+    pub leases: Leases,
+    pub larges: Larges<'w>,
+    /// Read from the clock once a pass over the connections that are ready.
+    pub now: Tick,
+    /// The server is going: whoever has no request waiting is said goodbye.
+    pub finishing: bool,
+}
+
+impl<'w> WorkerState<'w> {
+    pub fn new(shared: &'w Shared<'w>, worker_no: usize) -> Self {
+        WorkerState {
+            shared,
+            counters: shared.threads.counters(worker_no),
+            inbox: vec![0xa5; INBOX_BYTES].into_boxed_slice(),
+            outbox: Outbox::new(),
+            leases: Leases::new(&shared.plan.worker),
+            larges: Larges::new(shared.plan.transfers.places, &shared.permits),
+            now: shared.clock.now(),
+            finishing: false,
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! What Redis' own commands ask of the cache.
+//!
+//! A command that changes a value does it as one step, under the shard's lock ([`Cache::update`]); one whose value is
+//! too long for that reads it held still, and stores only if it is still the same.
+
+mod look;
+mod range;
+
+use flagstone_engine::{
+    Attributes, Cache, CasWish, Current, Edit, Key, NewValue, Pinned, Side, StoreError, Tick,
+    Updated,
+};
+
+use self::look::{look, run_keyless, status};
+use self::range::{get_range, set_range};
+use super::decimal;
+use super::done::{Done, refusal};
+use super::lifetime::deadline;
+use crate::observe::counters::Counters;
+use crate::proto::number::{Digits, parse_i64};
+use crate::proto::resp::command::Op;
+use crate::proto::resp::encode::{Out, integer};
+use crate::proto::resp::set::{Expiry, SetOptions};
+use crate::proto::resp::{Format, words};
+use crate::proto::{How, Refusal, Reply, ReplyFormat, Words};
+use crate::server::shared::Shared;
+
+/// So often somebody else may be faster before a command waits for its next turn.
+const TRIES_MAX: usize = 64;
+/// Pieces in which values are gone through.
+const WINDOW_BYTES: usize = 1024;
+/// A number as a value is no longer.
+const NUMBER_BYTES_MAX: usize = decimal::TEXT_BYTES_MAX;
+
+/// What a command needs beside its words.
+#[derive(Clone, Copy)]
+pub struct With<'s, 'h> {
+    pub shared: &'s Shared<'h>,
+    pub now: Tick,
+    pub format: ReplyFormat<'s>,
+    pub counters: &'s Counters,
+}
+
+/// Why a try came to nothing.
+enum Stop {
+    /// Somebody else was faster.
+    Again,
+    /// This is the end of it.
+    Done(Done),
+}
+
+type Tried<T> = Result<T, Stop>;
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Stop::Done(match error {
+            StoreError::NoSpace => Done::NotNow,
+            error => Done::Reply(Reply::Refused(refusal(error))),
+        })
+    }
+}
+
+fn say(words: Words) -> Stop {
+    Stop::Done(Done::Reply(Reply::Refused(Refusal::Words(words))))
+}
+
+/// What was written to the front of a room. Short answers always fit.
+fn whole(len: Option<usize>) -> Done {
+    match len {
+        Some(len) => Done::Reply(Reply::Whole { len }),
+        None => Done::NeedsRoom,
+    }
+}
+
+/// Carries out one of Redis' own commands.
+pub fn run(op: Op<'_>, key: Option<Key<'_>>, with: With<'_, '_>, room: &mut [u8]) -> Done {
+    match key {
+        Some(key) => run_keyed(op, key, with, room),
+        None => run_keyless(op, with, room),
+    }
+}
+
+fn run_keyed(op: Op<'_>, key: Key<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
+    for _ in 0..TRIES_MAX {
+        let tried = match op {
+            Op::Set(_, value, options) => set(key, value, &options, with, room),
+            Op::GetDel(_) => get_del(key, with, room),
+            Op::Append(_, value) => append(key, value, with, room),
+            Op::Incr(_, by) => incr(key, by, with, room),
+            Op::IncrByFloat(_, by) => incr_by_float(key, by, with, room),
+            Op::SetRange(_, offset, value) => set_range(key, offset, value, with, room),
+            Op::GetRange(_, from, to) => get_range(key, from, to, with, room),
+            _ => Ok(look(op, key, with, room)),
+        };
+        match tried {
+            Ok(done) | Err(Stop::Done(done)) => return done,
+            Err(Stop::Again) => {}
+        }
+    }
+    Done::NotNow
+}
+
+/// The item's attributes, or those of a new one.
+fn kept(current: Option<&Current<'_>>) -> Attributes {
+    current.map_or(Attributes::default(), |item| item.meta().attributes())
+}
+
+fn store(value: NewValue<'_>, attributes: Attributes) -> Edit<'_> {
+    Edit::Store {
+        value,
+        attributes,
+        cas: CasWish::IfKept,
+        stale: false,
+    }
+}
+
+/// `SET` with a look at what is there.
+fn set(
+    key: Key<'_>,
+    value: &[u8],
+    options: &SetOptions<'_>,
+    with: With<'_, '_>,
+    room: &mut [u8],
+) -> Tried<Done> {
+    with.shared.note_counted();
+    let tail_len = with.format.value_tail().len();
+    let mut found = None;
+    let updated = with
+        .shared
+        .cache
+        .update(key, with.now, &mut [], |current, _| {
+            found = None;
+            if options.get
+                && let Some(item) = current
+            {
+                found = Some(copy(item, tail_len, room)?);
+            }
+            Ok::<_, Stop>(set_edit(current, value, options, with))
+        })?;
+    with.counters.puts.add(1);
+    Ok(match (options.get, found, updated) {
+        (true, Some(len), _) => {
+            with.counters.hits.add(1);
+            Done::Reply(Reply::Value { len })
+        }
+        (true, None, _) => {
+            with.counters.misses.add(1);
+            Done::Reply(Reply::Missing)
+        }
+        (false, _, Updated::Stored { .. }) => whole(status("OK", room)),
+        (false, ..) => Done::Reply(Reply::Missing),
+    })
+}
+
+/// Head and value at the front of `room`, and how long both are; or the value is to be sent in pieces.
+fn copy(item: &Current<'_>, tail_len: usize, room: &mut [u8]) -> Tried<usize> {
+    let too_long = || Stop::Done(Done::TooLong(item.meta().value_len));
+    let head_len = Format::value_head(item.meta().value_len, room).ok_or_else(too_long)?;
+    let fits = room.len().saturating_sub(tail_len).max(head_len);
+    let len = item.copy_to(&mut room[head_len..fits]);
+    len.map(|len| head_len + len).ok_or_else(too_long)
+}
+
+/// What becomes of the item; it stays if a condition does not hold.
+fn set_edit<'v>(
+    current: Option<&Current<'_>>,
+    value: &'v [u8],
+    options: &SetOptions<'_>,
+    with: With<'_, '_>,
+) -> Edit<'v> {
+    let holds = match (options.how, current) {
+        (How::Absent, Some(_)) | (How::Present, None) => false,
+        _ => match (options.equal, current) {
+            (Some(_), None) => false,
+            (Some(expected), Some(item)) => is_equal(item, expected),
+            (None, _) => true,
+        },
+    };
+    if !holds {
+        return Edit::Keep;
+    }
+    let until = match options.expiry {
+        Expiry::Until(lifetime) => deadline(lifetime, with.now, &with.shared.clock),
+        Expiry::Keep => kept(current).deadline,
+    };
+    store(NewValue::Given(value), until.into())
+}
+
+/// Whether the value is this one.
+fn is_equal(item: &Current<'_>, expected: &[u8]) -> bool {
+    let mut window = [0; WINDOW_BYTES];
+    item.meta().value_len == expected.len()
+        && expected.chunks(WINDOW_BYTES).enumerate().all(|(no, part)| {
+            let read = item.read_at(no * WINDOW_BYTES, &mut window[..part.len()]);
+            window[..read] == *part
+        })
+}
+
+fn note_read(found: bool, counters: &Counters) {
+    match found {
+        true => counters.hits.add(1),
+        false => counters.misses.add(1),
+    }
+}
+
+fn get_del(key: Key<'_>, with: With<'_, '_>, room: &mut [u8]) -> Tried<Done> {
+    let tail_len = with.format.value_tail().len();
+    let mut found = None;
+    with.shared
+        .cache
+        .update(key, with.now, &mut [], |current, _| {
+            found = None;
+            if let Some(item) = current {
+                found = Some(copy(item, tail_len, room)?);
+            }
+            Ok::<_, Stop>(Edit::Remove)
+        })?;
+    note_read(found.is_some(), with.counters);
+    Ok(Done::Reply(match found {
+        Some(len) => {
+            with.counters.delete_hits.add(1);
+            Reply::Value { len }
+        }
+        None => Reply::Missing,
+    }))
+}
+
+fn append(key: Key<'_>, value: &[u8], with: With<'_, '_>, room: &mut [u8]) -> Tried<Done> {
+    with.shared.note_counted();
+    let part = NewValue::Given(value);
+    let updated = with
+        .shared
+        .cache
+        .update(key, with.now, &mut [], |current, _| {
+            Ok::<_, StoreError>(match current {
+                Some(_) => Edit::Extend {
+                    part,
+                    side: Side::Behind,
+                    cas: CasWish::IfKept,
+                },
+                None => store(part, Attributes::default()),
+            })
+        });
+    let len = match updated {
+        Ok(Updated::Stored { value_len, .. }) => value_len,
+        Ok(_) => 0,
+        Err(StoreError::TooLarge) => return Err(say(words::STRING_TOO_LONG)),
+        Err(error) => return Err(error.into()),
+    };
+    with.counters.puts.add(1);
+    Ok(whole(integer(len as i64, room)))
+}
+
+fn incr(key: Key<'_>, by: i64, with: With<'_, '_>, room: &mut [u8]) -> Tried<Done> {
+    let (mut sum, mut was_there) = (0, false);
+    let mut number_room = [0; NUMBER_BYTES_MAX];
+    let cache = with.shared.cache;
+    cache.update(key, with.now, &mut number_room, |current, number_room| {
+        was_there = current.is_some();
+        let number = match current {
+            None => 0,
+            Some(item) => item
+                .copy_to(number_room)
+                .and_then(|len| canonical_i64(&number_room[..len]))
+                .ok_or(say(words::NOT_INTEGER))?,
+        };
+        sum = number.checked_add(by).ok_or(say(words::OVERFLOW))?;
+        let (digits, len) = signed(sum);
+        number_room[..len].copy_from_slice(&digits[..len]);
+        Ok::<_, Stop>(store(NewValue::Room(len), kept(current)))
+    })?;
+    note_counted_by(by, was_there, with.counters);
+    Ok(whole(integer(sum, room)))
+}
+
+fn note_counted_by(by: i64, found: bool, counters: &Counters) {
+    match (by < 0, found) {
+        (false, true) => counters.incr_hits.add(1),
+        (false, false) => counters.incr_misses.add(1),
+        (true, true) => counters.decr_hits.add(1),
+        (true, false) => counters.decr_misses.add(1),
+    }
+}
+
+/// A number as Redis writes it: without zeros before it, without `+` and `-0`.
+fn canonical_i64(digits: &[u8]) -> Option<i64> {
+    let number = parse_i64(digits)?;
+    let (text, len) = signed(number);
+    (&text[..len] == digits).then_some(number)
+}
+
+/// A number in decimal.
+fn signed(number: i64) -> ([u8; 21], usize) {
+    let mut text = [0; 21];
+    let digits = Digits::of(number.unsigned_abs());
+    let digits = digits.as_bytes();
+    let start = usize::from(number < 0);
+    text[0] = b'-';
+    text[start..start + digits.len()].copy_from_slice(digits);
+    (text, start + digits.len())
+}
+
+fn incr_by_float(key: Key<'_>, by: &[u8], with: With<'_, '_>, room: &mut [u8]) -> Tried<Done> {
+    let mut was_there = false;
+    let mut number_room = [0; NUMBER_BYTES_MAX];
+    let cache = with.shared.cache;
+    let updated = cache.update(key, with.now, &mut number_room, |current, number_room| {
+        was_there = current.is_some();
+        let len = match current {
+            None => {
+                number_room[0] = b'0';
+                1
+            }
+            Some(item) => item.copy_to(number_room).ok_or(say(words::NOT_FLOAT))?,
+        };
+        let sum = decimal::add(&number_room[..len], by).map_err(|wrong| match wrong {
+            decimal::Wrong::NoNumber => say(words::NOT_FLOAT),
+            decimal::Wrong::NotFinite => say(words::NOT_FINITE),
+        })?;
+        let sum = sum.as_bytes();
+        number_room[..sum.len()].copy_from_slice(sum);
+        Ok::<_, Stop>(store(NewValue::Room(sum.len()), kept(current)))
+    })?;
+    note_counted_by(1, was_there, with.counters);
+    let len = match updated {
+        Updated::Stored { value_len, .. } => value_len,
+        _ => 0,
+    };
+    let mut out = Out::new(room, false);
+    Ok(whole(out.bulk(&number_room[..len]).map(|()| out.len())))
+}
+
+/// Holds a long value still that `SET … GET` or `GETDEL` answers with, after doing what else they do.
+pub fn pin<'h>(
+    op: Op<'_>,
+    key: Key<'_>,
+    with: With<'_, 'h>,
+    room: &mut [u8],
+) -> Result<Option<(Pinned<'h>, usize)>, StoreError> {
+    let cache: &'h Cache = with.shared.cache;
+    // Whatever goes wrong, the whole request is tried again.
+    const AGAIN: StoreError = StoreError::NoSpace;
+    let Some(pinned) = cache.pin(key, with.now)? else {
+        return Err(AGAIN);
+    };
+    let head_len = Format::value_head(pinned.meta().value_len, room).ok_or(StoreError::NoSpace)?;
+    let updated = cache.update(key, with.now, &mut [], |current, _| {
+        if !current.is_some_and(|item| item.is_pinned_by(&pinned)) {
+            return Err(AGAIN);
+        }
+        Ok(match op {
+            Op::Set(_, value, ref options) => set_edit(current, value, options, with),
+            Op::GetDel(_) => Edit::Remove,
+            _ => Edit::Keep,
+        })
+    })?;
+    match updated {
+        Updated::Removed => with.counters.delete_hits.add(1),
+        _ => with.counters.puts.add(1),
+    }
+    with.counters.hits.add(1);
+    Ok(Some((pinned, head_len)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_numbers_as_redis_writes_them_count() {
+        for (text, number) in [
+            ("0", Some(0)),
+            ("-1", Some(-1)),
+            ("9223372036854775807", Some(i64::MAX)),
+            ("-9223372036854775808", Some(i64::MIN)),
+            ("9223372036854775808", None),
+            ("01", None),
+            ("-0", None),
+            ("+1", None),
+            (" 1", None),
+            ("", None),
+            ("1.0", None),
+        ] {
+            assert_eq!(canonical_i64(text.as_bytes()), number, "{text}");
+        }
+    }
+}

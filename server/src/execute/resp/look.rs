@@ -1,0 +1,161 @@
+//! Commands that look at an item or change what is beside its value, and those that have no key.
+
+use flagstone_engine::{Deadline, ItemMeta, Key, Tick};
+
+use super::{With, whole};
+use crate::clock::Clock;
+use crate::execute::done::Done;
+use crate::execute::lifetime::deadline;
+use crate::proto::resp::command::{About, Op, Ttl};
+use crate::proto::resp::encode::{Out, hello, integer};
+use crate::proto::{Refusal, Reply, ReplyFormat};
+use crate::report;
+
+/// Commands that look at an item, or change what is beside its value.
+pub fn look(op: Op<'_>, key: Key<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
+    let (shared, now) = (with.shared, with.now);
+    let cache = shared.cache;
+    let meta = || cache.meta(key, now);
+    let number = match op {
+        Op::Expire(_, lifetime, condition) => {
+            let until = deadline(lifetime, now, &shared.clock);
+            let holds = |meta: ItemMeta| {
+                let before = meta.deadline.tick();
+                let after = until.tick();
+                // None is later than any.
+                let is_later = before.is_some() && after > before;
+                let is_earlier = before.is_none() || after < before;
+                !(condition.none && before.is_some()
+                    || condition.some && before.is_none()
+                    || condition.later && !is_later
+                    || condition.earlier && !is_earlier)
+            };
+            let is_set = meta().is_some_and(holds);
+            return touch(key, until, is_set, with, room);
+        }
+        Op::Persist(_) => {
+            let has_one = meta().is_some_and(|meta| !meta.deadline.is_never());
+            return touch(key, Deadline::NEVER, has_one, with, room);
+        }
+        Op::Ttl(_, form) => ttl(meta(), form, now, &shared.clock),
+        Op::StrLen(_) => meta().map_or(0, |meta| meta.value_len as i64),
+        Op::Exists(_) => {
+            with.counters.others.add(1);
+            return Done::Reply(match meta() {
+                Some(_) => Reply::Touched,
+                None => Reply::Missing,
+            });
+        }
+        Op::Type(_) => {
+            with.counters.others.add(1);
+            let word = if meta().is_some() { "string" } else { "none" };
+            return whole(status(word, room));
+        }
+        Op::Object(_, about) => {
+            with.counters.others.add(1);
+            let Some(visited) = cache.examine(key, now) else {
+                return Done::Reply(Reply::Missing);
+            };
+            match about {
+                About::Encoding => {
+                    let mut out = Out::new(room, false);
+                    let short = visited.meta.value_len <= EMBEDDED_BYTES_MAX;
+                    let word = if short { "embstr" } else { "raw" };
+                    return whole(out.text(word).map(|()| out.len()));
+                }
+                About::IdleTime => visited.idle_seconds.unwrap_or(0) as i64,
+                About::RefCount => 1,
+                About::MemoryUsage => visited.item_bytes as i64,
+            }
+        }
+        _ => return Done::Reply(Reply::Refused(Refusal::Malformed)),
+    };
+    with.counters.others.add(1);
+    whole(integer(number, room))
+}
+
+/// Up to here Redis calls a value embedded.
+const EMBEDDED_BYTES_MAX: usize = 44;
+
+fn touch(key: Key<'_>, until: Deadline, holds: bool, with: With<'_, '_>, room: &mut [u8]) -> Done {
+    let done = match holds {
+        false => false,
+        true => match with.shared.cache.touch(key, until, with.now) {
+            Ok(done) => done,
+            Err(_) => return Done::NotNow,
+        },
+    };
+    match done {
+        true => with.counters.touch_hits.add(1),
+        false => with.counters.touch_misses.add(1),
+    }
+    whole(integer(i64::from(done), room))
+}
+
+fn ttl(meta: Option<ItemMeta>, form: Ttl, now: Tick, clock: &Clock) -> i64 {
+    let Some(meta) = meta else {
+        return -2;
+    };
+    let Some(at) = meta.deadline.tick() else {
+        return -1;
+    };
+    let left = at.millis_since(now);
+    let number = match form {
+        Ttl::Millis => left,
+        Ttl::Seconds => (left + 500) / 1000,
+        Ttl::UnixMillis => clock.unix_millis_of(at),
+        Ttl::UnixSeconds => (clock.unix_millis_of(at) + 500) / 1000,
+    };
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+pub fn status(word: &str, room: &mut [u8]) -> Option<usize> {
+    let mut out = Out::new(room, false);
+    out.status(word)?;
+    Some(out.len())
+}
+
+/// Carries out a command without a key.
+pub fn run_keyless(op: Op<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
+    let v3 = match with.format {
+        ReplyFormat::Resp(format) => format.v3,
+        _ => false,
+    };
+    match op {
+        Op::Nothing => return whole(Some(0)),
+        Op::Absent => {
+            with.counters.misses.add(1);
+            return Done::Reply(Reply::Missing);
+        }
+        Op::Unknown(..) | Op::UnknownSub(..) | Op::WrongArity(_) | Op::BadTime(_) => {
+            with.counters.refusals.add(1);
+            return whole(report::resp::refusal(op, room));
+        }
+        _ => with.counters.others.add(1),
+    }
+    let mut out = Out::new(room, v3);
+    let written = match op {
+        Op::Array(len) => out.array(len as usize),
+        Op::Ping(None) => out.status("PONG"),
+        Op::Ping(Some(message)) => out.bulk(message),
+        Op::Hello => return whole(hello(v3, room)),
+        Op::Nil => out.nil(),
+        Op::Empty => out.array(0),
+        Op::Number(number) => out.integer(number),
+        Op::Status(word) => out.status(word),
+        Op::DbSize => out.integer(with.shared.cache.stats().items as i64),
+        Op::Time => report::resp::time(&with.shared.clock, &mut out),
+        Op::ResetStat => {
+            report::reset(with.shared);
+            out.status("OK")
+        }
+        op => {
+            let stats = with.shared.cache.stats();
+            return whole(
+                report::resp::tell(op, (with.shared, &stats), with.now, &mut out)
+                    .map(|()| out.len()),
+            );
+        }
+    };
+    whole(written.map(|()| out.len()))
+}

@@ -1,0 +1,33 @@
+//! What the parts that allocate by libraries of others may take. The plan has a line for each; those parts take their
+//! bounds from here, so that neither the plan nor anything else of `memory` knows them.
+
+/// The admin thread's stack as far as it is touched, its runtime, its part of the allocator.
+pub const ADMIN_THREAD_BYTES: usize = 128 << 10;
+/// Admin connections at a time. A scraper has one, a page two, a prober one for a moment.
+pub const ADMIN_CONNECTIONS: usize = 8;
+/// A buffer in, as much out, a snapshot, a socket with the kernel's buffers.
+pub const ADMIN_CONNECTION_BYTES: usize = 64 << 10;
+/// Admin connections that have sent nothing yet.
+pub const ADMIN_WAITING: usize = 32;
+/// What each of them costs beyond waiting in the kernel's backlog: an open file.
+const ADMIN_WAITING_BYTES: usize = 1 << 10;
+/// The memory of the admin pages.
+pub const ADMIN_BYTES: usize = ADMIN_THREAD_BYTES
+    + ADMIN_CONNECTIONS * ADMIN_CONNECTION_BYTES
+    + ADMIN_WAITING * ADMIN_WAITING_BYTES;
+
+/// What one TLS connection may take in user space beside what every connection takes: its
+/// session, a record that has arrived in part, its plain text, and a record that has not been
+/// sent. See docs/decisions/0043 for what was measured.
+pub const TLS_CONNECTION_BYTES: usize = 48 << 10;
+/// TLS connections may have this part of the memory, when nobody has said how many there may
+/// be …
+const TLS_SHARE: usize = 8;
+/// … and no more than so many.
+const TLS_CONNECTIONS_MAX_DEFAULT: usize = 1000;
+
+/// TLS connections at a time, when nobody has said how many.
+#[must_use]
+pub fn tls_connections_default(memory_bytes: usize) -> usize {
+    (memory_bytes / TLS_SHARE / TLS_CONNECTION_BYTES).clamp(1, TLS_CONNECTIONS_MAX_DEFAULT)
+}

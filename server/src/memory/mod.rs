@@ -1,0 +1,10 @@
+//! Where each byte goes: the plan, the container's limit, and what follows it at run time.
+
+pub(crate) mod admission;
+pub(crate) mod board;
+pub mod cgroup;
+pub(crate) mod costs;
+pub(crate) mod governor;
+pub(crate) mod permits;
+pub mod plan;
+pub(crate) mod room;

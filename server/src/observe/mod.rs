@@ -1,0 +1,13 @@
+//! What happened: counters, durations, logs, and a snapshot of all of it.
+
+pub mod allocations;
+pub mod counters;
+pub(crate) mod departures;
+pub(crate) mod latency;
+pub(crate) mod liveness;
+pub(crate) mod log_writer;
+pub mod logs;
+pub(crate) mod pace;
+pub(crate) mod slow;
+pub(crate) mod snapshot;
+pub(crate) mod threads;

@@ -1,0 +1,268 @@
+//! How a connection speaks, and where in that it is.
+//!
+//! The matches on a protocol are here, in [`ReplyFormat`](super::ReplyFormat) and in the plain lane: a new protocol is a
+//! line in each, and a directory of its own.
+
+use super::resp::{self, Shape};
+use super::{
+    Accepts, Command, Decoded, HEAD_BYTES_MAX, Inside, LongHead, Refusal, Reply, ReplyFormat,
+    Request, memcache, native,
+};
+
+/// How a connection speaks, and where it is in that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Codec {
+    pub(super) accepts: Accepts,
+    pub(super) inside: Inside,
+    /// Nobody has logged in, and somebody has to.
+    pub(super) locked: bool,
+    /// So many keys of a list were done something with.
+    gathered: u32,
+    /// What went wrong with one of them.
+    trouble: Option<Trouble>,
+}
+
+/// Why a value of a list was not stored. In one byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    TooLarge,
+    NoSpace,
+    Other,
+}
+
+impl Trouble {
+    fn of(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::TooLarge => Trouble::TooLarge,
+            Refusal::NoSpace => Trouble::NoSpace,
+            _ => Trouble::Other,
+        }
+    }
+
+    fn refusal(self) -> Refusal {
+        match self {
+            Trouble::TooLarge => Refusal::TooLarge,
+            Trouble::NoSpace => Refusal::NoSpace,
+            Trouble::Other => Refusal::Malformed,
+        }
+    }
+}
+
+impl Codec {
+    /// What the protocols are called where they are counted apart.
+    pub const NAMES: [&str; 3] = ["native", "memcached", "resp"];
+
+    /// Which of [`NAMES`](Self::NAMES) was spoken last.
+    #[inline]
+    #[must_use]
+    pub fn name_no(self) -> usize {
+        match self.inside {
+            Inside::Resp(_) => 2,
+            Inside::Line if self.accepts != Accepts::Memcached => 0,
+            _ => 1,
+        }
+    }
+
+    /// At the beginning of a connection.
+    #[must_use]
+    pub const fn new(accepts: Accepts) -> Self {
+        Codec {
+            accepts,
+            inside: match accepts {
+                Accepts::Resp => Inside::Resp(resp::Session::NEW),
+                _ => Inside::Line,
+            },
+            locked: false,
+            gathered: 0,
+            trouble: None,
+        }
+    }
+
+    /// The same, for a client who has to log in first.
+    #[must_use]
+    pub const fn locked(self, locked: bool) -> Self {
+        Codec { locked, ..self }
+    }
+
+    /// Whether the client has to log in first.
+    #[inline]
+    #[must_use]
+    pub fn is_locked(self) -> bool {
+        self.locked
+    }
+
+    /// The client has logged in.
+    pub fn unlock(&mut self) {
+        self.locked = false;
+    }
+
+    /// Which protocols it may be.
+    #[must_use]
+    pub fn accepts(self) -> Accepts {
+        self.accepts
+    }
+
+    /// What a newcomer is told for whom there is no place. It has not said which protocol it speaks, and native lines and
+    /// memcached's begin alike.
+    #[must_use]
+    pub fn no_place(accepts: Accepts) -> &'static [u8] {
+        match accepts {
+            Accepts::Native => b"ERROR\n",
+            Accepts::Auto | Accepts::Memcached => b"ERROR Too many open connections\r\n",
+            Accepts::Resp => b"-ERR max number of clients reached\r\n",
+        }
+    }
+
+    /// Goes on where `inside` says.
+    #[inline]
+    pub fn go_on(&mut self, inside: Inside) {
+        self.inside = inside;
+    }
+
+    /// Reads one request from the front of `bytes`. What [`Request::inside`] says must be told
+    /// to [`go_on`](Self::go_on) before the next.
+    #[inline]
+    pub fn decode(self, bytes: &[u8]) -> Decoded<'_> {
+        match self.inside {
+            Inside::Keys(keys) => return memcache::decode::next_key(bytes, 0, keys),
+            Inside::Resp(session) => return resp::decode::decode(bytes, session, self.locked),
+            Inside::Line | Inside::MemcachedLine => {}
+        }
+        let Some(first) = bytes.first() else {
+            return Decoded::More;
+        };
+        let begins_resp = *first == b'*' && self.begins_resp();
+        if self.locked && !begins_resp {
+            return memcache::login::decode(bytes, self.accepts);
+        }
+        match (self.accepts, first) {
+            (Accepts::Auto, b'a'..=b'z' | b' ') | (Accepts::Memcached, _) => {
+                memcache::decode::line(bytes)
+            }
+            (Accepts::Auto, b'A'..=b'Z') => self.upper(bytes),
+            (Accepts::Native, _) => native::decode(bytes),
+            (Accepts::Auto, _) if self.inside == Inside::MemcachedLine => {
+                memcache::decode::line(bytes)
+            }
+            (Accepts::Auto, b'*') => resp::decode::decode(bytes, resp::Session::NEW, self.locked),
+            // It never leaves its session.
+            (Accepts::Resp, _) => resp::decode::decode(bytes, resp::Session::NEW, self.locked),
+            (Accepts::Auto, _) => native::decode(bytes),
+        }
+    }
+
+    /// Whether a `*` is the beginning of a session of RESP.
+    fn begins_resp(self) -> bool {
+        self.accepts == Accepts::Auto && self.inside == Inside::Line
+    }
+
+    /// A line that begins with an upper-case letter, where all protocols may be spoken.
+    #[inline]
+    fn upper(self, bytes: &[u8]) -> Decoded<'_> {
+        let decoded = native::decode(bytes);
+        match decoded {
+            Decoded::Request(Request {
+                command: Command::Refuse(_),
+                taken,
+                ..
+            }) => {
+                let line = bytes[..taken - 1].strip_suffix(b"\r");
+                let line = line.unwrap_or(&bytes[..taken - 1]);
+                match line.len() <= HEAD_BYTES_MAX && resp::decode::is_probe(line) {
+                    true => resp::decode::probe(line, taken, self.locked),
+                    false => decoded,
+                }
+            }
+            decoded => decoded,
+        }
+    }
+
+    /// Whether the terms of the store that has just arrived are still to be read: as the next request.
+    #[must_use]
+    pub fn is_unsettled(self) -> bool {
+        matches!(self.inside, Inside::Resp(session) if session.is_unsettled())
+    }
+
+    /// That store is refused: its terms are skipped.
+    pub fn give_up_store(&mut self) {
+        if let Inside::Resp(session) = &mut self.inside {
+            session.skip_options();
+        }
+    }
+
+    /// What is answered when `reply` has come to pass: of the keys of a list, only the last is answered, for all of them.
+    #[inline]
+    pub fn gather<'r>(&mut self, format: ReplyFormat<'_>, reply: Reply<'r>) -> Option<Reply<'r>> {
+        let ReplyFormat::Resp(resp::Format { shape, .. }) = format else {
+            return Some(reply);
+        };
+        match shape {
+            Shape::Sum { last } => {
+                if let Reply::Refused(_) = reply {
+                    self.gathered = 0;
+                    return Some(reply);
+                }
+                self.gathered += u32::from(resp::encode::is_done(reply));
+                last.then(|| Reply::Counted(u64::from(std::mem::take(&mut self.gathered))))
+            }
+            Shape::All { last } => {
+                if let Reply::Refused(refusal) = reply {
+                    self.trouble = Some(Trouble::of(refusal));
+                }
+                if !last {
+                    return None;
+                }
+                Some(match self.trouble.take() {
+                    Some(trouble) => Reply::Refused(trouble.refusal()),
+                    None => reply,
+                })
+            }
+            _ => {
+                // A list that was broken off leaves nothing behind.
+                if let Reply::Refused(_) = reply {
+                    self.gathered = 0;
+                    self.trouble = None;
+                }
+                Some(reply)
+            }
+        }
+    }
+
+    /// Says how a store begins of which `bytes` is the beginning, if as much as its head can be held, and no more: `bytes` is
+    /// longer than [`HEAD_BYTES_MAX`], and to [`decode`](Self::decode) not a whole request. `None`: it is no store.
+    pub fn decode_begun(self, bytes: &[u8]) -> Option<LongHead<'_>> {
+        if let Inside::Resp(session) = self.inside {
+            return match resp::decode::decode_within(bytes, session, self.locked, 0) {
+                Decoded::Long(head @ LongHead::Store { .. }) => Some(head),
+                _ => None,
+            };
+        }
+        let is_native = match (self.accepts, bytes.first()?) {
+            _ if self.locked || matches!(self.inside, Inside::Keys(_)) => return None,
+            (Accepts::Auto, b'a'..=b'z' | b' ') | (Accepts::Memcached, _) => false,
+            (Accepts::Native, _) | (Accepts::Auto, b'A'..=b'Z') => true,
+            _ => self.inside == Inside::Line,
+        };
+        if is_native {
+            // A shorter line may be whole before long, and how long its value is it does not say.
+            return match bytes.len() > HEAD_BYTES_MAX {
+                true => native::decode_long(bytes),
+                false => None,
+            };
+        }
+        match memcache::decode::line_within::<0>(bytes) {
+            Decoded::Long(head) => Some(head),
+            _ => None,
+        }
+    }
+
+    /// Says what to do with a request of which `bytes` is the beginning, and which is too
+    /// long to be held until it is whole. `None`: hang up.
+    pub fn decode_long(self, bytes: &[u8]) -> Option<LongHead<'_>> {
+        match self.inside {
+            Inside::Resp(_) => None,
+            // memcached's decoder never asks for more than that.
+            _ => native::decode_long(bytes),
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! How one request wants its answer worded.
+//!
+//! A reply says what happened; its format says it to this client. It comes with the request,
+//! because within one protocol, and even within one session, requests differ in that: who
+//! asks for CAS numbers gets them, who says `noreply` gets nothing.
+
+use super::facts::Facts;
+use super::memcache::meta::{Kept, Meta};
+use super::reply::words;
+use super::{Fate, Refusal, Reply, Words, memcache, native, resp};
+
+/// How an answer is worded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyFormat<'a> {
+    /// Lines of the native protocol.
+    Native,
+    /// The same, where a value follows a line with its length, so that it may hold line ends.
+    Sized,
+    /// memcached's `VALUE` blocks.
+    Values {
+        /// With CAS numbers.
+        cas: bool,
+        /// Behind this one the list ends.
+        last: bool,
+    },
+    /// memcached's words.
+    Words {
+        /// Say nothing at all.
+        quiet: bool,
+    },
+    /// What the flags of a meta command ask for.
+    Meta(Meta<'a>),
+    /// As Redis does.
+    Resp(resp::Format),
+}
+
+/// How the lines of a list of items are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListFormat {
+    /// As memcached does.
+    Memcached(memcache::dump::Form),
+}
+
+impl ListFormat {
+    /// What stands before the first.
+    #[must_use]
+    pub fn head(self) -> &'static [u8] {
+        let ListFormat::Memcached(form) = self;
+        form.head()
+    }
+
+    /// What follows the last.
+    #[must_use]
+    pub fn tail(self) -> &'static [u8] {
+        let ListFormat::Memcached(form) = self;
+        form.tail()
+    }
+
+    /// Writes the line of one to the front of `room` and says how long it is; `None` if it does not fit.
+    pub fn line(self, key: &[u8], facts: &Facts, room: &mut [u8]) -> Option<usize> {
+        let ListFormat::Memcached(form) = self;
+        form.line(key, facts, room)
+    }
+}
+
+/// A [`ReplyFormat`] for one who is told nothing but refusals: it can be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlainFormat {
+    /// As the native protocol does.
+    Native,
+    /// As memcached does.
+    Words,
+    /// Not at all.
+    Quiet,
+    /// As Redis does.
+    Resp(resp::Format),
+}
+
+impl PlainFormat {
+    /// The words of a refusal in it; empty where nothing is said.
+    #[must_use]
+    pub fn refused(self, refusal: Refusal) -> Words {
+        match self {
+            PlainFormat::Native => native::REFUSED,
+            PlainFormat::Words => memcache::encode::refused(refusal),
+            PlainFormat::Quiet => words!(b""),
+            PlainFormat::Resp(_) => resp::encode::refused(refusal),
+        }
+    }
+
+    /// The format for it.
+    #[must_use]
+    pub fn full(self) -> ReplyFormat<'static> {
+        match self {
+            PlainFormat::Native => ReplyFormat::Native,
+            PlainFormat::Words => ReplyFormat::Words { quiet: false },
+            PlainFormat::Quiet => ReplyFormat::Words { quiet: true },
+            PlainFormat::Resp(format) => ReplyFormat::Resp(format),
+        }
+    }
+}
+
+/// A [`ReplyFormat`] that outlives its request's bytes. Kept in few places, so its size matters less
+/// than a box would.
+#[allow(clippy::large_enum_variant)]
+#[derive(Clone, Copy, Debug)]
+pub enum KeptFormat {
+    /// Without anything of the request.
+    Plain(PlainFormat),
+    /// With what a meta command's flags ask for.
+    Meta(Kept),
+}
+
+impl KeptFormat {
+    /// The format again.
+    #[must_use]
+    pub fn full(&self) -> ReplyFormat<'_> {
+        match self {
+            KeptFormat::Plain(format) => format.full(),
+            KeptFormat::Meta(kept) => ReplyFormat::Meta(kept.meta()),
+        }
+    }
+}
+
+fn encode_meta(meta: Meta<'_>, reply: Reply<'_>, room: &mut [u8]) -> Option<usize> {
+    use memcache::meta_encode;
+    match reply {
+        Reply::Store {
+            fate,
+            cas,
+            value_len,
+        } => {
+            let facts = Facts {
+                value_len,
+                cas: Some(cas),
+                ..Facts::default()
+            };
+            meta_encode::fate(meta, fate, &facts, room)
+        }
+        Reply::Fate(fate) => meta_encode::fate(meta, fate, &Facts::default(), room),
+        Reply::Missing => meta_encode::fate(meta, Fate::Missing, &Facts::default(), room),
+        Reply::Number(number, facts) => meta_encode::counted(meta, number, &facts, room),
+        Reply::Told(facts) => meta_encode::told(meta, &facts, room),
+        // Refusals are told even to the quiet.
+        reply => memcache::encode::words(reply, false, room),
+    }
+}
+
+impl ReplyFormat<'_> {
+    /// What can be kept of it.
+    #[must_use]
+    pub fn keep(self) -> KeptFormat {
+        match self {
+            ReplyFormat::Meta(meta) => KeptFormat::Meta(Kept::of(meta)),
+            format => KeptFormat::Plain(format.plain()),
+        }
+    }
+
+    /// Whether the answer needs a value's CAS number.
+    #[inline]
+    #[must_use]
+    pub fn wants_cas(self) -> bool {
+        match self {
+            ReplyFormat::Values { cas, .. } => cas,
+            ReplyFormat::Meta(meta) => memcache::meta_encode::asks(meta, b'c'),
+            ReplyFormat::Native
+            | ReplyFormat::Sized
+            | ReplyFormat::Words { .. }
+            | ReplyFormat::Resp(_) => false,
+        }
+    }
+
+    /// Whether a line end in a value would be taken for the end of the answer.
+    #[inline]
+    #[must_use]
+    pub fn ends_at_newline(self) -> bool {
+        self == ReplyFormat::Native
+    }
+
+    /// The words of a refusal in it; empty where nothing is said.
+    #[must_use]
+    pub fn refused(self, refusal: Refusal) -> Words {
+        self.plain().refused(refusal)
+    }
+
+    /// How refusals are told in it.
+    #[must_use]
+    pub fn plain(self) -> PlainFormat {
+        match self {
+            ReplyFormat::Native | ReplyFormat::Sized => PlainFormat::Native,
+            ReplyFormat::Words { quiet: true } => PlainFormat::Quiet,
+            ReplyFormat::Resp(format) => PlainFormat::Resp(format),
+            _ => PlainFormat::Words,
+        }
+    }
+
+    /// What is said to one who says goodbye.
+    #[must_use]
+    pub fn farewell(self) -> &'static [u8] {
+        match self {
+            ReplyFormat::Resp(_) => b"+OK\r\n",
+            _ => b"",
+        }
+    }
+
+    /// Writes what stands before a value to the front of `room` and says how long it is;
+    /// `None` if it does not fit, or if a fact is missing that it needs.
+    #[inline]
+    pub fn value_head(self, key: &[u8], facts: &Facts, room: &mut [u8]) -> Option<usize> {
+        match self {
+            ReplyFormat::Native => Some(0),
+            ReplyFormat::Sized => native::value_head(facts.value_len, room),
+            ReplyFormat::Values { cas, .. } => {
+                let cas = if cas { Some(facts.cas?) } else { None };
+                memcache::encode::value_head(key, facts.client_flags, facts.value_len, cas, room)
+            }
+            // An item gets its number when somebody asks for it: not yet.
+            ReplyFormat::Meta(_) if facts.cas.is_none() && self.wants_cas() => None,
+            ReplyFormat::Meta(meta) => memcache::meta_encode::value_head(meta, facts, room),
+            ReplyFormat::Words { .. } => None,
+            ReplyFormat::Resp(_) => resp::Format::value_head(facts.value_len, room),
+        }
+    }
+
+    /// What follows a value.
+    #[inline]
+    #[must_use]
+    pub fn value_tail(self) -> &'static [u8] {
+        match self {
+            ReplyFormat::Native | ReplyFormat::Sized => b"\n",
+            ReplyFormat::Values { last: true, .. } => b"\r\nEND\r\n",
+            _ => b"\r\n",
+        }
+    }
+
+    /// Writes `reply` to the front of `room` and says how long it is; `None` if it does not
+    /// fit, and then `room` may be scribbled on. For [`Reply::Value`], the value with its head
+    /// already stands at the front of `room`.
+    #[inline]
+    pub fn encode(self, reply: Reply<'_>, room: &mut [u8]) -> Option<usize> {
+        if let Reply::Whole { len } = reply {
+            return Some(len);
+        }
+        if let Reply::Value { len } = reply {
+            let tail = self.value_tail();
+            room.get_mut(len..len + tail.len())?.copy_from_slice(tail);
+            return Some(len + tail.len());
+        }
+        match self {
+            ReplyFormat::Native | ReplyFormat::Sized => native::encode(reply, room),
+            ReplyFormat::Values { last, .. } => memcache::encode::values(reply, last, room),
+            ReplyFormat::Words { quiet } => memcache::encode::words(reply, quiet, room),
+            ReplyFormat::Meta(meta) => encode_meta(meta, reply, room),
+            ReplyFormat::Resp(format) => format.encode(reply, room),
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! What a command of RESP with its arguments asks.
+
+use super::command::{About, Op, Ttl};
+use super::encode::Shape;
+use super::names::Name;
+use super::session::{At, Session};
+use super::set::{ExpireIf, SetOptions, Unit, Wrong, parse_get_ex, time};
+use super::words;
+use crate::proto::number::{parse_i64, parse_u64};
+use crate::proto::{Command, How, KEY_BYTES_MAX, Lifetime, Refusal, Terms, Word};
+
+/// What a request asks, and what its client expects.
+pub struct Asked<'a> {
+    pub command: Command<'a>,
+    pub shape: Shape,
+    pub session: Session,
+}
+
+/// What is known before the command is.
+#[derive(Clone, Copy)]
+struct Asker {
+    session: Session,
+    /// The client has to log in first.
+    locked: bool,
+}
+
+/// What a command with its arguments asks.
+pub fn ask<'a>(name: Name, args: &[&'a [u8]], session: Session, locked: bool) -> Asked<'a> {
+    Asker { session, locked }.ask(name, args)
+}
+
+impl Asker {
+    fn ask<'a>(self, name: Name, args: &[&'a [u8]]) -> Asked<'a> {
+        let mut asked = Asked {
+            command: Command::Resp(Op::Nothing),
+            shape: Shape::Value,
+            session: self.session.at(At::Request),
+        };
+        let is_open = matches!(name, Name::Auth | Name::Hello | Name::Quit | Name::Reset);
+        asked.command = if self.locked && !is_open {
+            Command::Refuse(Refusal::Words(words::NO_AUTH))
+        } else if !name.takes(1 + args.len() as u32) {
+            Command::Resp(Op::WrongArity(name))
+        } else {
+            let found = match name.spec().first_key == 1 {
+                true if !is_key(args[0]) => Err(Wrong::Words(words::BAD_KEY)),
+                true => self.ask_of_key(name, args[0], &args[1..], &mut asked),
+                false => self.ask_server(name, args, &mut asked),
+            };
+            match found {
+                Ok(command) => command,
+                Err(Wrong::Words(words)) => Command::Refuse(Refusal::Words(words)),
+                Err(Wrong::Time) => Command::Resp(Op::BadTime(name)),
+            }
+        };
+        asked
+    }
+
+    fn ask_of_key<'a>(
+        self,
+        name: Name,
+        key: &'a [u8],
+        args: &[&'a [u8]],
+        asked: &mut Asked<'a>,
+    ) -> Result<Command<'a>, Wrong> {
+        let int = |digits: &[u8]| parse_i64(digits).ok_or(Wrong::Words(words::NOT_INTEGER));
+        let store = |value, how, lifetime| Command::Store {
+            key,
+            value,
+            terms: terms(how, lifetime),
+        };
+        Ok(match (name, args) {
+            (Name::Get, _) => Command::Get { key },
+            (Name::Set, [value, options @ ..]) => {
+                let options = SetOptions::parse(options)?;
+                match options.plain() {
+                    Some((how, lifetime)) => {
+                        asked.shape = Shape::Status;
+                        store(value, how, lifetime)
+                    }
+                    None => Command::Resp(Op::Set(key, value, options)),
+                }
+            }
+            (Name::SetNx, [value]) => {
+                asked.shape = Shape::Flag;
+                store(value, How::Absent, Lifetime::Forever)
+            }
+            (Name::SetEx | Name::PSetEx, [number, value]) => {
+                asked.shape = Shape::Status;
+                store(value, How::Always, time(unit_of(name), number)?)
+            }
+            (Name::GetSet, [value]) => {
+                let options = SetOptions {
+                    get: true,
+                    ..SetOptions::default()
+                };
+                Command::Resp(Op::Set(key, value, options))
+            }
+            (Name::GetEx, options) => match parse_get_ex(options)? {
+                None => Command::Get { key },
+                Some(lifetime) => Command::GetAndTouch { key, lifetime },
+            },
+            (Name::GetDel, _) => Command::Resp(Op::GetDel(key)),
+            (Name::Append, [value]) => Command::Resp(Op::Append(key, value)),
+            (Name::StrLen, _) => Command::Resp(Op::StrLen(key)),
+            (Name::GetRange | Name::SubStr, [from, to]) => {
+                Command::Resp(Op::GetRange(key, int(from)?, int(to)?))
+            }
+            (Name::SetRange, [offset, value]) => {
+                let offset = usize::try_from(int(offset)?);
+                let offset = offset.map_err(|_| Wrong::Words(words::BAD_OFFSET))?;
+                Command::Resp(Op::SetRange(key, offset, value))
+            }
+            (Name::Incr, _) => Command::Resp(Op::Incr(key, 1)),
+            (Name::Decr, _) => Command::Resp(Op::Incr(key, -1)),
+            (Name::IncrBy, [by]) => Command::Resp(Op::Incr(key, int(by)?)),
+            (Name::DecrBy, [by]) => {
+                let by = int(by)?.checked_neg();
+                let by = by.ok_or(Wrong::Words(words::DECR_OVERFLOW))?;
+                Command::Resp(Op::Incr(key, by))
+            }
+            (Name::IncrByFloat, [by]) => Command::Resp(Op::IncrByFloat(key, by)),
+            (
+                Name::Expire | Name::PExpire | Name::ExpireAt | Name::PExpireAt,
+                [number, options @ ..],
+            ) => {
+                let condition = ExpireIf::parse(options).map_err(Wrong::Words)?;
+                let lifetime = unit_of(name).lifetime(int(number)?).ok_or(Wrong::Time)?;
+                Command::Resp(Op::Expire(key, lifetime, condition))
+            }
+            (Name::Persist, _) => Command::Resp(Op::Persist(key)),
+            (Name::Ttl, _) => Command::Resp(Op::Ttl(key, Ttl::Seconds)),
+            (Name::PTtl, _) => Command::Resp(Op::Ttl(key, Ttl::Millis)),
+            (Name::ExpireTime, _) => Command::Resp(Op::Ttl(key, Ttl::UnixSeconds)),
+            (Name::PExpireTime, _) => Command::Resp(Op::Ttl(key, Ttl::UnixMillis)),
+            (Name::Type, _) => Command::Resp(Op::Type(key)),
+            (Name::Del | Name::Unlink, _) => {
+                asked.shape = Shape::Sum { last: true };
+                Command::Delete { key }
+            }
+            (Name::Exists | Name::Touch, _) => {
+                asked.shape = Shape::Sum { last: true };
+                Command::Resp(Op::Exists(key))
+            }
+            (Name::MSet, [value]) => {
+                asked.shape = Shape::All { last: true };
+                store(value, How::Always, Lifetime::Forever)
+            }
+            _ => return Err(Wrong::Words(words::SYNTAX)),
+        })
+    }
+
+    fn ask_server<'a>(
+        self,
+        name: Name,
+        args: &[&'a [u8]],
+        asked: &mut Asked<'a>,
+    ) -> Result<Command<'a>, Wrong> {
+        let is = |at: usize, word: &[u8]| {
+            args.get(at)
+                .is_some_and(|arg| arg.eq_ignore_ascii_case(word))
+        };
+        let sub = args.first().copied().unwrap_or_default();
+        let unknown = Ok(Command::Resp(Op::UnknownSub(name, sub)));
+        let ok = Command::Say(Word::Ok);
+        Ok(match name {
+            Name::Ping => match args {
+                [] => Command::Resp(Op::Ping(None)),
+                [message] => Command::Resp(Op::Ping(Some(message))),
+                _ => Command::Resp(Op::WrongArity(name)),
+            },
+            Name::Echo => Command::Resp(Op::Ping(Some(args[0]))),
+            Name::Quit => Command::Quit,
+            Name::Reset => {
+                asked.session = Session::NEW;
+                Command::Resp(Op::Status("RESET"))
+            }
+            Name::Hello => return self.hello(args, asked),
+            Name::Auth => {
+                asked.shape = Shape::Status;
+                match args {
+                    [password] => login(b"default", password),
+                    [user, password] => login(user, password),
+                    _ => return Err(Wrong::Words(words::SYNTAX)),
+                }
+            }
+            Name::Select => match parse_i64(args[0]) {
+                Some(0) => ok,
+                Some(_) => return Err(Wrong::Words(words::BAD_DB)),
+                None => return Err(Wrong::Words(words::NOT_INTEGER)),
+            },
+            Name::Client | Name::Cluster | Name::Command | Name::Config => {
+                return ask_about(name, args);
+            }
+            Name::DbSize => Command::Resp(Op::DbSize),
+            Name::Debug => match args {
+                [_, seconds] if is(0, b"SLEEP") => match parse_i64(seconds) {
+                    Some(seconds) => Command::MoveClock { seconds },
+                    None => return unknown,
+                },
+                _ => return unknown,
+            },
+            Name::FlushAll | Name::FlushDb => match args {
+                [] => flush(),
+                [_] if is(0, b"ASYNC") || is(0, b"SYNC") => flush(),
+                _ => return Err(Wrong::Words(words::SYNTAX)),
+            },
+            // There are none: removing all of them is done.
+            Name::Function if is(0, b"FLUSH") => ok,
+            Name::Info => match args {
+                [] => Command::Resp(Op::Info(None)),
+                [section] => Command::Resp(Op::Info(Some(section))),
+                _ => Command::Resp(Op::Info(None)),
+            },
+            Name::Latency if is(0, b"LATEST") => Command::Resp(Op::Empty),
+            Name::Latency if is(0, b"RESET") => Command::Resp(Op::Number(0)),
+            Name::SlowLog if is(0, b"GET") => Command::Resp(Op::Empty),
+            Name::SlowLog if is(0, b"LEN") => Command::Resp(Op::Number(0)),
+            Name::SlowLog if is(0, b"RESET") => ok,
+            Name::Module if is(0, b"LIST") => Command::Resp(Op::Empty),
+            Name::Memory if is(0, b"USAGE") && args.len() > 1 => {
+                about(args[1], About::MemoryUsage)?
+            }
+            Name::Object if args.len() == 2 => {
+                let what = match () {
+                    () if is(0, b"ENCODING") => About::Encoding,
+                    () if is(0, b"IDLETIME") => About::IdleTime,
+                    () if is(0, b"REFCOUNT") => About::RefCount,
+                    () => return unknown,
+                };
+                about(args[1], what)?
+            }
+            Name::Shutdown => Command::Shutdown {
+                mistake: (args.len() > 1).then_some(words::SYNTAX),
+            },
+            Name::Time => Command::Resp(Op::Time),
+            // Nobody follows this server: nobody has to be waited for.
+            Name::Wait => match (parse_u64(args[0]), parse_u64(args[1])) {
+                (Some(_), Some(_)) => Command::Resp(Op::Number(0)),
+                _ => return Err(Wrong::Words(words::NOT_INTEGER)),
+            },
+            _ => return unknown,
+        })
+    }
+
+    /// `HELLO [2|3 [AUTH user password] [SETNAME name]]`
+    fn hello<'a>(self, args: &[&'a [u8]], asked: &mut Asked<'a>) -> Result<Command<'a>, Wrong> {
+        let mut v3 = self.session.v3;
+        let mut secret = None;
+        if let [version, options @ ..] = args {
+            v3 = match parse_i64(version) {
+                Some(2) => false,
+                Some(3) => true,
+                Some(_) => return Err(Wrong::Words(words::NO_PROTO)),
+                None => return Err(Wrong::Words(words::BAD_PROTO)),
+            };
+            let mut options = options.iter().copied();
+            while let Some(option) = options.next() {
+                if option.eq_ignore_ascii_case(b"AUTH") {
+                    let (Some(user), Some(password)) = (options.next(), options.next()) else {
+                        return Err(Wrong::Words(words::SYNTAX));
+                    };
+                    secret = Some((user, password));
+                } else if !option.eq_ignore_ascii_case(b"SETNAME") || options.next().is_none() {
+                    return Err(Wrong::Words(words::SYNTAX));
+                }
+            }
+        }
+        if self.locked && secret.is_none() {
+            return Err(Wrong::Words(words::NO_AUTH_HELLO));
+        }
+        asked.shape = Shape::Hello;
+        asked.session.v3 = v3;
+        Ok(match secret {
+            // Where nobody has to log in, everybody is who they say.
+            Some((user, password)) if self.locked => login(user, password),
+            _ => Command::Resp(Op::Hello),
+        })
+    }
+}
+
+/// What `CLIENT`, `COMMAND` and `CONFIG` ask.
+fn ask_about<'a>(name: Name, args: &[&'a [u8]]) -> Result<Command<'a>, Wrong> {
+    let is = |at: usize, word: &[u8]| {
+        args.get(at)
+            .is_some_and(|arg| arg.eq_ignore_ascii_case(word))
+    };
+    let sub = args.first().copied().unwrap_or_default();
+    let unknown = Ok(Command::Resp(Op::UnknownSub(name, sub)));
+    let ok = Command::Say(Word::Ok);
+    Ok(match name {
+        Name::Client => match args {
+            [_, _] if is(0, b"SETNAME") || is(0, b"NO-EVICT") || is(0, b"NO-TOUCH") => ok,
+            [_, _, _] if is(0, b"SETINFO") => ok,
+            [_] if is(0, b"GETNAME") => Command::Resp(Op::Nil),
+            [_, _] if is(0, b"REPLY") && is(1, b"ON") => ok,
+            [_, _] if is(0, b"TRACKING") && is(1, b"OFF") => ok,
+            _ => return unknown,
+        },
+        Name::Cluster => return Err(Wrong::Words(words::NO_CLUSTER)),
+        Name::Command => match args {
+            [] => Command::Resp(Op::Command),
+            [_] if is(0, b"COUNT") => Command::Resp(Op::CommandCount),
+            [_] if is(0, b"LIST") => Command::Resp(Op::CommandList),
+            [_] if is(0, b"INFO") => Command::Resp(Op::Command),
+            [_, one] if is(0, b"INFO") => Command::Resp(Op::CommandInfo(one)),
+            [_] if is(0, b"DOCS") => Command::Resp(Op::CommandDocs(None)),
+            [_, one] if is(0, b"DOCS") => Command::Resp(Op::CommandDocs(Some(one))),
+            _ => return unknown,
+        },
+        Name::Config => match args {
+            [_, pattern] if is(0, b"GET") => Command::Resp(Op::ConfigGet(pattern)),
+            [_, setting, _] if is(0, b"SET") => Command::Resp(Op::ConfigSet(setting)),
+            [_] if is(0, b"RESETSTAT") => Command::Resp(Op::ResetStat),
+            _ => return unknown,
+        },
+        _ => return unknown,
+    })
+}
+
+/// Redis' default user is the one with a token.
+fn login<'a>(user: &'a [u8], password: &'a [u8]) -> Command<'a> {
+    Command::Login {
+        user: if user == b"default" { b"" } else { user },
+        password,
+    }
+}
+
+fn flush() -> Command<'static> {
+    Command::Flush {
+        when: Lifetime::Past,
+    }
+}
+
+fn about(key: &[u8], what: About) -> Result<Command<'_>, Wrong> {
+    match is_key(key) {
+        true => Ok(Command::Resp(Op::Object(key, what))),
+        false => Err(Wrong::Words(words::BAD_KEY)),
+    }
+}
+
+/// What the number in a command is a number of.
+pub fn unit_of(name: Name) -> Unit {
+    match name {
+        Name::PSetEx | Name::PExpire => Unit::Millis,
+        Name::ExpireAt => Unit::UnixSeconds,
+        Name::PExpireAt => Unit::UnixMillis,
+        _ => Unit::Seconds,
+    }
+}
+
+/// A store over anything, or on this condition.
+pub fn terms(how: How, lifetime: Lifetime) -> Terms {
+    Terms {
+        how,
+        ..Terms::plain(lifetime)
+    }
+}
+
+/// Whether a key can be one.
+#[inline]
+pub fn is_key(key: &[u8]) -> bool {
+    !key.is_empty() && key.len() <= KEY_BYTES_MAX
+}

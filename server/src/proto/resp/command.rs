@@ -1,0 +1,155 @@
+//! What a RESP client asks that the other protocols do not.
+//!
+//! `GET`, plain `SET`s, `DEL` and their like are the commands of all protocols ([`Command`](crate::proto::Command));
+//! these are Redis' own.
+
+use super::names::Name;
+use super::set::{ExpireIf, SetOptions};
+use crate::proto::Lifetime;
+
+/// One of Redis' own commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op<'a> {
+    /// `SET` with a look at what is there, `GETSET`.
+    Set(&'a [u8], &'a [u8], SetOptions<'a>),
+    /// `GETDEL`
+    GetDel(&'a [u8]),
+    /// `APPEND`
+    Append(&'a [u8], &'a [u8]),
+    /// `STRLEN`
+    StrLen(&'a [u8]),
+    /// `GETRANGE`: from here to there, both counted; what is below 0 counts from the end.
+    GetRange(&'a [u8], i64, i64),
+    /// `SETRANGE`
+    SetRange(&'a [u8], usize, &'a [u8]),
+    /// `INCR`, `DECRBY` and their like.
+    Incr(&'a [u8], i64),
+    /// `INCRBYFLOAT`
+    IncrByFloat(&'a [u8], &'a [u8]),
+    /// `EXPIRE` and its like.
+    Expire(&'a [u8], Lifetime, ExpireIf),
+    /// `PERSIST`
+    Persist(&'a [u8]),
+    /// `TTL` and its like.
+    Ttl(&'a [u8], Ttl),
+    /// `TYPE`
+    Type(&'a [u8]),
+    /// `EXISTS`, for one key.
+    Exists(&'a [u8]),
+    /// `OBJECT ENCODING` and its like.
+    Object(&'a [u8], About),
+    /// Nothing: the head of an array of so many, whose members follow.
+    Array(u32),
+    /// A key that cannot be there: it is too long, or empty.
+    Absent,
+    /// Nothing at all.
+    Nothing,
+    /// `PING`, perhaps with what is to come back; `ECHO`.
+    Ping(Option<&'a [u8]>),
+    /// `HELLO`
+    Hello,
+    /// No value: `CLIENT GETNAME`.
+    Nil,
+    /// `COMMAND`
+    Command,
+    /// `COMMAND COUNT`
+    CommandCount,
+    /// `COMMAND LIST`
+    CommandList,
+    /// `COMMAND DOCS`: of this one, or of all.
+    CommandDocs(Option<&'a [u8]>),
+    /// `COMMAND INFO` of one; `None`: of all.
+    CommandInfo(&'a [u8]),
+    /// `CONFIG GET` of what matches this.
+    ConfigGet(&'a [u8]),
+    /// `CONFIG SET` of what cannot be changed.
+    ConfigSet(&'a [u8]),
+    /// `CONFIG RESETSTAT`
+    ResetStat,
+    /// `INFO`: of this section, or of those that are told by default.
+    Info(Option<&'a [u8]>),
+    /// `DBSIZE`
+    DbSize,
+    /// `TIME`
+    Time,
+    /// An array of nothing: `SLOWLOG GET`, `LATENCY LATEST`, `MODULE LIST`.
+    Empty,
+    /// A number: `SLOWLOG LEN`, `WAIT`.
+    Number(i64),
+    /// A word: `+OK` and its like.
+    Status(&'static str),
+    /// There is no such command; and what follows it.
+    Unknown(&'a [u8], [Option<&'a [u8]>; 3]),
+    /// This command has no such subcommand.
+    UnknownSub(Name, &'a [u8]),
+    /// Too few arguments, or too many.
+    WrongArity(Name),
+    /// A time that is over, or too far away.
+    BadTime(Name),
+}
+
+/// What `TTL` and its like tell of a deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ttl {
+    /// `TTL`
+    Seconds,
+    /// `PTTL`
+    Millis,
+    /// `EXPIRETIME`
+    UnixSeconds,
+    /// `PEXPIRETIME`
+    UnixMillis,
+}
+
+/// What is told of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// `OBJECT ENCODING`
+    Encoding,
+    /// `OBJECT IDLETIME`
+    IdleTime,
+    /// `OBJECT REFCOUNT`
+    RefCount,
+    /// `MEMORY USAGE`
+    MemoryUsage,
+}
+
+impl<'a> Op<'a> {
+    /// The key that it is about.
+    #[inline]
+    #[must_use]
+    pub fn key(&self) -> Option<&'a [u8]> {
+        match *self {
+            Op::Set(key, ..)
+            | Op::GetDel(key)
+            | Op::Append(key, _)
+            | Op::StrLen(key)
+            | Op::GetRange(key, ..)
+            | Op::SetRange(key, ..)
+            | Op::Incr(key, _)
+            | Op::IncrByFloat(key, _)
+            | Op::Expire(key, ..)
+            | Op::Persist(key)
+            | Op::Ttl(key, _)
+            | Op::Type(key)
+            | Op::Exists(key)
+            | Op::Object(key, _) => Some(key),
+            _ => None,
+        }
+    }
+
+    /// Whether it may go through much: a turn looks at the clock behind it.
+    #[must_use]
+    pub fn is_heavy(&self) -> bool {
+        matches!(
+            self,
+            Op::Set(..)
+                | Op::Append(..)
+                | Op::SetRange(..)
+                | Op::Info(_)
+                | Op::Command
+                | Op::CommandDocs(_)
+                | Op::CommandList
+        )
+    }
+}

@@ -1,0 +1,173 @@
+//! The commands there are: one line each, from which their arity is checked and `COMMAND` is answered.
+
+/// One command.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// In lower case.
+    pub name: &'static str,
+    /// Arguments, the name counted: exactly, or at least as many if it is negative.
+    pub arity: i8,
+    /// What Redis' clients want to know of it.
+    pub flags: &'static [&'static str],
+    /// The first argument that is a key; 0: none.
+    pub first_key: i8,
+    /// The last one; -1: the last of all.
+    pub last_key: i8,
+    /// Arguments from one key to the next.
+    pub step: i8,
+}
+
+macro_rules! commands {
+    ($($name:ident $text:literal $upper:literal $arity:literal $first:literal $last:literal $step:literal $flags:expr;)*) => {
+        /// A command's name.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[allow(missing_docs)] // They are their own.
+        #[repr(usize)]
+        pub enum Name { $($name),* }
+
+        /// All of them, in the order of [`Name`].
+        pub static COMMANDS: &[Spec] = &[$(Spec {
+            name: $text,
+            arity: $arity,
+            flags: $flags,
+            first_key: $first,
+            last_key: $last,
+            step: $step,
+        }),*];
+
+        impl Name {
+            /// The command that `word` names, in upper case.
+            #[inline]
+            fn of_upper(word: &[u8]) -> Option<Name> {
+                Some(match word {
+                    $($upper => Name::$name,)*
+                    _ => return None,
+                })
+            }
+        }
+    };
+}
+
+const READ: &[&str] = &["readonly", "fast"];
+const READ_SLOW: &[&str] = &["readonly"];
+const WRITE: &[&str] = &["write", "denyoom", "fast"];
+const CHANGE: &[&str] = &["write", "fast"];
+const ADMIN: &[&str] = &["admin", "noscript", "loading", "stale"];
+const FAST: &[&str] = &["loading", "stale", "fast"];
+const OPEN: &[&str] = &["noscript", "loading", "stale", "fast", "no_auth"];
+
+commands! {
+    Append "append" b"APPEND" 3 1 1 1 WRITE;
+    Auth "auth" b"AUTH" -2 0 0 0 OPEN;
+    Client "client" b"CLIENT" -2 0 0 0 ADMIN;
+    Cluster "cluster" b"CLUSTER" -2 0 0 0 ADMIN;
+    Command "command" b"COMMAND" -1 0 0 0 FAST;
+    Config "config" b"CONFIG" -2 0 0 0 ADMIN;
+    DbSize "dbsize" b"DBSIZE" 1 0 0 0 READ;
+    Debug "debug" b"DEBUG" -2 0 0 0 ADMIN;
+    Decr "decr" b"DECR" 2 1 1 1 WRITE;
+    DecrBy "decrby" b"DECRBY" 3 1 1 1 WRITE;
+    Del "del" b"DEL" -2 1 -1 1 CHANGE;
+    Echo "echo" b"ECHO" 2 0 0 0 FAST;
+    Exists "exists" b"EXISTS" -2 1 -1 1 READ;
+    Expire "expire" b"EXPIRE" -3 1 1 1 CHANGE;
+    ExpireAt "expireat" b"EXPIREAT" -3 1 1 1 CHANGE;
+    ExpireTime "expiretime" b"EXPIRETIME" 2 1 1 1 READ;
+    FlushAll "flushall" b"FLUSHALL" -1 0 0 0 CHANGE;
+    FlushDb "flushdb" b"FLUSHDB" -1 0 0 0 CHANGE;
+    Function "function" b"FUNCTION" -2 0 0 0 ADMIN;
+    Get "get" b"GET" 2 1 1 1 READ;
+    GetDel "getdel" b"GETDEL" 2 1 1 1 CHANGE;
+    GetEx "getex" b"GETEX" -2 1 1 1 CHANGE;
+    GetRange "getrange" b"GETRANGE" 4 1 1 1 READ_SLOW;
+    GetSet "getset" b"GETSET" 3 1 1 1 WRITE;
+    Hello "hello" b"HELLO" -1 0 0 0 OPEN;
+    Incr "incr" b"INCR" 2 1 1 1 WRITE;
+    IncrBy "incrby" b"INCRBY" 3 1 1 1 WRITE;
+    IncrByFloat "incrbyfloat" b"INCRBYFLOAT" 3 1 1 1 WRITE;
+    Info "info" b"INFO" -1 0 0 0 FAST;
+    Latency "latency" b"LATENCY" -2 0 0 0 ADMIN;
+    Memory "memory" b"MEMORY" -2 0 0 0 READ_SLOW;
+    MGet "mget" b"MGET" -2 1 -1 1 READ;
+    Module "module" b"MODULE" -2 0 0 0 ADMIN;
+    MSet "mset" b"MSET" -3 1 -1 2 WRITE;
+    Object "object" b"OBJECT" -2 2 2 1 READ_SLOW;
+    Persist "persist" b"PERSIST" 2 1 1 1 CHANGE;
+    PExpire "pexpire" b"PEXPIRE" -3 1 1 1 CHANGE;
+    PExpireAt "pexpireat" b"PEXPIREAT" -3 1 1 1 CHANGE;
+    PExpireTime "pexpiretime" b"PEXPIRETIME" 2 1 1 1 READ;
+    Ping "ping" b"PING" -1 0 0 0 FAST;
+    PSetEx "psetex" b"PSETEX" 4 1 1 1 WRITE;
+    PTtl "pttl" b"PTTL" 2 1 1 1 READ;
+    Quit "quit" b"QUIT" -1 0 0 0 OPEN;
+    Reset "reset" b"RESET" 1 0 0 0 OPEN;
+    Select "select" b"SELECT" 2 0 0 0 FAST;
+    Set "set" b"SET" -3 1 1 1 WRITE;
+    SetEx "setex" b"SETEX" 4 1 1 1 WRITE;
+    SetNx "setnx" b"SETNX" 3 1 1 1 WRITE;
+    SetRange "setrange" b"SETRANGE" 4 1 1 1 WRITE;
+    Shutdown "shutdown" b"SHUTDOWN" -1 0 0 0 ADMIN;
+    SlowLog "slowlog" b"SLOWLOG" -2 0 0 0 ADMIN;
+    StrLen "strlen" b"STRLEN" 2 1 1 1 READ;
+    SubStr "substr" b"SUBSTR" 4 1 1 1 READ_SLOW;
+    Time "time" b"TIME" 1 0 0 0 FAST;
+    Touch "touch" b"TOUCH" -2 1 -1 1 READ;
+    Ttl "ttl" b"TTL" 2 1 1 1 READ;
+    Type "type" b"TYPE" 2 1 1 1 READ;
+    Unlink "unlink" b"UNLINK" -2 1 -1 1 CHANGE;
+    Wait "wait" b"WAIT" 3 0 0 0 FAST;
+}
+
+/// No name is longer.
+const NAME_BYTES_MAX: usize = 16;
+
+impl Name {
+    /// The command that `word` names, in any case.
+    #[inline]
+    #[must_use]
+    pub fn of(word: &[u8]) -> Option<Name> {
+        let mut upper = [0; NAME_BYTES_MAX];
+        let upper = upper.get_mut(..word.len())?;
+        upper.copy_from_slice(word);
+        upper.make_ascii_uppercase();
+        Name::of_upper(upper)
+    }
+
+    /// What is known of it.
+    #[must_use]
+    pub fn spec(self) -> &'static Spec {
+        &COMMANDS[self as usize]
+    }
+
+    /// Whether it may have so many arguments, the name counted.
+    #[inline]
+    #[must_use]
+    pub fn takes(self, count: u32) -> bool {
+        let arity = i64::from(self.spec().arity);
+        let count = i64::from(count);
+        if arity < 0 {
+            count >= -arity
+        } else {
+            count == arity
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_found_in_any_case_and_has_its_row() {
+        for (no, spec) in COMMANDS.iter().enumerate() {
+            let lower = Name::of(spec.name.as_bytes()).expect("a command");
+            let upper = Name::of(spec.name.to_ascii_uppercase().as_bytes());
+            assert_eq!((lower as usize, upper), (no, Some(lower)), "{}", spec.name);
+        }
+        assert_eq!(Name::of(b"LPUSH"), None);
+        assert_eq!(Name::of(&[b'x'; 300]), None);
+        assert_eq!(Name::of(b""), None);
+        assert!(Name::Get.takes(2) && !Name::Get.takes(3) && !Name::Get.takes(1));
+        assert!(Name::Set.takes(3) && Name::Set.takes(9) && !Name::Set.takes(2));
+    }
+}

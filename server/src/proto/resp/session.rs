@@ -1,0 +1,86 @@
+//! Where in a request of RESP the next bytes are.
+
+/// How a connection speaks RESP, and where in a request it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Version 3: else 2.
+    pub(super) v3: bool,
+    pub(super) at: At,
+}
+
+/// Where in a request the next bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum At {
+    /// At its beginning.
+    Request,
+    /// Among the keys of a list, of which so many arguments are left.
+    Keys(Many, u32),
+    /// Among the arguments of a refused request: so many are left.
+    Skipping(u32),
+    /// Behind a value whose store has begun: so many arguments say how it ends.
+    Options(u32),
+}
+
+/// What is done with each key of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Many {
+    /// `MGET`
+    Get,
+    /// `DEL`, `UNLINK`
+    Delete,
+    /// `EXISTS`
+    Exists,
+    /// `TOUCH`
+    Touch,
+    /// `MSET`: a value follows each key.
+    Set,
+}
+
+impl Session {
+    /// At the beginning, in version 2.
+    pub const NEW: Session = Session {
+        v3: false,
+        at: At::Request,
+    };
+
+    /// Between two requests.
+    #[inline(always)]
+    #[must_use]
+    pub const fn between(v3: bool) -> Session {
+        Session {
+            v3,
+            at: At::Request,
+        }
+    }
+
+    /// Whether it is of version 3.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_v3(self) -> bool {
+        self.v3
+    }
+
+    /// The same session elsewhere in a request.
+    pub(super) const fn at(self, at: At) -> Session {
+        Session { at, ..self }
+    }
+
+    /// Whether options of a store are to be read here.
+    #[must_use]
+    pub fn is_unsettled(self) -> bool {
+        matches!(self.at, At::Options(_))
+    }
+
+    /// Those options are of no use.
+    pub(in crate::proto) fn skip_options(&mut self) {
+        if let At::Options(left) = self.at {
+            self.at = At::Skipping(left);
+        }
+    }
+
+    /// Whether a request begins here.
+    #[must_use]
+    pub fn is_between(self) -> bool {
+        self.at == At::Request
+    }
+}

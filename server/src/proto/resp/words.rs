@@ -1,0 +1,122 @@
+//! Answers that are always the same, most of them refusals as Redis words them: clients match on some.
+
+use crate::proto::Words;
+use crate::proto::reply::words;
+
+/// The first word of one who has to log in.
+pub const NO_AUTH: Words = words!(b"-NOAUTH Authentication required.\r\n");
+/// The same to one who says `HELLO` without a login.
+pub const NO_AUTH_HELLO: Words = words!(
+    b"-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO \
+      <proto> AUTH <user> <pass> option can be used to authenticate the client and select the \
+      RESP protocol version at the same time\r\n"
+);
+/// The login is the wrong one.
+pub const WRONG_PASS: Words =
+    words!(b"-WRONGPASS invalid username-password pair or user is disabled.\r\n");
+/// There is no such version.
+pub const NO_PROTO: Words = words!(b"-NOPROTO unsupported protocol version\r\n");
+/// The version is no number.
+pub const BAD_PROTO: Words = words!(b"-ERR Protocol version is not an integer or out of range\r\n");
+/// No words at all.
+pub const NOTHING: Words = words!(b"");
+/// The least number has no opposite.
+pub const DECR_OVERFLOW: Words = words!(b"-ERR decrement would overflow\r\n");
+/// Options that do not go together, or are none.
+pub const SYNTAX: Words = words!(b"-ERR syntax error\r\n");
+/// Not a whole number of 64 bits.
+pub const NOT_INTEGER: Words = words!(b"-ERR value is not an integer or out of range\r\n");
+/// Not a number.
+pub const NOT_FLOAT: Words = words!(b"-ERR value is not a valid float\r\n");
+/// The sum leaves 64 bits.
+pub const OVERFLOW: Words = words!(b"-ERR increment or decrement would overflow\r\n");
+/// The sum is no number.
+pub const NOT_FINITE: Words = words!(b"-ERR increment would produce NaN or Infinity\r\n");
+/// There are no others than 0.
+pub const BAD_DB: Words = words!(b"-ERR DB index is out of range\r\n");
+/// Before the value's first byte.
+pub const BAD_OFFSET: Words = words!(b"-ERR offset is out of range\r\n");
+/// Longer than a value may be.
+pub const TOO_LARGE: Words =
+    words!(b"-ERR the value is longer than the server's --max-item allows\r\n");
+/// No memory can be freed at the moment.
+pub const NO_SPACE: Words = words!(b"-OOM command not allowed when used memory > 'maxmemory'.\r\n");
+/// Longer than a value may be, by what is added.
+pub const STRING_TOO_LONG: Words =
+    words!(b"-ERR string exceeds maximum allowed size (--max-item)\r\n");
+/// A part of a value that has to be held whole.
+pub const RANGE_TOO_LONG: Words = words!(b"-ERR a range has up to 39 KiB here\r\n");
+/// A key of no length, or of too many bytes.
+pub const BAD_KEY: Words = words!(b"-ERR a key has 1 to 250 bytes\r\n");
+/// A request that is not one.
+pub const MALFORMED: Words = words!(b"-ERR Protocol error\r\n");
+/// Longer than what can be held whole.
+pub const TOO_LONG: Words = words!(b"-ERR the request's arguments are longer than 16 KiB\r\n");
+/// Options that need the value at hand.
+pub const LONG_VALUE: Words =
+    words!(b"-ERR GET, IFEQ and KEEPTTL take values of up to 16 KiB here\r\n");
+/// Switched off by a setting.
+pub const NOT_ALLOWED: Words = words!(b"-ERR this command is switched off by a setting\r\n");
+/// There is no cluster.
+pub const NO_CLUSTER: Words = words!(b"-ERR This instance has cluster support disabled\r\n");
+/// `NX` with `XX`, `GT` or `LT`.
+pub const NX_AND_OTHERS: Words =
+    words!(b"-ERR NX and XX, GT or LT options at the same time are not compatible\r\n");
+/// `GT` with `LT`.
+pub const GT_AND_LT: Words =
+    words!(b"-ERR GT and LT options at the same time are not compatible\r\n");
+
+/// Protocol errors: the connection is closed behind them.
+pub const BAD_COUNT: &[u8] = b"-ERR Protocol error: invalid multibulk length\r\n";
+/// A length that is none.
+pub const BAD_LENGTH: &[u8] = b"-ERR Protocol error: invalid bulk length\r\n";
+/// A count's line that does not end.
+pub const LONG_COUNT: &[u8] = b"-ERR Protocol error: too big mbulk count string\r\n";
+/// A length's line that does not end.
+pub const LONG_LENGTH: &[u8] = b"-ERR Protocol error: too big bulk count string\r\n";
+/// A line of words that does not end.
+pub const LONG_LINE: &[u8] = b"-ERR Protocol error: too big inline request\r\n";
+/// A quote that does not end.
+pub const UNBALANCED: &[u8] = b"-ERR Protocol error: unbalanced quotes in request\r\n";
+/// Something else stands where a `$` should: at `EXPECTED_AT` stands what.
+pub const EXPECTED: &[u8] = b"-ERR Protocol error: expected '$', got '?'\r\n";
+const EXPECTED_AT: usize = 40;
+
+/// Those of [`EXPECTED`] for every byte.
+static EXPECTED_BUT: [[u8; EXPECTED.len()]; 256] = {
+    let mut table = [[0; EXPECTED.len()]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut at = 0;
+        while at < EXPECTED.len() {
+            table[byte][at] = EXPECTED[at];
+            at += 1;
+        }
+        // What would end the line is told as a space, as Redis tells it.
+        table[byte][EXPECTED_AT] = match byte as u8 {
+            b'\r' | b'\n' => b' ',
+            other => other,
+        };
+        byte += 1;
+    }
+    table
+};
+
+/// `byte` stands where a `$` should.
+#[must_use]
+pub fn expected_but(byte: u8) -> &'static [u8] {
+    &EXPECTED_BUT[usize::from(byte)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_byte_stands_between_the_quotes() {
+        assert_eq!(EXPECTED[EXPECTED_AT], b'?');
+        let words = expected_but(b'x');
+        assert!(words.ends_with(b"expected '$', got 'x'\r\n"));
+        assert!(expected_but(b'\n').ends_with(b"got ' '\r\n"));
+    }
+}

@@ -1,0 +1,48 @@
+//! Counters and settings, told to those who ask.
+//!
+//! Each protocol has names of its own for them. Whoever tells is given them a few at a time, and
+//! may say that there is no room for more.
+
+mod memcached;
+mod native;
+pub mod resp;
+
+use flagstone_engine::Tick;
+
+use crate::proto::{Reply, Topic};
+use crate::server::shared::Shared;
+
+/// The counters of memcached's and Redis' clients begin at 0 again.
+pub fn reset(shared: &Shared<'_>) {
+    *shared.reset.lock() = (shared.threads.totals(), shared.cache.stats());
+}
+
+/// Tells what is asked, one reply after the other; `None` as soon as `tell` has no room.
+pub fn tell(
+    shared: &Shared<'_>,
+    topic: Topic,
+    now: Tick,
+    tell: &mut dyn FnMut(Reply<'_>) -> Option<()>,
+) -> Option<()> {
+    match topic {
+        Topic::Native => tell(Reply::Stats(&native::stats(shared, now)))?,
+        Topic::Classes => native::classes(shared, now, tell)?,
+        Topic::General => {
+            let stats = memcached::general(shared, now);
+            let unasked = usize::from(shared.limits.idle_timeout.is_none());
+            tell(Reply::Stats(&stats[..stats.len() - unasked]))?;
+        }
+        Topic::Settings => tell(Reply::Stats(&memcached::settings(shared)))?,
+        Topic::Items => memcached::items(shared, now, tell)?,
+        Topic::Slabs => memcached::slabs(shared, tell)?,
+        Topic::Sizes => tell(Reply::Stats(&memcached::SIZES))?,
+        Topic::Conns => memcached::conns(shared, tell)?,
+        Topic::Reset => {
+            // Nothing is told before: it is done once.
+            tell(Reply::StatsReset)?;
+            reset(shared);
+            return Some(());
+        }
+    }
+    tell(Reply::StatsEnd)
+}

@@ -1,0 +1,418 @@
+//! What Redis' clients are told about the server: `INFO`, `CONFIG GET`, `COMMAND`, and refusals that name a command.
+
+use flagstone_engine::{Stats, Tick};
+
+use crate::clock::Clock;
+use crate::observe::counters::cpu_micros;
+use crate::proto::resp::Op;
+use crate::proto::resp::encode::{Out, VERSION};
+use crate::proto::resp::names::{COMMANDS, Name, Spec};
+use crate::proto::writer::Writer;
+use crate::server::shared::Shared;
+
+/// Of what a client sent, a refusal repeats so much.
+const REPEATED_BYTES_MAX: usize = 64;
+
+/// Writes a refusal that names what was asked. What would end the line is told as a space.
+pub fn refusal(op: Op<'_>, room: &mut [u8]) -> Option<usize> {
+    let mut writer = Writer::new(room);
+    match op {
+        Op::Unknown(name, args) => {
+            writer.put(b"-ERR unknown command '")?;
+            repeat(name, &mut writer)?;
+            writer.put(b"', with args beginning with: ")?;
+            for arg in args.into_iter().flatten() {
+                writer.put(b"'")?;
+                repeat(arg, &mut writer)?;
+                writer.put(b"' ")?;
+            }
+        }
+        Op::UnknownSub(name, sub) => {
+            writer.put(b"-ERR unknown subcommand '")?;
+            repeat(sub, &mut writer)?;
+            writer.put(b"'. Try ")?;
+            writer.put(name.spec().name.as_bytes())?;
+            writer.put(b" HELP.")?;
+        }
+        Op::WrongArity(name) => {
+            writer.put(b"-ERR wrong number of arguments for '")?;
+            writer.put(name.spec().name.as_bytes())?;
+            writer.put(b"' command")?;
+        }
+        Op::BadTime(name) => {
+            writer.put(b"-ERR invalid expire time in '")?;
+            writer.put(name.spec().name.as_bytes())?;
+            writer.put(b"' command")?;
+        }
+        _ => writer.put(b"-ERR")?,
+    }
+    writer.put(b"\r\n")?;
+    Some(writer.len())
+}
+
+fn repeat(bytes: &[u8], writer: &mut Writer<'_>) -> Option<()> {
+    for &byte in bytes.iter().take(REPEATED_BYTES_MAX) {
+        writer.put(&[if byte.is_ascii_control() { b' ' } else { byte }])?;
+    }
+    Some(())
+}
+
+/// `TIME`: seconds since 1970, and microseconds.
+pub fn time(clock: &Clock, out: &mut Out<'_>) -> Option<()> {
+    let millis = clock.unix_millis_of(clock.now());
+    out.array(2)?;
+    let mut text = [0; 24];
+    for number in [millis / 1000, millis % 1000 * 1000] {
+        out.bulk(digits(number, &mut text))?;
+    }
+    Some(())
+}
+
+fn digits(number: u64, text: &mut [u8; 24]) -> &[u8] {
+    let mut writer = Writer::new(text);
+    // 20 digits at most.
+    let _ = writer.number(number);
+    let len = writer.len();
+    &text[..len]
+}
+
+/// Writes any other report; `None` if the room is too small.
+pub fn tell(
+    op: Op<'_>,
+    (shared, engine): (&Shared<'_>, &Stats),
+    now: Tick,
+    out: &mut Out<'_>,
+) -> Option<()> {
+    match op {
+        Op::Info(section) => info(section, (shared, engine), now, out),
+        Op::ConfigGet(pattern) => config_get(pattern, shared, out),
+        Op::ConfigSet(setting) => config_set(setting, out),
+        Op::Command => {
+            out.array(COMMANDS.len())?;
+            COMMANDS.iter().try_for_each(|spec| command(spec, out))
+        }
+        Op::CommandCount => out.integer(COMMANDS.len() as i64),
+        Op::CommandList => {
+            out.array(COMMANDS.len())?;
+            COMMANDS.iter().try_for_each(|spec| out.text(spec.name))
+        }
+        Op::CommandInfo(name) => {
+            out.array(1)?;
+            match Name::of(name) {
+                Some(name) => command(name.spec(), out),
+                None => out.nil(),
+            }
+        }
+        Op::CommandDocs(Some(name)) => match Name::of(name) {
+            Some(name) => {
+                out.map(1)?;
+                docs(name.spec(), out)
+            }
+            None => out.map(0),
+        },
+        Op::CommandDocs(None) => {
+            out.map(COMMANDS.len())?;
+            COMMANDS.iter().try_for_each(|spec| docs(spec, out))
+        }
+        _ => out.raw(b"-ERR\r\n"),
+    }
+}
+
+/// Name, arity, flags, first and last key and step, categories, tips, key specifications, subcommands.
+fn command(spec: &Spec, out: &mut Out<'_>) -> Option<()> {
+    out.array(10)?;
+    out.text(spec.name)?;
+    out.integer(i64::from(spec.arity))?;
+    out.set(spec.flags.len())?;
+    spec.flags.iter().try_for_each(|flag| out.status(flag))?;
+    for number in [spec.first_key, spec.last_key, spec.step] {
+        out.integer(i64::from(number))?;
+    }
+    out.set(0)?;
+    out.array(0)?;
+    out.array(0)?;
+    out.array(0)
+}
+
+fn docs(spec: &Spec, out: &mut Out<'_>) -> Option<()> {
+    out.text(spec.name)?;
+    out.map(1)?;
+    let group = match spec.first_key {
+        0 => "server",
+        _ => "string",
+    };
+    out.pair("group", group)
+}
+
+/// A setting under Redis' name, with its value.
+enum Value<'v> {
+    Text(&'v str),
+    Number(u64),
+}
+
+fn settings(shared: &Shared<'_>) -> [(&'static str, Value<'static>); 14] {
+    let plan = shared.plan;
+    let seconds = shared.limits.idle_timeout.map_or(0, |time| time.as_secs());
+    [
+        (
+            "maxmemory",
+            Value::Number(plan.engine.budget_bytes() as u64),
+        ),
+        ("maxmemory-policy", Value::Text(POLICY)),
+        ("maxclients", Value::Number(plan.connections_max as u64)),
+        ("databases", Value::Number(1)),
+        ("timeout", Value::Number(seconds)),
+        ("tcp-keepalive", Value::Number(0)),
+        (
+            "proto-max-bulk-len",
+            Value::Number(plan.engine.item_bytes_max() as u64),
+        ),
+        ("save", Value::Text("")),
+        ("appendonly", Value::Text("no")),
+        ("slave-read-only", Value::Text("yes")),
+        ("replica-read-only", Value::Text("yes")),
+        ("cluster-enabled", Value::Text("no")),
+        ("io-threads", Value::Number(plan.worker_count as u64)),
+        ("slowlog-max-len", Value::Number(0)),
+    ]
+}
+
+/// What evicts: every key may go, and which is decided by how lately it was used.
+const POLICY: &str = "allkeys-lru";
+
+fn config_get(pattern: &[u8], shared: &Shared<'_>, out: &mut Out<'_>) -> Option<()> {
+    let settings = settings(shared);
+    let asked = |name: &str| matches(pattern, name.as_bytes());
+    out.map(settings.iter().filter(|(name, _)| asked(name)).count())?;
+    let mut text = [0; 24];
+    for (name, value) in settings.iter().filter(|(name, _)| asked(name)) {
+        out.text(name)?;
+        match value {
+            Value::Text(value) => out.text(value)?,
+            Value::Number(number) => out.bulk(digits(*number, &mut text))?,
+        }
+    }
+    Some(())
+}
+
+/// Whether a pattern of `*` and `?` matches all of `name`, in any case. Its work is bounded by the product of both lengths.
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut p, mut n) = (0, 0);
+    let mut last: Option<(usize, usize)> = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                last = Some((p, n));
+                p += 1;
+            }
+            Some(byte) if *byte == b'?' || byte.eq_ignore_ascii_case(&name[n]) => {
+                p += 1;
+                n += 1;
+            }
+            _ => match &mut last {
+                Some((star, from)) => {
+                    *from += 1;
+                    (p, n) = (*star + 1, *from);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|&byte| byte == b'*')
+}
+
+fn config_set(setting: &[u8], out: &mut Out<'_>) -> Option<()> {
+    out.raw(b"-ERR CONFIG SET failed (possibly related to argument '")?;
+    let shown = &setting[..setting.len().min(REPEATED_BYTES_MAX)];
+    for &byte in shown {
+        out.raw(&[if byte.is_ascii_control() { b' ' } else { byte }])?;
+    }
+    out.raw(b"') - settings are given at the start\r\n")
+}
+
+/// The sections of `INFO`.
+const SECTIONS: [&str; 8] = [
+    "Server",
+    "Clients",
+    "Memory",
+    "Persistence",
+    "Stats",
+    "Replication",
+    "CPU",
+    "Keyspace",
+];
+
+/// The longest number in front of `INFO`'s text, with what stands around it.
+const HEAD_BYTES: usize = 16;
+/// More than all sections together.
+const INFO_BYTES_MAX: usize = 6 << 10;
+
+fn info(
+    section: Option<&[u8]>,
+    (shared, engine): (&Shared<'_>, &Stats),
+    now: Tick,
+    out: &mut Out<'_>,
+) -> Option<()> {
+    let mut text = [0; INFO_BYTES_MAX];
+    let mut writer = Writer::new(&mut text);
+    let is_all = section.is_none_or(|section| {
+        [&b"all"[..], b"default", b"everything"]
+            .iter()
+            .any(|all| section.eq_ignore_ascii_case(all))
+    });
+    for name in SECTIONS {
+        if !is_all && !section.is_some_and(|one| one.eq_ignore_ascii_case(name.as_bytes())) {
+            continue;
+        }
+        if !writer.is_empty() {
+            writer.put(b"\r\n")?;
+        }
+        writer.put(b"# ")?;
+        writer.put(name.as_bytes())?;
+        writer.put(b"\r\n")?;
+        section_of(name, (shared, engine), now, &mut writer)?;
+    }
+    let len = writer.len();
+    debug_assert!(len + HEAD_BYTES < INFO_BYTES_MAX);
+    out.bulk(&text[..len])
+}
+
+fn text(name: &str, value: &str, writer: &mut Writer<'_>) -> Option<()> {
+    writer.put(name.as_bytes())?;
+    writer.put(b":")?;
+    writer.put(value.as_bytes())?;
+    writer.put(b"\r\n")
+}
+
+fn numbers(numbers: &[(&str, u64)], writer: &mut Writer<'_>) -> Option<()> {
+    numbers.iter().try_for_each(|(name, value)| {
+        writer.put(name.as_bytes())?;
+        writer.put(b":")?;
+        writer.number(*value)?;
+        writer.put(b"\r\n")
+    })
+}
+
+fn micros(name: &str, micros: u64, writer: &mut Writer<'_>) -> Option<()> {
+    writer.put(name.as_bytes())?;
+    writer.put(b":")?;
+    writer.micros(micros)?;
+    writer.put(b"\r\n")
+}
+
+fn section_of(
+    name: &str,
+    (shared, engine): (&Shared<'_>, &Stats),
+    now: Tick,
+    writer: &mut Writer<'_>,
+) -> Option<()> {
+    let plan = shared.plan;
+    match name {
+        "Server" => server(shared, now, writer),
+        "Clients" => {
+            let clients = [
+                ("connected_clients", shared.admission.connections() as u64),
+                ("cluster_connections", 0),
+                ("maxclients", plan.connections_max as u64),
+                ("blocked_clients", 0),
+            ];
+            numbers(&clients, writer)
+        }
+        "Memory" => {
+            let memory = [
+                ("used_memory", engine.pages_items * engine.page_bytes),
+                ("used_memory_dataset", engine.item_bytes),
+                ("total_system_memory", plan.memory_bytes as u64),
+                ("maxmemory", plan.engine.budget_bytes() as u64),
+            ];
+            numbers(&memory, writer)?;
+            text("maxmemory_policy", POLICY, writer)
+        }
+        "Persistence" => {
+            let nothing = [
+                ("loading", 0),
+                ("rdb_bgsave_in_progress", 0),
+                ("aof_enabled", 0),
+            ];
+            numbers(&nothing, writer)
+        }
+        "Stats" => {
+            let totals = shared.threads.totals();
+            let stats = [
+                ("total_connections_received", totals.connections),
+                ("total_commands_processed", totals.requests()),
+                ("total_net_input_bytes", totals.read_bytes),
+                ("total_net_output_bytes", totals.written_bytes),
+                ("rejected_connections", shared.admission.turned_away()),
+                ("expired_keys", engine.expired.total()),
+                ("evicted_keys", engine.evictions),
+                ("keyspace_hits", totals.hits),
+                ("keyspace_misses", totals.misses),
+                ("total_error_replies", totals.refusals),
+            ];
+            numbers(&stats, writer)
+        }
+        "Replication" => {
+            text("role", "master", writer)?;
+            numbers(&[("connected_slaves", 0)], writer)
+        }
+        "CPU" => {
+            let (user, system) = cpu_micros();
+            micros("used_cpu_sys", system, writer)?;
+            micros("used_cpu_user", user, writer)
+        }
+        // How many of the keys have a deadline is not counted.
+        _ if engine.items > 0 => {
+            writer.put(b"db0:keys=")?;
+            writer.number(engine.items)?;
+            writer.put(b",expires=0,avg_ttl=0\r\n")
+        }
+        _ => Some(()),
+    }
+}
+
+fn server(shared: &Shared<'_>, now: Tick, writer: &mut Writer<'_>) -> Option<()> {
+    let uptime = now.millis_since(Clock::EPOCH) / 1000;
+    text("redis_version", VERSION, writer)?;
+    text("server_name", "flagstone", writer)?;
+    text("flagstone_version", env!("CARGO_PKG_VERSION"), writer)?;
+    text("redis_mode", "standalone", writer)?;
+    text("os", "Linux", writer)?;
+    let server = [
+        ("arch_bits", u64::from(usize::BITS)),
+        ("process_id", u64::from(std::process::id())),
+        ("tcp_port", u64::from(shared.listen.tcp_port)),
+        ("server_time_usec", shared.clock.unix_millis_of(now) * 1000),
+        ("uptime_in_seconds", uptime),
+        ("uptime_in_days", uptime / 86_400),
+        ("io_threads_active", u64::from(shared.plan.worker_count > 1)),
+    ];
+    numbers(&server, writer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_whole_names() {
+        let table: &[(&str, &str, bool)] = &[
+            ("*", "maxmemory", true),
+            ("max*", "maxmemory", true),
+            ("maxmemory", "maxmemory", true),
+            ("maxmemory", "maxmemory-policy", false),
+            ("m?xmemory", "maxmemory", true),
+            ("*memory*", "maxmemory-policy", true),
+            ("*a*a*", "databases", true),
+            ("", "save", false),
+            ("save*", "save", true),
+        ];
+        for &(pattern, name, expected) in table {
+            assert_eq!(
+                matches(pattern.as_bytes(), name.as_bytes()),
+                expected,
+                "{pattern}"
+            );
+        }
+    }
+}

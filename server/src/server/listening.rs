@@ -1,0 +1,76 @@
+//! Opening the places where connections come in.
+
+use super::error::StartError;
+use crate::admin;
+use crate::auth::tls::CertificateStore;
+use crate::net::socket::Listening;
+use crate::settings::config::Config;
+use crate::settings::endpoint::{Endpoint, Place};
+use rustix::io::Errno;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+
+pub(super) fn listen_for_admin(
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let listened = match admin::listen(address) {
+        // All addresses, of the one family that there is.
+        Err(error)
+            if address.ip().is_unspecified() && is_without_ipv6(&Place::Tcp(address), &error) =>
+        {
+            admin::listen((Ipv4Addr::UNSPECIFIED, address.port()).into())
+        }
+        listened => listened,
+    };
+    listened
+        .and_then(|listener| {
+            let address = listener.local_addr()?;
+            Ok((listener, address))
+        })
+        .map_err(|error| StartError::Admin(address, error))
+}
+
+pub(super) fn listen_on(
+    config: &Config,
+    tls: Option<&Arc<CertificateStore>>,
+) -> Result<(Vec<Listening>, Vec<Place>), StartError> {
+    let listen_on = |endpoint: &Endpoint| {
+        let listening = Listening::open(endpoint, config.unix_mode, tls)?;
+        let place = listening.place()?;
+        Ok((listening, place))
+    };
+    let mut opened = (Vec::new(), Vec::new());
+    let mut without_ipv6 = None;
+    for endpoint in &config.listen {
+        match listen_on(endpoint) {
+            Ok((listening, place)) => {
+                opened.0.push(listening);
+                opened.1.push(place);
+            }
+            Err(error) if is_without_ipv6(&endpoint.place, &error) => {
+                log::warn!("--listen {endpoint}: there is no IPv6 here ({error})");
+                without_ipv6 = Some(StartError::Listen(endpoint.place.clone(), error));
+            }
+            Err(error) => return Err(StartError::Listen(endpoint.place.clone(), error)),
+        }
+    }
+    match without_ipv6 {
+        Some(error) if opened.0.is_empty() => Err(error),
+        _ => Ok(opened),
+    }
+}
+
+/// Where a system has no IPv6, its half of `localhost`, or of all addresses, is not missed as
+/// long as there is another place.
+pub(super) fn is_without_ipv6(place: &Place, error: &io::Error) -> bool {
+    let Place::Tcp(SocketAddr::V6(address)) = place else {
+        return false;
+    };
+    let is_general = address.ip().is_unspecified() || address.ip().is_loopback();
+    is_general
+        && matches!(
+            Errno::from_io_error(error),
+            Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)
+        )
+}

@@ -1,0 +1,651 @@
+//! Flags, environment variables and a file of settings → [`Config`].
+//!
+//! ```text
+//!   flag  beats  variable  beats  file  beats  what follows from the container  beats  default
+//! ```
+//!
+//! Every setting is taken as text and read by [`config`], whichever way it came: so a wrong
+//! value has the same sentence from a flag as from the file, and the sentence names the one
+//! that was really used.
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use super::given::{Given, Origin, blame, given};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::auth::users::{self, Login};
+use crate::commands::healthcheck::Target;
+use crate::memory::cgroup::Groups;
+use crate::memory::plan::connections_default;
+use crate::observe::logs::{LogSettings, parse_log_format, parse_log_level};
+use crate::settings::config::{
+    self, CONNECTIONS_MAX, Config, Invalid, MEMORY_BYTES_DEFAULT, WORKERS_MAX, parse_admin,
+    parse_backing, parse_count, parse_delay, parse_eviction, parse_mode, parse_size,
+    parse_slow_request, parse_switch, parse_timeout,
+};
+use crate::settings::endpoint::{Endpoint, parse_listen};
+use crate::settings::file::{self};
+use crate::settings::size::size_text;
+
+/// A cache server whose whole memory is one budget, planned at the start.
+#[derive(Parser)]
+#[command(name = "flagstone", version, args_conflicts_with_subcommands = false)]
+struct Flags {
+    #[command(subcommand)]
+    command: Option<Sub>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Subcommand)]
+enum Sub {
+    /// Print where each byte of the memory would go, and exit
+    Plan,
+    /// Print the counters of a running server; where it wants a login, with the first of its
+    /// --auth-token-file or --auth-file, and over TLS only if it presents the certificate of
+    /// --tls-cert
+    Stats {
+        /// Where to ask [default: the first plain place of --listen; 127.0.0.1 for 0.0.0.0]
+        #[arg(value_name = "PLACE")]
+        address: Option<String>,
+    },
+    /// Watch a running server: rates, percentiles, memory, size classes; where its pages want a token,
+    /// with the first of its --admin-token-file
+    Top {
+        /// Where its admin pages are [default: --admin; 127.0.0.1 for 0.0.0.0]
+        #[arg(value_name = "ADDR:PORT")]
+        address: Option<String>,
+        /// Print one view and exit, as it also does when the output is no terminal
+        #[arg(long)]
+        once: bool,
+    },
+    /// Ask a running server whether it answers: exit code 0 if it does, else 1. One that listens
+    /// for TLS alone is asked at its admin pages, where --admin names them, else over TLS
+    Healthcheck {
+        /// Where to ask [default: the first plain place of --listen; 127.0.0.1 for 0.0.0.0]
+        #[arg(long, value_name = "PLACE")]
+        address: Option<String>,
+    },
+}
+
+#[derive(Args)]
+struct Settings {
+    /// A file of settings in TOML: a key for each flag, named as it is, without the dashes
+    #[arg(long, global = true, value_name = "PATH", env = "FLAGSTONE_CONFIG")]
+    config: Option<PathBuf>,
+    /// Check the settings, and exit: code 0 if they work, else 2
+    #[arg(long)]
+    check_config: bool,
+    /// Print the settings and where each comes from, as a file of settings, and exit
+    #[arg(long)]
+    print_config: bool,
+    /// Messages on stderr: plain for people, json for collectors, one a line
+    #[arg(
+        long,
+        global = true,
+        value_name = "plain|json",
+        env = "FLAGSTONE_LOG_FORMAT",
+        default_value = "plain"
+    )]
+    log_format: String,
+    /// The least important messages to print: error, warn, info or debug
+    #[arg(
+        long,
+        global = true,
+        value_name = "LEVEL",
+        env = "FLAGSTONE_LOG_LEVEL",
+        default_value = "info"
+    )]
+    log_level: String,
+    /// Tell of requests that took so long or longer, once a second at most; none for never
+    #[arg(
+        long,
+        global = true,
+        value_name = "TIME|none",
+        env = "FLAGSTONE_SLOW_REQUEST",
+        default_value = "100ms"
+    )]
+    slow_request: String,
+    /// Where to accept connections: ADDR:PORT, tls:ADDR:PORT or unix:PATH, for every protocol, or
+    /// with native: or memcached: before it for one alone; may be repeated, or separated by commas
+    #[arg(
+        long,
+        global = true,
+        value_name = "[PROTOCOL:]PLACE",
+        env = "FLAGSTONE_LISTEN",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:7171"
+    )]
+    listen: Vec<String>,
+    /// The permissions of Unix sockets' files, in octal
+    #[arg(
+        long,
+        global = true,
+        value_name = "MODE",
+        env = "FLAGSTONE_UNIX_MODE",
+        default_value = "700"
+    )]
+    unix_mode: String,
+    /// The certificate for places with tls: before them, and those above it, in PEM; read again
+    /// on SIGHUP
+    #[arg(long, global = true, value_name = "PATH", env = "FLAGSTONE_TLS_CERT")]
+    tls_cert: Option<PathBuf>,
+    /// The key of that certificate, in PEM; read again on SIGHUP
+    #[arg(long, global = true, value_name = "PATH", env = "FLAGSTONE_TLS_KEY")]
+    tls_key: Option<PathBuf>,
+    /// Connections with TLS at a time; each is planned with 48 KiB [default: 1000, or as many as
+    /// take an eighth of the memory]
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        env = "FLAGSTONE_TLS_MAX_CONNECTIONS"
+    )]
+    tls_max_connections: Option<String>,
+    /// Address and port for health checks, metrics and a page to look at (/livez, /readyz,
+    /// /metrics, /); none for nowhere
+    #[arg(
+        long,
+        global = true,
+        value_name = "ADDR:PORT|none",
+        env = "FLAGSTONE_ADMIN",
+        default_value = "127.0.0.1:7172"
+    )]
+    admin: String,
+    /// Names, separated by commas, under which browsers may ask for the admin pages; addresses,
+    /// localhost and names without a dot always work
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "FLAGSTONE_ADMIN_HOST",
+        value_delimiter = ','
+    )]
+    admin_host: Vec<String>,
+    /// A file of tokens, a line each: the admin pages want to see one of them, as a bearer token or as
+    /// a password that goes with any name; /livez and /readyz are for everybody; read again on SIGHUP
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        env = "FLAGSTONE_ADMIN_TOKEN_FILE"
+    )]
+    admin_token_file: Option<PathBuf>,
+    /// The whole process's memory: bytes, or with k, m, g (powers of 1024; 64Mi works, too); auto takes the
+    /// container's limit, or 256MiB where there is none
+    #[arg(
+        long,
+        global = true,
+        value_name = "auto|SIZE",
+        env = "FLAGSTONE_MEMORY",
+        default_value = "auto"
+    )]
+    memory: String,
+    /// What the memory may grow to when the container's limit is raised while it runs
+    /// [default: the memory]
+    #[arg(long, global = true, value_name = "SIZE", env = "FLAGSTONE_MEMORY_MAX")]
+    memory_max: Option<String>,
+    /// The longest value
+    #[arg(
+        long,
+        global = true,
+        value_name = "SIZE",
+        env = "FLAGSTONE_MAX_ITEM",
+        default_value = "1MiB"
+    )]
+    max_item: String,
+    /// Threads that serve connections [default: the CPUs that the process may use]
+    #[arg(long, global = true, value_name = "N", env = "FLAGSTONE_WORKERS")]
+    workers: Option<String>,
+    /// Connections served at a time; the next one gets ERROR and is closed [default: 10000, or
+    /// as many as leave the cache an eighth of the memory]
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        env = "FLAGSTONE_MAX_CONNECTIONS"
+    )]
+    max_connections: Option<String>,
+    /// Each of a connection's two socket buffers: larger carries long values faster over long
+    /// ways, smaller bounds what peers that do not read can cost
+    #[arg(
+        long,
+        global = true,
+        value_name = "SIZE",
+        env = "FLAGSTONE_SOCKET_BUFFER",
+        default_value = "32KiB"
+    )]
+    socket_buffer: String,
+    /// What the cache's memory is made of: heap, mmap (anonymous), or the path of a file
+    #[arg(
+        long,
+        global = true,
+        value_name = "heap|mmap|PATH",
+        env = "FLAGSTONE_ARENA",
+        default_value = "mmap"
+    )]
+    arena: String,
+    /// Which items leave when room is needed: s3fifo (new ones prove themselves first) or lru (who was used
+    /// longest ago)
+    #[arg(
+        long,
+        global = true,
+        value_name = "POLICY",
+        env = "FLAGSTONE_EVICTION",
+        default_value = "s3fifo"
+    )]
+    eviction: String,
+    /// Touch all of the cache's memory before the first connection
+    #[arg(long, global = true, value_name = "BOOL", env = "FLAGSTONE_PREFAULT", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    prefault: String,
+    /// Ask the kernel for huge pages
+    #[arg(long, global = true, value_name = "BOOL", env = "FLAGSTONE_HUGE_PAGES", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    huge_pages: String,
+    /// After a first SIGTERM, how long to go on serving while /readyz says no, so that whoever
+    /// sends requests here finds out before the door closes
+    #[arg(
+        long,
+        global = true,
+        value_name = "TIME",
+        env = "FLAGSTONE_DRAIN_DELAY",
+        default_value = "0"
+    )]
+    drain_delay: String,
+    /// How long a shutdown may take: seconds, or with ms, s, m, h
+    #[arg(
+        long,
+        global = true,
+        value_name = "TIME",
+        env = "FLAGSTONE_DRAIN_TIMEOUT",
+        default_value = "10s"
+    )]
+    drain_timeout: String,
+    /// How long a connection may hold a buffer (half a request, an unread reply) without getting on
+    #[arg(
+        long,
+        global = true,
+        value_name = "TIME",
+        env = "FLAGSTONE_STALL_TIMEOUT",
+        default_value = "30s"
+    )]
+    stall_timeout: String,
+    /// Let clients remove everything at once (FLUSH, flush_all)
+    #[arg(long, global = true, value_name = "BOOL", env = "FLAGSTONE_FLUSH", num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true")]
+    flush: String,
+    /// Let clients shut the server down (memcached's shutdown)
+    #[arg(long, global = true, value_name = "BOOL", env = "FLAGSTONE_ENABLE_SHUTDOWN", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    enable_shutdown: String,
+    /// Close connections that have not logged in so long after they came, where everybody has to; 0
+    /// is never
+    #[arg(
+        long,
+        global = true,
+        value_name = "TIME",
+        env = "FLAGSTONE_LOGIN_TIMEOUT",
+        default_value = "5s"
+    )]
+    login_timeout: String,
+    /// Close connections on which nothing was asked for so long: seconds, or with ms, s, m, h; 0
+    /// is never
+    #[arg(
+        long,
+        global = true,
+        value_name = "TIME",
+        env = "FLAGSTONE_IDLE_TIMEOUT",
+        default_value = "0"
+    )]
+    idle_timeout: String,
+    /// A file with a line user:password for each who may log in, as memcached's clients do with a
+    /// set; if it is given, everybody has to; read again on SIGHUP
+    #[arg(long, global = true, value_name = "PATH", env = "FLAGSTONE_AUTH_FILE")]
+    auth_file: Option<PathBuf>,
+    /// A file of tokens, a line each: clients must begin with AUTH and one of them, or in
+    /// memcached's protocol with a set whose value is any name, a space, and the token; read again
+    /// on SIGHUP
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        env = "FLAGSTONE_AUTH_TOKEN_FILE"
+    )]
+    auth_token_file: Option<PathBuf>,
+    /// Let clients move the clock, for tests
+    #[arg(long, global = true, hide = true, value_name = "BOOL", env = "FLAGSTONE_TEST_HOOKS", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    test_hooks: String,
+    /// Where proc and sys are, for tests
+    #[arg(
+        long,
+        global = true,
+        hide = true,
+        value_name = "DIR",
+        env = "FLAGSTONE_CGROUP_ROOT",
+        default_value = "/"
+    )]
+    cgroup_root: PathBuf,
+}
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Asked {
+    /// Serve.
+    Serve(Invocation),
+    /// Print the plan.
+    Plan(Invocation),
+    /// Say that the settings work.
+    CheckConfig(Invocation),
+    /// Print the settings.
+    PrintConfig(Invocation),
+    /// Ask the server there.
+    Healthcheck(Target),
+    /// Print its counters, after logging in if that is needed; over TLS from the server that has
+    /// this certificate.
+    Stats(Target, Option<Login>, Option<PathBuf>),
+    /// Watch the server whose admin pages are there, or look `once`.
+    Top {
+        /// Where.
+        address: SocketAddr,
+        /// What they want to see.
+        token: Option<Vec<u8>>,
+        /// One view.
+        once: bool,
+    },
+}
+
+/// Settings, and where they came from.
+#[derive(Debug)]
+pub struct Invocation {
+    /// The settings.
+    pub config: Config,
+    /// How to log.
+    pub log: LogSettings,
+    pub(super) given: Vec<Given>,
+}
+
+/// Why the command line cannot be followed.
+#[derive(Debug)]
+pub enum Refusal {
+    /// Unknown flags and the like; also `--help` and `--version`. It knows how to print
+    /// itself and with which code to exit.
+    Usage(clap::Error),
+    /// A value that cannot work.
+    Invalid(Invalid),
+}
+
+/// The definition of the command line, for manuals and shell completions too.
+#[must_use]
+pub fn command() -> clap::Command {
+    Flags::command()
+}
+
+/// The settings: all flags that have a variable, which the file may have too.
+pub(super) fn settings(command: &clap::Command) -> impl Iterator<Item = (&clap::Arg, &str, &str)> {
+    command.get_arguments().filter_map(|argument| {
+        let variable = argument.get_env()?.to_str()?;
+        Some((argument, argument.get_long()?, variable))
+    })
+}
+
+/// Whether the command line asks a running server something. Then every failure has the exit
+/// code 1: a prober knows no other.
+pub fn is_question<T: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = T>) -> bool {
+    let mut words = arguments.into_iter().skip(1);
+    words.any(|word| word.as_ref() == "healthcheck" || word.as_ref() == "stats")
+}
+
+/// Reads the command line, the environment and the file that they may name.
+pub fn read<I, T>(arguments: I) -> Result<Asked, Refusal>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<std::ffi::OsString> + Clone,
+{
+    let arguments: Vec<_> = arguments.into_iter().map(Into::into).collect();
+    let parse = |command: clap::Command| {
+        let matches = command.try_get_matches_from(&arguments)?;
+        let flags = Flags::from_arg_matches(&matches)?;
+        Ok((matches, flags))
+    };
+    let (mut matches, mut flags) = parse(command()).map_err(Refusal::Usage)?;
+    let file = flags.settings.config.take();
+    let mut entries = Vec::new();
+    if let Some(path) = &file {
+        let known = command();
+        let is_setting =
+            |key: &str| key != "config" && settings(&known).any(|(_, name, _)| name == key);
+        entries = file::read(path, is_setting).map_err(|invalid| {
+            let given = given(&matches, &[], None);
+            Refusal::Invalid(blame(&given, invalid))
+        })?;
+        // What the file says takes the place of the defaults; so everything else beats it.
+        let with_file = entries.iter().fold(command(), |command, entry| {
+            command.mut_arg(entry.key.replace('-', "_"), |argument| {
+                argument.default_values(entry.values.clone())
+            })
+        });
+        (matches, flags) = parse(with_file).map_err(Refusal::Usage)?;
+    }
+    let given = given(&matches, &entries, file.as_deref());
+    let refuse = |invalid| Refusal::Invalid(blame(&given, invalid));
+    let place = |address: &Option<String>| {
+        let places = match address {
+            Some(address) => parse_listen("--address", address),
+            None => flags.settings.listen(),
+        };
+        let mut places = places.map_err(refuse)?;
+        // A plain place first: it asks for nothing but a connection.
+        places.sort_by_key(|place| place.tls);
+        let none = || refuse(Invalid::new("--listen", "", "needs at least one address"));
+        places.into_iter().next().ok_or_else(none)
+    };
+    // Where nobody has named it, another server's pages may be there.
+    let admin = || {
+        let is_named = given
+            .iter()
+            .any(|given| given.flag == "--admin" && given.origin != Origin::Default);
+        match is_named {
+            true => parse_admin("--admin", &flags.settings.admin).map_err(refuse),
+            false => Ok(None),
+        }
+    };
+    match &flags.command {
+        Some(Sub::Healthcheck { address }) => {
+            let endpoint = place(address)?;
+            let pages = match endpoint.tls && address.is_none() {
+                true => admin()?,
+                false => None,
+            };
+            return Ok(Asked::Healthcheck(match pages {
+                Some(pages) => Target::Admin(pages),
+                None => Target::of(endpoint),
+            }));
+        }
+        Some(Sub::Stats { address }) => {
+            let settings = &flags.settings;
+            let (user, token) = (&settings.auth_file, &settings.auth_token_file);
+            let login = Login::of(user.as_deref(), token.as_deref()).map_err(refuse)?;
+            let certificate = settings.tls_cert.clone();
+            return Ok(Asked::Stats(
+                Target::of(place(address)?),
+                login,
+                certificate,
+            ));
+        }
+        Some(Sub::Top { address, once }) => {
+            let text = address.as_ref().unwrap_or(&flags.settings.admin);
+            let address = parse_admin("--admin", text).and_then(|address| {
+                address.ok_or_else(|| Invalid::new("--admin", text, "has no pages to ask"))
+            });
+            let file = flags.settings.admin_token_file.as_deref();
+            let token = file.map(users::page_token).transpose().map_err(refuse)?;
+            return Ok(Asked::Top {
+                address: address.map_err(refuse)?,
+                token: token.flatten(),
+                once: *once,
+            });
+        }
+        Some(Sub::Plan) | None => {}
+    }
+    let is_default = |flag: &str| {
+        let mut settings = given.iter();
+        settings.any(|given| given.flag == flag && given.origin == Origin::Default)
+    };
+    let config = flags
+        .settings
+        .config(is_default("--admin"))
+        .map_err(refuse)?;
+    let invocation = Invocation {
+        config,
+        log: flags.settings.log().map_err(refuse)?,
+        given,
+    };
+    Ok(match flags.command {
+        Some(Sub::Plan) => Asked::Plan(invocation),
+        _ if flags.settings.check_config => Asked::CheckConfig(invocation),
+        _ if flags.settings.print_config => Asked::PrintConfig(invocation),
+        _ => Asked::Serve(invocation),
+    })
+}
+
+/// What `--memory` means: bytes, and whether they are the limit itself.
+fn memory(text: &str, most: Option<usize>, root: &Path) -> Result<(usize, bool), Invalid> {
+    let limit = Groups::find(root).and_then(|groups| groups.limit_bytes());
+    let as_usize = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
+    if text.eq_ignore_ascii_case("auto") {
+        return match limit {
+            Ok(Some(limit)) => {
+                let limit = as_usize(limit);
+                Ok((limit.min(most.unwrap_or(limit)), true))
+            }
+            Ok(None) => Ok((MEMORY_BYTES_DEFAULT.min(most.unwrap_or(usize::MAX)), false)),
+            Err(error) => Err(Invalid::new(
+                "--memory",
+                text,
+                format!("needs the container's limit, but {error}: set it to a size"),
+            )),
+        };
+    }
+    let bytes = parse_size("--memory", text)?;
+    match limit.ok().flatten().map(as_usize) {
+        Some(limit) if bytes > limit => Err(Invalid::new(
+            "--memory",
+            size_text(bytes),
+            format!(
+                "is more than the container's limit: auto, or up to {}, works, or raise the limit",
+                size_text(limit)
+            ),
+        )),
+        // A limit that cannot be read does not stop who has named a size.
+        _ => Ok((bytes, false)),
+    }
+}
+
+impl Settings {
+    fn listen(&self) -> Result<Vec<Endpoint>, Invalid> {
+        parse_listen("--listen", &self.listen.join(","))
+    }
+
+    fn log(&self) -> Result<LogSettings, Invalid> {
+        Ok(LogSettings {
+            format: parse_log_format("--log-format", &self.log_format)?,
+            level: parse_log_level("--log-level", &self.log_level)?,
+        })
+    }
+
+    fn config(&self, admin_is_default: bool) -> Result<Config, Invalid> {
+        let memory_bytes_max = match &self.memory_max {
+            Some(most) => Some(parse_size("--memory-max", most)?),
+            None => None,
+        };
+        let (memory_bytes, memory_is_limit) =
+            memory(&self.memory, memory_bytes_max, &self.cgroup_root)?;
+        let mut config = Config {
+            listen: self.listen()?,
+            unix_mode: parse_mode("--unix-mode", &self.unix_mode)?,
+            flush: parse_switch("--flush", &self.flush)?,
+            test_hooks: parse_switch("--test-hooks", &self.test_hooks)?,
+            slow_request: parse_slow_request("--slow-request", &self.slow_request)?,
+            tls_cert: self.tls_cert.clone(),
+            tls_key: self.tls_key.clone(),
+            tls_connections_max: match &self.tls_max_connections {
+                Some(most) => parse_count("--tls-max-connections", most, 1, CONNECTIONS_MAX)?,
+                None => crate::memory::costs::tls_connections_default(memory_bytes),
+            },
+            admin: parse_admin("--admin", &self.admin)?,
+            admin_is_default,
+            admin_hosts: self.admin_host.clone(),
+            admin_token_file: self.admin_token_file.clone(),
+            drain_delay: parse_delay("--drain-delay", &self.drain_delay)?,
+            auth_file: self.auth_file.clone(),
+            auth_token_file: self.auth_token_file.clone(),
+            shutdown: parse_switch("--enable-shutdown", &self.enable_shutdown)?,
+            login_timeout: parse_delay("--login-timeout", &self.login_timeout)?,
+            idle_timeout: match self.idle_timeout.as_str() {
+                "0" => None,
+                text => Some(parse_timeout("--idle-timeout", text)?),
+            },
+            memory_bytes,
+            memory_bytes_max,
+            memory_is_limit,
+            cgroup_root: Some(self.cgroup_root.clone()),
+            socket_buffer_bytes: parse_size("--socket-buffer", &self.socket_buffer)?,
+            item_bytes_max: parse_size("--max-item", &self.max_item)?,
+            workers: match &self.workers {
+                Some(workers) => parse_count("--workers", workers, 1, WORKERS_MAX)?,
+                None => config::workers_default(),
+            },
+            connections_max: match &self.max_connections {
+                Some(connections) => {
+                    parse_count("--max-connections", connections, 1, CONNECTIONS_MAX)?
+                }
+                None => 1,
+            },
+            backing: parse_backing("--arena", &self.arena)?,
+            eviction: parse_eviction("--eviction", &self.eviction)?,
+            prefault: parse_switch("--prefault", &self.prefault)?,
+            huge_pages: parse_switch("--huge-pages", &self.huge_pages)?,
+            drain_timeout: parse_timeout("--drain-timeout", &self.drain_timeout)?,
+            stall_timeout: parse_timeout("--stall-timeout", &self.stall_timeout)?,
+        };
+        config.validate()?;
+        if self.max_connections.is_none() {
+            config.connections_max = connections_default(&config);
+        }
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_consistent() {
+        Flags::command().debug_assert();
+        let command = Flags::command();
+        for (argument, name, variable) in settings(&command) {
+            let id = name.replace('-', "_");
+            assert_eq!(argument.get_id(), id.as_str());
+            assert_eq!(variable, format!("FLAGSTONE_{}", id.to_uppercase()));
+        }
+        let with_variable = command.get_arguments().filter(|a| a.get_env().is_some());
+        assert_eq!(with_variable.count(), settings(&command).count());
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_library() {
+        // A root without any limit.
+        let root = "/flagstone-has-no-such-directory";
+        let Ok(Asked::Serve(invocation)) = read(["flagstone", "--cgroup-root", root]) else {
+            panic!("no arguments serve");
+        };
+        let default = Config {
+            // Who embeds a server asks for it.
+            admin: Some(([127, 0, 0, 1], 7172).into()),
+            admin_is_default: true,
+            cgroup_root: Some(root.into()),
+            ..Config::default()
+        };
+        let read = invocation.config;
+        assert_eq!(format!("{read:?}"), format!("{default:?}"));
+    }
+}

@@ -1,0 +1,27 @@
+//! What clients may do, and how long.
+
+use std::time::Duration;
+
+/// A connection's turn ends after so many requests.
+pub const REQUESTS_PER_TURN: u32 = 1024;
+
+/// What clients may do, and how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Hold a buffer without getting on.
+    pub stall_timeout: Duration,
+    /// Go on while the server shuts down.
+    pub drain_timeout: Duration,
+    /// Remove everything.
+    pub flush: bool,
+    /// Move the clock.
+    pub test_hooks: bool,
+    /// Shut the server down.
+    pub shutdown: bool,
+    /// Hold a place without having logged in, where everybody has to; zero: for ever.
+    pub login_timeout: Duration,
+    /// Ask nothing; `None`: for ever.
+    pub idle_timeout: Option<Duration>,
+    /// Take without being told of.
+    pub slow_request: Option<Duration>,
+}

@@ -1,0 +1,10 @@
+//! What the operator says: flags, variables, a file, and the places to listen at.
+
+pub mod config;
+pub mod endpoint;
+pub(crate) mod file;
+pub mod flags;
+pub(crate) mod given;
+pub(crate) mod limits;
+pub(crate) mod listen;
+pub(crate) mod size;

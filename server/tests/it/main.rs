@@ -1,0 +1,48 @@
+//! What a server does as a whole, seen from outside: from a client's socket, an operator's command
+//! line, the pages of the repository. One program for all of them, because each program is linked
+//! with the whole server and its dependencies.
+//!
+//! ```text
+//! cargo test -p flagstone-server --test it                     all
+//! cargo test -p flagstone-server --test it tls::               one file
+//! cargo test -p flagstone-server --test it who_stalls          by name, in whichever file
+//! ```
+//!
+//! The tests run beside each other, as threads of this process, so a test here
+//!
+//! - changes nothing of the process: no variable, no current directory, no signal's handler (a
+//!   server that is started here raises the limit of open files, which all of them want);
+//! - measures nothing of the process: its memory, its descriptors, its allocations;
+//! - names its files by what it is about, as [`common::tool::Scratch`] does.
+//!
+//! What cannot keep to that is a program of its own, beside this directory: `alloc_*` (dhat counts
+//! for the whole process), `memory` (resident memory), `loadtest` (wants the machine to itself).
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod admin;
+mod budget;
+mod bystander;
+mod clients;
+mod differential;
+mod docs;
+mod drain;
+mod exporter;
+mod guarantees;
+mod linearizable;
+mod manifests;
+mod memcache;
+mod memcache_admin;
+mod memcache_meta;
+mod metrics;
+mod native;
+mod netcat;
+mod packaging;
+mod page;
+mod pressure;
+mod process;
+mod settings;
+mod tls;
+mod tools;
+mod twemproxy;

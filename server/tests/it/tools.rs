@@ -1,0 +1,288 @@
+//! What is typed beside a running server: `stats`, `top`, and what each says when it cannot do
+//! what was asked; and outputs that take nothing more.
+
+use std::fs::File;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+
+use crate::common;
+use crate::common::process::{Process, flagstone, run};
+use crate::common::tool::Scratch;
+
+/// It failed with this sentence, and nothing else on either channel.
+fn expect_refusal(what: &str, output: &Output, code: i32, sentence: &str) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(stderr, format!("flagstone: {sentence}\n"), "{what}");
+    assert!(output.stdout.is_empty(), "{what}");
+    assert_eq!(output.status.code(), Some(code), "{what}");
+}
+
+fn expect_stats(what: &str, output: &Output) {
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{what}: {stderr}");
+    assert!(stdout.starts_with("version "), "{what}: {stdout}");
+    assert!(stdout.ends_with('\n') && !stdout.contains("END"), "{what}");
+}
+
+fn write(scratch: &Scratch, name: &str, text: &str) -> PathBuf {
+    let path = scratch.0.join(name);
+    std::fs::write(&path, text).expect("writable");
+    path
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("text")
+}
+
+#[test]
+fn top_presents_a_token_and_the_healthcheck_needs_none() {
+    let scratch = Scratch::new("top-token");
+    let file = write(&scratch, "tokens", "s3cret\nolder\n");
+    let wrong = write(&scratch, "wrong", "guess\n");
+    let flag = "--admin-token-file";
+    let process = Process::start(&[flag, text(&file)]);
+    let top = ["top", "--once", &process.admin];
+    let with = |file: &Path| run(&[&top[..], &[flag, text(file)]].concat(), &[]);
+    assert!(with(&file).status.success());
+    assert!(
+        run(&top, &[("FLAGSTONE_ADMIN_TOKEN_FILE", text(&file))])
+            .status
+            .success()
+    );
+    let sentence = format!(
+        "the admin pages at {} want a token first: name the file that the server has, with \
+         --admin-token-file",
+        process.admin
+    );
+    expect_refusal("no token", &run(&top, &[]), 1, &sentence);
+    expect_refusal("a wrong token", &with(&wrong), 1, &sentence);
+    let sentence = "--admin-token-file \"/flagstone-no-such-file\" cannot be read: No such file or \
+                    directory (os error 2)";
+    expect_refusal(
+        "no file",
+        &with(Path::new("/flagstone-no-such-file")),
+        2,
+        sentence,
+    );
+    let check = |admin: &str| {
+        let admin = [
+            "healthcheck",
+            "--listen",
+            "tls:127.0.0.1:1",
+            "--admin",
+            admin,
+        ];
+        run(&admin, &[]).status.success()
+    };
+    assert!(check(&process.admin), "a healthcheck at the admin pages");
+    // The counters are asked for at the other address, where it changes nothing.
+    expect_stats("stats", &run(&["stats", &process.address], &[]));
+}
+
+#[test]
+fn stats_log_in_where_they_have_to_and_say_so_where_they_cannot() {
+    let scratch = Scratch::new("stats-login");
+    let token = write(&scratch, "token", "s3cret\nolder\n");
+    let wrong = write(&scratch, "wrong", "guess\n");
+    let users = write(&scratch, "users", "carol:pass word\n");
+    let others = write(&scratch, "others", "carol:another\n");
+    for (right_flag, right, wrong) in [
+        ("--auth-token-file", &token, &wrong),
+        ("--auth-file", &users, &others),
+    ] {
+        let variable = format!(
+            "FLAGSTONE_{}",
+            right_flag[2..].to_uppercase().replace('-', "_")
+        );
+        let process = Process::start(&[right_flag, text(right)]);
+        let address = process.address.as_str();
+        let stats = ["stats", address];
+        let with = |file: &Path| run(&[&stats[..], &[right_flag, text(file)]].concat(), &[]);
+        expect_stats(right_flag, &with(right));
+        expect_stats(&variable, &run(&stats, &[(&variable, text(right))]));
+        let sentence = format!(
+            "the server at {address} wants a login first: name the file that it has, with \
+             --auth-token-file or --auth-file"
+        );
+        expect_refusal("no login", &run(&stats, &[]), 1, &sentence);
+        let sentence = format!(
+            "the server at {address} does not accept the first login of the file: name the file \
+             that it has"
+        );
+        expect_refusal("a wrong login", &with(wrong), 1, &sentence);
+        let missing = Path::new("/flagstone-no-such-file");
+        let sentence = format!(
+            "{right_flag} \"/flagstone-no-such-file\" cannot be read: No such file or directory (os error 2)"
+        );
+        expect_refusal("no file", &with(missing), 1, &sentence);
+        // The admin pages have numbers only, and want no login.
+        let output = run(&["top", "--once", &process.admin], &[]);
+        assert!(output.status.success(), "top");
+    }
+    // Where nobody has to log in, a login does no harm.
+    let process = Process::start(&[]);
+    for (flag, file) in [("--auth-token-file", &token), ("--auth-file", &users)] {
+        expect_stats(
+            flag,
+            &run(&["stats", &process.address, flag, text(file)], &[]),
+        );
+    }
+}
+
+#[test]
+fn stats_say_why_there_are_none() {
+    let process = Process::start(&["--listen", "memcached:127.0.0.1:0", "--workers", "1"]);
+    let place = process.places[1].as_str();
+    let sentence = format!(
+        "the place {place} is for memcached alone: ask at another place of the server, or for \
+         memcached's stats there"
+    );
+    expect_refusal("memcached", &run(&["stats", place], &[]), 1, &sentence);
+    // As many as there may be, and all of them served.
+    let mut crowd: Vec<TcpStream> = (0..100).map(|_| process.connect()).collect();
+    for client in &mut crowd {
+        common::exchange(client, b"GET a\n", b"NOTFOUND\n");
+    }
+    let address = process.address.as_str();
+    let sentence = format!(
+        "the server at {address} is full: it has no place for another connection; its admin pages \
+         answer nevertheless (flagstone top)"
+    );
+    expect_refusal("full", &run(&["stats", address], &[]), 1, &sentence);
+    assert!(
+        run(&["top", "--once", &process.admin], &[])
+            .status
+            .success()
+    );
+    drop(crowd);
+
+    let nobody = TcpListener::bind("127.0.0.1:0").expect("binds");
+    let address = nobody.local_addr().expect("bound").to_string();
+    // It listens, and nobody ever accepts.
+    let sentence = format!("the server at {address} does not answer: timed out");
+    expect_refusal("silent", &run(&["stats", &address], &[]), 1, &sentence);
+    let sentence = format!(
+        "no admin pages can be reached at {address}: timed out: name their address, as the \
+         server's --admin has it"
+    );
+    expect_refusal("silent top", &run(&["top", &address], &[]), 1, &sentence);
+    drop(nobody);
+    let sentence =
+        format!("no server can be reached at {address}: Connection refused (os error 111)");
+    expect_refusal("nobody", &run(&["stats", &address], &[]), 1, &sentence);
+    let sentence = format!(
+        "no admin pages can be reached at {address}: Connection refused (os error 111): name their \
+         address, as the server's --admin has it"
+    );
+    expect_refusal("nobody's top", &run(&["top", &address], &[]), 1, &sentence);
+    let sentence = "--admin \"none\" has no pages to ask";
+    expect_refusal("none", &run(&["top", "--admin", "none"], &[]), 2, sentence);
+}
+
+#[test]
+fn what_is_typed_wrong_is_named() {
+    for (arguments, words) in [
+        (
+            &["--memry", "64m"][..],
+            "unexpected argument '--memry' found",
+        ),
+        (&["--memry", "64m"], "'--memory'"),
+        (&["stat"], "unrecognized subcommand 'stat'"),
+        (
+            &["--memory"],
+            "a value is required for '--memory <auto|SIZE>'",
+        ),
+        (&["plan", "extra"], "unexpected argument 'extra' found"),
+    ] {
+        let output = run(arguments, &[]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains(words), "{arguments:?}: {stderr}");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn an_output_that_is_full_or_closed_is_no_panic() {
+    let process = Process::start(&[]);
+    let (address, admin) = (process.address.as_str(), process.admin.as_str());
+    for arguments in [
+        &["plan"][..],
+        &["--print-config"],
+        &["--check-config"],
+        &["stats", address],
+        &["healthcheck", "--address", address],
+        &["top", "--once", admin],
+    ] {
+        let full = File::options()
+            .write(true)
+            .open("/dev/full")
+            .expect("is there");
+        let output = flagstone().args(arguments).stdout(full).output();
+        let sentence = "cannot print: No space left on device (os error 28)";
+        let what = format!("{arguments:?}");
+        expect_refusal(&what, &output.expect("runs"), 1, sentence);
+        // Who has read enough has closed its end.
+        let mut child = flagstone()
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("ends");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), &*stderr), (Some(0), ""), "{what}");
+    }
+    // Not even its complaint is taken: the code is left.
+    let full = || {
+        File::options()
+            .write(true)
+            .open("/dev/full")
+            .expect("is there")
+    };
+    let mut command = flagstone();
+    command
+        .args(["--memory", "12q"])
+        .stdout(full())
+        .stderr(full());
+    assert_eq!(command.status().expect("runs").code(), Some(2));
+}
+
+#[test]
+fn a_log_on_a_full_disk_stops_nobody() {
+    let scratch = Scratch::new("full-log");
+    let socket = scratch.0.join("socket");
+    let mut child = flagstone()
+        .args([
+            "--admin",
+            "none",
+            "--memory",
+            "48m",
+            "--max-connections",
+            "20",
+        ])
+        .args(["--slow-request", "1ms", "--listen"])
+        .arg(format!("unix:{}", text(&socket)))
+        .stderr(
+            File::options()
+                .write(true)
+                .open("/dev/full")
+                .expect("is there"),
+        )
+        .spawn()
+        .expect("starts");
+    common::wait_until("it listens", || UnixStream::connect(&socket).is_ok());
+    let mut client = UnixStream::connect(&socket).expect("connects");
+    client.write_all(b"PUT a 1\nGET a\n").expect("sends");
+    let mut replies = [0; 5];
+    std::io::Read::read_exact(&mut client, &mut replies).expect("replies");
+    assert_eq!(&replies, b"OK\n1\n");
+    let id = child.id().to_string();
+    let told = std::process::Command::new("kill").arg(&id).status();
+    assert!(told.expect("kill runs").success());
+    assert_eq!(child.wait().expect("ends").code(), Some(0));
+}
