@@ -176,3 +176,53 @@ pub fn before_reuse<F: Fences>() {
 fn next(word: u64) -> u64 {
     (word & !STAMP_MASK) | ((word + 1) & STAMP_MASK)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    type Opened<'w> = Writing<'w, AtomicU64, StdFences>;
+
+    /// What readers use of the word beside the stamp stays, also where the stamp wraps.
+    #[test]
+    fn a_stamp_counts_in_its_own_half() {
+        for (before, open, after) in [
+            (7 << 32, 7 << 32 | 1, 7 << 32 | 2),
+            (7 << 32 | 0xFFFF_FFFE, 7 << 32 | 0xFFFF_FFFF, 7 << 32),
+        ] {
+            let word = AtomicU64::new(before);
+            let noted = note(&word).expect("even");
+            let writing = Opened::begin(&word);
+            assert_eq!(AtomicU64::load(&word, Ordering::Relaxed), open);
+            assert!(note(&word).is_none());
+            writing.end();
+            assert_eq!(AtomicU64::load(&word, Ordering::Relaxed), after);
+            assert!(!validate::<_, StdFences>(&word, noted));
+        }
+    }
+
+    /// What is half done stays closed to readers, until somebody has made it whole.
+    #[test]
+    fn a_panic_leaves_the_stamp_odd_until_it_is_resumed() {
+        let word = AtomicU64::new(4);
+        let caught = catch_unwind(AssertUnwindSafe(|| {
+            let _writing = Opened::begin(&word);
+            panic!("on purpose");
+        }));
+        assert!(caught.is_err());
+        assert!(note(&word).is_none());
+        for after in [6, 8] {
+            Opened::resume(&word).end();
+            assert_eq!(note(&word).expect("even").word(), after);
+        }
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    #[should_panic(expected = "`end` was forgotten")]
+    fn an_end_that_is_forgotten_is_found() {
+        drop(Opened::begin(&AtomicU64::new(0)));
+    }
+}

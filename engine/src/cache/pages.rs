@@ -1,6 +1,7 @@
-//! Pages across shards: gathered for who lacks them, and taken out of use or back into it.
+//! Pages across shards: gathered for an operation that lacks them, taken out of use, and put back into it.
 //!
-//! No two shards' locks are held at once: who needs another shard's page has given its own lock back.
+//! No two shards' locks are held at once: an operation that needs another shard's
+//! page has given its own lock back.
 
 use std::sync::atomic::Ordering;
 

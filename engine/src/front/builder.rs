@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Flights, Front, SharedCache};
+use super::{Flights, Front, SharedCache, front_bytes};
 use crate::arena::Backing;
 use crate::cache::Cache;
 use crate::error::{OpenError, PlanError};
@@ -43,14 +43,6 @@ pub enum BuildError {
     Plan(PlanError),
     /// The memory or the file cannot be had.
     Open(OpenError),
-}
-
-/// Bytes of the front: what is reserved beside the engine, and counted in the budget. A clock of the caller's own is a
-/// pointer or two more, and not counted.
-pub(super) const fn front_bytes() -> usize {
-    /// Two counts before what an `Arc` holds, and up to a line of alignment.
-    const ARC_BYTES: usize = 2 * size_of::<usize>();
-    size_of::<Front>() + align_of::<Front>() + 2 * ARC_BYTES
 }
 
 impl Cache {

@@ -42,6 +42,14 @@ const WINDOW_BYTES: usize = 1 << 10;
 /// Items that one call of [`SharedCache::maintain`] reclaims at most, or about.
 const MAINTAIN_ITEMS_MAX: usize = 10_000;
 
+/// Bytes of the front: what is reserved beside the engine, and counted in the budget. A clock of the caller's own is a
+/// pointer or two more, and not counted.
+const fn front_bytes() -> usize {
+    /// Two counts before what an `Arc` holds, and up to a line of alignment.
+    const ARC_BYTES: usize = 2 * size_of::<usize>();
+    size_of::<Front>() + align_of::<Front>() + 2 * ARC_BYTES
+}
+
 /// A cache to share: a handle that is cloned for each thread or task, with a clock of its own.
 ///
 /// Made by [`Cache::builder`]. Keys and values are anything that is bytes. What this does not offer, the cache
@@ -241,7 +249,7 @@ impl SharedCache {
     /// Bytes that the cache may use: what [`Builder::memory`](crate::Builder::memory) said.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.core.plan().budget_bytes() + builder::front_bytes()
+        self.core.plan().budget_bytes() + front_bytes()
     }
 
     /// Bytes of [`SharedCache::memory`] that are in use: pages of items and of the index, whole, and what is there from
