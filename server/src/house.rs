@@ -17,6 +17,7 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 use tokio::sync::Notify;
 
 use crate::cgroup::{Figures, Gauge};
+use crate::conn::lease::LeaseRoom;
 use crate::departures::Departures;
 use crate::endpoint::Place;
 use crate::execute::deadline;
@@ -44,6 +45,8 @@ pub struct House<'h> {
     pub permits: Permits,
     /// Which connections may have large socket buffers.
     pub sockets: SocketRoom,
+    /// Whether there is room for all leased buffers.
+    pub leases: LeaseRoom,
     /// What clients may do, and how long.
     pub manners: Manners,
     /// Where connections come in, in words.
@@ -174,6 +177,7 @@ impl<'h> House<'h> {
             clock: Clock::start(),
             permits: Permits::new(&plan.transfers, plan.worker_count),
             sockets: SocketRoom::new(plan.socket_buffer_bytes),
+            leases: LeaseRoom::default(),
             manners,
             listen,
             users,

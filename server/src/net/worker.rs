@@ -351,6 +351,7 @@ impl<'w> Worker<'w> {
                 self.tick();
             }
         });
+        self.shop.leases.follow(&self.shop.house.leases);
         if !self.lease_queue.is_empty() {
             self.wake_for_leases();
         }
