@@ -19,8 +19,10 @@
 //!   If it has no room for that, the peer has not read what it was sent before, and it is the socket that is waited for.
 //! - *A value that is sent in pieces* needs none. What the peer does not take is read again from the cache.
 //!
-//! All of it is allocated, and touched, when the worker starts.
+//! All of it is allocated when the worker starts, and a few of each kind are touched. The others hold no memory until
+//! half of those are lent ([`LeaseRoom`]): then the governor makes room for all of them in all workers, once and for good.
 
+use crate::memory::lease_room::LeaseRoom;
 use crate::memory::plan::{
     INBOX_BYTES, LEASES_BYTES_MAX, OUTBOX_BYTES, SMALL_LEASE_BYTES, WorkerPlan,
 };
@@ -31,6 +33,8 @@ struct Pool {
     lease_bytes: usize,
     /// Numbers of the free ones; the last given back is the next taken, because it is warm.
     free: Vec<u16>,
+    /// Buffers that may be used: those with smaller numbers.
+    usable: u16,
 }
 
 /// Bytes put aside. Every connection has room for two of these.
@@ -61,18 +65,44 @@ pub struct Leases {
     output: Pool,
     /// Input leases that only a connection may use which cannot leave in the kernel what it has looked at.
     input_kept: usize,
+    /// Whether all may be used.
+    is_whole: bool,
 }
 
 impl Pool {
-    fn new(count: usize, lease_bytes: usize) -> Self {
-        // Not zero, so that every OS page is really there from now on.
-        let bytes = vec![0xa5; count * lease_bytes].into_boxed_slice();
-        let count = u16::try_from(count).expect("leases are counted in u16");
+    /// `count` buffers, of which the first `usable` may be used for now.
+    fn new(count: usize, usable: usize, lease_bytes: usize) -> Self {
+        // Zeroes, so that the OS gives no page that is not used …
+        let mut bytes = vec![0; count * lease_bytes].into_boxed_slice();
+        // … and something else, so that every OS page of these is really there from now on.
+        bytes[..usable * lease_bytes].fill(0xa5);
+        let usable = u16::try_from(usable).expect("leases are counted in u16");
+        let mut free = Vec::with_capacity(count);
+        free.extend((0..usable).rev());
         Pool {
             bytes,
             lease_bytes,
-            free: (0..count).rev().collect(),
+            free,
+            usable,
         }
+    }
+
+    fn count(&self) -> usize {
+        self.bytes.len() / self.lease_bytes
+    }
+
+    /// All may be used. The first ones go on to be taken first, because they are warm.
+    fn open(&mut self) {
+        let count = u16::try_from(self.count()).expect("leases are counted in u16");
+        let free_before = self.free.len();
+        self.free.extend((self.usable..count).rev());
+        self.free.rotate_left(free_before);
+        self.usable = count;
+    }
+
+    /// Whether half of what may be used is lent.
+    fn is_half_lent(&self) -> bool {
+        self.free.len() * 2 <= usize::from(self.usable)
     }
 
     fn bytes_mut(&mut self, no: u16) -> &mut [u8] {
@@ -83,18 +113,43 @@ impl Pool {
 
 impl Leases {
     pub fn new(plan: &WorkerPlan) -> Self {
+        let [small, input, output] = plan.leases_at_first;
         Leases {
-            small: Pool::new(plan.small_count, SMALL_LEASE_BYTES),
-            input: Pool::new(plan.input_count, INBOX_BYTES),
-            output: Pool::new(plan.output_count, OUTBOX_BYTES),
-            input_kept: plan.input_count / 4,
+            small: Pool::new(plan.small_count, small, SMALL_LEASE_BYTES),
+            input: Pool::new(plan.input_count, input, INBOX_BYTES),
+            output: Pool::new(plan.output_count, output, OUTBOX_BYTES),
+            input_kept: input / 4,
+            is_whole: plan.leases_lent_bytes() == 0,
+        }
+    }
+
+    /// Asks for the other buffers when half of the first are lent, and takes them when there is room for them.
+    #[inline]
+    pub fn follow(&mut self, room: &LeaseRoom) {
+        if !self.is_whole {
+            self.follow_some(room);
+        }
+    }
+
+    fn follow_some(&mut self, room: &LeaseRoom) {
+        if room.is_granted() {
+            self.small.open();
+            self.input.open();
+            self.output.open();
+            self.input_kept = self.input.count() / 4;
+            self.is_whole = true;
+        } else if [&self.small, &self.input, &self.output]
+            .into_iter()
+            .any(Pool::is_half_lent)
+        {
+            room.want();
         }
     }
 
     /// How many are lent, by kind, in the order of [`LEASE_KINDS`](crate::observe::counters::LEASE_KINDS).
     pub fn in_use(&self) -> [u64; 3] {
         [&self.small, &self.input, &self.output]
-            .map(|pool| (pool.bytes.len() / pool.lease_bytes - pool.free.len()) as u64)
+            .map(|pool| (usize::from(pool.usable) - pool.free.len()) as u64)
     }
 
     pub fn has_output(&self) -> bool {
@@ -191,7 +246,38 @@ mod tests {
             small_count: 1,
             input_count: 2,
             output_count: 1,
+            leases_at_first: [1, 2, 1],
         })
+    }
+
+    #[test]
+    fn the_others_are_there_when_there_is_room_for_them() {
+        let mut leases = Leases::new(&WorkerPlan {
+            slot_count: 9,
+            small_count: 3,
+            input_count: 9,
+            output_count: 4,
+            leases_at_first: [1, 4, 2],
+        });
+        let room = LeaseRoom::default();
+        leases.follow(&room);
+        assert!(!room.is_wanted());
+        let first = leases.put_output(b"a").expect("one of two");
+        leases.follow(&room);
+        assert!(room.is_wanted() && !room.is_granted());
+        let second = leases.put_output(b"b").expect("the other");
+        assert!(!leases.has_output());
+        room.grant();
+        leases.follow(&room);
+        assert_eq!(leases.in_use(), [0, 0, 2]);
+        leases.give(second);
+        // What was used is used again before what was not.
+        let third = leases.put_output(b"c").expect("there are four");
+        let fourth = leases.put_output(b"d").expect("there are four");
+        assert_eq!([first.no, third.no, fourth.no], [0, 1, 2]);
+        assert_eq!(leases.input_kept, 2);
+        leases.follow(&room);
+        assert_eq!(leases.in_use(), [0, 0, 3]);
     }
 
     #[test]

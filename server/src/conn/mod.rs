@@ -25,7 +25,7 @@
 
 mod batch;
 mod large;
-mod lease;
+pub(crate) mod lease;
 mod outbox;
 mod serve;
 mod stream;

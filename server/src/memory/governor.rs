@@ -12,6 +12,8 @@
 //! - *Granted*: room for connections is made before they are accepted, in steps of
 //!   [`CONNECTIONS_STEP`], and given back some time after they have gone, so that a wave of
 //!   connections does not evict at every crest.
+//! - *Leased buffers*: room for all of them is made when half of the first few are in use, and
+//!   stays: their memory has been touched then.
 //! - *Excess*: when the kernel has charged more to the container than the plan says, the
 //!   cache gives way until it fits again.
 //! - *Not our memory*: the container's limit of the moment allows less than the arena was
@@ -177,16 +179,29 @@ impl<'h> Governor<'h> {
         let most = self.granted_most.get().max(granted);
         let less = plan.connection_bytes(granted, most)
             + plan.large_sockets_bytes(self.large_sockets.get())
+            + self.leases_bytes()
             + self.shared.memory.excess_bytes();
         plan.pages_for(self.memory_bytes.get())
             .saturating_sub(less.div_ceil(plan.engine.page_bytes()))
             .max(plan.pages_min())
     }
 
+    /// What the workers' further leased buffers take, if they are needed.
+    fn leases_bytes(&self) -> usize {
+        match self.shared.leases.is_wanted() {
+            true => self.shared.plan.leases_lent_bytes(),
+            false => 0,
+        }
+    }
+
     /// Moves the cache a portion towards the pages it should have.
     pub fn portion(&self) -> Portion {
+        let leases_are_wanted = self.shared.leases.is_wanted();
         let portion = self.resize(self.pages_wanted(self.granted.get()));
         if portion == Portion::Settled {
+            if leases_are_wanted && !self.shared.leases.is_granted() {
+                self.shared.leases.grant();
+            }
             self.shared.sockets.allow(self.large_sockets.get());
         }
         portion

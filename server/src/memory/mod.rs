@@ -5,6 +5,7 @@ pub(crate) mod board;
 pub mod cgroup;
 pub(crate) mod costs;
 pub(crate) mod governor;
+pub(crate) mod lease_room;
 pub(crate) mod permits;
 pub mod plan;
 pub(crate) mod room;

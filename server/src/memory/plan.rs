@@ -15,7 +15,8 @@
 //!             ├─ tls connections  what rustls allocates, if there is a port for them
 //!             └─ the engine       everything else …
 //!                  └─ connections … of which they take theirs while they are there: user space,
-//!                                  the kernel's, and what lies in their socket buffers
+//!                                  the kernel's, what lies in their socket buffers, and the
+//!                                  leased buffers that are not among the first
 //! ```
 //!
 //! The arena is reserved for `--memory-max` and as if there were no connections. Pages that
@@ -71,8 +72,11 @@ pub const CONNECTIONS_STEP: usize = 64;
 
 /// The leased buffers of all workers together take this part of the memory …
 const LEASES_SHARE: usize = 32;
-/// … but never more than this in a worker.
+/// … but never more than this in a worker. All but the first of each kind hold items until they are needed.
 pub const LEASES_BYTES_MAX: usize = 8 << 20;
+/// Of each kind (small, input, output) so many, at least, are there from the beginning: one slow peer does not stop its
+/// neighbours in the tenth of a second until there is room for the others.
+const LEASES_AT_FIRST: [usize; 3] = [16, 4, 4];
 /// Long values on their way, in pieces, may hold this part of the memory still …
 const LONG_TRANSFERS_SHARE: usize = 8;
 /// … and the shorter ones among them this.
@@ -134,6 +138,8 @@ pub struct WorkerPlan {
     pub input_count: usize,
     /// Buffers for replies that a peer does not read.
     pub output_count: usize,
+    /// How many of the three there are from the beginning.
+    pub leases_at_first: [usize; 3],
 }
 
 /// What values on their way, in pieces, may hold still, over all workers.
@@ -221,22 +227,42 @@ impl WorkerPlan {
         let leases_bytes = (memory_bytes / LEASES_SHARE / config.workers).min(LEASES_BYTES_MAX);
         // At least a few, so that one slow peer does not stop its neighbours; never more than
         // connections, each of which holds at most one of a kind.
+        let [small, input, output] = LEASES_AT_FIRST;
         let count = |part: usize, bytes: usize, least: usize| {
             (leases_bytes / 8 * part / bytes).max(least).min(slot_count)
         };
+        let counts = [
+            count(1, SMALL_LEASE_BYTES, small),
+            count(3, INBOX_BYTES, input),
+            count(4, OUTBOX_BYTES, output),
+        ];
+        let [small_count, input_count, output_count] = counts;
         WorkerPlan {
             slot_count,
-            small_count: count(1, SMALL_LEASE_BYTES, 16),
-            input_count: count(3, INBOX_BYTES, 4),
-            output_count: count(4, OUTBOX_BYTES, 4),
+            small_count,
+            input_count,
+            output_count,
+            leases_at_first: match connections_share_pages(config) {
+                true => LEASES_AT_FIRST.map(|least| least.min(slot_count)),
+                false => counts,
+            },
         }
     }
 
-    fn leases_bytes(&self) -> usize {
-        self.small_count * SMALL_LEASE_BYTES
-            + self.input_count * INBOX_BYTES
-            + self.output_count * OUTBOX_BYTES
+    /// What the buffers take that are not there from the beginning.
+    #[must_use]
+    pub fn leases_lent_bytes(&self) -> usize {
+        let [small, input, output] = self.leases_at_first;
+        self.leases_bytes() - leases_bytes(small, input, output)
     }
+
+    fn leases_bytes(&self) -> usize {
+        leases_bytes(self.small_count, self.input_count, self.output_count)
+    }
+}
+
+const fn leases_bytes(small: usize, input: usize, output: usize) -> usize {
+    small * SMALL_LEASE_BYTES + input * INBOX_BYTES + output * OUTBOX_BYTES
 }
 
 /// Connections whose small socket buffers are planned in full.
@@ -310,11 +336,13 @@ fn server_lines(config: &Config, worker: &WorkerPlan, memory: usize, most: usize
         ),
         line(
             "leased buffers",
-            workers * worker.leases_bytes(),
-            format!(
-                "{workers} × ({} × {SMALL_LEASE_BYTES} + {} × {INBOX_BYTES} + {} × {OUTBOX_BYTES})",
-                worker.small_count, worker.input_count, worker.output_count
-            ),
+            workers * (worker.leases_bytes() - worker.leases_lent_bytes()),
+            {
+                let [small, input, output] = worker.leases_at_first;
+                format!(
+                    "{workers} × ({small} × {SMALL_LEASE_BYTES} + {input} × {INBOX_BYTES} + {output} × {OUTBOX_BYTES}): the first of them"
+                )
+            },
         ),
         line(
             "page tables",
@@ -428,7 +456,7 @@ impl ServerPlan {
             let (bytes, note) = match line.name {
                 "pages" => (
                     usable * page_bytes,
-                    format!("{usable} × {page_bytes}: items, index, connections"),
+                    format!("{usable} × {page_bytes}: items, index, connections, buffers"),
                 ),
                 "unused" => (
                     line.bytes + retired_bytes - (memory_bytes_max - memory_bytes),
@@ -478,6 +506,12 @@ impl ServerPlan {
             + granted.min(self.small_sockets_max) * SMALL_SOCKET_BYTES
     }
 
+    /// What the leased buffers of all workers take from the cache once they are needed, beside the first ones.
+    #[must_use]
+    pub fn leases_lent_bytes(&self) -> usize {
+        self.worker_count * self.worker.leases_lent_bytes()
+    }
+
     /// What so many connections with large socket buffers take from the cache.
     #[must_use]
     pub fn large_sockets_bytes(&self, count: usize) -> usize {
@@ -503,6 +537,7 @@ impl ServerPlan {
         let pages_bytes = self.pages_for(memory_bytes) * self.engine.page_bytes();
         let spare = pages_bytes
             .saturating_sub(self.connection_bytes(granted, granted_most))
+            .saturating_sub(self.leases_lent_bytes())
             .saturating_sub(memory_bytes / CONNECTIONS_LEAVE_SHARE);
         (spare / self.large_socket_bytes).clamp(LARGE_SOCKETS_MIN, self.large_sockets_max)
     }
@@ -519,6 +554,7 @@ impl ServerPlan {
         }
         let spare = (pages - self.pages_min()) * self.engine.page_bytes();
         let spare = spare.saturating_sub(self.large_sockets_bytes(LARGE_SOCKETS_MIN));
+        let spare = spare.saturating_sub(self.leases_lent_bytes());
         let fits = |steps: usize| {
             let connections = steps * CONNECTIONS_STEP;
             self.connection_bytes(connections, connections) <= spare
@@ -571,7 +607,10 @@ pub fn connections_default(config: &Config) -> usize {
             let taken = plan.connection_bytes(connections_max, connections_max);
             let pages = plan.pages_for(plan.memory_bytes) * plan.engine.page_bytes();
             !plan.connections_share_pages && pages >= plan.memory_bytes / CONNECTIONS_LEAVE_SHARE
-                || pages >= taken + plan.memory_bytes / CONNECTIONS_LEAVE_SHARE
+                || pages
+                    >= taken
+                        + plan.leases_lent_bytes()
+                        + plan.memory_bytes / CONNECTIONS_LEAVE_SHARE
         })
     };
     let steps = CONNECTIONS_MAX_DEFAULT.div_ceil(CONNECTIONS_STEP);
@@ -624,6 +663,11 @@ impl fmt::Display for ServerPlan {
                 CONNECTION_USER_BYTES + CONNECTION_KERNEL_BYTES,
                 self.small_sockets_max.min(most),
                 self.connection_bytes(most, most)
+            )?;
+            writeln!(
+                f,
+                "leased buffers for all workers take {} more when half of the first are in use",
+                self.leases_lent_bytes()
             )?;
             writeln!(
                 f,

@@ -360,6 +360,7 @@ impl<'w> Worker<'w> {
                 self.tick();
             }
         });
+        self.state.leases.follow(&self.state.shared.leases);
         if !self.lease_queue.is_empty() {
             self.wake_for_leases();
         }

@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::execute::flush::FlushTimer;
 use crate::memory::admission::Admission;
 use crate::memory::board::Board;
+use crate::memory::lease_room::LeaseRoom;
 use crate::memory::permits::Permits;
 use crate::memory::plan::ServerPlan;
 use crate::memory::room::SocketRoom;
@@ -41,6 +42,8 @@ pub struct Shared<'h> {
     pub permits: Permits,
     /// Which connections may have large socket buffers.
     pub sockets: SocketRoom,
+    /// Whether there is room for all leased buffers.
+    pub leases: LeaseRoom,
     /// How many connections there are, and may be.
     pub admission: Admission,
     /// What clients may do, and how long.
@@ -89,6 +92,7 @@ impl<'h> Shared<'h> {
             clock: Clock::start(),
             permits: Permits::new(&plan.transfers, plan.worker_count),
             sockets: SocketRoom::new(plan.socket_buffer_bytes),
+            leases: LeaseRoom::default(),
             admission: Admission::new(plan.connections_max),
             limits,
             listen,

@@ -113,6 +113,30 @@ fn connections_take_pages_from_items_and_give_them_back() {
     );
 }
 
+#[test]
+fn leased_buffers_take_pages_from_items_when_they_are_needed() {
+    let server = start_with(small_config());
+    let mut first = connect(&server);
+    fill(&mut first, 0..60_000);
+    let before = stat(&server, "pages_retired");
+    // More than a small buffer holds: four of them, spread over two workers, are half of the first ones for input.
+    let mut halves: Vec<TcpStream> = (0..4).map(|_| connect(&server)).collect();
+    for stream in &mut halves {
+        let half = format!("PUT half {}", "h".repeat(2000));
+        std::io::Write::write_all(stream, half.as_bytes()).expect("sent");
+    }
+    // 96 small ones, 18 for input and 9 for output in each of two workers, without the 16, 4 and 4 first ones.
+    let lent = 2 * ((96 - 16) * (1 << 10) + (18 - 4) * (16 << 10) + (9 - 4) * (40 << 10));
+    let page_bytes = stat(&server, "page_bytes");
+    wait_until("room is made", || {
+        (stat(&server, "pages_retired") - before) * page_bytes >= lent
+    });
+    for stream in &mut halves {
+        exchange(stream, b"\n", b"OK\n");
+    }
+    exchange(&mut first, b"GET key59999\n", &newest());
+}
+
 fn newest() -> Vec<u8> {
     [&[b'v'; 1000][..], b"\n"].concat()
 }
