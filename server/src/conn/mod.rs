@@ -24,36 +24,35 @@
 //! Nothing in this module knows which protocol is spoken.
 
 mod batch;
+mod budget;
 mod large;
 pub(crate) mod lease;
 mod outbox;
+mod progress;
 mod serve;
 mod stream;
 mod tls_stream;
+mod traffic;
 mod worker_state;
 
 use std::io;
 use std::task::{Context, Poll};
 
 use flagstone_engine::{Tick, Walk};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use socket2::SockRef;
 
+use self::budget::Budget;
 use self::large::{LargeNo, Larges};
 use self::lease::{Lease, Leases};
 use self::outbox::{Sent, send_some};
 pub use self::stream::Stream;
 pub use self::tls_stream::TlsStream;
 pub use self::worker_state::WorkerState;
-use crate::clock::exact_nanos;
-use crate::memory::permits;
 use crate::memory::plan::{INBOX_BYTES, OUTBOX_BYTES, SMALL_LEASE_BYTES};
 use crate::memory::room::MUCH_READ_BYTES;
 use crate::proto::{
     Codec, HEAD_BYTES_MAX, KEY_BYTES_MAX, ListFormat, PlainFormat, REPLY_BYTES_MAX, Rest, Topic,
     WHOLE_BYTES_MAX, Words,
 };
-use crate::settings::limits::REQUESTS_PER_TURN;
 
 // A request that fills the inbox without an end is longer than any head, and one that is too
 // long is recognised by its head alone.
@@ -67,10 +66,6 @@ static_assertions::const_assert!(OUTBOX_BYTES > 32 * REPLY_BYTES_MAX);
 // Ten thousand idle ones are little more than a megabyte.
 static_assertions::const_assert!(size_of::<Conn>() <= 120);
 
-/// A turn ends after [`REQUESTS_PER_TURN`], or so many bytes of replies …
-const REPLY_BYTES_PER_TURN: usize = 4 * OUTBOX_BYTES;
-/// … or this time.
-const NANOS_PER_TURN: u64 = 250_000;
 /// A transfer that moves this much is not stalled.
 const PROGRESS_BYTES: u32 = 64 << 10;
 /// After our FIN, so much of what the peer still sends is read and forgotten, so that a reset
@@ -183,56 +178,6 @@ enum Unclogged {
     Begins,
     /// Not at all.
     No,
-}
-
-/// What is left of a turn.
-struct Budget {
-    requests: u32,
-    reply_bytes: usize,
-    /// Of values that go out in pieces, so much was taken by the peer.
-    moved_bytes: usize,
-    /// When its time is over; 0: nobody has looked at the clock.
-    until_nanos: u64,
-    /// A store of which more than so much is there is begun with its head: the kernel has no room for the rest, and neither
-    /// have we.
-    early_at: usize,
-}
-
-impl Default for Budget {
-    fn default() -> Self {
-        Budget {
-            requests: REQUESTS_PER_TURN,
-            reply_bytes: REPLY_BYTES_PER_TURN,
-            moved_bytes: 0,
-            until_nanos: 0,
-            early_at: usize::MAX,
-        }
-    }
-}
-
-impl Budget {
-    /// Whether the turn has taken too long since this was asked first. Asked where much may have been done: most turns are
-    /// too short to look at a clock.
-    fn is_late(&mut self) -> bool {
-        let now = exact_nanos();
-        if self.until_nanos == 0 {
-            self.until_nanos = now + NANOS_PER_TURN;
-        }
-        now >= self.until_nanos
-    }
-
-    fn take_moved(&mut self) -> usize {
-        std::mem::take(&mut self.moved_bytes)
-    }
-
-    fn spend(&mut self, requests: u32, reply_bytes: usize) {
-        self.requests = self.requests.saturating_sub(requests);
-        self.reply_bytes = self.reply_bytes.saturating_sub(reply_bytes);
-    }
-
-    fn is_spent(&self) -> bool {
-        self.requests == 0 || self.reply_bytes == 0
-    }
 }
 
 impl Conn {
@@ -512,363 +457,5 @@ impl Conn {
             true => Unclogged::Begins,
             false => Unclogged::No,
         })
-    }
-
-    /// Where is a place for what it reads and cannot finish? Its own input lease counts: it is given back when the turn
-    /// begins. `None`: nowhere.
-    #[inline]
-    fn may_begin(&self, leases: &Leases) -> Option<Place> {
-        let can_peek = self.stream.can_peek();
-        let has_own = self.input.as_ref().is_some_and(Lease::is_input);
-        match has_own || leases.has_input(!can_peek) {
-            true => Some(Place::Lease),
-            false => can_peek.then_some(Place::Kernel),
-        }
-    }
-
-    /// The same, also for one whose request is half in the kernel, which has no room for the rest: that one needs a lease,
-    /// and may have one of those that are kept. It never has a turn of the quick kind.
-    #[cold]
-    pub fn may_go_on(&self, leases: &Leases) -> Option<Place> {
-        match self.may_begin(leases) {
-            Some(Place::Kernel) if self.is_clogged => {
-                leases.has_input(true).then_some(Place::Lease)
-            }
-            place => place,
-        }
-    }
-
-    #[cold]
-    fn peek(&mut self, room: &mut [u8], cx: &mut Context<'_>) -> io::Result<Poll<usize>> {
-        // What is left this time is known when the turn ends.
-        self.left_in_kernel = false;
-        match self.stream.poll_read_left(cx, room, true) {
-            Poll::Pending => Ok(Poll::Pending),
-            Poll::Ready(n) => Ok(Poll::Ready(n?)),
-        }
-    }
-
-    #[inline]
-    fn read_ready(&mut self, room: &mut [u8], cx: &mut Context<'_>) -> io::Result<Poll<usize>> {
-        debug_assert!(
-            !room.is_empty(),
-            "an empty room would look like the peer's end"
-        );
-        match self.stream.poll_read(cx, room) {
-            Poll::Pending => Ok(Poll::Pending),
-            Poll::Ready(n) => Ok(Poll::Ready(n?)),
-        }
-    }
-
-    /// Also what was left in the kernel.
-    #[cold]
-    fn read(&mut self, room: &mut [u8], cx: &mut Context<'_>) -> io::Result<Poll<usize>> {
-        if !std::mem::take(&mut self.left_in_kernel) {
-            return self.read_ready(room, cx);
-        }
-        match self.stream.poll_read_left(cx, room, false) {
-            Poll::Pending => Ok(Poll::Pending),
-            Poll::Ready(n) => Ok(Poll::Ready(n?)),
-        }
-    }
-
-    /// Step 1. False: the peer has not taken all of it.
-    fn send_left_over(
-        &mut self,
-        worker: &mut WorkerState<'_>,
-        cx: &mut Context<'_>,
-    ) -> io::Result<bool> {
-        let Some(lease) = &mut self.output else {
-            return Ok(true);
-        };
-        while !lease.is_empty() {
-            let unsent = worker.leases.bytes(lease);
-            match send_some(&mut self.stream, unsent, worker.counters, cx)? {
-                Poll::Ready(n) => {
-                    lease.advance(n);
-                    self.moved_bytes = self.moved_bytes.saturating_add(n as u32);
-                }
-                Poll::Pending => return Ok(false),
-            }
-        }
-        if let Some(lease) = self.output.take() {
-            worker.leases.give(lease);
-        }
-        self.got_on(worker.now);
-        Ok(true)
-    }
-
-    /// Step 2. Says how much is in the inbox now.
-    #[inline(always)]
-    fn bring_back_input(&mut self, worker: &mut WorkerState<'_>) -> usize {
-        match self.input.take() {
-            None => 0,
-            Some(lease) => Self::empty_input(lease, worker),
-        }
-    }
-
-    fn empty_input(lease: Lease, worker: &mut WorkerState<'_>) -> usize {
-        let bytes = worker.leases.bytes(&lease);
-        let len = bytes.len();
-        worker.inbox[..len].copy_from_slice(bytes);
-        worker.leases.give(lease);
-        len
-    }
-
-    #[inline]
-    fn put_aside_input(
-        &mut self,
-        owned: usize,
-        have: usize,
-        worker: &mut WorkerState<'_>,
-    ) -> io::Result<()> {
-        self.left_in_kernel |= owned < have;
-        if owned > 0 {
-            self.input = worker.leases.put_input(&worker.inbox[..owned]);
-            // There was one when the turn began, or they came out of one.
-            debug_assert!(self.input.is_some());
-            if self.input.is_none() {
-                return Err(io::ErrorKind::OutOfMemory.into());
-            }
-        }
-        Ok(())
-    }
-
-    /// Nothing is left of a value that can be read again.
-    fn put_aside_output(&mut self, worker: &mut WorkerState<'_>) -> io::Result<()> {
-        if worker.outbox.is_empty() {
-            return Ok(());
-        }
-        self.output = worker.leases.put_output(worker.outbox.unsent());
-        // Else the kernel did not take what it seemed to have room for.
-        if self.output.is_none() {
-            return Err(io::ErrorKind::OutOfMemory.into());
-        }
-        Ok(())
-    }
-
-    /// Everything is answered, and the stream has taken it. Our FIN follows; the socket itself is
-    /// closed when the peer has seen it, because closing it with unread input would make the
-    /// kernel send a reset, which may overtake the replies.
-    fn say_goodbye(
-        &mut self,
-        worker: &mut WorkerState<'_>,
-        cx: &mut Context<'_>,
-    ) -> io::Result<Turn> {
-        self.give_back(worker);
-        // The kernel sends what it has, and then a FIN, also if the socket is closed.
-        if self.ended && !self.is_tls() {
-            return Ok(Turn::Close);
-        }
-        // Without TLS this is one system call and never pending. With it the last record may be
-        // the session's still: closing now would lose it.
-        if self.stream.poll_shutdown(cx)?.is_pending() {
-            self.closing = true;
-            return Ok(Turn::Rest);
-        }
-        if self.ended {
-            return Ok(Turn::Close);
-        }
-        self.phase = Phase::Lingering { left: LINGER_BYTES };
-        self.got_on(worker.now);
-        self.linger(worker, cx)
-    }
-
-    fn linger(&mut self, worker: &mut WorkerState<'_>, cx: &mut Context<'_>) -> io::Result<Turn> {
-        let Phase::Lingering { left } = self.phase else {
-            return Ok(Turn::Close);
-        };
-        match self.read(&mut worker.inbox, cx)? {
-            Poll::Pending => Ok(Turn::Rest),
-            Poll::Ready(n) => {
-                let forgotten = u32::try_from(n).unwrap_or(u32::MAX);
-                self.phase = Phase::Lingering {
-                    left: left.saturating_sub(forgotten),
-                };
-                let is_over = n == 0 || left <= forgotten;
-                Ok(if is_over { Turn::Close } else { Turn::Again })
-            }
-        }
-    }
-
-    /// Large socket buffers for a connection that moves much, if there is a place for one more.
-    #[inline]
-    fn enlarge(&mut self, worker: &WorkerState<'_>) {
-        if !self.is_large {
-            self.is_large = worker.shared.sockets.raise(&self.stream);
-        }
-    }
-
-    /// Takes the large buffers away again.
-    pub fn shrink(&mut self, worker: &WorkerState<'_>) {
-        if self.is_large {
-            worker.shared.sockets.lower(&self.stream);
-            self.is_large = false;
-        }
-    }
-
-    /// Whether its socket buffers are large.
-    pub fn is_large(&self) -> bool {
-        self.is_large
-    }
-
-    /// Gives back everything that is held. The connection must not get another turn, except
-    /// to say goodbye and to linger.
-    pub fn give_back(&mut self, worker: &mut WorkerState<'_>) {
-        self.shrink(worker);
-        for lease in [self.input.take(), self.output.take()]
-            .into_iter()
-            .flatten()
-        {
-            worker.leases.give(lease);
-        }
-        if let Phase::Storing(no) | Phase::Settling(no) | Phase::Sending(no) = self.phase {
-            worker.larges.take(no);
-            self.phase = Phase::Requests;
-        }
-    }
-
-    /// Whether it holds anything that others may be waiting for.
-    fn holds(&self) -> bool {
-        self.input.is_some()
-            || self.output.is_some()
-            || self.left_in_kernel
-            || self.closing
-            || !matches!(
-                self.phase,
-                Phase::Requests
-                    | Phase::Skipping { .. }
-                    | Phase::Dumping(..)
-                    | Phase::Telling { .. }
-            )
-    }
-
-    /// The number of the protocol that it speaks, among those that are counted apart.
-    pub fn protocol_no(&self) -> usize {
-        self.codec.name_no()
-    }
-
-    /// Whether it speaks TLS.
-    pub fn is_tls(&self) -> bool {
-        self.stream.is_tls()
-    }
-
-    /// Whether it is in a handshake that takes too long.
-    pub fn is_late(&self) -> bool {
-        self.stream.is_late()
-    }
-
-    /// Whether it keeps replies in a lease, which its peer does not take.
-    pub fn keeps_output(&self) -> bool {
-        self.output.is_some()
-    }
-
-    /// Whether it keeps half a request in a lease that those need who cannot do without.
-    pub fn keeps_input(&self) -> bool {
-        self.input.as_ref().is_some_and(Lease::is_input)
-    }
-
-    /// Whether its peer has done its part, and it is us who are slow: what it waits for has arrived, or what it keeps
-    /// could be sent. Asked only of those that are about to be closed.
-    pub fn is_for_us_to_go_on(&self) -> bool {
-        match self.keeps_output() || matches!(self.phase, Phase::Sending(_)) {
-            true => self.stream.is_writable(),
-            false => self.stream.has_unread(),
-        }
-    }
-
-    /// For how long a transfer has moved nothing at all, in milliseconds.
-    pub fn still_millis(&self, now: Tick) -> u32 {
-        (now.as_millis() as u32).wrapping_sub(self.moved_at)
-    }
-
-    /// Of which kind the long value is that it has on its way.
-    pub fn transfer(&self, larges: &Larges<'_>) -> Option<permits::Kind> {
-        match self.phase {
-            Phase::Storing(no) | Phase::Settling(no) | Phase::Sending(no) => {
-                Some(larges.charge(no)?.kind)
-            }
-            _ => None,
-        }
-    }
-
-    /// Whether its socket is only waiting for the peer's FIN.
-    pub fn is_lingering(&self) -> bool {
-        matches!(self.phase, Phase::Lingering { .. })
-    }
-
-    /// For how long it has held something without getting on, in milliseconds.
-    pub fn held_millis(&self, now: Tick) -> Option<u32> {
-        self.holds()
-            .then(|| (now.as_millis() as u32).wrapping_sub(self.held_since))
-    }
-
-    /// For how long it had no turn that got anywhere, in milliseconds.
-    pub fn quiet_millis(&self, now: Tick) -> u32 {
-        (now.as_millis() as u32).wrapping_sub(self.held_since)
-    }
-
-    /// Whether the kernel holds bytes that this peer has not taken, or that we do not take from it because of that.
-    /// What has just arrived is none of that: it is about to be read. A few system calls; asked only when the
-    /// kernel holds too much.
-    pub fn keeps_kernel_memory(&self) -> bool {
-        if self.output.is_some() || self.queued {
-            return true;
-        }
-        // The kernel calls a socket writable while less than so much is unsent: with 1, only
-        // if nothing is.
-        let socket = SockRef::from(&self.stream);
-        let Ok(usual) = socket.tcp_notsent_lowat() else {
-            return false;
-        };
-        if socket.set_tcp_notsent_lowat(1).is_err() {
-            return false;
-        }
-        let mut polled = [PollFd::new(&self.stream, PollFlags::OUT)];
-        let now = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        let has_unsent = poll(&mut polled, Some(&now)).is_ok_and(|ready| ready == 0);
-        let _ = socket.set_tcp_notsent_lowat(usual);
-        has_unsent
-    }
-
-    fn note_progress(&mut self, bytes: usize, now: Tick) {
-        // A whole request is progress whatever its size; a piece of a value is when it is
-        // not a trickle.
-        if matches!(self.phase, Phase::Storing(_) | Phase::Settling(_)) {
-            self.note_moved(bytes, now);
-        } else {
-            self.got_on(now);
-        }
-    }
-
-    /// So much of a value moved.
-    #[inline]
-    fn note_moved(&mut self, bytes: usize, now: Tick) {
-        if bytes > 0 {
-            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-            self.moved_bytes = self.moved_bytes.saturating_add(bytes);
-            self.moved_at = now.as_millis() as u32;
-            if self.moved_bytes >= PROGRESS_BYTES {
-                self.got_on(now);
-            }
-        }
-    }
-
-    /// Time has passed in which nobody could get on.
-    pub fn forgive(&mut self, millis: u32) {
-        self.held_since = self.held_since.wrapping_add(millis);
-        self.moved_at = self.moved_at.wrapping_add(millis);
-        self.stream.forgive(millis);
-    }
-
-    /// Begins to measure anew how long it holds what it holds.
-    pub fn got_on(&mut self, now: Tick) {
-        // Wraps after 49 days, which no timeout reaches.
-        self.held_since = now.as_millis() as u32;
-        self.moved_at = self.held_since;
-        self.moved_bytes = 0;
     }
 }

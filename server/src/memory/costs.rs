@@ -31,3 +31,8 @@ const TLS_CONNECTIONS_MAX_DEFAULT: usize = 1000;
 pub fn tls_connections_default(memory_bytes: usize) -> usize {
     (memory_bytes / TLS_SHARE / TLS_CONNECTION_BYTES).clamp(1, TLS_CONNECTIONS_MAX_DEFAULT)
 }
+
+/// No transfer is charged less, so that their number is bounded, too.
+pub const CHARGE_MIN: usize = 16 << 10;
+/// A shorter value counts as short.
+pub const SHORT_BYTES: usize = 256 << 10;

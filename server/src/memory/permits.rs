@@ -16,12 +16,8 @@ use std::task::Waker;
 use flagstone_engine::Tick;
 use parking_lot::Mutex;
 
-use crate::memory::plan::TransferPlan;
-
-/// A shorter value counts as short.
-pub const SHORT_BYTES: usize = 256 << 10;
-/// No transfer is charged less, so that their number is bounded, too.
-pub const CHARGE_MIN: usize = 16 << 10;
+use super::costs::{CHARGE_MIN, SHORT_BYTES};
+use crate::memory::plan::transfers::TransferPlan;
 
 /// Which budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

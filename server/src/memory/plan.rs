@@ -24,17 +24,22 @@
 //! engine has evicted what was in them and has given them back to the OS. The arithmetic is
 //! here, the doing in the module `governor`.
 
-use std::fmt;
+mod lines;
+mod sockets;
+pub mod transfers;
+mod words;
+
+use self::lines::server_lines;
+pub use self::sockets::SMALL_SOCKET_BYTES;
+use self::sockets::{
+    LARGE_SOCKETS_MIN, large_socket_bytes, large_sockets_max, small_sockets_max, socket_bytes,
+};
+use self::transfers::TransferPlan;
+use self::words::refusal;
 
 use flagstone_engine::{Backing, Options, Plan, PlanError};
 
-use crate::memory::costs::{
-    ADMIN_BYTES, ADMIN_CONNECTION_BYTES, ADMIN_CONNECTIONS, ADMIN_THREAD_BYTES,
-    TLS_CONNECTION_BYTES,
-};
-use crate::memory::permits::{CHARGE_MIN, SHORT_BYTES};
 use crate::settings::config::{CONNECTIONS_MAX_DEFAULT, Config, Invalid};
-use crate::settings::size::size_text;
 
 /// A worker reads into an inbox of this size, which its connections share. Enough for
 /// hundreds of pipelined requests; larger did not read faster, and a leased buffer must be
@@ -77,27 +82,6 @@ pub const LEASES_BYTES_MAX: usize = 8 << 20;
 /// Of each kind (small, input, output) so many, at least, are there from the beginning: one slow peer does not stop its
 /// neighbours in the tenth of a second until there is room for the others.
 const LEASES_AT_FIRST: [usize; 3] = [16, 4, 4];
-/// Long values on their way, in pieces, may hold this part of the memory still …
-const LONG_TRANSFERS_SHARE: usize = 8;
-/// … and the shorter ones among them this.
-const SHORT_TRANSFERS_SHARE: usize = 24;
-/// More of them at a time than this on one worker help nobody.
-const TRANSFERS_MAX: usize = 128;
-
-/// What a peer can make the kernel hold in both small socket buffers of its connection: measured over 2,000
-/// peers that neither read nor are read from.
-pub const SMALL_SOCKET_BYTES: usize = 8 << 10;
-/// For so much of the memory each connection's small buffers are planned in full. Beyond, ten thousand connections would
-/// leave no cache: nearly all of them are empty nearly always, and the workers look at what is charged.
-const SMALL_SOCKETS_SHARE: usize = 64;
-/// In less memory than this all of them are: there are too few items whose pages could be given up within the
-/// millisecond in which a crowd fills its sockets.
-const SMALL_SOCKETS_ALL_BELOW: usize = 48 << 20;
-/// Connections with large socket buffers may take this part of the memory …
-const LARGE_SOCKETS_SHARE: usize = 8;
-/// … but there are always so many, and never more than so many.
-const LARGE_SOCKETS_MIN: usize = 2;
-const LARGE_SOCKETS_MAX: usize = 1024;
 
 /// What nobody counts takes this part of the memory …
 const HEADROOM_SHARE: usize = 64;
@@ -140,30 +124,6 @@ pub struct WorkerPlan {
     pub output_count: usize,
     /// How many of the three there are from the beginning.
     pub leases_at_first: [usize; 3],
-}
-
-/// What values on their way, in pieces, may hold still, over all workers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TransferPlan {
-    /// Values below `SHORT_BYTES`.
-    pub short_bytes: usize,
-    /// Longer ones.
-    pub long_bytes: usize,
-    /// Transfers at a time in each worker.
-    pub places: usize,
-}
-
-impl TransferPlan {
-    fn new(budget_bytes: usize, item_bytes_max: usize) -> Self {
-        // One of the longest can always be under way.
-        let long_bytes = (budget_bytes / LONG_TRANSFERS_SHARE).max(item_bytes_max);
-        let short_bytes = (budget_bytes / SHORT_TRANSFERS_SHARE).max(SHORT_BYTES);
-        TransferPlan {
-            short_bytes,
-            long_bytes,
-            places: ((short_bytes + long_bytes) / CHARGE_MIN).clamp(1, TRANSFERS_MAX),
-        }
-    }
 }
 
 /// One addend.
@@ -265,26 +225,6 @@ const fn leases_bytes(small: usize, input: usize, output: usize) -> usize {
     small * SMALL_LEASE_BYTES + input * INBOX_BYTES + output * OUTBOX_BYTES
 }
 
-/// Connections whose small socket buffers are planned in full.
-fn small_sockets_max(memory_bytes: usize) -> usize {
-    if memory_bytes < SMALL_SOCKETS_ALL_BELOW {
-        return usize::MAX / SMALL_SOCKET_BYTES;
-    }
-    memory_bytes / SMALL_SOCKETS_SHARE / SMALL_SOCKET_BYTES
-}
-
-/// Connections that may have large socket buffers at a time.
-fn large_sockets_max(config: &Config, memory_bytes: usize) -> usize {
-    (memory_bytes / LARGE_SOCKETS_SHARE / large_socket_bytes(config))
-        .clamp(LARGE_SOCKETS_MIN, LARGE_SOCKETS_MAX)
-}
-
-/// The most that all socket buffers may take.
-fn socket_bytes(config: &Config, memory_bytes: usize) -> usize {
-    small_sockets_max(memory_bytes).min(config.connections_max) * SMALL_SOCKET_BYTES
-        + large_sockets_max(config, memory_bytes) * large_socket_bytes(config)
-}
-
 fn headroom_bytes(memory_bytes: usize) -> usize {
     (memory_bytes / HEADROOM_SHARE).max(HEADROOM_BYTES_MIN)
 }
@@ -299,104 +239,6 @@ fn connections_share_pages(config: &Config) -> bool {
 /// has touched once stays with the process and serves the next connection. Without what lies in socket buffers.
 const fn connection_bytes(granted: usize, granted_most: usize) -> usize {
     granted * CONNECTION_KERNEL_BYTES + granted_most * CONNECTION_USER_BYTES
-}
-
-/// What TLS connections may take in all.
-fn tls_bytes(config: &Config) -> usize {
-    if config.listen.iter().any(|endpoint| endpoint.tls) {
-        config.tls_connections_max * TLS_CONNECTION_BYTES
-    } else {
-        0
-    }
-}
-
-/// The server's own addends, the engine's left out.
-fn server_lines(config: &Config, worker: &WorkerPlan, memory: usize, most: usize) -> Vec<Line> {
-    let workers = config.workers;
-    let line = |name: &str, bytes: usize, note: String| Line {
-        name: name.to_owned(),
-        bytes,
-        note,
-    };
-    let mut lines = vec![
-        line(
-            "process",
-            PROCESS_BYTES,
-            "binary, allocator, main thread".to_owned(),
-        ),
-        line(
-            "worker threads",
-            workers * WORKER_BYTES,
-            format!("{workers} × {WORKER_BYTES}: stacks, runtimes"),
-        ),
-        line(
-            "shared buffers",
-            workers * (INBOX_BYTES + OUTBOX_BYTES),
-            format!("{workers} × ({INBOX_BYTES} in + {OUTBOX_BYTES} out)"),
-        ),
-        line(
-            "leased buffers",
-            workers * (worker.leases_bytes() - worker.leases_lent_bytes()),
-            {
-                let [small, input, output] = worker.leases_at_first;
-                format!(
-                    "{workers} × ({small} × {SMALL_LEASE_BYTES} + {input} × {INBOX_BYTES} + {output} × {OUTBOX_BYTES}): the first of them"
-                )
-            },
-        ),
-        line(
-            "page tables",
-            page_table_bytes(most),
-            "of the kernel, a 512th of the arena".to_owned(),
-        ),
-        line(
-            "headroom",
-            headroom_bytes(memory),
-            "health checks, what nobody counts".to_owned(),
-        ),
-    ];
-    if config.admin.is_some() {
-        lines.push(line(
-            "admin pages",
-            ADMIN_BYTES,
-            format!(
-                "thread {ADMIN_THREAD_BYTES} + {ADMIN_CONNECTIONS} × {ADMIN_CONNECTION_BYTES}: buffers, sockets"
-            ),
-        ));
-    }
-    let tls_bytes = tls_bytes(config);
-    if tls_bytes > 0 {
-        lines.push(line(
-            "tls connections",
-            tls_bytes,
-            format!("{} × {TLS_CONNECTION_BYTES}", config.tls_connections_max),
-        ));
-    }
-    if !connections_share_pages(config) {
-        let connections = config.connections_max;
-        lines.push(line(
-            "connections",
-            connection_bytes(connections, connections),
-            format!("{connections} × ({CONNECTION_USER_BYTES} + {CONNECTION_KERNEL_BYTES} kernel)"),
-        ));
-        lines.push(line(
-            "socket buffers",
-            socket_bytes(config, memory),
-            format!(
-                "of the kernel; {} × {SMALL_SOCKET_BYTES} + {} × {}",
-                small_sockets_max(memory).min(connections),
-                large_sockets_max(config, memory),
-                large_socket_bytes(config)
-            ),
-        ));
-    }
-    lines
-}
-
-/// What the kernel may hold for a peer with large socket buffers that neither reads nor is read from: both,
-/// and it counts each twice as large as asked, for its own bookkeeping.
-fn large_socket_bytes(config: &Config) -> usize {
-    4 * config.socket_buffer_bytes
 }
 
 fn sum(lines: &[Line]) -> usize {
@@ -627,266 +469,5 @@ pub fn connections_default(config: &Config) -> usize {
     (low.max(1) * CONNECTIONS_STEP).min(CONNECTIONS_MAX_DEFAULT)
 }
 
-/// An aligned table with a total, and what it will hold.
-impl fmt::Display for ServerPlan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name_width = self
-            .lines
-            .iter()
-            .map(|line| line.name.chars().count())
-            .max();
-        let name_width = name_width.unwrap_or(0).max("total (--memory)".len());
-        let mut row = |name: &str, bytes: usize, note: &str| {
-            let line = format!("{name:name_width$}  {bytes:>14}  {note}");
-            writeln!(f, "{}", line.trim_end())
-        };
-        for line in &self.lines {
-            row(&line.name, line.bytes, &line.note)?;
-        }
-        row(
-            "total (--memory)",
-            self.memory_bytes,
-            &size_text(self.memory_bytes),
-        )?;
-        if self.memory_bytes_max > self.memory_bytes {
-            writeln!(
-                f,
-                "can grow to {} (--memory-max) when the limit is raised",
-                size_text(self.memory_bytes_max)
-            )?;
-        }
-        let most = self.connections_max;
-        if self.connections_share_pages {
-            writeln!(
-                f,
-                "each connection takes {} bytes from the pages while it is there ({CONNECTION_USER_BYTES} + {CONNECTION_KERNEL_BYTES} kernel), the first {} also {SMALL_SOCKET_BYTES} for what lies in its socket; up to {most} take {}",
-                CONNECTION_USER_BYTES + CONNECTION_KERNEL_BYTES,
-                self.small_sockets_max.min(most),
-                self.connection_bytes(most, most)
-            )?;
-            writeln!(
-                f,
-                "leased buffers for all workers take {} more when half of the first are in use",
-                self.leases_lent_bytes()
-            )?;
-            writeln!(
-                f,
-                "up to {} connections that move much take {} more each",
-                self.large_sockets_max,
-                size_text(self.large_socket_bytes)
-            )?;
-        }
-        for item_bytes in [50, 300, 2000] {
-            writeln!(
-                f,
-                "items of {item_bytes} bytes (key and value): about {}, with {most} connections {}",
-                self.items_expected(item_bytes, 0),
-                self.items_expected(item_bytes, most)
-            )?;
-        }
-        Ok(())
-    }
-}
-
-/// Puts what is missing in terms of the settings.
-fn refusal(config: &Config, short: &Short) -> Invalid {
-    let (value, beginning) = if config.memory_is_limit {
-        (
-            "auto".to_owned(),
-            format!(
-                "means {}, the container's limit, which is",
-                size_text(config.memory_bytes)
-            ),
-        )
-    } else {
-        (size_text(config.memory_bytes), "is".to_owned())
-    };
-    let memory = |why: String| Invalid::new("--memory", &value, format!("{beginning} {why}"));
-    match *short {
-        Short::Connections | Short::Engine(PlanError::BudgetTooSmall { .. }) => memory(format!(
-            "too small for {} connections, {} workers and values of {}: {} or more works",
-            config.connections_max,
-            config.workers,
-            size_text(config.item_bytes_max),
-            size_text(memory_bytes_min(config)),
-        )),
-        Short::Engine(PlanError::BudgetTooLarge {
-            budget_bytes_max, ..
-        }) => memory(format!(
-            "more than one arena can address: up to {} works",
-            size_text(budget_bytes_max)
-        )),
-        Short::Engine(PlanError::ItemBytesMax { least, most, .. }) => Invalid::new(
-            "--max-item",
-            size_text(config.item_bytes_max),
-            format!(
-                "is out of range: {} to {} work",
-                size_text(least),
-                size_text(most)
-            ),
-        ),
-        Short::Engine(error) => memory(format!("not one that can be planned: {error}")),
-    }
-}
-
-/// The least memory, in whole MiB, that works with the other settings.
-fn memory_bytes_min(config: &Config) -> usize {
-    let works = |mib: usize| {
-        // What it can grow to later does not help it now.
-        let config = Config {
-            memory_bytes_max: None,
-            ..config.clone()
-        };
-        ServerPlan::divide(&config, mib << 20, 0).is_ok()
-    };
-    // A TiB is more than any setting needs.
-    let (mut low, mut high) = (0usize, 1usize << 20);
-    while low + 1 < high {
-        let middle = low.midpoint(high);
-        // Too large for an arena is not too small.
-        if works(middle) || middle << 20 > 32 << 30 {
-            high = middle;
-        } else {
-            low = middle;
-        }
-    }
-    high << 20
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config(memory_bytes: usize, connections_max: usize, workers: usize) -> Config {
-        Config {
-            admin: Some(([127, 0, 0, 1], 0).into()),
-            memory_bytes,
-            connections_max,
-            workers,
-            ..Config::default()
-        }
-    }
-
-    #[test]
-    fn the_addends_sum_to_the_memory() {
-        for (memory, connections, workers) in [
-            (32 << 20, 1000, 1),
-            (64 << 20, 10_000, 2),
-            (256 << 20, 10_000, 4),
-            (1 << 30, 10_000, 16),
-            ((256 << 20) + 12_345, 17, 3),
-        ] {
-            let plan = ServerPlan::new(&config(memory, connections, workers), 0).expect("it fits");
-            assert_eq!(sum(plan.lines()), memory);
-            assert!(plan.worker.slot_count * workers >= connections);
-            assert!(plan.transfers.long_bytes >= plan.engine.item_bytes_max());
-        }
-    }
-
-    #[test]
-    fn too_little_memory_is_refused_with_the_least_that_works() {
-        let small = config(1 << 20, 10_000, 2);
-        let refused = ServerPlan::new(&small, 0).unwrap_err().to_string();
-        assert!(
-            refused.starts_with("--memory \"1MiB\" is too small for 10000 connections"),
-            "{refused}"
-        );
-        let least = refused
-            .split("values of 1MiB: ")
-            .nth(1)
-            .and_then(|rest| rest.strip_suffix("MiB or more works"))
-            .expect(&refused);
-        let least: usize = least.parse().expect(&refused);
-        ServerPlan::new(&config(least << 20, 10_000, 2), 0).expect("the least works");
-        assert!(ServerPlan::new(&config((least - 1) << 20, 10_000, 2), 0).is_err());
-    }
-
-    #[test]
-    fn small_containers_hold_many_connections() {
-        // Memory in MiB; connections asked for; connections by default, at least.
-        for (mib, asked, by_default) in [
-            (16, 300, 300),
-            (32, 1_000, 1_400),
-            (64, 10_000, 10_000),
-            (256, 10_000, 10_000),
-            (1024, 10_000, 10_000),
-        ] {
-            for workers in [1, 2, 4] {
-                let config = config(mib << 20, asked, workers);
-                let plan = ServerPlan::new(&config, 0).expect("it fits");
-                assert_eq!(sum(plan.lines()), mib << 20);
-                let default = connections_default(&config);
-                assert!(default >= by_default, "{mib} MiB: {default}");
-                let config = Config {
-                    connections_max: default,
-                    ..config
-                };
-                let plan = ServerPlan::new(&config, 0).expect("the default fits");
-                assert!(plan.items_expected(50, default) > 5_000, "{mib} MiB");
-                assert!(plan.items_expected(50, 0) > plan.items_expected(50, default));
-            }
-        }
-    }
-
-    #[test]
-    fn memory_to_grow_into_is_reserved_and_not_counted() {
-        let config = Config {
-            memory_bytes_max: Some(96 << 20),
-            ..config(64 << 20, 1_000, 2)
-        };
-        let plan = ServerPlan::new(&config, 0).expect("it fits");
-        assert_eq!(sum(plan.lines()), 64 << 20);
-        assert_eq!(plan.pages_for(96 << 20), plan.engine.page_count());
-        let less = (plan.pages_for(96 << 20) - plan.pages_for(64 << 20)) * plan.engine.page_bytes();
-        assert!((32 << 20..(32 << 20) + plan.engine.page_bytes()).contains(&less));
-        assert_eq!(plan.pages_for(0), plan.pages_for(1));
-    }
-
-    #[test]
-    fn an_arena_on_the_heap_shares_nothing() {
-        let config = Config {
-            backing: Backing::Heap,
-            ..config(64 << 20, 1_000, 2)
-        };
-        let plan = ServerPlan::new(&config, 0).expect("it fits");
-        assert_eq!(sum(plan.lines()), 64 << 20);
-        let line = plan.lines().iter().find(|line| line.name == "connections");
-        assert_eq!(
-            line.map(|line| line.bytes),
-            Some(connection_bytes(1000, 1000))
-        );
-        assert_eq!(plan.connection_bytes(1000, 1000), 0);
-        assert_eq!(plan.connections_that_fit(64 << 20), 1000);
-    }
-
-    #[test]
-    fn the_fewest_pages_are_the_engines() {
-        for (mib, item_bytes_max) in [(16, 1 << 20), (64, 1 << 20), (64, 8 << 20), (64, 1 << 10)] {
-            let config = Config {
-                item_bytes_max,
-                ..config(mib << 20, 100, 1)
-            };
-            let plan = ServerPlan::new(&config, 0).expect("it fits");
-            let cache = flagstone_engine::Cache::open(plan.engine.clone()).expect("opens");
-            assert_eq!(plan.pages_min(), cache.pages_usable_min());
-        }
-    }
-
-    #[test]
-    fn an_item_that_cannot_fit_is_refused() {
-        let config = Config {
-            item_bytes_max: 1 << 40,
-            ..Config::default()
-        };
-        let refused = ServerPlan::new(&config, 0).unwrap_err();
-        assert_eq!(refused.setting(), "--max-item");
-    }
-
-    #[test]
-    fn the_table_is_aligned_and_ends_in_the_total() {
-        let plan = ServerPlan::new(&Config::default(), 0).expect("defaults fit");
-        let table = plan.to_string();
-        assert!(table.contains("total (--memory)"), "{table}");
-        assert!(table.contains("256MiB"), "{table}");
-    }
-}
+mod tests;

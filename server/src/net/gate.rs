@@ -14,9 +14,9 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::listener::{Acceptor, Pause};
+use super::mailbox::Mailbox;
 use super::refuse::{self, Refused};
 use super::socket::Listening;
-use super::worker::Mailbox;
 use crate::memory::governor::Governor;
 use crate::server::maintainer;
 use crate::server::shared::Shared;

@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use super::mailbox::{Mailbox, Newcomer};
 use super::refuse::Refused;
 use super::socket::{Door, Guest, Listening};
-use super::worker::{Mailbox, Newcomer};
 use crate::memory::governor::Governor;
 use crate::proto::Accepts;
 use crate::server::shared::Shared;

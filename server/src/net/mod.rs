@@ -2,6 +2,7 @@
 
 pub mod gate;
 pub mod listener;
+pub mod mailbox;
 pub mod ready;
 pub mod refuse;
 pub mod socket;

@@ -1,0 +1,236 @@
+//! What goes in and out of a connection beside its requests: reads, what is put aside, the goodbye.
+
+use super::*;
+use std::io;
+use std::task::{Context, Poll};
+impl Conn {
+    /// Where is a place for what it reads and cannot finish? Its own input lease counts: it is given back when the turn
+    /// begins. `None`: nowhere.
+    #[inline]
+    pub(super) fn may_begin(&self, leases: &Leases) -> Option<Place> {
+        let can_peek = self.stream.can_peek();
+        let has_own = self.input.as_ref().is_some_and(Lease::is_input);
+        match has_own || leases.has_input(!can_peek) {
+            true => Some(Place::Lease),
+            false => can_peek.then_some(Place::Kernel),
+        }
+    }
+
+    /// The same, also for one whose request is half in the kernel, which has no room for the rest: that one needs a lease,
+    /// and may have one of those that are kept. It never has a turn of the quick kind.
+    #[cold]
+    pub fn may_go_on(&self, leases: &Leases) -> Option<Place> {
+        match self.may_begin(leases) {
+            Some(Place::Kernel) if self.is_clogged => {
+                leases.has_input(true).then_some(Place::Lease)
+            }
+            place => place,
+        }
+    }
+
+    #[cold]
+    pub(super) fn peek(
+        &mut self,
+        room: &mut [u8],
+        cx: &mut Context<'_>,
+    ) -> io::Result<Poll<usize>> {
+        // What is left this time is known when the turn ends.
+        self.left_in_kernel = false;
+        match self.stream.poll_read_left(cx, room, true) {
+            Poll::Pending => Ok(Poll::Pending),
+            Poll::Ready(n) => Ok(Poll::Ready(n?)),
+        }
+    }
+
+    #[inline]
+    pub(super) fn read_ready(
+        &mut self,
+        room: &mut [u8],
+        cx: &mut Context<'_>,
+    ) -> io::Result<Poll<usize>> {
+        debug_assert!(
+            !room.is_empty(),
+            "an empty room would look like the peer's end"
+        );
+        match self.stream.poll_read(cx, room) {
+            Poll::Pending => Ok(Poll::Pending),
+            Poll::Ready(n) => Ok(Poll::Ready(n?)),
+        }
+    }
+
+    /// Also what was left in the kernel.
+    #[cold]
+    pub(super) fn read(
+        &mut self,
+        room: &mut [u8],
+        cx: &mut Context<'_>,
+    ) -> io::Result<Poll<usize>> {
+        if !std::mem::take(&mut self.left_in_kernel) {
+            return self.read_ready(room, cx);
+        }
+        match self.stream.poll_read_left(cx, room, false) {
+            Poll::Pending => Ok(Poll::Pending),
+            Poll::Ready(n) => Ok(Poll::Ready(n?)),
+        }
+    }
+
+    /// Step 1. False: the peer has not taken all of it.
+    pub(super) fn send_left_over(
+        &mut self,
+        worker: &mut WorkerState<'_>,
+        cx: &mut Context<'_>,
+    ) -> io::Result<bool> {
+        let Some(lease) = &mut self.output else {
+            return Ok(true);
+        };
+        while !lease.is_empty() {
+            let unsent = worker.leases.bytes(lease);
+            match send_some(&mut self.stream, unsent, worker.counters, cx)? {
+                Poll::Ready(n) => {
+                    lease.advance(n);
+                    self.moved_bytes = self.moved_bytes.saturating_add(n as u32);
+                }
+                Poll::Pending => return Ok(false),
+            }
+        }
+        if let Some(lease) = self.output.take() {
+            worker.leases.give(lease);
+        }
+        self.got_on(worker.now);
+        Ok(true)
+    }
+
+    /// Step 2. Says how much is in the inbox now.
+    #[inline(always)]
+    pub(super) fn bring_back_input(&mut self, worker: &mut WorkerState<'_>) -> usize {
+        match self.input.take() {
+            None => 0,
+            Some(lease) => Self::empty_input(lease, worker),
+        }
+    }
+
+    pub(super) fn empty_input(lease: Lease, worker: &mut WorkerState<'_>) -> usize {
+        let bytes = worker.leases.bytes(&lease);
+        let len = bytes.len();
+        worker.inbox[..len].copy_from_slice(bytes);
+        worker.leases.give(lease);
+        len
+    }
+
+    #[inline]
+    pub(super) fn put_aside_input(
+        &mut self,
+        owned: usize,
+        have: usize,
+        worker: &mut WorkerState<'_>,
+    ) -> io::Result<()> {
+        self.left_in_kernel |= owned < have;
+        if owned > 0 {
+            self.input = worker.leases.put_input(&worker.inbox[..owned]);
+            // There was one when the turn began, or they came out of one.
+            debug_assert!(self.input.is_some());
+            if self.input.is_none() {
+                return Err(io::ErrorKind::OutOfMemory.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing is left of a value that can be read again.
+    pub(super) fn put_aside_output(&mut self, worker: &mut WorkerState<'_>) -> io::Result<()> {
+        if worker.outbox.is_empty() {
+            return Ok(());
+        }
+        self.output = worker.leases.put_output(worker.outbox.unsent());
+        // Else the kernel did not take what it seemed to have room for.
+        if self.output.is_none() {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        Ok(())
+    }
+
+    /// Everything is answered, and the stream has taken it. Our FIN follows; the socket itself is
+    /// closed when the peer has seen it, because closing it with unread input would make the
+    /// kernel send a reset, which may overtake the replies.
+    pub(super) fn say_goodbye(
+        &mut self,
+        worker: &mut WorkerState<'_>,
+        cx: &mut Context<'_>,
+    ) -> io::Result<Turn> {
+        self.give_back(worker);
+        // The kernel sends what it has, and then a FIN, also if the socket is closed.
+        if self.ended && !self.is_tls() {
+            return Ok(Turn::Close);
+        }
+        // Without TLS this is one system call and never pending. With it the last record may be
+        // the session's still: closing now would lose it.
+        if self.stream.poll_shutdown(cx)?.is_pending() {
+            self.closing = true;
+            return Ok(Turn::Rest);
+        }
+        if self.ended {
+            return Ok(Turn::Close);
+        }
+        self.phase = Phase::Lingering { left: LINGER_BYTES };
+        self.got_on(worker.now);
+        self.linger(worker, cx)
+    }
+
+    pub(super) fn linger(
+        &mut self,
+        worker: &mut WorkerState<'_>,
+        cx: &mut Context<'_>,
+    ) -> io::Result<Turn> {
+        let Phase::Lingering { left } = self.phase else {
+            return Ok(Turn::Close);
+        };
+        match self.read(&mut worker.inbox, cx)? {
+            Poll::Pending => Ok(Turn::Rest),
+            Poll::Ready(n) => {
+                let forgotten = u32::try_from(n).unwrap_or(u32::MAX);
+                self.phase = Phase::Lingering {
+                    left: left.saturating_sub(forgotten),
+                };
+                let is_over = n == 0 || left <= forgotten;
+                Ok(if is_over { Turn::Close } else { Turn::Again })
+            }
+        }
+    }
+
+    /// Large socket buffers for a connection that moves much, if there is a place for one more.
+    #[inline]
+    pub(super) fn enlarge(&mut self, worker: &WorkerState<'_>) {
+        if !self.is_large {
+            self.is_large = worker.shared.sockets.raise(&self.stream);
+        }
+    }
+
+    /// Takes the large buffers away again.
+    pub fn shrink(&mut self, worker: &WorkerState<'_>) {
+        if self.is_large {
+            worker.shared.sockets.lower(&self.stream);
+            self.is_large = false;
+        }
+    }
+
+    /// Whether its socket buffers are large.
+    pub fn is_large(&self) -> bool {
+        self.is_large
+    }
+
+    /// Gives back everything that is held. The connection must not get another turn, except
+    /// to say goodbye and to linger.
+    pub fn give_back(&mut self, worker: &mut WorkerState<'_>) {
+        self.shrink(worker);
+        for lease in [self.input.take(), self.output.take()]
+            .into_iter()
+            .flatten()
+        {
+            worker.leases.give(lease);
+        }
+        if let Phase::Storing(no) | Phase::Settling(no) | Phase::Sending(no) = self.phase {
+            worker.larges.take(no);
+            self.phase = Phase::Requests;
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The lines of the plan that are the server's own.
+
+use super::*;
+use crate::memory::costs::{
+    ADMIN_BYTES, ADMIN_CONNECTION_BYTES, ADMIN_CONNECTIONS, ADMIN_THREAD_BYTES,
+    TLS_CONNECTION_BYTES,
+};
+use crate::settings::config::Config;
+
+/// The server's own addends, the engine's left out.
+pub(super) fn server_lines(
+    config: &Config,
+    worker: &WorkerPlan,
+    memory: usize,
+    most: usize,
+) -> Vec<Line> {
+    let workers = config.workers;
+    let line = |name: &str, bytes: usize, note: String| Line {
+        name: name.to_owned(),
+        bytes,
+        note,
+    };
+    let mut lines = vec![
+        line(
+            "process",
+            PROCESS_BYTES,
+            "binary, allocator, main thread".to_owned(),
+        ),
+        line(
+            "worker threads",
+            workers * WORKER_BYTES,
+            format!("{workers} × {WORKER_BYTES}: stacks, runtimes"),
+        ),
+        line(
+            "shared buffers",
+            workers * (INBOX_BYTES + OUTBOX_BYTES),
+            format!("{workers} × ({INBOX_BYTES} in + {OUTBOX_BYTES} out)"),
+        ),
+        line(
+            "leased buffers",
+            workers * (worker.leases_bytes() - worker.leases_lent_bytes()),
+            {
+                let [small, input, output] = worker.leases_at_first;
+                format!(
+                    "{workers} × ({small} × {SMALL_LEASE_BYTES} + {input} × {INBOX_BYTES} + {output} × {OUTBOX_BYTES}): the first of them"
+                )
+            },
+        ),
+        line(
+            "page tables",
+            page_table_bytes(most),
+            "of the kernel, a 512th of the arena".to_owned(),
+        ),
+        line(
+            "headroom",
+            headroom_bytes(memory),
+            "health checks, what nobody counts".to_owned(),
+        ),
+    ];
+    if config.admin.is_some() {
+        lines.push(line(
+            "admin pages",
+            ADMIN_BYTES,
+            format!(
+                "thread {ADMIN_THREAD_BYTES} + {ADMIN_CONNECTIONS} × {ADMIN_CONNECTION_BYTES}: buffers, sockets"
+            ),
+        ));
+    }
+    let tls_bytes = tls_bytes(config);
+    if tls_bytes > 0 {
+        lines.push(line(
+            "tls connections",
+            tls_bytes,
+            format!("{} × {TLS_CONNECTION_BYTES}", config.tls_connections_max),
+        ));
+    }
+    if !connections_share_pages(config) {
+        let connections = config.connections_max;
+        lines.push(line(
+            "connections",
+            connection_bytes(connections, connections),
+            format!("{connections} × ({CONNECTION_USER_BYTES} + {CONNECTION_KERNEL_BYTES} kernel)"),
+        ));
+        lines.push(line(
+            "socket buffers",
+            socket_bytes(config, memory),
+            format!(
+                "of the kernel; {} × {SMALL_SOCKET_BYTES} + {} × {}",
+                small_sockets_max(memory).min(connections),
+                large_sockets_max(config, memory),
+                large_socket_bytes(config)
+            ),
+        ));
+    }
+    lines
+}
+
+/// What TLS connections may take in all.
+pub(super) fn tls_bytes(config: &Config) -> usize {
+    if config.listen.iter().any(|endpoint| endpoint.tls) {
+        config.tls_connections_max * TLS_CONNECTION_BYTES
+    } else {
+        0
+    }
+}
