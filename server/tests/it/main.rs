@@ -43,6 +43,7 @@ mod packaging;
 mod page;
 mod pressure;
 mod process;
+mod resp;
 mod settings;
 mod tls;
 mod tools;

@@ -1,0 +1,671 @@
+//! Redis' protocol over real connections: every command in both versions, what is wrong with it, any split of the input,
+//! long values and long lists, and one keyspace with the other protocols.
+
+use std::io::{Read, Write};
+
+use crate::common::tool::{self, find, skip, succeed};
+use crate::common::{
+    connect, connect_to, expect, expect_end, show, small_config, start, start_with, talk,
+    talk_in_parts,
+};
+use flagstone_server::{Config, Running};
+
+/// A request as clients send it.
+fn array(words: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
+    for word in words {
+        bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+        bytes.extend_from_slice(word);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes
+}
+
+/// Requests as clients send them, each a line of words; `""` is the empty word.
+fn requests(lines: &str) -> Vec<u8> {
+    let one = |line: &str| {
+        let word = |word| {
+            if word == "\"\"" {
+                &b""[..]
+            } else {
+                str::as_bytes(word)
+            }
+        };
+        array(&line.split_ascii_whitespace().map(word).collect::<Vec<_>>())
+    };
+    lines.split('|').flat_map(one).collect()
+}
+
+/// `expected` has `|` for the line's end.
+#[track_caller]
+fn check(server: &Running, lines: &str, expected: &str) {
+    let replies = talk(server, &requests(lines));
+    let expected = expected.replace('|', "\r\n");
+    assert_eq!(show(&replies), show(expected.as_bytes()), "{lines}");
+}
+
+#[test]
+fn every_command_in_version_2() {
+    let server = start();
+    let table = [
+        ("PING|PING hi|ECHO hi", "+PONG|$2|hi|$2|hi|"),
+        ("SET a 1|GET a|GET no|get a", "+OK|$1|1|$-1|$1|1|"),
+        (
+            "SET a 2 NX|SET b 2 XX|SET a 2 XX|GET a",
+            "$-1|$-1|+OK|$1|2|",
+        ),
+        (
+            "SET a 3 GET|SET no 1 NX GET|SET no 2 NX GET|GET no",
+            "$1|2|$-1|$1|1|$1|1|",
+        ),
+        (
+            "SET a 4 EX 100|TTL a|SET a 5 KEEPTTL|TTL a|GET a",
+            "+OK|:100|+OK|:100|$1|5|",
+        ),
+        ("SET a 6|TTL a|TTL none|PTTL none", "+OK|:-1|:-2|:-2|"),
+        (
+            "SET a 7 IFEQ 6|SET a 8 IFEQ 6|GET a|SET none 1 IFEQ 1",
+            "+OK|$-1|$1|7|$-1|",
+        ),
+        (
+            "SET a 1 PX 100000 NX|SET a 1 EXAT 1|GET a|SET a 1 PXAT 99999999999999|GET a",
+            "$-1|+OK|$-1|+OK|$1|1|",
+        ),
+        (
+            "SETNX a 2|SETNX c 2|SETEX c 100 v|PSETEX c 100000 w|GET c|TTL c",
+            ":0|:1|+OK|+OK|$1|w|:100|",
+        ),
+        (
+            "GETSET c x|GETSET fresh y|GETDEL c|GETDEL c|GET c",
+            "$1|w|$-1|$1|x|$-1|$-1|",
+        ),
+        (
+            "SET a v EX 50|GETEX a|TTL a|GETEX a PERSIST|TTL a|GETEX a EX 9|TTL a|GETEX none EX 9",
+            "+OK|$1|v|:50|$1|v|:-1|$1|v|:9|$-1|",
+        ),
+        (
+            "APPEND d ab|APPEND d cd|GET d|STRLEN d|STRLEN none|APPEND d \"\"",
+            ":2|:4|$4|abcd|:4|:0|:4|",
+        ),
+        (
+            "GETRANGE d 1 2|GETRANGE d -2 -1|GETRANGE d 9 9|SUBSTR d 0 0|GETRANGE none 0 -1",
+            "$2|bc|$2|cd|$0||$1|a|$0||",
+        ),
+        (
+            "SETRANGE d 1 XX|GET d|SETRANGE e 2 z|GETRANGE e 2 2|STRLEN e|SETRANGE none 0 \"\"",
+            ":4|$4|aXXd|:3|$1|z|:3|:0|",
+        ),
+        (
+            "SET n 10|INCR n|DECR n|INCRBY n 5|DECRBY n 20|GET n|INCR m",
+            "+OK|:11|:10|:15|:-5|$2|-5|:1|",
+        ),
+        (
+            "SET f 10.50|INCRBYFLOAT f 0.1|INCRBYFLOAT f -5|INCRBYFLOAT g 3",
+            "+OK|$4|10.6|$3|5.6|$1|3|",
+        ),
+        (
+            "MSET x 1 y 2|MGET x none y|EXISTS x x none|TOUCH x y none|DEL x y none|UNLINK x",
+            "+OK|*3|$1|1|$-1|$1|2|:2|:2|:2|:0|",
+        ),
+        (
+            "SET a v|EXPIRE a 100|TTL a|PEXPIRE a 50000|TTL a|PERSIST a|PERSIST a|TTL a",
+            "+OK|:1|:100|:1|:50|:1|:0|:-1|",
+        ),
+        (
+            "EXPIRE a 100 XX|EXPIRE a 100 NX|EXPIRE a 50 GT|EXPIRE a 50 LT|EXPIRE none 1|TTL a",
+            ":0|:1|:0|:1|:0|:50|",
+        ),
+        (
+            "EXPIREAT a 99999999999|EXPIRETIME none|PEXPIREAT a 1|GET a",
+            ":1|:-2|:1|$-1|",
+        ),
+        (
+            "SET a v|TYPE a|TYPE none|OBJECT ENCODING a|OBJECT REFCOUNT a|OBJECT ENCODING none",
+            "+OK|+string|+none|$6|embstr|:1|$-1|",
+        ),
+        (
+            "SELECT 0|SELECT 1|SELECT x|CLIENT SETNAME me|CLIENT GETNAME|CLIENT SETINFO LIB-NAME x",
+            "+OK|-ERR DB index is out of range|-ERR value is not an integer or out of range|+OK|$-1|+OK|",
+        ),
+        (
+            "CONFIG GET save|CONFIG RESETSTAT|SLOWLOG GET|SLOWLOG LEN|LATENCY LATEST|MODULE LIST|WAIT 0 0",
+            "*2|$4|save|$0||+OK|*0|:0|*0|*0|:0|",
+        ),
+        (
+            "COMMAND INFO get|COMMAND INFO nope",
+            "*1|*10|$3|get|:2|*2|+readonly|+fast|:1|:1|:1|*0|*0|*0|*0|*1|$-1|",
+        ),
+        (
+            "FUNCTION FLUSH|RESET|FLUSHDB ASYNC|DBSIZE",
+            "+OK|+RESET|+OK|:0|",
+        ),
+    ];
+    for (lines, expected) in table {
+        check(&server, lines, expected);
+    }
+}
+
+#[test]
+fn what_is_wrong_is_said_as_redis_says_it() {
+    let server = start();
+    let table = [
+        (
+            "GET|GET a b|SET a|MSET a|MSET a 1 b",
+            "-ERR wrong number of arguments for 'get' command|-ERR wrong number of arguments for 'get' command|-ERR wrong number of arguments for 'set' command|-ERR wrong number of arguments for 'mset' command|-ERR wrong number of arguments for 'mset' command|",
+        ),
+        (
+            "SET a 1 EX|SET a 1 FOO|SET a 1 NX XX|SET a 1 EX 1 PX 1",
+            "-ERR syntax error|-ERR syntax error|-ERR syntax error|-ERR syntax error|",
+        ),
+        (
+            "SET a 1 EX 0|SETEX a 0 1|GETEX a EX -1|PSETEX a x 1",
+            "-ERR invalid expire time in 'set' command|-ERR invalid expire time in 'setex' command|-ERR invalid expire time in 'getex' command|-ERR value is not an integer or out of range|",
+        ),
+        (
+            "SET s x|INCR s|INCRBYFLOAT s 1|INCRBY n x|SET n 9223372036854775807|INCR n|DECRBY n -9223372036854775808",
+            "+OK|-ERR value is not an integer or out of range|-ERR value is not a valid float|-ERR value is not an integer or out of range|+OK|-ERR increment or decrement would overflow|-ERR decrement would overflow|",
+        ),
+        (
+            "INCRBYFLOAT s1 x|SET i 1e308|INCRBYFLOAT i 1e308",
+            "-ERR value is not a valid float|+OK|-ERR increment would produce NaN or Infinity|",
+        ),
+        (
+            "SETRANGE s -1 x|SETRANGE s 2000000 x|EXPIRE s 1 NX XX|EXPIRE s 1 GT LT",
+            "-ERR offset is out of range|-ERR string exceeds maximum allowed size (--max-item)|-ERR NX and XX, GT or LT options at the same time are not compatible|-ERR GT and LT options at the same time are not compatible|",
+        ),
+        (
+            "LPUSH l 1|FOO|CLUSTER INFO|HELLO 9|HELLO x",
+            "-ERR unknown command 'LPUSH', with args beginning with: 'l' '1' |-ERR unknown command 'FOO', with args beginning with: |-ERR This instance has cluster support disabled|-NOPROTO unsupported protocol version|-ERR Protocol version is not an integer or out of range|",
+        ),
+        (
+            "CLIENT FOO|SET \"\" x|GET \"\"|SHUTDOWN",
+            "-ERR unknown subcommand 'FOO'. Try client HELP.|-ERR a key has 1 to 250 bytes|-ERR a key has 1 to 250 bytes|-ERR this command is switched off by a setting|",
+        ),
+        ("MGET a \"\" a|DEL \"\"|PING", "*3|$-1|$-1|$-1|:0|+PONG|"),
+    ];
+    for (lines, expected) in table {
+        check(&server, lines, expected);
+    }
+}
+
+#[test]
+fn version_3_has_its_own_nothing_and_maps() {
+    let server = start();
+    let hello = "%7|$6|server|$5|redis|$7|version|$5|7.2.4|$5|proto|:3|$2|id|:1|$4|mode|$10|standalone|$4|role|$6|master|$7|modules|*0|";
+    let told =
+        format!("{hello}_|*1|_|+OK|_|%1|$10|appendonly|$2|no|%1|$3|get|%1|$5|group|$6|string|");
+    let asked = "HELLO 3|GET no|MGET no|SET a 1|SET a 2 NX|CONFIG GET appendonly|COMMAND DOCS get";
+    check(&server, asked, &told);
+    // And back.
+    let back = hello.replace("%7", "*14").replace(":3", ":2");
+    check(
+        &server,
+        "HELLO 3|HELLO 2|GET no",
+        &format!("{hello}{back}$-1|"),
+    );
+}
+
+#[test]
+fn any_split_gives_the_same_answers() {
+    let server = start();
+    let lines = "SET a hello EX 100|GET a|MSET b 1 c 2|MGET a b none c|DEL b c none|INCR n|SET a x KEEPTTL GET|FOO bar|SET a 1 EX 0|TTL a|PING";
+    let bytes = [
+        &requests(lines)[..],
+        b"*0\r\n\r\n*-1\r\n",
+        &requests("ECHO end|FLUSHALL"),
+    ]
+    .concat();
+    let whole = show(&talk(&server, &bytes));
+    for cut in 1..bytes.len() {
+        let replies = talk_in_parts(&server, &[&bytes[..cut], &bytes[cut..]]);
+        assert_eq!(show(&replies), whole, "cut at {cut}");
+    }
+    let each: Vec<&[u8]> = bytes.chunks(7).collect();
+    assert_eq!(show(&talk_in_parts(&server, &each)), whole);
+}
+
+#[test]
+fn the_first_byte_decides_and_addresses_can_be_pinned() {
+    let server = start_with(Config {
+        listen: ["auto:127.0.0.1:0", "resp:127.0.0.1:0"]
+            .map(|place| place.parse().expect("a place"))
+            .to_vec(),
+        ..small_config()
+    });
+    // Native and memcached sessions are as they were, and probes are answered among them.
+    let mixed = b"PUT a 1\nPING\r\nget a\r\nGET a\nECHO hi\nSET a 2\n";
+    let told = "OK\n+PONG\r\nVALUE a 0 1\r\n1\r\nEND\r\n1\n$2\r\nhi\r\nERROR\n";
+    assert_eq!(show(&talk(&server, mixed)), show(told.as_bytes()));
+    // What has begun as RESP takes lines, too, and never leaves it.
+    let begun = [&array(&[b"PING"])[..], b"GET a\r\nget a\r\nPUT a 2\r\n"].concat();
+    let told = "+PONG\r\n$1\r\n1\r\n$1\r\n1\r\n-ERR unknown command 'PUT', with args beginning with: 'a' '2' \r\n";
+    assert_eq!(show(&talk(&server, &begun)), show(told.as_bytes()));
+    let pinned = server.local_addrs().last().expect("two places");
+    let mut client = connect_to(pinned);
+    client
+        .write_all(b"SET q \"a b\"\r\nGET q\r\nset 'x y' 1\r\n\r\nQUIT\r\nPING\r\n")
+        .expect("sent");
+    expect(&mut client, b"+OK\r\n$3\r\na b\r\n+OK\r\n+OK\r\n");
+    expect_end(&mut client);
+    // Strays store nothing.
+    for stray in [
+        &b"POST / HTTP/1.1\r\nSET s 1\r\n"[..],
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\x16\x03\x01\x02\x00",
+    ] {
+        let mut client = connect_to(pinned);
+        client.write_all(stray).expect("sent");
+        let mut rest = Vec::new();
+        let _ = client.read_to_end(&mut rest);
+        assert!(!rest.starts_with(b"+"), "{}", show(&rest));
+    }
+    assert_eq!(show(&talk(&server, b"GET s\n")), show(b"NOTFOUND\n"));
+}
+
+#[test]
+fn protocol_errors_are_said_and_close() {
+    let server = start();
+    let table: &[(&[u8], &[u8])] = &[
+        (
+            b"*x\r\n",
+            b"-ERR Protocol error: invalid multibulk length\r\n",
+        ),
+        (
+            b"*2000000\r\n",
+            b"-ERR Protocol error: invalid multibulk length\r\n",
+        ),
+        (
+            b"*1\r\nfoo\r\n",
+            b"-ERR Protocol error: expected '$', got 'f'\r\n",
+        ),
+        (
+            b"*1\r\n$-5\r\n",
+            b"-ERR Protocol error: invalid bulk length\r\n",
+        ),
+        (
+            b"*2\r\n$3\r\nGET\r\n$600000000\r\n",
+            b"-ERR Protocol error: invalid bulk length\r\n",
+        ),
+        (
+            b"*1\r\n$4\r\nPING\r\nSET a \"b\r\n",
+            b"+PONG\r\n-ERR Protocol error: unbalanced quotes in request\r\n",
+        ),
+    ];
+    for (input, expected) in table {
+        let mut client = connect(&server);
+        client.write_all(input).expect("sent");
+        expect(&mut client, expected);
+        expect_end(&mut client);
+    }
+}
+
+#[test]
+fn long_values_go_in_and_out() {
+    let server = start_with(Config {
+        memory_bytes: 64 << 20,
+        ..small_config()
+    });
+    for len in [16_000, 17_000, 100_000, 1_000_000] {
+        let value: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
+        let told = [format!("${len}\r\n").as_bytes(), &value, b"\r\n"].concat();
+        let input = [
+            array(&[b"SET", b"a", &value]),
+            array(&[b"SET", b"b", &value, b"EX", b"100"]),
+            array(&[b"SET", b"none", &value, b"XX"]),
+            array(&[b"SET", b"a", &value, b"EX", b"0"]),
+            array(&[b"SETEX", b"c", b"50", &value]),
+            array(&[b"MSET", b"x", b"1", b"d", &value]),
+            requests(
+                "TTL a|TTL b|TTL c|GET a|MGET d none b|SET d short GET|GETDEL c|GETDEL c|GET d",
+            ),
+        ]
+        .concat();
+        let expected = [
+            &b"+OK\r\n+OK\r\n$-1\r\n-ERR invalid expire time in 'set' command\r\n+OK\r\n+OK\r\n:-1\r\n:100\r\n:50\r\n"[..],
+            &told,
+            b"*3\r\n",
+            &told,
+            b"$-1\r\n",
+            &told,
+            &told,
+            &told,
+            b"$-1\r\n$5\r\nshort\r\n",
+        ]
+        .concat();
+        let mut client = connect(&server);
+        let mut reader = client.try_clone().expect("clones");
+        let writer = std::thread::spawn(move || client.write_all(&input).map(|()| client));
+        let mut replies = vec![0; expected.len()];
+        reader.read_exact(&mut replies).expect("all replies");
+        assert!(
+            replies == expected,
+            "{len}: {}",
+            show(&replies[..replies.len().min(300)])
+        );
+        drop(writer.join().expect("joined").expect("sent"));
+    }
+    // What is too long is skipped, with what stands behind it, and the connection goes on.
+    let huge = vec![b'x'; 3_000_000];
+    let input = [
+        array(&[b"SET", b"a", &huge, b"EX", b"9"]),
+        array(&[b"ECHO", &huge]),
+        array(&[b"FOO", &huge, b"1", &huge]),
+        array(&[b"APPEND", b"a", &huge[..20_000]]),
+        requests("PING"),
+    ]
+    .concat();
+    let told = b"-ERR the value is longer than the server's --max-item allows\r\n-ERR the request's arguments are longer than 16 KiB\r\n-ERR the request's arguments are longer than 16 KiB\r\n-ERR the request's arguments are longer than 16 KiB\r\n+PONG\r\n";
+    assert_eq!(show(&talk(&server, &input)), show(told));
+}
+
+#[test]
+fn lists_of_twenty_thousand_keys() {
+    let server = start_with(Config {
+        memory_bytes: 64 << 20,
+        ..small_config()
+    });
+    let names: Vec<Vec<u8>> = (0..20_000)
+        .map(|no| format!("key:{no}").into_bytes())
+        .collect();
+    let list = |verb: &'static [u8]| {
+        let mut words = vec![verb];
+        words.extend(names.iter().map(Vec::as_slice));
+        array(&words)
+    };
+    let mut pairs: Vec<&[u8]> = vec![b"MSET"];
+    for name in &names {
+        pairs.extend([&name[..], b"value"]);
+    }
+    let input = [
+        array(&pairs),
+        list(b"EXISTS"),
+        list(b"MGET"),
+        list(b"DEL"),
+        list(b"DEL"),
+    ]
+    .concat();
+    let values = b"$5\r\nvalue\r\n".repeat(20_000);
+    let told = [
+        b"+OK\r\n:20000\r\n*20000\r\n",
+        &values[..],
+        b":20000\r\n:0\r\n",
+    ]
+    .concat();
+    let mut client = connect(&server);
+    let mut reader = client.try_clone().expect("clones");
+    let writer = std::thread::spawn(move || client.write_all(&input).map(|()| client));
+    let mut replies = vec![0; told.len()];
+    reader.read_exact(&mut replies).expect("all replies");
+    assert!(replies == told);
+    drop(writer.join().expect("joined").expect("sent"));
+}
+
+#[test]
+fn who_has_to_log_in_does_it_as_in_redis() {
+    let path = std::env::temp_dir().join(format!("flagstone-resp-token-{}", std::process::id()));
+    std::fs::write(&path, "s3cret\n").expect("writable");
+    let server = start_with(Config {
+        auth_token_file: Some(path.clone()),
+        ..small_config()
+    });
+    std::fs::remove_file(&path).expect("was there");
+    check(
+        &server,
+        "GET a|SET a 1|FOO|AUTH wrong|AUTH s3cret|SET a 1|GET a",
+        "-NOAUTH Authentication required.|-NOAUTH Authentication required.|-NOAUTH Authentication required.|-WRONGPASS invalid username-password pair or user is disabled.|+OK|+OK|$1|1|",
+    );
+    check(&server, "AUTH default s3cret|GET a", "+OK|$1|1|");
+    let replies = talk(&server, &requests("HELLO 3 AUTH default s3cret|GET none"));
+    assert!(
+        replies.starts_with(b"%7\r\n") && replies.ends_with(b"_\r\n"),
+        "{}",
+        show(&replies)
+    );
+    let replies = talk(&server, &requests("HELLO 3|PING"));
+    assert!(
+        replies.starts_with(b"-NOAUTH HELLO must be called"),
+        "{}",
+        show(&replies)
+    );
+}
+
+#[test]
+fn one_keyspace_for_all_protocols() {
+    let server = start();
+    // Native and memcached's values, read and changed here.
+    let told = "OK\nSTORED\r\n";
+    assert_eq!(
+        show(&talk(
+            &server,
+            b"PUTEX n 100 native\nset m 7 100 9\r\nmemcached\r\n"
+        )),
+        show(told.as_bytes())
+    );
+    check(
+        &server,
+        "GET n|EXPIRE n 1000 NX|GET m|EXPIRE m 1000 NX|APPEND m !",
+        "$6|native|:0|$9|memcached|:0|:10|",
+    );
+    // What is changed keeps its flags and its deadline.
+    assert_eq!(
+        show(&talk(&server, b"get m\r\n")),
+        show(b"VALUE m 7 10\r\nmemcached!\r\nEND\r\n")
+    );
+    // What is stored here, read there; a line end in it is no injection into native answers.
+    let input = [
+        array(&[b"SET", b"r", b"redis", b"EX", b"50"]),
+        array(&[b"SET", b"l", b"a\nOK"]),
+    ]
+    .concat();
+    assert_eq!(show(&talk(&server, &input)), show(b"+OK\r\n+OK\r\n"));
+    let told = "redis\nVALUE r 0 5\r\nredis\r\nEND\r\nERROR\n4\na\nOK\n";
+    assert_eq!(
+        show(&talk(&server, b"GET r\nget r\r\nGET l\nGETL l\n")),
+        show(told.as_bytes())
+    );
+    assert_eq!(
+        show(&talk(&server, b"incr r 1\r\nset c 0 0 2\r\n41\r\n")),
+        show(b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\nSTORED\r\n")
+    );
+    check(&server, "INCR c|DEL n", ":42|:1|");
+    assert_eq!(
+        show(&talk(&server, b"incr c 1\r\nGET n\n")),
+        show(b"43\r\nNOTFOUND\n")
+    );
+}
+
+#[test]
+fn redis_benchmark_finds_nothing_wrong() {
+    let name = "redis_benchmark_finds_nothing_wrong";
+    let Some(benchmark) = find("redis-benchmark") else {
+        return skip(name, "redis-benchmark not installed");
+    };
+    let server = start();
+    let port = server.local_addr().port().to_string();
+    for version in [&[][..], &["-3"][..]] {
+        let mut command = std::process::Command::new(&benchmark);
+        command.args([
+            "-p",
+            &port,
+            "-t",
+            "ping,set,get,incr,mset",
+            "-n",
+            "5000",
+            "-P",
+            "16",
+            "-q",
+        ]);
+        command.args(version);
+        let said = succeed(&mut command, std::time::Duration::from_secs(60));
+        assert!(said.contains("MSET") && !said.contains("rror"), "{said}");
+    }
+}
+
+/// Both servers get the same seeded commands, and say the same but for what is written down here.
+#[test]
+fn redis_itself_says_the_same() {
+    let name = "redis_itself_says_the_same";
+    let Some(redis) = find("redis-server") else {
+        return skip(name, "redis-server not installed");
+    };
+    let dir = tool::Scratch::new("resp-differential");
+    let socket = dir.0.join("redis.sock");
+    let child = std::process::Command::new(redis)
+        .args([
+            "--port",
+            "0",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--unixsocket",
+        ])
+        .arg(&socket)
+        .arg("--dir")
+        .arg(&dir.0)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("starts");
+    let _killed = Killed(child);
+    crate::common::wait_until("redis listens", || {
+        std::os::unix::net::UnixStream::connect(&socket).is_ok()
+    });
+    let server = start();
+    for seed in 1..=150 {
+        for version in ["2", "3"] {
+            let commands = seeded(seed);
+            let input = [
+                requests(&format!("HELLO {version}|FLUSHALL")),
+                commands.concat(),
+            ]
+            .concat();
+            let ours = behind_hello(talk(&server, &input));
+            let mut theirs = std::os::unix::net::UnixStream::connect(&socket).expect("connects");
+            theirs.write_all(&input).expect("sent");
+            theirs
+                .shutdown(std::net::Shutdown::Write)
+                .expect("half closed");
+            let mut replies = Vec::new();
+            theirs.read_to_end(&mut replies).expect("replies");
+            let replies = behind_hello(replies);
+            if ours != replies {
+                first_difference(&commands, &ours, &replies, seed);
+            }
+        }
+    }
+}
+
+/// Ends the program with the test, however that ends.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What follows the answer to `HELLO`, which says who it is: the answers from `FLUSHALL` on.
+fn behind_hello(replies: Vec<u8>) -> Vec<u8> {
+    let at = replies.windows(5).position(|five| five == b"+OK\r\n");
+    replies[at.unwrap_or(0)..].to_vec()
+}
+
+fn first_difference(commands: &[Vec<u8>], ours: &[u8], theirs: &[u8], seed: u64) {
+    let at = ours.iter().zip(theirs).position(|(a, b)| a != b);
+    let at = at.unwrap_or(ours.len().min(theirs.len()));
+    let from = at.saturating_sub(60);
+    panic!(
+        "seed {seed}, at {at}: {} where redis says {}; of {} commands",
+        show(&ours[from..ours.len().min(at + 60)]),
+        show(&theirs[from..theirs.len().min(at + 60)]),
+        commands.len()
+    );
+}
+
+/// Some hundred commands on few keys. Left out: moments that differ by milliseconds, what only one of both has, and sums of
+/// fractions with numbers of nineteen digits, which are exact here and rounded there.
+fn seeded(seed: u64) -> Vec<Vec<u8>> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 11) as usize % below
+    };
+    let keys: [&[u8]; 5] = [b"a", b"b", b"c", b"dd", b"e:e"];
+    let values: [&[u8]; 9] = [
+        b"",
+        b"1",
+        b"-7",
+        b"hello",
+        b"x\r\ny",
+        b"3.25",
+        b"9223372036854775807",
+        b"007",
+        b"a longer value than the others",
+    ];
+    let numbers: [&[u8]; 7] = [
+        b"0",
+        b"1",
+        b"-1",
+        b"5",
+        b"100",
+        b"x",
+        b"9223372036854775807",
+    ];
+    (0..300)
+        .map(|_| {
+            let key = keys[next(5)];
+            let other = keys[next(5)];
+            let value = values[next(9)];
+            let number = numbers[next(7)];
+            let words: Vec<&[u8]> = match next(38) {
+                0..=2 => vec![b"SET", key, value],
+                3 => vec![b"SET", key, value, b"NX"],
+                4 => vec![b"SET", key, value, b"XX", b"GET"],
+                5 => vec![b"SET", key, value, b"GET"],
+                6 => vec![b"SET", key, value, b"EX", b"1000"],
+                7 => vec![b"SET", key, value, b"KEEPTTL"],
+                8 => vec![b"SET", key, value, b"PX", number],
+                9..=11 => vec![b"GET", key],
+                12 => vec![b"GETSET", key, value],
+                13 => vec![b"GETDEL", key],
+                14 => vec![b"APPEND", key, value],
+                15 => vec![b"STRLEN", key],
+                16 => vec![b"GETRANGE", key, number, numbers[next(7)]],
+                17 => vec![b"SETRANGE", key, [&b"0"[..], b"3", b"40"][next(3)], value],
+                18 => vec![b"INCR", key],
+                19 => vec![b"DECR", key],
+                20 => vec![b"INCRBY", key, number],
+                21 => vec![b"DECRBY", key, number],
+                22 => vec![
+                    b"INCRBYFLOAT",
+                    b"fl",
+                    [&b"0.5"[..], b"-2", b"x", b"10.25"][next(4)],
+                ],
+                23 => vec![b"MSET", key, value, other, b"m"],
+                24 => vec![b"MGET", key, other, b"none"],
+                25 => vec![b"DEL", key, other],
+                26 => vec![b"EXISTS", key, other, key],
+                27 => vec![b"SETNX", key, value],
+                28 => vec![b"SETEX", key, b"500", value],
+                29 => vec![b"TTL", key],
+                30 => vec![b"PERSIST", key],
+                31 => vec![
+                    b"EXPIRE",
+                    key,
+                    b"2000",
+                    [&b"NX"[..], b"XX", b"GT", b"LT"][next(4)],
+                ],
+                32 => vec![b"EXPIRE", key, number],
+                33 => vec![b"TYPE", key],
+                34 => vec![b"GETEX", key, b"PERSIST"],
+                35 => vec![b"TOUCH", key, other],
+                36 => vec![b"NOSUCH", key, number],
+                _ => vec![b"SET", key, value, b"FOO"],
+            };
+            array(&words)
+        })
+        .collect()
+}
