@@ -6,6 +6,7 @@
 use std::fmt::{self, Write};
 
 use super::http::quoted;
+use crate::observe::counters::Totals;
 use crate::observe::latency::{BUCKETS, bucket_end_micros};
 use crate::observe::snapshot::Snapshot;
 use crate::server::stage::Stage;
@@ -72,6 +73,9 @@ fn numbers(of: &Snapshot, out: &mut String) -> fmt::Result {
     ];
     for (name, number) in numbers {
         write!(out, ",\"{name}\":{number}")?;
+    }
+    for told in Totals::TOLD {
+        write!(out, ",\"{}\":{}", told.page, (told.of)(totals))?;
     }
     for (name, number) in of.allocations {
         write!(out, ",\"allocations_{name}\":{number}")?;

@@ -31,96 +31,170 @@ impl Counter {
     }
 }
 
-/// What one worker counts. 128 bytes of alignment, because CPUs fetch lines in pairs.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-pub struct Counters {
-    /// GETs that found something.
-    pub hits: Counter,
-    /// GETs that found nothing.
-    pub misses: Counter,
-    /// Values stored, or not because a condition did not hold.
-    pub puts: Counter,
-    /// DELs that found something.
-    pub delete_hits: Counter,
-    /// DELs that did not. Counted, and not what is left of all: of two numbers that are read a
-    /// moment apart the difference may shrink.
-    pub delete_misses: Counter,
-    /// Lifetimes changed, with or without sending the value.
-    pub touch_hits: Counter,
-    /// The same, of items that were not there.
-    pub touch_misses: Counter,
-    /// Numbers counted up.
-    pub incr_hits: Counter,
-    /// The same, of items that were not there.
-    pub incr_misses: Counter,
-    /// Numbers counted down.
-    pub decr_hits: Counter,
-    /// The same, of items that were not there.
-    pub decr_misses: Counter,
-    /// Values stored over the very item that was meant.
-    pub cas_hits: Counter,
-    /// The same, where there was none.
-    pub cas_misses: Counter,
-    /// The same, where there was another.
-    pub cas_badval: Counter,
-    /// Wishes to remove everything.
-    pub flushes: Counter,
-    /// Meta commands, whatever else they count as.
-    pub metas: Counter,
-    /// Attempts to log in.
-    pub logins: Counter,
-    /// Those that failed.
-    pub login_errors: Counter,
-    /// Connections closed because nothing was asked on them for too long.
-    pub idle_kicks: Counter,
-    /// Turns that ended although there was more to do.
-    pub yields: Counter,
-    /// Values refused because of their length.
-    pub too_large: Counter,
-    /// TTL, STATS, QUIT and what only says a word.
-    pub others: Counter,
-    /// Requests answered `ERROR`.
-    pub refusals: Counter,
-    /// Bytes that clients sent.
-    pub read_bytes: Counter,
-    /// Bytes that clients were sent.
-    pub written_bytes: Counter,
-    /// Connections served so far.
-    pub connections: Counter,
-    /// Strays of another protocol that were hung up on.
-    pub hangups: Counter,
-    /// Connections closed because they held a buffer for too long.
-    pub stalls: Counter,
-    /// Connections closed earlier than that, because others waited for what they held.
-    pub stalls_shed: Counter,
-    /// Connections closed because the kernel held too much for slow peers.
-    pub stalls_kernel: Counter,
-    /// Connections closed because nobody logged in on them in time.
-    pub login_timeouts: Counter,
-    /// Connections closed after a failed login, because too many from their address had failed.
-    pub login_cuts: Counter,
-    /// Connections that had not finished when a shutdown's time was over.
-    pub drain_cuts: Counter,
-    /// Connections closed because serving them panicked.
-    pub panics: Counter,
-    /// Times a connection had to wait for a buffer or for a large transfer's turn.
-    pub waits: Counter,
-    /// When the worker last looked at its connections, in milliseconds of the server's clock:
-    /// every second even if nothing happens.
-    pub seen_alive: Counter,
-    /// The thread's number in the kernel.
-    pub thread_id: Counter,
-    /// The CPU time that the thread has used, in microseconds: set about once a second.
-    pub cpu_micros: Counter,
-    /// The worker's connections: likewise.
-    pub connections_now: Counter,
-    /// Its leased buffers, by kind, in the order of [`LEASE_KINDS`]: likewise.
-    pub leases_in_use: [Counter; LEASE_KINDS.len()],
-    /// How many wait for a buffer or a permit: likewise.
-    pub waiting: Counter,
-    /// For how long the first of them has waited, in milliseconds: likewise.
-    pub longest_wait_millis: Counter,
+/// One counter, told everywhere by the names it has there.
+pub struct Told {
+    /// In `STATS`.
+    pub native: &'static str,
+    /// In memcached's `stats`.
+    pub memcached: &'static str,
+    /// In `/metrics`.
+    pub metric: &'static str,
+    /// What it says there.
+    pub help: &'static str,
+    /// In the page's data.
+    pub page: &'static str,
+    /// The sum of all workers'.
+    pub of: fn(&Totals) -> u64,
+}
+
+/// Declares what is counted: each counter once. One with names behind `=>` appears under them in `STATS`, `stats`, `/metrics`
+/// and the page's data, behind what these have always told; the others are told by the lists there, in their old places.
+macro_rules! counters {
+    (
+        counted {
+            $($(#[doc = $doc:literal])+ $name:ident $(
+                => native $native:literal, memcached $memcached:literal, metric $metric:literal,
+                page $page:literal
+            )?;)+
+        }
+        noted { $($(#[doc = $noted_doc:literal])+ $noted:ident: $kind:ty;)+ }
+    ) => {
+        /// What one worker counts. 128 bytes of alignment, because CPUs fetch lines in pairs.
+        #[derive(Debug, Default)]
+        #[repr(align(128))]
+        pub struct Counters {
+            $($(#[doc = $doc])+ pub $name: Counter,)+
+            $($(#[doc = $noted_doc])+ pub $noted: $kind,)+
+        }
+
+        /// The sum of every worker's counters.
+        #[derive(Clone, Copy, Debug, Default)]
+        pub struct Totals {
+            $($(#[doc = $doc])+ pub $name: u64,)+
+        }
+
+        impl Totals {
+            /// Adds one worker's counts.
+            pub fn add(&mut self, counters: &Counters) {
+                $(self.$name += counters.$name.get();)+
+            }
+
+            /// What was counted since `before`.
+            #[must_use]
+            pub fn since(&self, before: &Totals) -> Totals {
+                Totals {
+                    $($name: self.$name - before.$name,)+
+                }
+            }
+
+            /// The counters that tell themselves.
+            pub const TOLD: &'static [Told] = &[$($(Told {
+                native: $native,
+                memcached: $memcached,
+                metric: $metric,
+                help: concat!($($doc),+),
+                page: $page,
+                of: |totals| totals.$name,
+            },)?)+];
+        }
+    };
+}
+
+counters! {
+    counted {
+        /// GETs that found something.
+        hits;
+        /// GETs that found nothing.
+        misses;
+        /// Values stored, or not because a condition did not hold.
+        puts;
+        /// DELs that found something.
+        delete_hits;
+        /// DELs that did not. Counted, and not what is left of all: of two numbers that are read a
+        /// moment apart the difference may shrink.
+        delete_misses;
+        /// Lifetimes changed, with or without sending the value.
+        touch_hits;
+        /// The same, of items that were not there.
+        touch_misses;
+        /// Numbers counted up.
+        incr_hits;
+        /// The same, of items that were not there.
+        incr_misses;
+        /// Numbers counted down.
+        decr_hits;
+        /// The same, of items that were not there.
+        decr_misses;
+        /// Values stored over the very item that was meant.
+        cas_hits;
+        /// The same, where there was none.
+        cas_misses;
+        /// The same, where there was another.
+        cas_badval;
+        /// Wishes to remove everything.
+        flushes;
+        /// Meta commands, whatever else they count as.
+        metas;
+        /// Attempts to log in.
+        logins;
+        /// Those that failed.
+        login_errors;
+        /// Connections closed because nothing was asked on them for too long.
+        idle_kicks;
+        /// Turns that ended although there was more to do.
+        yields;
+        /// Values refused because of their length.
+        too_large;
+        /// TTL, STATS, QUIT and what only says a word.
+        others;
+        /// Requests answered `ERROR`.
+        refusals;
+        /// Bytes that clients sent.
+        read_bytes;
+        /// Bytes that clients were sent.
+        written_bytes;
+        /// Connections served so far.
+        connections;
+        /// Strays of another protocol that were hung up on.
+        hangups;
+        /// Connections closed because they held a buffer for too long.
+        stalls;
+        /// Connections closed earlier than that, because others waited for what they held.
+        stalls_shed;
+        /// Connections closed because the kernel held too much for slow peers.
+        stalls_kernel;
+        /// Connections closed because nobody logged in on them in time.
+        login_timeouts;
+        /// Connections closed after a failed login, because too many from their address had failed.
+        login_cuts;
+        /// Connections that had not finished when a shutdown's time was over.
+        drain_cuts;
+        /// Connections closed because serving them panicked.
+        panics;
+        /// Times a connection had to wait for a buffer or for a large transfer's turn.
+        waits;
+        /// Requests of Redis' clients for commands that are not there.
+        unknown_commands
+            => native "unknown_commands", memcached "cmd_unknown",
+            metric "flagstone_unknown_commands_total", page "unknown_commands";
+    }
+    noted {
+        /// When the worker last looked at its connections, in milliseconds of the server's clock:
+        /// every second even if nothing happens.
+        seen_alive: Counter;
+        /// The thread's number in the kernel.
+        thread_id: Counter;
+        /// The CPU time that the thread has used, in microseconds: set about once a second.
+        cpu_micros: Counter;
+        /// The worker's connections: likewise.
+        connections_now: Counter;
+        /// Its leased buffers, by kind, in the order of [`LEASE_KINDS`]: likewise.
+        leases_in_use: [Counter; LEASE_KINDS.len()];
+        /// How many wait for a buffer or a permit: likewise.
+        waiting: Counter;
+        /// For how long the first of them has waited, in milliseconds: likewise.
+        longest_wait_millis: Counter;
+    }
 }
 
 /// The kinds of leased buffers, as metrics call them.
@@ -199,129 +273,7 @@ impl Counters {
     }
 }
 
-/// The sum of every worker's counters.
-#[derive(Clone, Copy, Debug, Default)]
-#[allow(missing_docs)] // The fields of `Counters`, documented there.
-pub struct Totals {
-    pub hits: u64,
-    pub misses: u64,
-    pub puts: u64,
-    pub delete_hits: u64,
-    pub delete_misses: u64,
-    pub touch_hits: u64,
-    pub touch_misses: u64,
-    pub incr_hits: u64,
-    pub incr_misses: u64,
-    pub decr_hits: u64,
-    pub decr_misses: u64,
-    pub cas_hits: u64,
-    pub cas_misses: u64,
-    pub cas_badval: u64,
-    pub flushes: u64,
-    pub metas: u64,
-    pub logins: u64,
-    pub login_errors: u64,
-    pub idle_kicks: u64,
-    pub yields: u64,
-    pub too_large: u64,
-    pub others: u64,
-    pub refusals: u64,
-    pub read_bytes: u64,
-    pub written_bytes: u64,
-    pub connections: u64,
-    pub hangups: u64,
-    pub stalls: u64,
-    pub stalls_shed: u64,
-    pub stalls_kernel: u64,
-    pub login_timeouts: u64,
-    pub login_cuts: u64,
-    pub drain_cuts: u64,
-    pub panics: u64,
-    pub waits: u64,
-}
-
 impl Totals {
-    /// Adds one worker's counts.
-    pub fn add(&mut self, counters: &Counters) {
-        self.hits += counters.hits.get();
-        self.misses += counters.misses.get();
-        self.puts += counters.puts.get();
-        self.delete_hits += counters.delete_hits.get();
-        self.delete_misses += counters.delete_misses.get();
-        self.touch_hits += counters.touch_hits.get();
-        self.touch_misses += counters.touch_misses.get();
-        self.incr_hits += counters.incr_hits.get();
-        self.incr_misses += counters.incr_misses.get();
-        self.decr_hits += counters.decr_hits.get();
-        self.decr_misses += counters.decr_misses.get();
-        self.cas_hits += counters.cas_hits.get();
-        self.cas_misses += counters.cas_misses.get();
-        self.cas_badval += counters.cas_badval.get();
-        self.flushes += counters.flushes.get();
-        self.metas += counters.metas.get();
-        self.logins += counters.logins.get();
-        self.login_errors += counters.login_errors.get();
-        self.idle_kicks += counters.idle_kicks.get();
-        self.yields += counters.yields.get();
-        self.too_large += counters.too_large.get();
-        self.others += counters.others.get();
-        self.refusals += counters.refusals.get();
-        self.read_bytes += counters.read_bytes.get();
-        self.written_bytes += counters.written_bytes.get();
-        self.connections += counters.connections.get();
-        self.hangups += counters.hangups.get();
-        self.stalls_shed += counters.stalls_shed.get();
-        self.stalls_kernel += counters.stalls_kernel.get();
-        self.login_timeouts += counters.login_timeouts.get();
-        self.login_cuts += counters.login_cuts.get();
-        self.drain_cuts += counters.drain_cuts.get();
-        self.stalls += counters.stalls.get();
-        self.panics += counters.panics.get();
-        self.waits += counters.waits.get();
-    }
-
-    /// What was counted since `before`.
-    #[must_use]
-    pub fn since(&self, before: &Totals) -> Totals {
-        Totals {
-            hits: self.hits - before.hits,
-            misses: self.misses - before.misses,
-            puts: self.puts - before.puts,
-            delete_hits: self.delete_hits - before.delete_hits,
-            delete_misses: self.delete_misses - before.delete_misses,
-            touch_hits: self.touch_hits - before.touch_hits,
-            touch_misses: self.touch_misses - before.touch_misses,
-            incr_hits: self.incr_hits - before.incr_hits,
-            incr_misses: self.incr_misses - before.incr_misses,
-            decr_hits: self.decr_hits - before.decr_hits,
-            decr_misses: self.decr_misses - before.decr_misses,
-            cas_hits: self.cas_hits - before.cas_hits,
-            cas_misses: self.cas_misses - before.cas_misses,
-            cas_badval: self.cas_badval - before.cas_badval,
-            flushes: self.flushes - before.flushes,
-            metas: self.metas - before.metas,
-            logins: self.logins - before.logins,
-            login_errors: self.login_errors - before.login_errors,
-            idle_kicks: self.idle_kicks - before.idle_kicks,
-            yields: self.yields - before.yields,
-            too_large: self.too_large - before.too_large,
-            others: self.others - before.others,
-            refusals: self.refusals - before.refusals,
-            read_bytes: self.read_bytes - before.read_bytes,
-            written_bytes: self.written_bytes - before.written_bytes,
-            connections: self.connections - before.connections,
-            hangups: self.hangups - before.hangups,
-            stalls: self.stalls - before.stalls,
-            stalls_shed: self.stalls_shed - before.stalls_shed,
-            stalls_kernel: self.stalls_kernel - before.stalls_kernel,
-            login_timeouts: self.login_timeouts - before.login_timeouts,
-            login_cuts: self.login_cuts - before.login_cuts,
-            drain_cuts: self.drain_cuts - before.drain_cuts,
-            panics: self.panics - before.panics,
-            waits: self.waits - before.waits,
-        }
-    }
-
     /// Connections closed because they held something for too long, for whatever reason.
     #[must_use]
     pub fn all_stalls(&self) -> u64 {

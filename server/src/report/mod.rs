@@ -7,9 +7,12 @@ mod memcached;
 mod native;
 pub mod resp;
 
+use std::slice;
+
 use flagstone_engine::Tick;
 
-use crate::proto::{Reply, Topic};
+use crate::observe::counters::Totals;
+use crate::proto::{Reply, Stat, Topic};
 use crate::server::shared::Shared;
 
 /// The counters of memcached's and Redis' clients begin at 0 again.
@@ -25,12 +28,25 @@ pub fn tell(
     tell: &mut dyn FnMut(Reply<'_>) -> Option<()>,
 ) -> Option<()> {
     match topic {
-        Topic::Native => tell(Reply::Stats(&native::stats(shared, now)))?,
+        Topic::Native => {
+            tell(Reply::Stats(&native::stats(shared, now)))?;
+            let totals = shared.threads.totals();
+            for told in Totals::TOLD {
+                let stat = Stat::number(told.native, (told.of)(&totals));
+                tell(Reply::Stats(slice::from_ref(&stat)))?;
+            }
+        }
         Topic::Classes => native::classes(shared, now, tell)?,
         Topic::General => {
             let stats = memcached::general(shared, now);
             let unasked = usize::from(shared.limits.idle_timeout.is_none());
             tell(Reply::Stats(&stats[..stats.len() - unasked]))?;
+            let (before, _) = *shared.reset.lock();
+            let totals = shared.threads.totals().since(&before);
+            for told in Totals::TOLD {
+                let stat = Stat::number(told.memcached, (told.of)(&totals));
+                tell(Reply::Stats(slice::from_ref(&stat)))?;
+            }
         }
         Topic::Settings => tell(Reply::Stats(&memcached::settings(shared)))?,
         Topic::Items => memcached::items(shared, now, tell)?,

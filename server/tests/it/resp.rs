@@ -614,12 +614,15 @@ fn seeded(seed: u64) -> Vec<Vec<u8>> {
         b"x",
         b"9223372036854775807",
     ];
+    let times: [&[u8]; 5] = [b"0", b"-1", b"x", b"100000", b"9223372036854775807"];
     (0..300)
         .map(|_| {
             let key = keys[next(5)];
             let other = keys[next(5)];
             let value = values[next(9)];
             let number = numbers[next(7)];
+            // Nothing that ends while the commands run.
+            let time = times[next(5)];
             let words: Vec<&[u8]> = match next(38) {
                 0..=2 => vec![b"SET", key, value],
                 3 => vec![b"SET", key, value, b"NX"],
@@ -627,7 +630,7 @@ fn seeded(seed: u64) -> Vec<Vec<u8>> {
                 5 => vec![b"SET", key, value, b"GET"],
                 6 => vec![b"SET", key, value, b"EX", b"1000"],
                 7 => vec![b"SET", key, value, b"KEEPTTL"],
-                8 => vec![b"SET", key, value, b"PX", number],
+                8 => vec![b"SET", key, value, b"PX", time],
                 9..=11 => vec![b"GET", key],
                 12 => vec![b"GETSET", key, value],
                 13 => vec![b"GETDEL", key],
@@ -658,7 +661,7 @@ fn seeded(seed: u64) -> Vec<Vec<u8>> {
                     b"2000",
                     [&b"NX"[..], b"XX", b"GT", b"LT"][next(4)],
                 ],
-                32 => vec![b"EXPIRE", key, number],
+                32 => vec![b"EXPIRE", key, time],
                 33 => vec![b"TYPE", key],
                 34 => vec![b"GETEX", key, b"PERSIST"],
                 35 => vec![b"TOUCH", key, other],

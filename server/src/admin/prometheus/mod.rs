@@ -15,6 +15,7 @@ use self::items::{classes, items};
 use self::memory::{memory, pages, plan};
 use self::workers::{leases, workers};
 use super::http::quoted;
+use crate::observe::counters::Totals;
 use crate::observe::latency::{Distribution, bucket_end_micros};
 use crate::observe::snapshot::{Snapshot, TlsFigures};
 use crate::server::stage::Stage;
@@ -328,7 +329,11 @@ fn requests(of: &Snapshot, out: &mut String) -> fmt::Result {
         COUNTER,
         "Times a connection had to wait for a buffer or a large transfer's turn.",
         totals.waits,
-    )
+    )?;
+    for told in Totals::TOLD {
+        one(out, told.metric, COUNTER, told.help.trim(), (told.of)(totals))?;
+    }
+    Ok(())
 }
 
 fn connections(of: &Snapshot, out: &mut String) -> fmt::Result {

@@ -129,6 +129,9 @@ pub fn run_keyless(op: Op<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
         }
         Op::Unknown(..) | Op::UnknownSub(..) | Op::WrongArity(_) | Op::BadTime(_) => {
             with.counters.refusals.add(1);
+            if let Op::Unknown(..) | Op::UnknownSub(..) = op {
+                with.counters.unknown_commands.add(1);
+            }
             return whole(report::resp::refusal(op, room));
         }
         _ => with.counters.others.add(1),
