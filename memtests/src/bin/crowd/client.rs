@@ -20,6 +20,8 @@ const LONG_BYTES: usize = 1 << 20;
 const SLOW_BYTES: usize = 100 << 10;
 /// Keys that readers ask for.
 const KEYS: usize = 2000;
+/// What OpenSSL 3.0 sends first: a whole record with a hello of TLS 1.2 and 1.3.
+const HELLO: &[u8] = include_bytes!("hello.bin");
 /// Between two small requests of the trickle.
 const TRICKLE: Duration = Duration::from_millis(1500);
 
@@ -36,13 +38,18 @@ pub enum Role {
     Slow,
     Churn,
     Hello,
+    HalfHello,
     Door,
 }
 
 impl Role {
     /// Whether the server owes it service.
     pub fn behaves(self) -> bool {
-        !matches!(self, Role::Deaf | Role::Slow | Role::Hello | Role::Door)
+        !matches!(self, Role::Deaf | Role::Slow | Role::Door) && !self.speaks_tls()
+    }
+
+    pub fn speaks_tls(self) -> bool {
+        matches!(self, Role::Hello | Role::HalfHello)
     }
 }
 
@@ -236,6 +243,10 @@ impl Client {
                     self.request.extend_from_slice(&[22, 3, 1, len[0], len[1]]);
                     self.request.extend_from_slice(part);
                 }
+                self.expected.push_back(Expect::Nothing);
+            }
+            Role::HalfHello => {
+                self.request.extend_from_slice(&HELLO[..HELLO.len() / 2]);
                 self.expected.push_back(Expect::Nothing);
             }
             Role::Door => self.get(&key(0, 0), VALUE_BYTES),

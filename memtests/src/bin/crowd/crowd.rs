@@ -28,7 +28,7 @@ pub enum Scene {
     All,
 }
 
-const SCENES: [(&str, Scene); 11] = [
+const SCENES: [(&str, Scene); 12] = [
     ("fill", Scene::Of(Role::Filler)),
     ("deaf", Scene::Of(Role::Deaf)),
     ("writers", Scene::Of(Role::Writer)),
@@ -38,6 +38,7 @@ const SCENES: [(&str, Scene); 11] = [
     ("slow", Scene::Of(Role::Slow)),
     ("churn", Scene::Of(Role::Churn)),
     ("hellos", Scene::Of(Role::Hello)),
+    ("halves", Scene::Of(Role::HalfHello)),
     ("door", Scene::Of(Role::Door)),
     ("all", Scene::All),
 ];
@@ -175,7 +176,7 @@ impl<'s> Crowd<'s> {
 
     fn connect(&self, role: Role) -> io::Result<Socket> {
         let tls = self.settings.tls_address.as_ref();
-        let address = match tls.filter(|_| role == Role::Hello) {
+        let address = match tls.filter(|_| role.speaks_tls()) {
             Some(address) => address,
             None => &self.settings.address,
         };

@@ -18,6 +18,7 @@
 //! | `slow` | each reads values of 1 MiB at 100 KB/s | makes progress |
 //! | `churn` | each connects, asks once, and goes | yes |
 //! | `hellos` | each sends all of a TLS hello of 64 KiB but its last byte | no |
+//! | `halves` | each sends the first half of a TLS hello that a usual client would send, and waits | no |
 //! | `door` | newcomers that stand in the backlog while the server is told to end (`--pid`) | no |
 //! | `all` | deaf, writers, readers, slow, long and churn at once | in part |
 //!
