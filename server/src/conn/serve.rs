@@ -161,7 +161,7 @@ impl<'w> RequestLoop<'_, 'w, '_> {
             }
             Next::More => return Ok(Some(Halt::Hungry)),
         };
-        if first.end == bytes.len() {
+        if first.end == bytes.len() || first.work.changes_session() {
             return self.execute(slice::from_ref(&first), at);
         }
         codec.go_on(first.inside);
@@ -172,6 +172,9 @@ impl<'w> RequestLoop<'_, 'w, '_> {
             let Next::Planned(planned) = self.next(codec, bytes, batch[batch.len() - 1].end) else {
                 break;
             };
+            if planned.work.changes_session() {
+                break;
+            }
             codec.go_on(planned.inside);
             batch.push(planned);
         }
@@ -316,25 +319,17 @@ impl<'w> RequestLoop<'_, 'w, '_> {
                     };
                     return Ok(None);
                 }
+                Done::Reset => {
+                    self.counters.others.add(1);
+                    self.codec.reset(!self.shared.users.is_empty());
+                    self.say(ReplyFormat::RESET);
+                    return Ok(None);
+                }
                 Done::LoggedIn => {
-                    self.codec.unlock();
-                    let stored = Reply::Store {
-                        fate: Fate::Done,
-                        cas: 0,
-                        value_len: 0,
-                    };
-                    self.push(format, stored);
+                    self.logged_in(format);
                     return Ok(None);
                 }
-                Done::LoginFailed => {
-                    self.push(format, Reply::Refused(Refusal::LoginFailed));
-                    if self.shared.guesses.note(self.stream.origin(), self.now) {
-                        self.counters.login_cuts.add(1);
-                        self.take(planned, at);
-                        return Ok(Some(Halt::Close));
-                    }
-                    return Ok(None);
-                }
+                Done::LoginFailed => return Ok(self.login_failed(planned, at)),
                 Done::Dump(listing) => {
                     self.counters.others.add(1);
                     *self.phase = Phase::Dumping(execute::walk_of(listing), listing.format);
@@ -350,6 +345,27 @@ impl<'w> RequestLoop<'_, 'w, '_> {
                 }
             }
         }
+    }
+
+    fn logged_in(&mut self, format: ReplyFormat<'_>) {
+        self.codec.unlock(format);
+        let stored = Reply::Store {
+            fate: Fate::Done,
+            cas: 0,
+            value_len: 0,
+        };
+        self.push(format, stored);
+    }
+
+    /// Too many from one address end the connection.
+    fn login_failed(&mut self, planned: &Planned<'_>, at: &mut usize) -> Option<Halt> {
+        self.push(planned.format, Reply::Refused(Refusal::LoginFailed));
+        if !self.shared.guesses.note(self.stream.origin(), self.now) {
+            return None;
+        }
+        self.counters.login_cuts.add(1);
+        self.take(planned, at);
+        Some(Halt::Close)
     }
 
     /// A request is done.

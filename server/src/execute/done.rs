@@ -16,6 +16,8 @@ pub enum Done {
     Dump(Listing),
     /// The client may do everything from now on.
     LoggedIn,
+    /// The session is as at its beginning: whoever has to log in has to do it again.
+    Reset,
     /// It may not, and has tried.
     LoginFailed,
     /// The memory is held by transfers under way. Nothing was done; try again later.

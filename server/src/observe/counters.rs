@@ -54,7 +54,7 @@ macro_rules! counters {
         counted {
             $($(#[doc = $doc:literal])+ $name:ident $(
                 => native $native:literal, memcached $memcached:literal, metric $metric:literal,
-                page $page:literal
+                help $help:literal, page $page:literal
             )?;)+
         }
         noted { $($(#[doc = $noted_doc:literal])+ $noted:ident: $kind:ty;)+ }
@@ -92,7 +92,7 @@ macro_rules! counters {
                 native: $native,
                 memcached: $memcached,
                 metric: $metric,
-                help: concat!($($doc),+),
+                help: $help,
                 page: $page,
                 of: |totals| totals.$name,
             },)?)+];
@@ -176,7 +176,8 @@ counters! {
         /// Requests of Redis' clients for commands that are not there.
         unknown_commands
             => native "unknown_commands", memcached "cmd_unknown",
-            metric "flagstone_unknown_commands_total", page "unknown_commands";
+            metric "flagstone_unknown_commands_total",
+            help "Requests of Redis' clients for commands that are not there.", page "unknown_commands";
     }
     noted {
         /// When the worker last looked at its connections, in milliseconds of the server's clock:

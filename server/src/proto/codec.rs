@@ -16,6 +16,8 @@ pub struct Codec {
     pub(super) inside: Inside,
     /// Nobody has logged in, and somebody has to.
     pub(super) locked: bool,
+    /// The version that a client has logged in with, until its session has it.
+    version: Option<bool>,
     /// So many keys of a list were done something with.
     gathered: u32,
     /// What went wrong with one of them.
@@ -73,6 +75,7 @@ impl Codec {
                 _ => Inside::Line,
             },
             locked: false,
+            version: None,
             gathered: 0,
             trouble: None,
         }
@@ -92,8 +95,20 @@ impl Codec {
     }
 
     /// The client has logged in.
-    pub fn unlock(&mut self) {
+    pub fn unlock(&mut self, format: ReplyFormat<'_>) {
         self.locked = false;
+        if let ReplyFormat::Resp(resp::Format {
+            v3,
+            shape: Shape::Hello,
+        }) = format
+        {
+            self.version = Some(v3);
+        }
+    }
+
+    /// A session of RESP is as at its beginning; whether the client has to log in again.
+    pub fn reset(&mut self, locked: bool) {
+        self.locked = locked;
     }
 
     /// Which protocols it may be.
@@ -117,6 +132,11 @@ impl Codec {
     #[inline]
     pub fn go_on(&mut self, inside: Inside) {
         self.inside = inside;
+        if let Some(v3) = self.version.take()
+            && let Inside::Resp(session) = &mut self.inside
+        {
+            session.set_version(v3);
+        }
     }
 
     /// Reads one request from the front of `bytes`. What [`Request::inside`] says must be told

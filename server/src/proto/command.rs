@@ -89,6 +89,8 @@ pub enum Command<'a> {
         user: &'a [u8],
         /// What only they know.
         password: &'a [u8],
+        /// Where nobody has to log in, everybody may.
+        lenient: bool,
     },
     /// Tell of every item, or of some.
     Dump(Listing),

@@ -195,6 +195,9 @@ impl ReplyFormat<'_> {
         }
     }
 
+    /// What is said to one who begins anew, which only Redis' clients can.
+    pub const RESET: &'static [u8] = b"+RESET\r\n";
+
     /// What is said to one who says goodbye.
     #[must_use]
     pub fn farewell(self) -> &'static [u8] {

@@ -31,7 +31,9 @@ pub fn refusal(op: Op<'_>, room: &mut [u8]) -> Option<usize> {
             writer.put(b"-ERR unknown subcommand '")?;
             repeat(sub, &mut writer)?;
             writer.put(b"'. Try ")?;
-            writer.put(name.spec().name.as_bytes())?;
+            for byte in name.spec().name.bytes() {
+                writer.put(&[byte.to_ascii_uppercase()])?;
+            }
             writer.put(b" HELP.")?;
         }
         Op::WrongArity(name) => {

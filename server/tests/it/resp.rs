@@ -179,7 +179,7 @@ fn what_is_wrong_is_said_as_redis_says_it() {
         ),
         (
             "CLIENT FOO|SET \"\" x|GET \"\"|SHUTDOWN",
-            "-ERR unknown subcommand 'FOO'. Try client HELP.|-ERR a key has 1 to 250 bytes|-ERR a key has 1 to 250 bytes|-ERR this command is switched off by a setting|",
+            "-ERR unknown subcommand 'FOO'. Try CLIENT HELP.|-ERR a key has 1 to 250 bytes|-ERR a key has 1 to 250 bytes|-ERR this command is switched off by a setting|",
         ),
         ("MGET a \"\" a|DEL \"\"|PING", "*3|$-1|$-1|$-1|:0|+PONG|"),
     ];
@@ -411,10 +411,28 @@ fn who_has_to_log_in_does_it_as_in_redis() {
     std::fs::remove_file(&path).expect("was there");
     check(
         &server,
-        "GET a|SET a 1|FOO|AUTH wrong|AUTH s3cret|SET a 1|GET a",
-        "-NOAUTH Authentication required.|-NOAUTH Authentication required.|-NOAUTH Authentication required.|-WRONGPASS invalid username-password pair or user is disabled.|+OK|+OK|$1|1|",
+        "GET a|SET a 1|GET|AUTH wrong|AUTH s3cret|SET a 1|GET a",
+        "-NOAUTH Authentication required.|-NOAUTH Authentication required.|-ERR wrong number of arguments for 'get' command|-WRONGPASS invalid username-password pair or user is disabled.|+OK|+OK|$1|1|",
     );
     check(&server, "AUTH default s3cret|GET a", "+OK|$1|1|");
+    // A pool that resets a connection gives it to somebody else.
+    check(
+        &server,
+        "AUTH s3cret|GET a|RESET|GET a|AUTH s3cret|GET a",
+        "+OK|$1|1|+RESET|-NOAUTH Authentication required.|+OK|$1|1|",
+    );
+    // A wrong login is one also on a connection that has logged in, and changes no version.
+    let wrong = "-WRONGPASS invalid username-password pair or user is disabled.|";
+    check(
+        &server,
+        "AUTH s3cret|HELLO 3 AUTH default wrong|GET none",
+        &format!("+OK|{wrong}$-1|"),
+    );
+    check(
+        &server,
+        "HELLO 3 AUTH default wrong|AUTH s3cret|GET none",
+        &format!("{wrong}+OK|$-1|"),
+    );
     let replies = talk(&server, &requests("HELLO 3 AUTH default s3cret|GET none"));
     assert!(
         replies.starts_with(b"%7\r\n") && replies.ends_with(b"_\r\n"),

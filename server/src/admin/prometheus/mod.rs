@@ -330,8 +330,13 @@ fn requests(of: &Snapshot, out: &mut String) -> fmt::Result {
         "Times a connection had to wait for a buffer or a large transfer's turn.",
         totals.waits,
     )?;
+    counters(totals, out)
+}
+
+/// Those that tell themselves.
+fn counters(totals: &Totals, out: &mut String) -> fmt::Result {
     for told in Totals::TOLD {
-        one(out, told.metric, COUNTER, told.help.trim(), (told.of)(totals))?;
+        one(out, told.metric, COUNTER, told.help, (told.of)(totals))?;
     }
     Ok(())
 }

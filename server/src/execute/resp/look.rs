@@ -123,6 +123,7 @@ pub fn run_keyless(op: Op<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
     };
     match op {
         Op::Nothing => return whole(Some(0)),
+        Op::Reset => return Done::Reset,
         Op::Absent => {
             with.counters.misses.add(1);
             return Done::Reply(Reply::Missing);
@@ -145,7 +146,6 @@ pub fn run_keyless(op: Op<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
         Op::Nil => out.nil(),
         Op::Empty => out.array(0),
         Op::Number(number) => out.integer(number),
-        Op::Status(word) => out.status(word),
         Op::DbSize => out.integer(with.shared.cache.stats().items as i64),
         Op::Time => report::resp::time(&with.shared.clock, &mut out),
         Op::ResetStat => {

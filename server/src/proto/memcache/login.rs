@@ -53,6 +53,7 @@ pub fn decode(bytes: &[u8], accepts: Accepts) -> Decoded<'_> {
             command: Command::Login {
                 user: b"",
                 password: token,
+                lenient: false,
             },
             format: ReplyFormat::Native,
             taken,
@@ -87,6 +88,7 @@ pub fn decode(bytes: &[u8], accepts: Accepts) -> Decoded<'_> {
         command: Command::Login {
             user: &token[..at],
             password: &token[at + 1..],
+            lenient: false,
         },
         format: ReplyFormat::Words { quiet: false },
         taken,
@@ -144,11 +146,13 @@ mod tests {
         let login = Command::Login {
             user: b"me",
             password: b"pass word",
+            lenient: false,
         };
         check(b"set x 0 0 12\r\nme pass word\r\n", login);
         let login = Command::Login {
             user: b"",
             password: b"s3cret",
+            lenient: false,
         };
         check(b"AUTH s3cret\n", login);
         check(b"AUTH s3cret\r\n", login);

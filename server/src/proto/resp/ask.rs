@@ -6,7 +6,7 @@ use super::names::Name;
 use super::session::{At, Session};
 use super::set::{ExpireIf, SetOptions, Unit, Wrong, parse_get_ex, time};
 use super::words;
-use crate::proto::number::{parse_i64, parse_u64};
+use crate::proto::number::parse_i64;
 use crate::proto::{Command, How, KEY_BYTES_MAX, Lifetime, Refusal, Terms, Word};
 
 /// What a request asks, and what its client expects.
@@ -14,6 +14,8 @@ pub struct Asked<'a> {
     pub command: Command<'a>,
     pub shape: Shape,
     pub session: Session,
+    /// The version of the answer.
+    pub v3: bool,
 }
 
 /// What is known before the command is.
@@ -35,12 +37,13 @@ impl Asker {
             command: Command::Resp(Op::Nothing),
             shape: Shape::Value,
             session: self.session.at(At::Request),
+            v3: self.session.v3,
         };
         let is_open = matches!(name, Name::Auth | Name::Hello | Name::Quit | Name::Reset);
-        asked.command = if self.locked && !is_open {
-            Command::Refuse(Refusal::Words(words::NO_AUTH))
-        } else if !name.takes(1 + args.len() as u32) {
+        asked.command = if !name.takes(1 + args.len() as u32) {
             Command::Resp(Op::WrongArity(name))
+        } else if self.locked && !is_open {
+            Command::Refuse(Refusal::Words(words::NO_AUTH))
         } else {
             let found = match name.spec().first_key == 1 {
                 true if !is_key(args[0]) => Err(Wrong::Words(words::BAD_KEY)),
@@ -173,14 +176,14 @@ impl Asker {
             Name::Quit => Command::Quit,
             Name::Reset => {
                 asked.session = Session::NEW;
-                Command::Resp(Op::Status("RESET"))
+                Command::Resp(Op::Reset)
             }
             Name::Hello => return self.hello(args, asked),
             Name::Auth => {
                 asked.shape = Shape::Status;
                 match args {
-                    [password] => login(b"default", password),
-                    [user, password] => login(user, password),
+                    [password] => login(b"default", password, false),
+                    [user, password] => login(user, password, false),
                     _ => return Err(Wrong::Words(words::SYNTAX)),
                 }
             }
@@ -235,8 +238,9 @@ impl Asker {
             },
             Name::Time => Command::Resp(Op::Time),
             // Nobody follows this server: nobody has to be waited for.
-            Name::Wait => match (parse_u64(args[0]), parse_u64(args[1])) {
-                (Some(_), Some(_)) => Command::Resp(Op::Number(0)),
+            Name::Wait => match (parse_i64(args[0]), parse_i64(args[1])) {
+                (Some(_), Some(0..)) => Command::Resp(Op::Number(0)),
+                (Some(_), Some(_)) => return Err(Wrong::Words(words::NEGATIVE_TIMEOUT)),
                 _ => return Err(Wrong::Words(words::NOT_INTEGER)),
             },
             _ => return unknown,
@@ -270,11 +274,14 @@ impl Asker {
             return Err(Wrong::Words(words::NO_AUTH_HELLO));
         }
         asked.shape = Shape::Hello;
-        asked.session.v3 = v3;
+        asked.v3 = v3;
         Ok(match secret {
-            // Where nobody has to log in, everybody is who they say.
-            Some((user, password)) if self.locked => login(user, password),
-            _ => Command::Resp(Op::Hello),
+            // The version is that of the answer, and the session's if the login is the right one.
+            Some((user, password)) => login(user, password, true),
+            None => {
+                asked.session.v3 = v3;
+                Command::Resp(Op::Hello)
+            }
         })
     }
 }
@@ -319,10 +326,11 @@ fn ask_about<'a>(name: Name, args: &[&'a [u8]]) -> Result<Command<'a>, Wrong> {
 }
 
 /// Redis' default user is the one with a token.
-fn login<'a>(user: &'a [u8], password: &'a [u8]) -> Command<'a> {
+fn login<'a>(user: &'a [u8], password: &'a [u8], lenient: bool) -> Command<'a> {
     Command::Login {
         user: if user == b"default" { b"" } else { user },
         password,
+        lenient,
     }
 }
 

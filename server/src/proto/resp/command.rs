@@ -76,8 +76,8 @@ pub enum Op<'a> {
     Empty,
     /// A number: `SLOWLOG LEN`, `WAIT`.
     Number(i64),
-    /// A word: `+OK` and its like.
-    Status(&'static str),
+    /// `RESET`: as at the beginning.
+    Reset,
     /// There is no such command; and what follows it.
     Unknown(&'a [u8], [Option<&'a [u8]>; 3]),
     /// This command has no such subcommand.

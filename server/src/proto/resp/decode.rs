@@ -1,6 +1,6 @@
 //! Bytes of RESP → [`Command`].
 
-use super::ask::{ask, is_key, terms, unit_of};
+use super::ask::{Asked, ask, is_key, terms, unit_of};
 use super::command::Op;
 use super::encode::{Format, Shape};
 use super::frame::{self, Bulk, Framed};
@@ -95,6 +95,18 @@ impl Reading {
             }),
             taken,
             inside: Inside::Resp(session),
+        })
+    }
+
+    fn answered<'a>(self, asked: Asked<'a>, taken: usize) -> Decoded<'a> {
+        Decoded::Request(Request {
+            command: asked.command,
+            format: ReplyFormat::Resp(Format {
+                v3: asked.v3,
+                shape: asked.shape,
+            }),
+            taken,
+            inside: Inside::Resp(asked.session),
         })
     }
 
@@ -195,17 +207,14 @@ impl Reading {
         let args = &args[..have];
         let Some(name) = name else {
             let shown = [0, 1, 2].map(|no| args.get(no).copied());
-            let op = match self.locked {
-                true => Command::Refuse(Refusal::Words(words::NO_AUTH)),
-                false => Command::Resp(Op::Unknown(word, shown)),
-            };
+            let op = Command::Resp(Op::Unknown(word, shown));
             return self.refuse(op, at, count - have as u32);
         };
         if have < count as usize {
             return self.refuse_words(words::SYNTAX, at, count - have as u32);
         }
         let asked = ask(name, args, self.session, self.locked);
-        self.request(asked.command, asked.shape, at, asked.session)
+        self.answered(asked, at)
     }
 
     /// An argument reaches beyond what can be held whole: a value, or nothing that is executed.
@@ -435,10 +444,7 @@ impl Reading {
         let (word, args) = (args[0], &args[1..have.min(ARGS_MAX)]);
         let Some(name) = Name::of(word) else {
             let shown = [0, 1, 2].map(|no| args.get(no).copied());
-            let op = match self.locked {
-                true => Command::Refuse(Refusal::Words(words::NO_AUTH)),
-                false => Command::Resp(Op::Unknown(word, shown)),
-            };
+            let op = Command::Resp(Op::Unknown(word, shown));
             return self.refuse(op, taken, 0);
         };
         // Of lists, a line has one key: they are sent as arrays.
@@ -448,7 +454,7 @@ impl Reading {
             return self.refuse_words(words::SYNTAX, taken, 0);
         }
         let asked = ask(name, args, self.session, self.locked);
-        self.request(asked.command, asked.shape, taken, asked.session)
+        self.answered(asked, taken)
     }
 }
 

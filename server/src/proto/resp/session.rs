@@ -65,6 +65,11 @@ impl Session {
         Session { at, ..self }
     }
 
+    /// Goes on in version 3, or else 2.
+    pub(in crate::proto) fn set_version(&mut self, v3: bool) {
+        self.v3 = v3;
+    }
+
     /// Whether options of a store are to be read here.
     #[must_use]
     pub fn is_unsettled(self) -> bool {

@@ -32,6 +32,8 @@ pub const NOT_FLOAT: Words = words!(b"-ERR value is not a valid float\r\n");
 pub const OVERFLOW: Words = words!(b"-ERR increment or decrement would overflow\r\n");
 /// The sum is no number.
 pub const NOT_FINITE: Words = words!(b"-ERR increment would produce NaN or Infinity\r\n");
+/// A wait into the past.
+pub const NEGATIVE_TIMEOUT: Words = words!(b"-ERR timeout is negative\r\n");
 /// There are no others than 0.
 pub const BAD_DB: Words = words!(b"-ERR DB index is out of range\r\n");
 /// Before the value's first byte.
