@@ -47,11 +47,12 @@ pub fn write(snapshot: &Snapshot, section: usize, out: &mut String) -> Result<bo
 type Section = fn(&Snapshot, &mut String) -> fmt::Result;
 
 /// In the order of the page. Each is a few kilobytes at most.
-const SECTIONS: [Section; 10] = [
+const SECTIONS: [Section; 11] = [
     server,
     workers,
     leases,
     requests,
+    counters,
     connections,
     items,
     memory,
@@ -329,14 +330,13 @@ fn requests(of: &Snapshot, out: &mut String) -> fmt::Result {
         COUNTER,
         "Times a connection had to wait for a buffer or a large transfer's turn.",
         totals.waits,
-    )?;
-    counters(totals, out)
+    )
 }
 
 /// Those that tell themselves.
-fn counters(totals: &Totals, out: &mut String) -> fmt::Result {
+fn counters(of: &Snapshot, out: &mut String) -> fmt::Result {
     for told in Totals::TOLD {
-        one(out, told.metric, COUNTER, told.help, (told.of)(totals))?;
+        one(out, told.metric, COUNTER, told.help, (told.of)(&of.totals))?;
     }
     Ok(())
 }
