@@ -1,6 +1,6 @@
 //! How a connection speaks, and where in that it is.
 //!
-//! The matches on a protocol are here, in [`ReplyFormat`](super::ReplyFormat) and in the plain lane: a new protocol is a
+//! The matches on a protocol are here, in [`ReplyFormat`] and in the plain lane: a new protocol is a
 //! line in each, and a directory of its own.
 
 use super::resp::{self, Shape};

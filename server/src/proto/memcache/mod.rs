@@ -13,7 +13,7 @@
 //! | `meta`, `meta_encode` | the same for the meta commands, which are made of flags |
 //! | `base64` | their keys that are not text |
 //!
-//! A list of keys is no command of its own: each key is, and [`Keys`] is what has to be
+//! A list of keys is no command of its own: each key is, and [`keys::Keys`] is what has to be
 //! remembered between two. So a list of any length is read, prefetched, executed and answered
 //! like a pipeline, in a buffer of fixed size.
 
