@@ -22,6 +22,8 @@ const IDLE_BYTES_MAX: u64 = 600;
 /// seen to touch 540 KB more). 64 bytes for each connection would be four times this. (The
 /// minute's test counts blocks, and finds a single one.)
 const REST_BYTES_MAX: u64 = 1 << 20;
+/// Leased buffers take this part of the memory. Beyond the first few they are touched when they are needed, and stay.
+const LEASES_SHARE: u64 = 32;
 
 fn start(name: &str) -> Option<Subject> {
     match Place::find() {
@@ -123,6 +125,7 @@ fn connections_that_went_leave_nothing() {
         count(rest)
     ));
     assert!(connects > 20_000, "only {connects} connections were made");
-    assert!(rest <= REST_BYTES_MAX, "{rest} bytes stayed");
+    let leases = LIMIT_BYTES / LEASES_SHARE;
+    assert!(rest <= REST_BYTES_MAX + leases, "{rest} bytes stayed");
     subject.survived().expect("the server lives");
 }
