@@ -4,24 +4,14 @@
 mod common;
 
 use common::alloc::{self, REQUESTS, assert_none, digits};
+use common::resp::array;
 use common::small_config;
 use flagstone_server::Config;
 
 #[global_allocator]
 static ALLOC: dhat::Alloc = dhat::Alloc;
 
-/// A request as clients send it.
-fn array(words: &[&[u8]]) -> Vec<u8> {
-    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-    for word in words {
-        bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-        bytes.extend_from_slice(word);
-        bytes.extend_from_slice(b"\r\n");
-    }
-    bytes
-}
-
-/// The same of a line without spaces in its words.
+/// A request: a line without spaces in its words.
 fn line(text: &str) -> Vec<u8> {
     let words: Vec<&[u8]> = text.split(' ').map(str::as_bytes).collect();
     array(&words)

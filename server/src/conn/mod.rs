@@ -111,8 +111,8 @@ pub struct Conn {
 enum Phase {
     /// One request after the other.
     Requests,
-    /// The rest of a request that is too long goes nowhere; then it is refused.
-    Skipping { words: Words, rest: Rest },
+    /// The rest of a request that is too long goes nowhere; then it is refused, if it was not before.
+    Skipping { words: Option<Words>, rest: Rest },
     /// A long value comes in.
     Storing(LargeNo),
     /// A long value is there, and how it is to be stored is not known yet.

@@ -249,6 +249,10 @@ impl<'a> Work<'a> {
                     return Done::LoggedIn;
                 }
                 counters.login_errors.add(1);
+                // Where there is no login, none can be guessed.
+                if shared.users.is_empty() {
+                    return Done::Reply(Reply::Refused(Refusal::LoginFailed));
+                }
                 return Done::LoginFailed;
             }
             Command::Dump(listing) => return Done::Dump(listing),

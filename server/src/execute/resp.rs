@@ -105,15 +105,6 @@ fn kept(current: Option<&Current<'_>>) -> Attributes {
     current.map_or(Attributes::default(), |item| item.meta().attributes())
 }
 
-fn store(value: NewValue<'_>, attributes: Attributes) -> Edit<'_> {
-    Edit::Store {
-        value,
-        attributes,
-        cas: CasWish::IfKept,
-        stale: false,
-    }
-}
-
 /// `SET` with a look at what is there.
 fn set(
     key: Key<'_>,
@@ -183,7 +174,7 @@ fn set_edit<'v>(
         Expiry::Until(lifetime) => deadline(lifetime, with.now, &with.shared.clock),
         Expiry::Keep => kept(current).deadline,
     };
-    store(NewValue::Given(value), until.into())
+    Edit::store(NewValue::Given(value), until.into())
 }
 
 /// Whether the value is this one.
@@ -238,7 +229,7 @@ fn append(key: Key<'_>, value: &[u8], with: With<'_, '_>, room: &mut [u8]) -> Tr
                     side: Side::Behind,
                     cas: CasWish::IfKept,
                 },
-                None => store(part, Attributes::default()),
+                None => Edit::store(part, Attributes::default()),
             })
         });
     let len = match updated {
@@ -267,7 +258,7 @@ fn incr(key: Key<'_>, by: i64, with: With<'_, '_>, room: &mut [u8]) -> Tried<Don
         sum = number.checked_add(by).ok_or(say(words::OVERFLOW))?;
         let (digits, len) = signed(sum);
         number_room[..len].copy_from_slice(&digits[..len]);
-        Ok::<_, Stop>(store(NewValue::Room(len), kept(current)))
+        Ok::<_, Stop>(Edit::store(NewValue::Room(len), kept(current)))
     })?;
     note_counted_by(by, was_there, with.counters);
     Ok(whole(integer(sum, room)))
@@ -319,7 +310,7 @@ fn incr_by_float(key: Key<'_>, by: &[u8], with: With<'_, '_>, room: &mut [u8]) -
         })?;
         let sum = sum.as_bytes();
         number_room[..sum.len()].copy_from_slice(sum);
-        Ok::<_, Stop>(store(NewValue::Room(sum.len()), kept(current)))
+        Ok::<_, Stop>(Edit::store(NewValue::Room(sum.len()), kept(current)))
     })?;
     note_counted_by(1, was_there, with.counters);
     let len = match updated {

@@ -151,8 +151,10 @@ impl Codec {
         let Some(first) = bytes.first() else {
             return Decoded::More;
         };
-        let begins_resp = *first == b'*' && self.begins_resp();
-        if self.locked && !begins_resp {
+        if *first == b'*' && self.accepts == Accepts::Auto && self.inside == Inside::Line {
+            return resp::decode::decode(bytes, resp::Session::NEW, self.locked);
+        }
+        if self.locked {
             return memcache::login::decode(bytes, self.accepts);
         }
         match (self.accepts, first) {
@@ -164,16 +166,9 @@ impl Codec {
             (Accepts::Auto, _) if self.inside == Inside::MemcachedLine => {
                 memcache::decode::line(bytes)
             }
-            (Accepts::Auto, b'*') => resp::decode::decode(bytes, resp::Session::NEW, self.locked),
-            // It never leaves its session.
-            (Accepts::Resp, _) => resp::decode::decode(bytes, resp::Session::NEW, self.locked),
-            (Accepts::Auto, _) => native::decode(bytes),
+            // An address of RESP's own never leaves its session.
+            (Accepts::Auto | Accepts::Resp, _) => native::decode(bytes),
         }
-    }
-
-    /// Whether a `*` is the beginning of a session of RESP.
-    fn begins_resp(self) -> bool {
-        self.accepts == Accepts::Auto && self.inside == Inside::Line
     }
 
     /// A line that begins with an upper-case letter, where all protocols may be spoken.
@@ -216,36 +211,27 @@ impl Codec {
         let ReplyFormat::Resp(resp::Format { shape, .. }) = format else {
             return Some(reply);
         };
-        match shape {
-            Shape::Sum { last } => {
-                if let Reply::Refused(_) = reply {
-                    self.gathered = 0;
-                    return Some(reply);
-                }
-                self.gathered += u32::from(resp::encode::is_done(reply));
-                last.then(|| Reply::Counted(u64::from(std::mem::take(&mut self.gathered))))
+        let (Shape::Sum { last } | Shape::All { last }) = shape else {
+            // A list that was broken off leaves nothing behind.
+            if let Reply::Refused(_) = reply {
+                self.gathered = 0;
+                self.trouble = None;
             }
-            Shape::All { last } => {
-                if let Reply::Refused(refusal) = reply {
-                    self.trouble = Some(Trouble::of(refusal));
-                }
-                if !last {
-                    return None;
-                }
-                Some(match self.trouble.take() {
-                    Some(trouble) => Reply::Refused(trouble.refusal()),
-                    None => reply,
-                })
-            }
-            _ => {
-                // A list that was broken off leaves nothing behind.
-                if let Reply::Refused(_) = reply {
-                    self.gathered = 0;
-                    self.trouble = None;
-                }
-                Some(reply)
-            }
+            return Some(reply);
+        };
+        match reply {
+            Reply::Refused(refusal) => self.trouble = Some(Trouble::of(refusal)),
+            reply => self.gathered += u32::from(resp::encode::is_done(reply)),
         }
+        if !last {
+            return None;
+        }
+        let gathered = std::mem::take(&mut self.gathered);
+        Some(match (self.trouble.take(), shape) {
+            (Some(trouble), _) => Reply::Refused(trouble.refusal()),
+            (None, Shape::Sum { .. }) => Reply::Counted(u64::from(gathered)),
+            (None, _) => reply,
+        })
     }
 
     /// Says how a store begins of which `bytes` is the beginning, if as much as its head can be held, and no more: `bytes` is

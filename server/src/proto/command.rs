@@ -219,8 +219,8 @@ pub enum LongHead<'a> {
     },
     /// No valid request: skip to its end, then refuse it once.
     Skip {
-        /// What is answered then; nothing if empty.
-        words: Words,
+        /// What is answered then; nothing if it was refused already.
+        words: Option<Words>,
         /// What is to be skipped.
         rest: Rest,
         /// How many bytes stand before that.

@@ -46,6 +46,11 @@ pub fn refusal(op: Op<'_>, room: &mut [u8]) -> Option<usize> {
             writer.put(name.spec().name.as_bytes())?;
             writer.put(b"' command")?;
         }
+        Op::ConfigSet(setting) => {
+            writer.put(b"-ERR CONFIG SET failed (possibly related to argument '")?;
+            repeat(setting, &mut writer)?;
+            writer.put(b"') - settings are given at the start")?;
+        }
         _ => writer.put(b"-ERR")?,
     }
     writer.put(b"\r\n")?;
@@ -88,7 +93,6 @@ pub fn tell(
     match op {
         Op::Info(section) => info(section, (shared, engine), now, out),
         Op::ConfigGet(pattern) => config_get(pattern, shared, out),
-        Op::ConfigSet(setting) => config_set(setting, out),
         Op::Command => {
             out.array(COMMANDS.len())?;
             COMMANDS.iter().try_for_each(|spec| command(spec, out))
@@ -223,15 +227,6 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
     pattern[p..].iter().all(|&byte| byte == b'*')
 }
 
-fn config_set(setting: &[u8], out: &mut Out<'_>) -> Option<()> {
-    out.raw(b"-ERR CONFIG SET failed (possibly related to argument '")?;
-    let shown = &setting[..setting.len().min(REPEATED_BYTES_MAX)];
-    for &byte in shown {
-        out.raw(&[if byte.is_ascii_control() { b' ' } else { byte }])?;
-    }
-    out.raw(b"') - settings are given at the start\r\n")
-}
-
 /// The sections of `INFO`.
 const SECTIONS: [&str; 8] = [
     "Server",
@@ -244,8 +239,6 @@ const SECTIONS: [&str; 8] = [
     "Keyspace",
 ];
 
-/// The longest number in front of `INFO`'s text, with what stands around it.
-const HEAD_BYTES: usize = 16;
 /// More than all sections together.
 const INFO_BYTES_MAX: usize = 6 << 10;
 
@@ -275,7 +268,6 @@ fn info(
         section_of(name, (shared, engine), now, &mut writer)?;
     }
     let len = writer.len();
-    debug_assert!(len + HEAD_BYTES < INFO_BYTES_MAX);
     out.bulk(&text[..len])
 }
 

@@ -4,9 +4,11 @@
 pub mod alloc;
 pub mod http;
 pub mod process;
+pub mod resp;
 pub mod tls;
 pub mod tool;
 
+use std::fmt;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -94,10 +96,27 @@ pub fn expect_end(stream: &mut TcpStream) {
     );
 }
 
-pub fn show(bytes: &[u8]) -> String {
-    const MOST: usize = 300;
-    let shown = bytes[..bytes.len().min(MOST)].escape_ascii();
-    format!("{shown}… ({} bytes)", bytes.len())
+/// Bytes that are compared whole; only the first of them are told.
+#[derive(PartialEq, Eq)]
+pub struct Shown(Vec<u8>);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MOST: usize = 300;
+        let Shown(bytes) = self;
+        let shown = bytes[..bytes.len().min(MOST)].escape_ascii();
+        write!(f, "{shown}… ({} bytes)", bytes.len())
+    }
+}
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+pub fn show(bytes: &[u8]) -> Shown {
+    Shown(bytes.to_vec())
 }
 
 /// One number of `STATS`.

@@ -53,7 +53,7 @@ fn pipeline(address: &str, (request, reply): (&[u8], &[u8]), served: &AtomicU64)
         let end = loop {
             match reader.read(&mut bytes) {
                 Ok(0) if kept.is_empty() => break End::Fin,
-                Ok(0) => break End::Cut(common::show(&kept)),
+                Ok(0) => break End::Cut(common::show(&kept).to_string()),
                 Ok(n) => kept.extend_from_slice(&bytes[..n]),
                 Err(error) => break End::Failed(error.kind()),
             }
@@ -83,7 +83,7 @@ fn idle(address: &str) -> (End, Instant) {
     let mut byte = [0];
     let end = match stream.read(&mut byte) {
         Ok(0) => End::Fin,
-        Ok(_) => End::Cut(common::show(&byte)),
+        Ok(_) => End::Cut(common::show(&byte).to_string()),
         Err(error) => End::Failed(error.kind()),
     };
     (end, Instant::now())

@@ -15,41 +15,52 @@ use crate::proto::{
 impl RequestLoop<'_, '_, '_> {
     /// A request that is not held whole.
     pub(super) fn begin_long(&mut self, head: LongHead<'_>, at: &mut usize) -> Option<Halt> {
-        let (LongHead::Store { inside, .. } | LongHead::Skip { inside, .. }) = head;
-        self.codec.go_on(inside);
-        let (phase, taken) = match head {
+        let (phase, taken, inside) = match head {
             LongHead::Skip {
-                words, rest, taken, ..
-            } => (Phase::Skipping { words, rest }, taken),
+                words,
+                rest,
+                taken,
+                inside,
+            } => {
+                self.counters.refusals.add(u64::from(words.is_some()));
+                (Phase::Skipping { words, rest }, taken, inside)
+            }
             LongHead::Store {
                 storing,
                 value_len,
                 format,
                 taken,
-                ..
+                inside,
             } => {
-                let refusal = match self.begin_store(storing, value_len, format) {
-                    Begun::Yes(no, _) => {
-                        *self.phase = Phase::Storing(no);
-                        *at += taken;
-                        return None;
-                    }
+                // What ends a counted block is two bytes longer.
+                let rest = value_len.map_or(Rest::LINE, |len| Rest::bytes(len + 2));
+                let phase = match self.begin_store(storing, value_len, format) {
+                    Begun::Yes(no, _) => Phase::Storing(no),
+                    // The head is read again: nothing of it is taken.
                     Begun::NotNow => return Some(Halt::WaitLarge),
-                    Begun::Refused(refusal) => refusal,
-                    Begun::Missing => Refusal::Malformed,
+                    Begun::Refused(refusal) => self.refused(format, refusal, rest),
+                    Begun::Missing => self.refused(format, Refusal::Malformed, rest),
                 };
-                self.codec.give_up_store();
-                let phase = Phase::Skipping {
-                    words: format.refused(refusal),
-                    // What ends a counted block is two bytes longer.
-                    rest: value_len.map_or(Rest::LINE, |len| Rest::bytes(len + 2)),
-                };
-                (phase, taken)
+                (phase, taken, inside)
             }
         };
+        self.codec.go_on(inside);
+        if let Phase::Skipping { .. } = phase {
+            self.codec.give_up_store();
+        }
         *self.phase = phase;
         *at += taken;
         None
+    }
+
+    /// What is left of a value is skipped; what is answered then.
+    fn refused(&mut self, format: ReplyFormat<'_>, refusal: Refusal, rest: Rest) -> Phase {
+        self.counters.refusals.add(1);
+        let words = match self.codec.gather(format, Reply::Refused(refusal)) {
+            Some(Reply::Refused(refusal)) => Some(format.refused(refusal)),
+            _ => None,
+        };
+        Phase::Skipping { words, rest }
     }
 
     fn begin_store(
@@ -74,7 +85,7 @@ impl RequestLoop<'_, '_, '_> {
 
     pub(super) fn skip(
         &mut self,
-        words: Words,
+        words: Option<Words>,
         rest: Rest,
         bytes: &[u8],
         at: &mut usize,
@@ -89,8 +100,9 @@ impl RequestLoop<'_, '_, '_> {
             return Ok(Some(Halt::Hungry));
         }
         *self.phase = Phase::Requests;
-        self.counters.refusals.add(1);
-        self.say(words);
+        if let Some(words) = words {
+            self.say(words);
+        }
         Ok(None)
     }
 
@@ -145,10 +157,7 @@ impl RequestLoop<'_, '_, '_> {
             }
             Err(error) => {
                 self.larges.take(no);
-                *self.phase = Phase::Skipping {
-                    words: format.refused(execute::refusal(error)),
-                    rest: Rest::LINE,
-                };
+                *self.phase = self.refused(format.full(), execute::refusal(error), Rest::LINE);
                 return Ok(None);
             }
         }

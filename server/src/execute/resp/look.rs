@@ -128,7 +128,11 @@ pub fn run_keyless(op: Op<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
             with.counters.misses.add(1);
             return Done::Reply(Reply::Missing);
         }
-        Op::Unknown(..) | Op::UnknownSub(..) | Op::WrongArity(_) | Op::BadTime(_) => {
+        Op::Unknown(..)
+        | Op::UnknownSub(..)
+        | Op::WrongArity(_)
+        | Op::BadTime(_)
+        | Op::ConfigSet(_) => {
             with.counters.refusals.add(1);
             if let Op::Unknown(..) | Op::UnknownSub(..) = op {
                 with.counters.unknown_commands.add(1);

@@ -442,7 +442,7 @@ pub(super) fn refuse(
 /// Refuses a line that goes on.
 fn skip_line(mistake: Mistake) -> Decoded<'static> {
     Decoded::Long(LongHead::Skip {
-        words: mistake.words(),
+        words: Some(mistake.words()),
         rest: Rest::LINE,
         taken: 0,
         inside: Inside::MemcachedLine,

@@ -72,7 +72,7 @@ pub fn decode_long(bytes: &[u8]) -> Option<LongHead<'_>> {
         },
         None if begins_like_http(bytes) => return None,
         None => LongHead::Skip {
-            words: REFUSED,
+            words: Some(REFUSED),
             rest: Rest::LINE,
             taken: 0,
             inside: Inside::Line,
@@ -347,7 +347,7 @@ mod tests {
                     assert_eq!(taken, head.len());
                 }
                 (Some(LongHead::Skip { words, .. }), None) => {
-                    assert_eq!(words, b"ERROR\n");
+                    assert_eq!(words, Some(REFUSED));
                 }
                 (got, expected) => panic!("{:?}: {got:?}, not {expected:?}", head.escape_ascii()),
             }

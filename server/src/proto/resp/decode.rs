@@ -309,7 +309,7 @@ impl Reading {
             Framed::More => Decoded::More,
             Framed::Broken(words) => Decoded::HangUp(words),
             Framed::Whole(bulk) => Decoded::Long(LongHead::Skip {
-                words: words::NOTHING,
+                words: None,
                 rest: Rest::bytes(bulk.len + 2),
                 taken: bulk.start,
                 inside: Inside::Resp(self.session.at(match left {

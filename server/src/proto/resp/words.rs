@@ -18,8 +18,6 @@ pub const WRONG_PASS: Words =
 pub const NO_PROTO: Words = words!(b"-NOPROTO unsupported protocol version\r\n");
 /// The version is no number.
 pub const BAD_PROTO: Words = words!(b"-ERR Protocol version is not an integer or out of range\r\n");
-/// No words at all.
-pub const NOTHING: Words = words!(b"");
 /// The least number has no opposite.
 pub const DECR_OVERFLOW: Words = words!(b"-ERR decrement would overflow\r\n");
 /// Options that do not go together, or are none.

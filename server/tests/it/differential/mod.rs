@@ -19,6 +19,7 @@ mod fixed;
 mod generate;
 mod known;
 mod pair;
+mod redis;
 mod replies;
 mod rng;
 

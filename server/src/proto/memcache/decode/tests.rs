@@ -251,7 +251,7 @@ fn long_blocks_are_streamed_or_skipped() {
     assert_eq!(
         line(head),
         Decoded::Long(LongHead::Skip {
-            words: Mistake::BadFormat.words(),
+            words: Some(Mistake::BadFormat.words()),
             rest: Rest::bytes((1 << 20) + 2),
             taken: head.len(),
             inside: Inside::MemcachedLine,
