@@ -356,14 +356,18 @@ impl Conn {
                     return Ok(Turn::Rest);
                 }
                 match halt {
-                    Halt::Close => return self.say_goodbye(worker, cx),
+                    Halt::Close => {
+                        self.left_in_kernel |= owned < have;
+                        return self.say_goodbye(worker, cx);
+                    }
                     Halt::WaitLarge => {
                         self.put_aside_input(owned, have, worker)?;
                         return Ok(Turn::WaitLarge);
                     }
                     Halt::Hungry if self.ended => return self.say_goodbye(worker, cx),
+                    // What stands before the end is read like anything else behind a goodbye.
                     Halt::Hungry if FRUGAL && is_last && reads > 0 && !may_have_more => {
-                        self.ended = true;
+                        self.left_in_kernel |= owned < have;
                         return self.say_goodbye(worker, cx);
                     }
                     // What else the socket is sure to take is another turn's.
@@ -402,7 +406,10 @@ impl Conn {
                     reads += 1;
                     may_have_more = have == worker.inbox.len();
                 }
-                Poll::Pending if worker.finishing => return self.say_goodbye(worker, cx),
+                Poll::Pending if worker.finishing => {
+                    self.left_in_kernel |= owned < have;
+                    return self.say_goodbye(worker, cx);
+                }
                 Poll::Pending => {
                     // The end is not read as long as something stands before it. Another look, because
                     // the rest may have come with it; half a request is nobody's.

@@ -24,6 +24,15 @@ fn crowded() -> Running {
     })
 }
 
+/// So many begin to store a value of 2,000 bytes under `half`, and stop in the middle.
+fn begin(server: &Running, count: usize, begun: &[u8]) -> Vec<TcpStream> {
+    let mut half: Vec<TcpStream> = (0..count).map(|_| connect(server)).collect();
+    for stream in &mut half {
+        stream.write_all(begun).expect("sends");
+    }
+    half
+}
+
 /// Bystanders, one a worker, ask for a second or so, and for a long value each time as well if there is one.
 fn stand_by(scene: &str, bystanders: &mut [TcpStream], long: Option<&[u8]>) {
     let mut longest = Duration::ZERO;
@@ -50,10 +59,7 @@ fn half_requests_keep_nobody_waiting() {
     let value = "v".repeat(2000);
     let store = format!("set half 0 0 2000\r\n{value}\r\n");
     // More than there are buffers of each kind.
-    let mut half: Vec<TcpStream> = (0..80).map(|_| connect(&server)).collect();
-    for stream in &mut half {
-        stream.write_all(&store.as_bytes()[..1300]).expect("sends");
-    }
+    let mut half = begin(&server, 80, &store.as_bytes()[..1300]);
     let mut begun: Vec<TcpStream> = (0..310).map(|_| connect(&server)).collect();
     for stream in &mut begun {
         stream.write_all(b"P").expect("sends");
@@ -89,6 +95,27 @@ fn half_requests_keep_nobody_waiting() {
         exchange(stream, b"UT a 1\nGET a\n", b"OK\n1\n");
     }
     assert_eq!(stat(&server, "connections_stalled"), 0);
+}
+
+#[test]
+fn who_leaves_in_the_middle_of_a_request_is_closed_in_order() {
+    let server = crowded();
+    let half = [&b"set half 0 0 2000\r\n"[..], &[b'v'; 1300]].concat();
+    // The second crowd takes the buffers that were made ready for the first.
+    let _first = begin(&server, 80, &half);
+    wait_until("all have arrived", || stat(&server, "connections") >= 81);
+    let _second = begin(&server, 80, &half);
+    wait_until("all have arrived", || stat(&server, "connections") >= 161);
+    for left in [&b"g"[..], b"get n", b"set n 0 0 20\r\nabc", &half] {
+        for _ in 0..10 {
+            let mut stream = connect(&server);
+            let sent = [b"get n\r\n", left].concat();
+            stream.write_all(&sent).expect("sends");
+            stream.shutdown(Shutdown::Write).expect("half-closes");
+            expect(&mut stream, b"END\r\n");
+            expect_end(&mut stream);
+        }
+    }
 }
 
 #[test]
