@@ -25,6 +25,7 @@
 
 mod batch;
 mod budget;
+mod inflow;
 mod large;
 pub(crate) mod lease;
 mod outbox;
@@ -41,6 +42,7 @@ use std::task::{Context, Poll};
 use flagstone_engine::{Tick, Walk};
 
 use self::budget::Budget;
+use self::inflow::{Inflow, Looked};
 use self::large::{LargeNo, Larges};
 use self::lease::{Lease, Leases};
 use self::outbox::{Sent, send_some};
@@ -170,16 +172,6 @@ enum Halt {
     Close,
 }
 
-/// How room was made in the kernel for the other half of a request.
-enum Unclogged {
-    /// What was there is taken out of it.
-    Taken,
-    /// The store may begin with what is there: it is to be looked at once more.
-    Begins,
-    /// Not at all.
-    No,
-}
-
 impl Conn {
     pub fn new(stream: Stream, codec: Codec, now: Tick) -> Self {
         Conn {
@@ -306,163 +298,122 @@ impl Conn {
         if FRUGAL {
             self.is_clogged = false;
         }
-        // So much of the inbox is ours; what is behind it in a turn that peeks is still the kernel's.
-        let mut owned = self.bring_back_input(worker);
-        let mut have = owned;
+        let mut inflow = Inflow::new(self.bring_back_input(worker));
         let mut budget = Budget::default();
         if peeks && self.stream.is_narrow() {
             budget.early_at = HEAD_BYTES_MAX;
         }
-        let mut reads = 0;
-        let mut is_last = false;
-        let mut may_have_more = false;
         loop {
             // Nearly every turn begins with nothing but the news that there is something to read.
-            let is_fresh = reads == 0 && have == 0 && !self.ended;
+            let is_fresh = inflow.reads == 0 && inflow.have == 0 && !self.ended;
             if !(is_fresh && matches!(self.phase, Phase::Requests)) {
                 let mut taken = 0;
-                let halt = self.serve(have, &mut taken, &mut budget, worker, cx)?;
+                let halt = self.serve(inflow.have, &mut taken, &mut budget, worker, cx)?;
                 if taken > 0 {
                     self.note_progress(taken, worker.now);
-                    if peeks && taken > owned {
-                        self.stream.consume(&mut worker.inbox[owned..taken])?;
-                        worker.counters.read_bytes.add((taken - owned) as u64);
-                    }
-                    if taken < have {
-                        worker.inbox.copy_within(taken..have, 0);
-                    }
-                    have -= taken;
-                    owned = if peeks {
-                        owned.saturating_sub(taken)
-                    } else {
-                        have
-                    };
+                    self.take(taken, peeks, &mut inflow, worker)?;
                 }
                 if budget.moved_bytes > 0 {
                     self.note_moved(budget.take_moved(), worker.now);
                 }
-                let is_all = FRUGAL && worker.outbox.is_limited() && !worker.outbox.is_empty();
-                let sent = match halt {
-                    Halt::Blocked => Sent::Blocked,
-                    _ => worker.outbox.send(&mut self.stream, worker.counters, cx)?,
-                };
-                self.closing = halt == Halt::Close;
-                if sent == Sent::Blocked {
-                    self.enlarge(worker);
-                    self.put_aside_output(worker)?;
-                    if !self.closing {
-                        self.put_aside_input(owned, have, worker)?;
-                    }
-                    return Ok(Turn::Rest);
-                }
-                match halt {
-                    Halt::Close => {
-                        self.left_in_kernel |= owned < have;
-                        return self.say_goodbye(worker, cx);
-                    }
-                    Halt::WaitLarge => {
-                        self.put_aside_input(owned, have, worker)?;
-                        return Ok(Turn::WaitLarge);
-                    }
-                    Halt::Hungry if self.ended => return self.say_goodbye(worker, cx),
-                    // What stands before the end is read like anything else behind a goodbye.
-                    Halt::Hungry if FRUGAL && is_last && reads > 0 && !may_have_more => {
-                        self.left_in_kernel |= owned < have;
-                        return self.say_goodbye(worker, cx);
-                    }
-                    // What else the socket is sure to take is another turn's.
-                    Halt::Hungry if is_all => {
-                        self.put_aside_input(owned, have, worker)?;
-                        return Ok(Turn::Again);
-                    }
-                    Halt::Hungry if !may_have_more && reads < 2 => {}
-                    Halt::Hungry | Halt::Tired | Halt::Blocked => {
-                        self.put_aside_input(owned, have, worker)?;
-                        return Ok(Turn::Again);
-                    }
+                if let Some(turn) = self.after_serving::<FRUGAL>(halt, &inflow, worker, cx)? {
+                    return Ok(turn);
                 }
             }
             // A read that did not fill its room has emptied the socket: only an event brings more.
-            let rests = reads > 0 && self.stream.poll_readable(cx)?.is_pending();
+            let rests = inflow.reads > 0 && self.stream.poll_readable(cx)?.is_pending();
             let read = match rests {
                 true => Poll::Pending,
-                false if peeks => self.peek(&mut worker.inbox[owned..], cx)?,
-                false if FRUGAL => self.read(&mut worker.inbox[have..], cx)?,
-                false => self.read_ready(&mut worker.inbox[have..], cx)?,
+                false if peeks => {
+                    self.peek(&mut worker.inbox[inflow.owned..], inflow.known(), cx)?
+                }
+                false if FRUGAL => self.read(&mut worker.inbox[inflow.have..], cx)?,
+                false => self.read_ready(&mut worker.inbox[inflow.have..], cx)?,
             };
             match read {
                 Poll::Ready(0) => self.ended = true,
                 Poll::Ready(n) => {
                     if peeks {
-                        have = owned + n;
+                        inflow.have = inflow.owned + n;
                     } else {
-                        have += n;
-                        owned = have;
+                        inflow.have += n;
+                        inflow.owned = inflow.have;
                         worker.counters.read_bytes.add(n as u64);
                     }
                     if n >= MUCH_READ_BYTES {
                         self.enlarge(worker);
                     }
-                    reads += 1;
-                    may_have_more = have == worker.inbox.len();
+                    inflow.reads += 1;
+                    inflow.may_have_more = inflow.have == worker.inbox.len();
                 }
                 Poll::Pending if worker.finishing => {
-                    self.left_in_kernel |= owned < have;
+                    self.left_in_kernel |= inflow.is_left();
                     return self.say_goodbye(worker, cx);
                 }
                 Poll::Pending => {
-                    // The end is not read as long as something stands before it. Another look, because
-                    // the rest may have come with it; half a request is nobody's.
-                    if peeks && have > owned && !is_last && self.stream.has_ended() {
-                        is_last = true;
-                        reads = 0;
-                        continue;
-                    }
-                    if peeks && have > owned && self.stream.is_clogged() {
-                        match self.unclog(owned, have, &mut budget, worker)? {
-                            Unclogged::Taken => owned = have,
-                            Unclogged::Begins => {
-                                reads = 0;
+                    if peeks && inflow.is_left() {
+                        match self.after_look(&mut inflow, &mut budget, worker)? {
+                            Looked::Rests => {}
+                            Looked::Again => {
+                                inflow.reads = 0;
                                 continue;
                             }
-                            Unclogged::No => {
-                                self.put_aside_input(owned, have, worker)?;
+                            Looked::Waits => {
+                                self.put_aside_input(&inflow, worker)?;
                                 self.is_clogged = true;
                                 return Ok(Turn::WaitLease);
                             }
                         }
                     }
-                    self.put_aside_input(owned, have, worker)?;
+                    self.put_aside_input(&inflow, worker)?;
                     return Ok(Turn::Rest);
                 }
             }
         }
     }
 
-    /// Half a request is in the kernel, which has no room for the other half: no event would come. Makes room, if that can be done
-    /// without a large lease.
-    #[cold]
-    fn unclog(
+    /// Sends what is answered. `None`: the turn goes on with a read.
+    #[inline(always)]
+    fn after_serving<const FRUGAL: bool>(
         &mut self,
-        owned: usize,
-        have: usize,
-        budget: &mut Budget,
+        halt: Halt,
+        inflow: &Inflow,
         worker: &mut WorkerState<'_>,
-    ) -> io::Result<Unclogged> {
-        // Little is many times as much in the kernel, and a small lease is enough for it.
-        if worker.leases.has_small(have) {
-            self.stream.consume(&mut worker.inbox[owned..have])?;
-            worker.counters.read_bytes.add((have - owned) as u64);
-            self.left_in_kernel = false;
-            return Ok(Unclogged::Taken);
+        cx: &mut Context<'_>,
+    ) -> io::Result<Option<Turn>> {
+        let is_all = FRUGAL && worker.outbox.is_limited() && !worker.outbox.is_empty();
+        let sent = match halt {
+            Halt::Blocked => Sent::Blocked,
+            _ => worker.outbox.send(&mut self.stream, worker.counters, cx)?,
+        };
+        self.closing = halt == Halt::Close;
+        if sent == Sent::Blocked {
+            self.enlarge(worker);
+            self.put_aside_output(worker)?;
+            match self.closing {
+                true => self.left_in_kernel |= inflow.is_left(),
+                false => self.put_aside_input(inflow, worker)?,
+            }
+            return Ok(Some(Turn::Rest));
         }
-        let may_begin = have > SMALL_LEASE_BYTES && budget.early_at > SMALL_LEASE_BYTES;
-        if may_begin {
-            budget.early_at = SMALL_LEASE_BYTES;
-        }
-        Ok(match may_begin {
-            true => Unclogged::Begins,
-            false => Unclogged::No,
-        })
+        // What stands before the end is read like anything else behind a goodbye.
+        let is_last = FRUGAL && inflow.is_last && inflow.reads > 0 && !inflow.may_have_more;
+        let turn = match halt {
+            Halt::Close => {
+                self.left_in_kernel |= inflow.is_left();
+                return self.say_goodbye(worker, cx).map(Some);
+            }
+            Halt::Hungry if self.ended || is_last => {
+                self.left_in_kernel |= inflow.is_left();
+                return self.say_goodbye(worker, cx).map(Some);
+            }
+            Halt::WaitLarge => Turn::WaitLarge,
+            // What else the socket is sure to take is another turn's.
+            Halt::Hungry if is_all => Turn::Again,
+            Halt::Hungry if !inflow.may_have_more && inflow.reads < 2 => return Ok(None),
+            Halt::Hungry | Halt::Tired | Halt::Blocked => Turn::Again,
+        };
+        self.put_aside_input(inflow, worker)?;
+        Ok(Some(turn))
     }
 }

@@ -4,44 +4,6 @@ use super::*;
 use std::io;
 use std::task::{Context, Poll};
 impl Conn {
-    /// Where is a place for what it reads and cannot finish? Its own input lease counts: it is given back when the turn
-    /// begins. `None`: nowhere.
-    #[inline]
-    pub(super) fn may_begin(&self, leases: &Leases) -> Option<Place> {
-        let can_peek = self.stream.can_peek();
-        let has_own = self.input.as_ref().is_some_and(Lease::is_input);
-        match has_own || leases.has_input(!can_peek) {
-            true => Some(Place::Lease),
-            false => can_peek.then_some(Place::Kernel),
-        }
-    }
-
-    /// The same, also for one whose request is half in the kernel, which has no room for the rest: that one needs a lease,
-    /// and may have one of those that are kept. It never has a turn of the quick kind.
-    #[cold]
-    pub fn may_go_on(&self, leases: &Leases) -> Option<Place> {
-        match self.may_begin(leases) {
-            Some(Place::Kernel) if self.is_clogged => {
-                leases.has_input(true).then_some(Place::Lease)
-            }
-            place => place,
-        }
-    }
-
-    #[cold]
-    pub(super) fn peek(
-        &mut self,
-        room: &mut [u8],
-        cx: &mut Context<'_>,
-    ) -> io::Result<Poll<usize>> {
-        // What is left this time is known when the turn ends.
-        self.left_in_kernel = false;
-        match self.stream.poll_read_left(cx, room, true) {
-            Poll::Pending => Ok(Poll::Pending),
-            Poll::Ready(n) => Ok(Poll::Ready(n?)),
-        }
-    }
-
     #[inline]
     pub(super) fn read_ready(
         &mut self,
@@ -120,11 +82,11 @@ impl Conn {
     #[inline]
     pub(super) fn put_aside_input(
         &mut self,
-        owned: usize,
-        have: usize,
+        inflow: &Inflow,
         worker: &mut WorkerState<'_>,
     ) -> io::Result<()> {
-        self.left_in_kernel |= owned < have;
+        let owned = inflow.owned;
+        self.left_in_kernel |= inflow.is_left();
         if owned > 0 {
             self.input = worker.leases.put_input(&worker.inbox[..owned]);
             // There was one when the turn began, or they came out of one.
