@@ -11,7 +11,7 @@ use flagstone_server::commands::{healthcheck, stats, top};
 use flagstone_server::memory::plan::ServerPlan;
 use flagstone_server::observe::allocations::Counting;
 use flagstone_server::observe::logs;
-use flagstone_server::settings::flags::{self, Asked, Invocation, Refusal};
+use flagstone_server::settings::asked::{self, Asked, Invocation, Refusal};
 use flagstone_server::{Server, StartError};
 
 #[global_allocator]
@@ -23,8 +23,8 @@ const EXIT_INVALID: u8 = 2;
 const EXIT_FAILED: u8 = 1;
 
 fn main() -> ExitCode {
-    let is_question = flags::is_question(std::env::args_os());
-    let asked = match flags::read(std::env::args_os()) {
+    let is_question = asked::is_question(std::env::args_os());
+    let asked = match asked::read(std::env::args_os()) {
         Ok(asked) => asked,
         // Prints help and version to stdout with code 0, and mistakes to stderr with code 2.
         Err(Refusal::Usage(error)) if !is_question || !error.use_stderr() => error.exit(),

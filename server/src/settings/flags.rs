@@ -1,45 +1,38 @@
-//! Flags, environment variables and a file of settings → [`Config`].
+//! The flags, which are the settings too: each has a variable and a key in the file, and becomes a part of [`Config`].
 //!
-//! ```text
-//!   flag  beats  variable  beats  file  beats  what follows from the container  beats  default
-//! ```
-//!
-//! Every setting is taken as text and read by [`config`], whichever way it came: so a wrong
+//! Every setting is taken as text and read by `parse`, whichever way it came: so a wrong
 //! value has the same sentence from a flag as from the file, and the sentence names the one
 //! that was really used.
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-
-use super::given::{Given, Origin, blame, given};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::auth::users::{self, Login};
-use crate::commands::healthcheck::Target;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
 use crate::memory::cgroup::Groups;
 use crate::memory::plan::connections_default;
 use crate::observe::logs::{LogSettings, parse_log_format, parse_log_level};
 use crate::settings::config::{
-    self, CONNECTIONS_MAX, Config, Invalid, MEMORY_BYTES_DEFAULT, WORKERS_MAX, parse_admin,
-    parse_backing, parse_count, parse_delay, parse_eviction, parse_mode, parse_size,
-    parse_slow_request, parse_switch, parse_timeout,
+    self, CONNECTIONS_MAX, Config, Invalid, MEMORY_BYTES_DEFAULT, WORKERS_MAX,
 };
 use crate::settings::endpoint::{Endpoint, parse_listen};
-use crate::settings::file::{self};
+use crate::settings::parse::{
+    parse_admin, parse_backing, parse_count, parse_delay, parse_eviction, parse_mode, parse_size,
+    parse_slow_request, parse_switch, parse_timeout,
+};
 use crate::settings::size::size_text;
 
 /// A cache server whose whole memory is one budget, planned at the start.
 #[derive(Parser)]
 #[command(name = "flagstone", version, args_conflicts_with_subcommands = false)]
-struct Flags {
+pub(super) struct Flags {
     #[command(subcommand)]
-    command: Option<Sub>,
+    pub(super) command: Option<Sub>,
     #[command(flatten)]
-    settings: Settings,
+    pub(super) settings: Settings,
 }
 
 #[derive(Subcommand)]
-enum Sub {
+pub(super) enum Sub {
     /// Print where each byte of the memory would go, and exit
     Plan,
     /// Print the counters of a running server; where it wants a login, with the first of its
@@ -70,16 +63,16 @@ enum Sub {
 }
 
 #[derive(Args)]
-struct Settings {
+pub(super) struct Settings {
     /// A file of settings in TOML: a key for each flag, named as it is, without the dashes
     #[arg(long, global = true, value_name = "PATH", env = "FLAGSTONE_CONFIG")]
-    config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
     /// Check the settings, and exit: code 0 if they work, else 2
     #[arg(long)]
-    check_config: bool,
+    pub(super) check_config: bool,
     /// Print the settings and where each comes from, as a file of settings, and exit
     #[arg(long)]
-    print_config: bool,
+    pub(super) print_config: bool,
     /// Messages on stderr: plain for people, json for collectors, one a line
     #[arg(
         long,
@@ -130,7 +123,7 @@ struct Settings {
     /// The certificate for places with tls: before them, and those above it, in PEM; read again
     /// on SIGHUP
     #[arg(long, global = true, value_name = "PATH", env = "FLAGSTONE_TLS_CERT")]
-    tls_cert: Option<PathBuf>,
+    pub(super) tls_cert: Option<PathBuf>,
     /// The key of that certificate, in PEM; read again on SIGHUP
     #[arg(long, global = true, value_name = "PATH", env = "FLAGSTONE_TLS_KEY")]
     tls_key: Option<PathBuf>,
@@ -152,7 +145,7 @@ struct Settings {
         env = "FLAGSTONE_ADMIN",
         default_value = "127.0.0.1:7172"
     )]
-    admin: String,
+    pub(super) admin: String,
     /// Names, separated by commas, under which browsers may ask for the admin pages; addresses,
     /// localhost and names without a dot always work
     #[arg(
@@ -171,7 +164,7 @@ struct Settings {
         value_name = "PATH",
         env = "FLAGSTONE_ADMIN_TOKEN_FILE"
     )]
-    admin_token_file: Option<PathBuf>,
+    pub(super) admin_token_file: Option<PathBuf>,
     /// The whole process's memory: bytes, or with k, m, g (powers of 1024; 64Mi works, too); auto takes the
     /// container's limit, or 256MiB where there is none
     #[arg(
@@ -299,7 +292,7 @@ struct Settings {
     /// A file with a line user:password for each who may log in, as memcached's clients do with a
     /// set; if it is given, everybody has to; read again on SIGHUP
     #[arg(long, global = true, value_name = "PATH", env = "FLAGSTONE_AUTH_FILE")]
-    auth_file: Option<PathBuf>,
+    pub(super) auth_file: Option<PathBuf>,
     /// A file of tokens, a line each: clients must begin with AUTH and one of them, or in
     /// memcached's protocol with a set whose value is any name, a space, and the token; read again
     /// on SIGHUP
@@ -309,7 +302,7 @@ struct Settings {
         value_name = "PATH",
         env = "FLAGSTONE_AUTH_TOKEN_FILE"
     )]
-    auth_token_file: Option<PathBuf>,
+    pub(super) auth_token_file: Option<PathBuf>,
     /// Let clients move the clock, for tests
     #[arg(long, global = true, hide = true, value_name = "BOOL", env = "FLAGSTONE_TEST_HOOKS", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
     test_hooks: String,
@@ -325,53 +318,6 @@ struct Settings {
     cgroup_root: PathBuf,
 }
 
-/// What the command line asks for.
-#[derive(Debug)]
-pub enum Asked {
-    /// Serve.
-    Serve(Invocation),
-    /// Print the plan.
-    Plan(Invocation),
-    /// Say that the settings work.
-    CheckConfig(Invocation),
-    /// Print the settings.
-    PrintConfig(Invocation),
-    /// Ask the server there.
-    Healthcheck(Target),
-    /// Print its counters, after logging in if that is needed; over TLS from the server that has
-    /// this certificate.
-    Stats(Target, Option<Login>, Option<PathBuf>),
-    /// Watch the server whose admin pages are there, or look `once`.
-    Top {
-        /// Where.
-        address: SocketAddr,
-        /// What they want to see.
-        token: Option<Vec<u8>>,
-        /// One view.
-        once: bool,
-    },
-}
-
-/// Settings, and where they came from.
-#[derive(Debug)]
-pub struct Invocation {
-    /// The settings.
-    pub config: Config,
-    /// How to log.
-    pub log: LogSettings,
-    pub(super) given: Vec<Given>,
-}
-
-/// Why the command line cannot be followed.
-#[derive(Debug)]
-pub enum Refusal {
-    /// Unknown flags and the like; also `--help` and `--version`. It knows how to print
-    /// itself and with which code to exit.
-    Usage(clap::Error),
-    /// A value that cannot work.
-    Invalid(Invalid),
-}
-
 /// The definition of the command line, for manuals and shell completions too.
 #[must_use]
 pub fn command() -> clap::Command {
@@ -383,126 +329,6 @@ pub(super) fn settings(command: &clap::Command) -> impl Iterator<Item = (&clap::
     command.get_arguments().filter_map(|argument| {
         let variable = argument.get_env()?.to_str()?;
         Some((argument, argument.get_long()?, variable))
-    })
-}
-
-/// Whether the command line asks a running server something. Then every failure has the exit
-/// code 1: a prober knows no other.
-pub fn is_question<T: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = T>) -> bool {
-    let mut words = arguments.into_iter().skip(1);
-    words.any(|word| word.as_ref() == "healthcheck" || word.as_ref() == "stats")
-}
-
-/// Reads the command line, the environment and the file that they may name.
-pub fn read<I, T>(arguments: I) -> Result<Asked, Refusal>
-where
-    I: IntoIterator<Item = T>,
-    T: Into<std::ffi::OsString> + Clone,
-{
-    let arguments: Vec<_> = arguments.into_iter().map(Into::into).collect();
-    let parse = |command: clap::Command| {
-        let matches = command.try_get_matches_from(&arguments)?;
-        let flags = Flags::from_arg_matches(&matches)?;
-        Ok((matches, flags))
-    };
-    let (mut matches, mut flags) = parse(command()).map_err(Refusal::Usage)?;
-    let file = flags.settings.config.take();
-    let mut entries = Vec::new();
-    if let Some(path) = &file {
-        let known = command();
-        let is_setting =
-            |key: &str| key != "config" && settings(&known).any(|(_, name, _)| name == key);
-        entries = file::read(path, is_setting).map_err(|invalid| {
-            let given = given(&matches, &[], None);
-            Refusal::Invalid(blame(&given, invalid))
-        })?;
-        // What the file says takes the place of the defaults; so everything else beats it.
-        let with_file = entries.iter().fold(command(), |command, entry| {
-            command.mut_arg(entry.key.replace('-', "_"), |argument| {
-                argument.default_values(entry.values.clone())
-            })
-        });
-        (matches, flags) = parse(with_file).map_err(Refusal::Usage)?;
-    }
-    let given = given(&matches, &entries, file.as_deref());
-    let refuse = |invalid| Refusal::Invalid(blame(&given, invalid));
-    let place = |address: &Option<String>| {
-        let places = match address {
-            Some(address) => parse_listen("--address", address),
-            None => flags.settings.listen(),
-        };
-        let mut places = places.map_err(refuse)?;
-        // A plain place first: it asks for nothing but a connection.
-        places.sort_by_key(|place| place.tls);
-        let none = || refuse(Invalid::new("--listen", "", "needs at least one address"));
-        places.into_iter().next().ok_or_else(none)
-    };
-    // Where nobody has named it, another server's pages may be there.
-    let admin = || {
-        let is_named = given
-            .iter()
-            .any(|given| given.flag == "--admin" && given.origin != Origin::Default);
-        match is_named {
-            true => parse_admin("--admin", &flags.settings.admin).map_err(refuse),
-            false => Ok(None),
-        }
-    };
-    match &flags.command {
-        Some(Sub::Healthcheck { address }) => {
-            let endpoint = place(address)?;
-            let pages = match endpoint.tls && address.is_none() {
-                true => admin()?,
-                false => None,
-            };
-            return Ok(Asked::Healthcheck(match pages {
-                Some(pages) => Target::Admin(pages),
-                None => Target::of(endpoint),
-            }));
-        }
-        Some(Sub::Stats { address }) => {
-            let settings = &flags.settings;
-            let (user, token) = (&settings.auth_file, &settings.auth_token_file);
-            let login = Login::of(user.as_deref(), token.as_deref()).map_err(refuse)?;
-            let certificate = settings.tls_cert.clone();
-            return Ok(Asked::Stats(
-                Target::of(place(address)?),
-                login,
-                certificate,
-            ));
-        }
-        Some(Sub::Top { address, once }) => {
-            let text = address.as_ref().unwrap_or(&flags.settings.admin);
-            let address = parse_admin("--admin", text).and_then(|address| {
-                address.ok_or_else(|| Invalid::new("--admin", text, "has no pages to ask"))
-            });
-            let file = flags.settings.admin_token_file.as_deref();
-            let token = file.map(users::page_token).transpose().map_err(refuse)?;
-            return Ok(Asked::Top {
-                address: address.map_err(refuse)?,
-                token: token.flatten(),
-                once: *once,
-            });
-        }
-        Some(Sub::Plan) | None => {}
-    }
-    let is_default = |flag: &str| {
-        let mut settings = given.iter();
-        settings.any(|given| given.flag == flag && given.origin == Origin::Default)
-    };
-    let config = flags
-        .settings
-        .config(is_default("--admin"))
-        .map_err(refuse)?;
-    let invocation = Invocation {
-        config,
-        log: flags.settings.log().map_err(refuse)?,
-        given,
-    };
-    Ok(match flags.command {
-        Some(Sub::Plan) => Asked::Plan(invocation),
-        _ if flags.settings.check_config => Asked::CheckConfig(invocation),
-        _ if flags.settings.print_config => Asked::PrintConfig(invocation),
-        _ => Asked::Serve(invocation),
     })
 }
 
@@ -540,18 +366,18 @@ fn memory(text: &str, most: Option<usize>, root: &Path) -> Result<(usize, bool),
 }
 
 impl Settings {
-    fn listen(&self) -> Result<Vec<Endpoint>, Invalid> {
+    pub(super) fn listen(&self) -> Result<Vec<Endpoint>, Invalid> {
         parse_listen("--listen", &self.listen.join(","))
     }
 
-    fn log(&self) -> Result<LogSettings, Invalid> {
+    pub(super) fn log(&self) -> Result<LogSettings, Invalid> {
         Ok(LogSettings {
             format: parse_log_format("--log-format", &self.log_format)?,
             level: parse_log_level("--log-level", &self.log_level)?,
         })
     }
 
-    fn config(&self, admin_is_default: bool) -> Result<Config, Invalid> {
+    pub(super) fn config(&self, admin_is_default: bool) -> Result<Config, Invalid> {
         let memory_bytes_max = match &self.memory_max {
             Some(most) => Some(parse_size("--memory-max", most)?),
             None => None,
@@ -629,23 +455,5 @@ mod tests {
         }
         let with_variable = command.get_arguments().filter(|a| a.get_env().is_some());
         assert_eq!(with_variable.count(), settings(&command).count());
-    }
-
-    #[test]
-    fn defaults_are_those_of_the_library() {
-        // A root without any limit.
-        let root = "/flagstone-has-no-such-directory";
-        let Ok(Asked::Serve(invocation)) = read(["flagstone", "--cgroup-root", root]) else {
-            panic!("no arguments serve");
-        };
-        let default = Config {
-            // Who embeds a server asks for it.
-            admin: Some(([127, 0, 0, 1], 7172).into()),
-            admin_is_default: true,
-            cgroup_root: Some(root.into()),
-            ..Config::default()
-        };
-        let read = invocation.config;
-        assert_eq!(format!("{read:?}"), format!("{default:?}"));
     }
 }

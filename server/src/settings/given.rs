@@ -1,6 +1,7 @@
 //! Which settings were given, where, and in which words.
 
-use super::flags::{Invocation, command, settings};
+use super::asked::Invocation;
+use super::flags::{command, settings};
 use crate::settings::config::Invalid;
 use crate::settings::file::Entry;
 use crate::settings::size::size_text;
