@@ -314,3 +314,45 @@ fn a_walk_meets_every_item_once() {
     assert!(met.iter().all(|&times| times == 1));
     assert!(calls > 5000);
 }
+
+/// A protocol may say behind a value when it ends: what was reserved with a deadline in the middle of a second takes any
+/// other, and what was reserved without one takes none.
+#[test]
+fn a_deadline_that_follows_the_value() {
+    let cache = cache();
+    let exact = Deadline::exact(Tick::from_millis(NOW.as_millis() + 2345));
+    let reserve = |key: &[u8], deadline: Deadline, later: Deadline| {
+        let key = cache.key(key).expect("a key");
+        let bytes = vec![b'v'; 20_000];
+        let attributes = Attributes::from(deadline);
+        let mut reservation = cache
+            .reserve(key, bytes.len(), attributes, NOW)
+            .expect("memory");
+        reservation.write(&bytes, NOW).expect("room");
+        let set = reservation.set_deadline(later);
+        let outcome = reservation.commit(Condition::Always, NOW);
+        assert_eq!(outcome, Ok(Outcome::Stored));
+        set
+    };
+    let found = |key: &[u8], now| {
+        let mut out = vec![0; 20_000];
+        match cache.get(cache.key(key).expect("a key"), now, &mut out) {
+            Lookup::Hit(meta) => Some(meta.deadline),
+            _ => None,
+        }
+    };
+    let second = Deadline::at(NOW.plus_secs(9));
+    for later in [exact, second, Deadline::NEVER] {
+        assert!(reserve(b"k", exact, later));
+        assert_eq!(found(b"k", NOW), Some(later));
+    }
+    // Without the field for milliseconds the old one stays.
+    assert!(!reserve(b"k", second, exact));
+    assert_eq!(found(b"k", NOW), Some(second));
+    assert!(reserve(b"k", exact, exact));
+    assert_eq!(found(b"k", NOW.plus_millis(2344)), Some(exact));
+    assert_eq!(found(b"k", NOW.plus_millis(2345)), None);
+    assert!(!reserve(b"k", Deadline::NEVER, exact));
+    assert_eq!(found(b"k", NOW), Some(Deadline::NEVER));
+    cache.audit().expect("sound");
+}
