@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::fmt::{self, Write};
+use std::fmt;
 use std::future::{Ready, ready};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -16,7 +16,8 @@ use hyper::header::{
 use hyper::service::Service;
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::{Rules, authorization, host, json, prometheus};
+use super::{authorization, host, json, prometheus};
+use crate::auth::users::Logins;
 use crate::observe::liveness::Liveness;
 use crate::observe::snapshot::{Snapshot, SnapshotTaker};
 use crate::server::stage::Stage;
@@ -34,6 +35,15 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
                       connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
+
+/// Who is answered.
+#[derive(Clone, Copy)]
+pub struct Rules<'r> {
+    /// Hosts that are served beside those that always are.
+    pub hosts: &'r [String],
+    /// They know the tokens that the pages want to see, if any.
+    pub logins: &'r Logins,
+}
 
 /// Everything that can be asked.
 pub struct Pages<'p> {
@@ -292,22 +302,4 @@ impl Body for Page {
             Page::Sections(..) => SizeHint::default(),
         }
     }
-}
-
-/// Text between quotes, for JSON and for labels: both escape these the same way.
-pub fn quoted(out: &mut String, text: &str) -> fmt::Result {
-    out.push('"');
-    for char in text.chars() {
-        match char {
-            '"' | '\\' => {
-                out.push('\\');
-                out.push(char);
-            }
-            '\n' => out.push_str("\\n"),
-            char if char.is_control() => write!(out, " ")?,
-            char => out.push(char),
-        }
-    }
-    out.push('"');
-    Ok(())
 }

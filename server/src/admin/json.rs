@@ -5,7 +5,7 @@
 
 use std::fmt::{self, Write};
 
-use super::http::quoted;
+use super::quote::quoted;
 use crate::observe::counters::Totals;
 use crate::observe::latency::{BUCKETS, bucket_end_micros};
 use crate::observe::snapshot::Snapshot;

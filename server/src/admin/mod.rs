@@ -34,6 +34,7 @@ mod host;
 mod http;
 mod json;
 mod prometheus;
+mod quote;
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -50,8 +51,8 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
+pub use self::http::Rules;
 use self::http::{Pages, Sending, Visitor};
-use crate::auth::users::Logins;
 use crate::memory::costs::{ADMIN_CONNECTIONS as CONNECTIONS, ADMIN_WAITING as WAITING};
 use crate::observe::snapshot::SnapshotTaker;
 
@@ -95,15 +96,6 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&SockAddr::from(address))?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
-}
-
-/// Who is answered.
-#[derive(Clone, Copy)]
-pub struct Rules<'r> {
-    /// Hosts that are served beside those that always are.
-    pub hosts: &'r [String],
-    /// They know the tokens that the pages want to see, if any.
-    pub logins: &'r Logins,
 }
 
 /// Answers until `stop` is told. While the server is starting there is no `snapshots`, and

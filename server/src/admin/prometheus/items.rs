@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::{COUNTER, GAUGE, HISTOGRAM, Thousandths, head, many, one};
+use super::format::{COUNTER, GAUGE, HISTOGRAM, Thousandths, head, many, one};
 use crate::observe::departures::{Departures, ENDS, LISTS};
 use crate::observe::snapshot::{Class, Snapshot};
 

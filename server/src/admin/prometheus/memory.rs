@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{COUNTER, GAUGE, many, one};
+use super::format::{COUNTER, GAUGE, many, one};
 use crate::observe::snapshot::Snapshot;
 
 pub fn memory(of: &Snapshot, out: &mut String) -> fmt::Result {

@@ -5,20 +5,22 @@
 //! What a label can be is known beforehand, so the page cannot grow: size classes and
 //! protocols are few.
 
+mod format;
 mod items;
 mod memory;
+mod server;
 mod workers;
 
 use std::fmt::{self, Write};
 
+use self::format::{COUNTER, GAUGE, HISTOGRAM, head, many, one};
 use self::items::{classes, items};
 use self::memory::{memory, pages, plan};
+use self::server::{process, server};
 use self::workers::{leases, workers};
-use super::http::quoted;
 use crate::observe::counters::Totals;
 use crate::observe::latency::{Distribution, bucket_end_micros};
 use crate::observe::snapshot::{Snapshot, TlsFigures};
-use crate::server::stage::Stage;
 
 /// Writes one section; false if there is none of that number.
 pub fn write(snapshot: &Snapshot, section: usize, out: &mut String) -> Result<bool, fmt::Error> {
@@ -47,11 +49,13 @@ pub fn write(snapshot: &Snapshot, section: usize, out: &mut String) -> Result<bo
 type Section = fn(&Snapshot, &mut String) -> fmt::Result;
 
 /// In the order of the page. Each is a few kilobytes at most.
-const SECTIONS: [Section; 11] = [
+const SECTIONS: [Section; 13] = [
     server,
+    process,
     workers,
     leases,
     requests,
+    traffic,
     counters,
     connections,
     items,
@@ -60,155 +64,6 @@ const SECTIONS: [Section; 11] = [
     pages,
     classes,
 ];
-
-const COUNTER: &str = "counter";
-const GAUGE: &str = "gauge";
-const HISTOGRAM: &str = "histogram";
-
-fn head(out: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
-    writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}")
-}
-
-/// A family of one sample.
-fn one(
-    out: &mut String,
-    name: &str,
-    kind: &str,
-    help: &str,
-    value: impl fmt::Display,
-) -> fmt::Result {
-    head(out, name, kind, help)?;
-    writeln!(out, "{name} {value}")
-}
-
-/// A family with one label.
-fn many<'n>(
-    out: &mut String,
-    (name, kind, help): (&str, &str, &str),
-    label: &str,
-    samples: impl IntoIterator<Item = (&'n str, u64)>,
-) -> fmt::Result {
-    head(out, name, kind, help)?;
-    for (of, value) in samples {
-        write!(out, "{name}{{{label}=")?;
-        quoted(out, of)?;
-        writeln!(out, "}} {value}")?;
-    }
-    Ok(())
-}
-
-/// Thousandths as a decimal fraction.
-struct Thousandths(u64);
-
-impl fmt::Display for Thousandths {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:03}", self.0 / 1000, self.0 % 1000)
-    }
-}
-
-fn server(of: &Snapshot, out: &mut String) -> fmt::Result {
-    let version = [(env!("CARGO_PKG_VERSION"), 1)];
-    let info = (
-        "flagstone_build_info",
-        GAUGE,
-        "The server's version, as a label.",
-    );
-    many(out, info, "version", version)?;
-    let stages = [
-        ("starting", Stage::Starting),
-        ("ready", Stage::Ready),
-        ("draining", Stage::Leaving),
-    ];
-    many(
-        out,
-        (
-            "flagstone_stage",
-            GAUGE,
-            "Where the server is in its life: 1 for where it is.",
-        ),
-        "stage",
-        stages.map(|(name, stage)| (name, u64::from(stage == of.stage))),
-    )?;
-    let process = &of.process;
-    one(
-        out,
-        "flagstone_uptime_seconds",
-        GAUGE,
-        "Time since the server started.",
-        Thousandths(of.uptime_millis),
-    )?;
-    one(
-        out,
-        "flagstone_workers",
-        GAUGE,
-        "Threads that serve connections.",
-        of.workers,
-    )?;
-    one(
-        out,
-        "flagstone_longest_silence_seconds",
-        GAUGE,
-        "Time since the last sign of life of the thread that has shown none for longest.",
-        Thousandths(u64::try_from(of.silent_for.as_millis()).unwrap_or(u64::MAX)),
-    )?;
-    many(
-        out,
-        (
-            "flagstone_allocations_total",
-            COUNTER,
-            "Blocks asked of the global allocator; while serving requests there are none.",
-        ),
-        "during",
-        of.allocations,
-    )?;
-    many(
-        out,
-        (
-            "flagstone_log_lines_dropped_total",
-            COUNTER,
-            "Messages that were not written: there were too many, or stderr was not read.",
-        ),
-        "reason",
-        of.log_lines_dropped,
-    )?;
-    one(
-        out,
-        "process_cpu_seconds_total",
-        COUNTER,
-        "CPU time of the process.",
-        Thousandths(process.cpu_millis),
-    )?;
-    one(
-        out,
-        "process_resident_memory_bytes",
-        GAUGE,
-        "Resident memory of the process.",
-        process.resident_bytes,
-    )?;
-    one(
-        out,
-        "process_start_time_seconds",
-        GAUGE,
-        "When the process started, since 1970.",
-        of.started_unix,
-    )?;
-    if process.open_files > 0 {
-        one(
-            out,
-            "process_open_fds",
-            GAUGE,
-            "Open files.",
-            process.open_files,
-        )?;
-    }
-    one(
-        out,
-        "process_max_fds",
-        GAUGE,
-        "Open files that are allowed.",
-        process.open_files_max,
-    )
-}
 
 fn requests(of: &Snapshot, out: &mut String) -> fmt::Result {
     let totals = &of.totals;
@@ -267,7 +122,12 @@ fn requests(of: &Snapshot, out: &mut String) -> fmt::Result {
             ("miss", totals.cas_misses),
             ("changed", totals.cas_badval),
         ],
-    )?;
+    )
+}
+
+/// What else was asked for, and how much was moved.
+fn traffic(of: &Snapshot, out: &mut String) -> fmt::Result {
+    let totals = &of.totals;
     one(
         out,
         "flagstone_logins_total",

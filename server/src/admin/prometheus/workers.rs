@@ -5,7 +5,7 @@
 
 use std::fmt::{self, Write};
 
-use super::{COUNTER, GAUGE, Thousandths, head};
+use super::format::{COUNTER, GAUGE, Thousandths, head};
 use crate::observe::counters::{LEASE_KINDS, WorkerFigures};
 use crate::observe::snapshot::Snapshot;
 
