@@ -228,7 +228,7 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
 }
 
 /// The sections of `INFO`.
-const SECTIONS: [&str; 8] = [
+const SECTIONS: [&str; 9] = [
     "Server",
     "Clients",
     "Memory",
@@ -236,6 +236,7 @@ const SECTIONS: [&str; 8] = [
     "Stats",
     "Replication",
     "CPU",
+    "Cluster",
     "Keyspace",
 ];
 
@@ -355,6 +356,8 @@ fn section_of(
             micros("used_cpu_sys", system, writer)?;
             micros("used_cpu_user", user, writer)
         }
+        // Clients look here for whether keys lie on several servers.
+        "Cluster" => numbers(&[("cluster_enabled", 0)], writer),
         // How many of the keys have a deadline is not counted.
         _ if engine.items > 0 => {
             writer.put(b"db0:keys=")?;
