@@ -44,6 +44,7 @@ mod page;
 mod places;
 mod pressure;
 mod process;
+mod redis_clients;
 mod resp;
 mod settings;
 mod tls;
