@@ -123,6 +123,44 @@ fn resp_allocates_nothing() {
     let get_long = line("GET long");
     let getdel_long = line("GETDEL long");
     let hello = [line("HELLO 3"), line("HELLO 2"), line("ECHO end-of-it")].concat();
+    let transactions = [
+        [
+            line("WATCH hot miss"),
+            line("MULTI"),
+            line("SET hot hi"),
+            line("MGET hot miss"),
+            array(&[b"SET", b"kept", &[b'v'; 9000]]),
+            line("GET kept"),
+            line("INCR hot"),
+            line("EXEC"),
+        ]
+        .concat(),
+        [
+            line("WATCH hot"),
+            line("SET hot hi"),
+            line("MULTI"),
+            line("GET hot"),
+            line("EXEC"),
+        ]
+        .concat(),
+        [
+            line("MULTI"),
+            line("GET"),
+            line("NOPE"),
+            line("GET hot"),
+            line("EXEC"),
+        ]
+        .concat(),
+        [
+            line("MULTI"),
+            line("GET long"),
+            line("DISCARD"),
+            line("WATCH a"),
+            line("UNWATCH"),
+        ]
+        .concat(),
+    ]
+    .map(|lines| [lines, line("ECHO end-of-it")].concat());
     let flush = [line("CONFIG RESETSTAT"), line("FLUSHALL")].concat();
     assert_none(config, 1, REQUESTS / 100, |clients, n| {
         let client = &mut clients[0];
@@ -141,6 +179,9 @@ fn resp_allocates_nothing() {
             client.exchange(&long_pair, b"+OK\r\n");
             for report in &reports {
                 client.exchange_until(report, b"$9\r\nend-of-it\r\n");
+            }
+            for lines in &transactions {
+                client.exchange_until(lines, b"$9\r\nend-of-it\r\n");
             }
             client.exchange_until(&hello, b"$9\r\nend-of-it\r\n");
         }

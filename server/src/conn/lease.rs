@@ -239,6 +239,12 @@ impl Lease {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::plan::QueuePlan;
+
+    const QUEUES: QueuePlan = QueuePlan {
+        small_count: 1,
+        large_count: 1,
+    };
 
     fn leases() -> Leases {
         Leases::new(&WorkerPlan {
@@ -247,6 +253,7 @@ mod tests {
             input_count: 2,
             output_count: 1,
             leases_at_first: [1, 2, 1],
+            queues: QUEUES,
         })
     }
 
@@ -258,6 +265,7 @@ mod tests {
             input_count: 9,
             output_count: 4,
             leases_at_first: [1, 4, 2],
+            queues: QUEUES,
         });
         let room = LeaseRoom::default();
         leases.follow(&room);

@@ -34,6 +34,7 @@ mod serve;
 mod stream;
 mod tls_stream;
 mod traffic;
+mod transaction;
 mod worker_state;
 
 use std::io;
@@ -48,6 +49,7 @@ use self::lease::{Lease, Leases};
 use self::outbox::{Sent, send_some};
 pub use self::stream::Stream;
 pub use self::tls_stream::TlsStream;
+use self::transaction::Transaction;
 pub use self::worker_state::WorkerState;
 use crate::memory::plan::{INBOX_BYTES, OUTBOX_BYTES, SMALL_LEASE_BYTES};
 use crate::memory::room::MUCH_READ_BYTES;
@@ -66,7 +68,7 @@ static_assertions::const_assert_eq!(INBOX_BYTES, WHOLE_BYTES_MAX);
 // An empty outbox has room for any reply but a long value.
 static_assertions::const_assert!(OUTBOX_BYTES > 32 * REPLY_BYTES_MAX);
 // Ten thousand idle ones are little more than a megabyte.
-static_assertions::const_assert!(size_of::<Conn>() <= 120);
+static_assertions::const_assert!(size_of::<Conn>() <= 128);
 
 /// A transfer that moves this much is not stalled.
 const PROGRESS_BYTES: u32 = 64 << 10;
@@ -92,6 +94,8 @@ pub struct Conn {
     moved_at: u32,
     phase: Phase,
     codec: Codec,
+    /// What it keeps until it is executed together.
+    transaction: Transaction,
     /// Whether it stands in a queue of its worker's.
     pub queued: bool,
     /// Whether its socket buffers are large.
@@ -129,6 +133,8 @@ enum Phase {
         format: PlainFormat,
         lines: u16,
     },
+    /// What was kept is executed.
+    Replaying,
     /// Our FIN is sent; so many bytes are still read and forgotten.
     Lingering { left: u32 },
 }
@@ -183,6 +189,7 @@ impl Conn {
             moved_at: now.as_millis() as u32,
             phase: Phase::Requests,
             codec,
+            transaction: Transaction::default(),
             queued: false,
             is_large: false,
             sniffed: false,
@@ -207,6 +214,7 @@ impl Conn {
         self.sniffed
             && !self.codec.is_locked()
             && matches!(self.phase, Phase::Requests)
+            && !self.transaction.is_open()
             && !(self.holds() || self.queued || self.ended || self.is_tls())
     }
 

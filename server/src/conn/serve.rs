@@ -9,6 +9,7 @@
 
 mod lists;
 mod plain;
+mod transaction;
 mod transfers;
 
 use std::io;
@@ -18,17 +19,21 @@ use std::task::Context;
 use flagstone_engine::Tick;
 
 use self::plain::Run;
+use self::transaction::Stepped;
 use super::batch::{BATCH_MAX, Batch};
 use super::large::{Begun, Larges};
 use super::outbox::{Outbox, Sent};
 use super::stream::Stream;
+use super::transaction::Transaction;
 use super::{Budget, Conn, Halt, Phase, WorkerState};
 use crate::execute::{self, Done, Work};
+use crate::memory::queues::Queues;
 use crate::observe::counters::Counters;
 use crate::proto::{
     Codec, Decoded, Fate, Inside, LongHead, REPLY_BYTES_MAX, Refusal, Reply, ReplyFormat, Sniffed,
     sniff,
 };
+use crate::server::gates::Leave;
 use crate::server::shared::Shared;
 
 /// A decoded request.
@@ -59,6 +64,12 @@ struct RequestLoop<'d, 'w, 'cx> {
     outbox: &'d mut Outbox,
     larges: &'d mut Larges<'w>,
     budget: &'d mut Budget,
+    transaction: &'d mut Transaction,
+    queues: &'d mut Queues,
+    /// What is in them.
+    kept: &'d mut [u8],
+    /// Nobody else executes requests while it is ours alone.
+    leave: Option<Leave<'w>>,
     now: Tick,
     cx: &'d mut Context<'cx>,
 }
@@ -77,6 +88,10 @@ macro_rules! requests {
                 outbox: &mut $worker.outbox,
                 larges: &mut $worker.larges,
                 budget: $budget,
+                transaction: &mut $conn.transaction,
+                queues: &mut $worker.kept.queues,
+                kept: &mut $worker.kept.bytes,
+                leave: Some($worker.shared.gates.enter($worker.worker_no)),
                 now: $worker.now,
                 cx: $cx,
             },
@@ -110,6 +125,8 @@ impl Conn {
         loop {
             let halt = match *requests.phase {
                 // As after nearly every turn.
+                Phase::Requests if requests.transaction.is_replayed() => requests.replay()?,
+                Phase::Replaying => requests.replay()?,
                 Phase::Requests if *at == have => Some(Halt::Hungry),
                 Phase::Requests => requests.requests(bytes, inbox.len(), at)?,
                 Phase::Skipping { words, rest } => requests.skip(words, rest, bytes, at)?,
@@ -310,19 +327,11 @@ impl<'w> RequestLoop<'_, 'w, '_> {
                     }
                 }
                 Done::Stats(topic) => {
-                    self.counters.others.add(1);
-                    self.budget.spend(1, 0);
-                    *self.phase = Phase::Telling {
-                        topic,
-                        format: format.plain(),
-                        lines: 0,
-                    };
+                    self.begin_tell(topic, format.plain());
                     return Ok(None);
                 }
                 Done::Reset => {
-                    self.counters.others.add(1);
-                    self.codec.reset(!self.shared.users.is_empty());
-                    self.say(ReplyFormat::RESET);
+                    self.reset();
                     return Ok(None);
                 }
                 Done::LoggedIn => {
@@ -331,11 +340,14 @@ impl<'w> RequestLoop<'_, 'w, '_> {
                 }
                 Done::LoginFailed => return Ok(self.login_failed(planned, at)),
                 Done::Dump(listing) => {
-                    self.counters.others.add(1);
-                    *self.phase = Phase::Dumping(execute::walk_of(listing), listing.format);
-                    self.say(listing.format.head());
+                    self.begin_dump(listing);
                     return Ok(None);
                 }
+                Done::Step(step) => match self.step(step, planned)? {
+                    Stepped::Done => return Ok(None),
+                    Stepped::Again => {}
+                    Stepped::Halt(halt) => return Ok(Some(halt)),
+                },
                 Done::NotNow => return Ok(Some(Halt::WaitLarge)),
                 Done::Quit => {
                     self.counters.others.add(1);
@@ -345,6 +357,13 @@ impl<'w> RequestLoop<'_, 'w, '_> {
                 }
             }
         }
+    }
+
+    fn reset(&mut self) {
+        self.counters.others.add(1);
+        self.transaction.close(self.queues);
+        self.codec.reset(!self.shared.users.is_empty());
+        self.say(ReplyFormat::RESET);
     }
 
     fn logged_in(&mut self, format: ReplyFormat<'_>) {

@@ -190,6 +190,7 @@ impl Conn {
         {
             worker.leases.give(lease);
         }
+        self.transaction.close(&mut worker.kept.queues);
         if let Phase::Storing(no) | Phase::Settling(no) | Phase::Sending(no) = self.phase {
             worker.larges.take(no);
             self.phase = Phase::Requests;

@@ -9,6 +9,7 @@ use super::large::Larges;
 use super::lease::Leases;
 use super::outbox::Outbox;
 use crate::memory::plan::INBOX_BYTES;
+use crate::memory::queues::Kept;
 use crate::observe::counters::Counters;
 use crate::server::shared::Shared;
 
@@ -19,6 +20,8 @@ pub struct WorkerState<'w> {
     pub outbox: Outbox,
     pub leases: Leases,
     pub larges: Larges<'w>,
+    pub kept: Kept,
+    pub worker_no: usize,
     /// Read from the clock once a pass over the connections that are ready.
     pub now: Tick,
     /// The server is going: whoever has no request waiting is said goodbye.
@@ -34,6 +37,8 @@ impl<'w> WorkerState<'w> {
             outbox: Outbox::new(),
             leases: Leases::new(&shared.plan.worker),
             larges: Larges::new(shared.plan.transfers.places, &shared.permits),
+            kept: Kept::new(&shared.plan.worker.queues),
+            worker_no,
             now: shared.clock.now(),
             finishing: false,
         }

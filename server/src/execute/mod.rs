@@ -16,11 +16,12 @@ mod resp;
 
 use flagstone_engine::{Cache, CasWish, Key, Pinned, StoreError, Tick, Visited, Walk};
 
-pub use self::done::{Done, refusal};
+pub use self::done::{Done, Seen, Step, refusal};
 use self::lifetime::{deadline, seconds_left};
 use self::numbers::{NumberChange, NumberChanged};
 pub use self::order::Order;
 use self::read::{Got, class_no, facts, get};
+pub use self::resp::is_as_seen;
 
 use crate::clock::Clock;
 use crate::observe::counters::Counters;
@@ -93,6 +94,14 @@ impl<'a> Work<'a> {
             self.command,
             Command::Login { .. } | Command::Resp(Op::Reset)
         )
+    }
+
+    /// The bytes of a request that is kept.
+    pub fn kept(&self) -> Option<&'a [u8]> {
+        match self.command {
+            Command::Resp(Op::Queue(bytes)) => Some(bytes),
+            _ => None,
+        }
     }
 
     /// Does it. A value is copied from the cache to the front of `room`, behind its head and

@@ -11,6 +11,7 @@ use flagstone_engine::{
     Updated,
 };
 
+pub use self::look::is_as_seen;
 use self::look::{look, run_keyless, status};
 use self::range::{get_range, set_range};
 use super::decimal;

@@ -8,4 +8,5 @@ pub(crate) mod governor;
 pub(crate) mod lease_room;
 pub(crate) mod permits;
 pub mod plan;
+pub mod queues;
 pub(crate) mod room;

@@ -9,6 +9,7 @@
 //!             ├─ worker threads   a stated size each: stacks, runtime
 //!             ├─ shared buffers   one inbox and one outbox a worker
 //!             ├─ leased buffers   three pools a worker: what a connection cannot finish at once
+//!             ├─ transactions     two sizes of blocks a worker: requests that wait for the last of them
 //!             ├─ page tables      the kernel's, for the arena
 //!             ├─ headroom         for what nobody counts
 //!             ├─ admin pages      their thread, and so much a connection
@@ -25,11 +26,13 @@
 //! here, the doing in the module `governor`.
 
 mod lines;
+mod queues;
 mod sockets;
 pub mod transfers;
 mod words;
 
 use self::lines::server_lines;
+pub use self::queues::{QUEUE_LARGE_BYTES, QUEUE_SMALL_BYTES, QueuePlan};
 pub use self::sockets::SMALL_SOCKET_BYTES;
 use self::sockets::{
     LARGE_SOCKETS_MIN, large_socket_bytes, large_sockets_max, small_sockets_max, socket_bytes,
@@ -124,6 +127,8 @@ pub struct WorkerPlan {
     pub output_count: usize,
     /// How many of the three there are from the beginning.
     pub leases_at_first: [usize; 3],
+    /// Blocks for requests that are executed together, later.
+    pub queues: QueuePlan,
 }
 
 /// One addend.
@@ -199,6 +204,7 @@ impl WorkerPlan {
         let [small_count, input_count, output_count] = counts;
         WorkerPlan {
             slot_count,
+            queues: QueuePlan::new(memory_bytes, config.workers),
             small_count,
             input_count,
             output_count,

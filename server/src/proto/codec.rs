@@ -29,6 +29,7 @@ pub struct Codec {
 enum Trouble {
     TooLarge,
     NoSpace,
+    NoWatch,
     Other,
 }
 
@@ -37,6 +38,7 @@ impl Trouble {
         match refusal {
             Refusal::TooLarge => Trouble::TooLarge,
             Refusal::NoSpace => Trouble::NoSpace,
+            refusal if refusal == ReplyFormat::WATCH_FULL => Trouble::NoWatch,
             _ => Trouble::Other,
         }
     }
@@ -45,6 +47,7 @@ impl Trouble {
         match self {
             Trouble::TooLarge => Refusal::TooLarge,
             Trouble::NoSpace => Refusal::NoSpace,
+            Trouble::NoWatch => ReplyFormat::WATCH_FULL,
             Trouble::Other => Refusal::Malformed,
         }
     }

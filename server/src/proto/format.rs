@@ -198,6 +198,28 @@ impl ReplyFormat<'_> {
     /// What is said to one who begins anew, which only Redis' clients can.
     pub const RESET: &'static [u8] = b"+RESET\r\n";
 
+    /// What is said to one whose request is kept.
+    pub const KEPT: &'static [u8] = b"+QUEUED\r\n";
+    /// Why what was kept is not executed: one of it was no request, or found no room.
+    pub const SPOILED: Refusal = Refusal::Words(resp::words::SPOILED);
+    /// The same: the request to execute it was none.
+    pub const BAD_EXEC: Refusal = Refusal::Words(resp::words::BAD_EXEC);
+    /// The same: it had to make room.
+    pub const REVOKED: Refusal = Refusal::Words(resp::words::REVOKED);
+    /// Why a request is not kept.
+    pub const QUEUE_FULL: Refusal = Refusal::Words(resp::words::QUEUE_FULL);
+    /// Why a key is not watched.
+    pub const WATCH_FULL: Refusal = Refusal::Words(resp::words::WATCH_FULL);
+
+    /// What stands before the answers to so many requests that were kept; `None`: they are not executed. Writes it to the
+    /// front of `room`, which has space for any short answer.
+    pub fn answers_head(self, count: Option<usize>, room: &mut [u8]) -> Option<usize> {
+        match self {
+            ReplyFormat::Resp(format) => format.answers_head(count, room),
+            _ => Some(0),
+        }
+    }
+
     /// What is said to one who says goodbye.
     #[must_use]
     pub fn farewell(self) -> &'static [u8] {

@@ -12,6 +12,7 @@
 
 mod checks;
 mod error;
+pub(crate) mod gates;
 mod listening;
 pub(crate) mod maintainer;
 pub(crate) mod shared;

@@ -10,6 +10,7 @@ use flagstone_engine::{Cache, Stats, Tick};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::gates::Gates;
 use super::stage::Life;
 use crate::auth::guesses::Guesses;
 use crate::auth::tls::CertificateStore;
@@ -44,6 +45,8 @@ pub struct Shared<'h> {
     pub sockets: SocketRoom,
     /// Whether there is room for all leased buffers.
     pub leases: LeaseRoom,
+    /// Where workers wait while one of them executes a transaction.
+    pub gates: Gates,
     /// How many connections there are, and may be.
     pub admission: Admission,
     /// What clients may do, and how long.
@@ -93,6 +96,7 @@ impl<'h> Shared<'h> {
             permits: Permits::new(&plan.transfers, plan.worker_count),
             sockets: SocketRoom::new(plan.socket_buffer_bytes),
             leases: LeaseRoom::default(),
+            gates: Gates::new(plan.worker_count),
             admission: Admission::new(plan.connections_max),
             limits,
             listen,

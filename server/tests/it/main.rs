@@ -50,4 +50,5 @@ mod settings;
 mod tls;
 mod told;
 mod tools;
+mod transactions;
 mod twemproxy;

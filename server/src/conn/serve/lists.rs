@@ -7,7 +7,7 @@ use flagstone_engine::Walk;
 
 use super::{Halt, Phase, RequestLoop};
 use crate::execute;
-use crate::proto::{ListFormat, PlainFormat, Reply, Topic};
+use crate::proto::{ListFormat, Listing, PlainFormat, Reply, Topic};
 use crate::report;
 
 /// The longest line of a dump: a key with each byte escaped, and numbers.
@@ -16,6 +16,17 @@ const DUMP_LINE_BYTES_MAX: usize = 1024;
 const DUMP_CHUNKS: usize = 64;
 
 impl RequestLoop<'_, '_, '_> {
+    /// Counters are asked for.
+    pub(super) fn begin_tell(&mut self, topic: Topic, format: PlainFormat) {
+        self.counters.others.add(1);
+        self.budget.spend(1, 0);
+        *self.phase = Phase::Telling {
+            topic,
+            format,
+            lines: 0,
+        };
+    }
+
     /// Counters go out, a line after the other, until there are no more, the peer blocks, or the turn is over. They are
     /// gathered anew for each part: a reply of any length needs no memory.
     pub(super) fn tell(
@@ -65,6 +76,13 @@ impl RequestLoop<'_, '_, '_> {
                 lines += 1;
             }
         }
+    }
+
+    /// A list of items is asked for.
+    pub(super) fn begin_dump(&mut self, listing: Listing) {
+        self.counters.others.add(1);
+        *self.phase = Phase::Dumping(execute::walk_of(listing), listing.format);
+        self.say(listing.format.head());
     }
 
     /// Items go out, a line each, until there are no more, the peer blocks, or the turn is over.

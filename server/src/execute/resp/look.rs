@@ -1,10 +1,10 @@
 //! Commands that look at an item or change what is beside its value, and those that have no key.
 
-use flagstone_engine::{Deadline, ItemMeta, Key, Tick};
+use flagstone_engine::{Cache, Deadline, ItemMeta, Key, StoreError, Tick};
 
 use super::{With, whole};
 use crate::clock::Clock;
-use crate::execute::done::Done;
+use crate::execute::done::{Done, Seen, Step};
 use crate::execute::lifetime::deadline;
 use crate::proto::resp::command::{About, Op, Ttl};
 use crate::proto::resp::encode::{Out, hello, integer};
@@ -39,6 +39,13 @@ pub fn look(op: Op<'_>, key: Key<'_>, with: With<'_, '_>, room: &mut [u8]) -> Do
         }
         Op::Ttl(_, form) => ttl(meta(), form, now, &shared.clock),
         Op::StrLen(_) => meta().map_or(0, |meta| meta.value_len as i64),
+        Op::Watch(_) => {
+            with.counters.others.add(1);
+            return match seen(cache, key, now) {
+                Ok(seen) => Done::Step(Step::Watch(seen)),
+                Err(_) => Done::NotNow,
+            };
+        }
         Op::Exists(_) => {
             with.counters.others.add(1);
             return Done::Reply(match meta() {
@@ -72,6 +79,35 @@ pub fn look(op: Op<'_>, key: Key<'_>, with: With<'_, '_>, room: &mut [u8]) -> Do
     };
     with.counters.others.add(1);
     whole(integer(number, room))
+}
+
+/// How an item looks, for those who watch it: it has a CAS number from now on.
+fn seen(cache: &Cache, key: Key<'_>, now: Tick) -> Result<Seen, StoreError> {
+    let cas = cache.cas(key, now)?;
+    // Where it is another one by now, it has another number, or none.
+    let meta = cache.meta(key, now);
+    let deadline = meta.and_then(|meta| meta.deadline.tick());
+    Ok(Seen {
+        cas,
+        deadline: deadline.map(Tick::as_millis),
+    })
+}
+
+/// Whether the item under a key is the one that was seen, unchanged.
+#[must_use]
+pub fn is_as_seen(cache: &Cache, key: &[u8], then: Seen, now: Tick) -> bool {
+    let Ok(key) = cache.key(key) else {
+        return false;
+    };
+    let meta = cache.meta(key, now);
+    let deadline = meta.and_then(|meta| meta.deadline.tick());
+    match (meta, then.cas) {
+        (None, None) => true,
+        (Some(meta), Some(cas)) => {
+            meta.cas == Some(cas) && deadline.map(Tick::as_millis) == then.deadline
+        }
+        _ => false,
+    }
 }
 
 /// Up to here Redis calls a value embedded.
@@ -124,6 +160,12 @@ pub fn run_keyless(op: Op<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
     match op {
         Op::Nothing => return whole(Some(0)),
         Op::Reset => return Done::Reset,
+        Op::Multi => return Done::Step(Step::Begin),
+        Op::Queue(_) => return Done::Step(Step::Keep),
+        Op::Exec { spoiled } => return Done::Step(Step::Execute { spoiled }),
+        Op::BadExec => return Done::Step(Step::Abort),
+        Op::Discard => return Done::Step(Step::Forget),
+        Op::Unwatch => return Done::Step(Step::Unwatch),
         Op::Absent => {
             with.counters.misses.add(1);
             return Done::Reply(Reply::Missing);

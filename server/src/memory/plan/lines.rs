@@ -46,6 +46,15 @@ pub(super) fn server_lines(
                 )
             },
         ),
+        line("transactions", workers * worker.queues.bytes(), {
+            let QueuePlan {
+                small_count,
+                large_count,
+            } = worker.queues;
+            format!(
+                "{workers} × ({small_count} × {QUEUE_SMALL_BYTES} + {large_count} × {QUEUE_LARGE_BYTES}): what MULTI keeps until EXEC"
+            )
+        }),
         line(
             "page tables",
             page_table_bytes(most),

@@ -3,7 +3,7 @@
 use super::command::{About, Op, Ttl};
 use super::encode::Shape;
 use super::names::Name;
-use super::session::{At, Session};
+use super::session::{At, Multi, Session};
 use super::set::{ExpireIf, SetOptions, Unit, Wrong, parse_get_ex, time};
 use super::words;
 use crate::proto::number::parse_i64;
@@ -145,6 +145,10 @@ impl Asker {
                 asked.shape = Shape::Sum { last: true };
                 Command::Resp(Op::Exists(key))
             }
+            (Name::Watch, _) => {
+                asked.shape = Shape::All { last: true };
+                Command::Resp(Op::Watch(key))
+            }
             (Name::MSet, [value]) => {
                 asked.shape = Shape::All { last: true };
                 store(value, How::Always, Lifetime::Forever)
@@ -177,6 +181,9 @@ impl Asker {
             Name::Reset => {
                 asked.session = Session::NEW;
                 Command::Resp(Op::Reset)
+            }
+            Name::Multi | Name::Exec | Name::Discard | Name::Unwatch => {
+                Command::Resp(transaction(name, asked)?)
             }
             Name::Hello => return self.hello(args, asked),
             Name::Auth => {
@@ -284,6 +291,35 @@ impl Asker {
             }
         })
     }
+}
+
+/// Where a transaction begins and ends.
+fn transaction(name: Name, asked: &mut Asked<'_>) -> Result<Op<'static>, Wrong> {
+    let multi = asked.session.multi;
+    let open = |is_open: bool, words| match is_open {
+        true => Ok(()),
+        false => Err(Wrong::Words(words)),
+    };
+    Ok(match name {
+        Name::Multi => {
+            open(multi == Multi::No, words::NESTED_MULTI)?;
+            asked.session.multi = Multi::Open;
+            Op::Multi
+        }
+        Name::Exec => {
+            open(multi != Multi::No, words::EXEC_ALONE)?;
+            asked.session.multi = Multi::No;
+            Op::Exec {
+                spoiled: multi == Multi::Spoiled,
+            }
+        }
+        Name::Discard => {
+            open(multi != Multi::No, words::DISCARD_ALONE)?;
+            asked.session.multi = Multi::No;
+            Op::Discard
+        }
+        _ => Op::Unwatch,
+    })
 }
 
 /// What `CLIENT`, `COMMAND` and `CONFIG` ask.

@@ -78,6 +78,23 @@ pub enum Op<'a> {
     Number(i64),
     /// `RESET`: as at the beginning.
     Reset,
+    /// `MULTI`: what follows is kept.
+    Multi,
+    /// Kept until `EXEC`: the request's bytes.
+    Queue(&'a [u8]),
+    /// `EXEC`
+    Exec {
+        /// One of what was kept was no command.
+        spoiled: bool,
+    },
+    /// `EXEC` with arguments, which it has none of.
+    BadExec,
+    /// `DISCARD`
+    Discard,
+    /// `WATCH`, for one key.
+    Watch(&'a [u8]),
+    /// `UNWATCH`
+    Unwatch,
     /// There is no such command; and what follows it.
     Unknown(&'a [u8], [Option<&'a [u8]>; 3]),
     /// This command has no such subcommand.
@@ -133,6 +150,7 @@ impl<'a> Op<'a> {
             | Op::Ttl(key, _)
             | Op::Type(key)
             | Op::Exists(key)
+            | Op::Watch(key)
             | Op::Object(key, _) => Some(key),
             _ => None,
         }

@@ -5,6 +5,7 @@ use super::command::Op;
 use super::encode::{Format, Shape};
 use super::frame::{self, Bulk, Framed};
 use super::names::Name;
+use super::queue;
 use super::session::{At, Many, Session};
 use super::set::{SetOptions, Wrong, time};
 use super::words;
@@ -19,12 +20,12 @@ const ARGS_MAX: usize = 16;
 
 /// A request under way.
 #[derive(Clone, Copy)]
-struct Reading {
-    session: Session,
+pub(super) struct Reading {
+    pub(super) session: Session,
     /// The client has to log in first.
-    locked: bool,
+    pub(super) locked: bool,
     /// What reaches farther, and is not there, is not held whole.
-    whole: usize,
+    pub(super) whole: usize,
 }
 
 /// Reads one request, or the next part of one, from the front of `bytes`.
@@ -80,7 +81,7 @@ pub fn probe(line: &[u8], taken: usize, locked: bool) -> Decoded<'_> {
 }
 
 impl Reading {
-    fn request<'a>(
+    pub(super) fn request<'a>(
         self,
         command: Command<'a>,
         shape: Shape,
@@ -98,7 +99,7 @@ impl Reading {
         })
     }
 
-    fn answered<'a>(self, asked: Asked<'a>, taken: usize) -> Decoded<'a> {
+    pub(super) fn answered<'a>(self, asked: Asked<'a>, taken: usize) -> Decoded<'a> {
         Decoded::Request(Request {
             command: asked.command,
             format: ReplyFormat::Resp(Format {
@@ -111,7 +112,7 @@ impl Reading {
     }
 
     /// The answer, and what is left of the request is skipped.
-    fn refuse(self, op: Command<'_>, taken: usize, left: u32) -> Decoded<'_> {
+    pub(super) fn refuse(self, op: Command<'_>, taken: usize, left: u32) -> Decoded<'_> {
         let at = match left {
             0 => At::Request,
             left => At::Skipping(left),
@@ -119,7 +120,7 @@ impl Reading {
         self.request(op, Shape::Value, taken, self.session.at(at))
     }
 
-    fn refuse_words(self, words: Words, taken: usize, left: u32) -> Decoded<'static> {
+    pub(super) fn refuse_words(self, words: Words, taken: usize, left: u32) -> Decoded<'static> {
         self.refuse(Command::Refuse(Refusal::Words(words)), taken, left)
     }
 
@@ -155,8 +156,12 @@ impl Reading {
         }
         let word = &bytes[name.start..][..name.len];
         let known = Name::of(word);
+        if self.session.is_multi() && !known.is_some_and(queue::is_immediate) {
+            return self.keep_array(bytes, (word, known), name.end(), count - 1);
+        }
         if let Some(many) = known.and_then(many)
             && !self.locked
+            && !self.session.is_multi()
         {
             let known = known.expect("found above");
             let pairs_up = many != Many::Set || count % 2 == 1;
@@ -172,7 +177,7 @@ impl Reading {
     }
 
     /// The arguments behind a command's name, all of which are held.
-    fn arguments<'a>(
+    pub(super) fn arguments<'a>(
         self,
         bytes: &'a [u8],
         (word, name): (&'a [u8], Option<Name>),
@@ -212,6 +217,9 @@ impl Reading {
         };
         if have < count as usize {
             return self.refuse_words(words::SYNTAX, at, count - have as u32);
+        }
+        if self.session.is_multi() {
+            return self.asked_inside(name, args, at);
         }
         let asked = ask(name, args, self.session, self.locked);
         self.answered(asked, at)
@@ -343,7 +351,7 @@ impl Reading {
         let rest = left - taken.min(left);
         let shape = match many {
             Many::Get => Shape::Value,
-            Many::Set => Shape::All { last: rest == 0 },
+            Many::Set | Many::Watch => Shape::All { last: rest == 0 },
             Many::Delete | Many::Exists | Many::Touch => Shape::Sum { last: rest == 0 },
         };
         let after = self.session.at(match rest {
@@ -352,7 +360,8 @@ impl Reading {
         });
         if bulk.len > KEY_BYTES_MAX || bulk.len == 0 {
             // Nothing is there under such a key; and nothing can be stored.
-            return match (bytes.len() >= bulk.end(), is_set) {
+            let needs_key = is_set || many == Many::Watch;
+            return match (bytes.len() >= bulk.end(), needs_key) {
                 (false, false) if bulk.len <= HEAD_BYTES_MAX => Decoded::More,
                 (true, false) => {
                     let op = Command::Resp(Op::Absent);
@@ -369,6 +378,7 @@ impl Reading {
             Many::Get => Command::Get { key },
             Many::Delete => Command::Delete { key },
             Many::Exists | Many::Touch => Command::Resp(Op::Exists(key)),
+            Many::Watch => Command::Resp(Op::Watch(key)),
             Many::Set => return self.next_pair(bytes, (key, bulk.end()), shape, after),
         };
         self.request(command, shape, bulk.end(), after)
@@ -423,10 +433,13 @@ impl Reading {
         if is_http_line(line) {
             return Decoded::HangUp(b"");
         }
+        if self.session.is_multi() {
+            return self.keep_line(bytes, line, end + 1);
+        }
         self.line_of(line, end + 1)
     }
 
-    fn line_of(self, line: &[u8], taken: usize) -> Decoded<'_> {
+    pub(super) fn line_of(self, line: &[u8], taken: usize) -> Decoded<'_> {
         let mut args: [&[u8]; ARGS_MAX] = [b""; ARGS_MAX];
         let mut have = 0;
         let split = frame::split(line, |word| {
@@ -453,6 +466,9 @@ impl Reading {
         {
             return self.refuse_words(words::SYNTAX, taken, 0);
         }
+        if self.session.is_multi() {
+            return self.asked_inside(name, args, taken);
+        }
         let asked = ask(name, args, self.session, self.locked);
         self.answered(asked, taken)
     }
@@ -470,6 +486,7 @@ fn many(name: Name) -> Option<Many> {
         Name::Exists => Many::Exists,
         Name::Touch => Many::Touch,
         Name::MSet => Many::Set,
+        Name::Watch => Many::Watch,
         _ => return None,
     })
 }

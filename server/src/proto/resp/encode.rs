@@ -48,6 +48,17 @@ impl Format {
         Some(writer.len())
     }
 
+    /// What stands before the answers of a transaction; `None`: there are none.
+    pub fn answers_head(self, count: Option<usize>, room: &mut [u8]) -> Option<usize> {
+        let mut out = Out::new(room, self.v3);
+        match count {
+            Some(count) => out.array(count)?,
+            None if self.v3 => out.nil()?,
+            None => out.raw(b"*-1\r\n")?,
+        }
+        Some(out.len())
+    }
+
     /// Nothing, where a value could be.
     #[must_use]
     pub const fn nothing(self) -> &'static [u8] {

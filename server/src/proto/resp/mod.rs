@@ -17,6 +17,7 @@ pub mod decode;
 pub mod encode;
 mod frame;
 pub mod names;
+mod queue;
 pub mod session;
 pub mod set;
 pub mod words;

@@ -54,6 +54,8 @@ const WRITE: &[&str] = &["write", "denyoom", "fast"];
 const CHANGE: &[&str] = &["write", "fast"];
 const ADMIN: &[&str] = &["admin", "noscript", "loading", "stale"];
 const FAST: &[&str] = &["loading", "stale", "fast"];
+const OPENED: &[&str] = &["noscript", "loading", "stale", "fast"];
+const EXEC: &[&str] = &["noscript", "loading", "stale"];
 const OPEN: &[&str] = &["noscript", "loading", "stale", "fast", "no_auth"];
 
 commands! {
@@ -68,7 +70,9 @@ commands! {
     Decr "decr" b"DECR" 2 1 1 1 WRITE;
     DecrBy "decrby" b"DECRBY" 3 1 1 1 WRITE;
     Del "del" b"DEL" -2 1 -1 1 CHANGE;
+    Discard "discard" b"DISCARD" 1 0 0 0 OPENED;
     Echo "echo" b"ECHO" 2 0 0 0 FAST;
+    Exec "exec" b"EXEC" 1 0 0 0 EXEC;
     Exists "exists" b"EXISTS" -2 1 -1 1 READ;
     Expire "expire" b"EXPIRE" -3 1 1 1 CHANGE;
     ExpireAt "expireat" b"EXPIREAT" -3 1 1 1 CHANGE;
@@ -91,6 +95,7 @@ commands! {
     MGet "mget" b"MGET" -2 1 -1 1 READ;
     Module "module" b"MODULE" -2 0 0 0 ADMIN;
     MSet "mset" b"MSET" -3 1 -1 2 WRITE;
+    Multi "multi" b"MULTI" 1 0 0 0 OPENED;
     Object "object" b"OBJECT" -2 2 2 1 READ_SLOW;
     Persist "persist" b"PERSIST" 2 1 1 1 CHANGE;
     PExpire "pexpire" b"PEXPIRE" -3 1 1 1 CHANGE;
@@ -115,7 +120,9 @@ commands! {
     Ttl "ttl" b"TTL" 2 1 1 1 READ;
     Type "type" b"TYPE" 2 1 1 1 READ;
     Unlink "unlink" b"UNLINK" -2 1 -1 1 CHANGE;
+    Unwatch "unwatch" b"UNWATCH" 1 0 0 0 OPENED;
     Wait "wait" b"WAIT" 3 0 0 0 FAST;
+    Watch "watch" b"WATCH" -2 1 -1 1 OPENED;
 }
 
 /// No name is longer.

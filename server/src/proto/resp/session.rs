@@ -5,7 +5,19 @@
 pub struct Session {
     /// Version 3: else 2.
     pub(super) v3: bool,
+    pub(super) multi: Multi,
     pub(super) at: At,
+}
+
+/// Whether requests are executed, or kept until `EXEC`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Multi {
+    /// They are executed.
+    No,
+    /// They are kept.
+    Open,
+    /// One of them was no command: `EXEC` will refuse them all.
+    Spoiled,
 }
 
 /// Where in a request the next bytes are.
@@ -34,12 +46,15 @@ pub(super) enum Many {
     Touch,
     /// `MSET`: a value follows each key.
     Set,
+    /// `WATCH`
+    Watch,
 }
 
 impl Session {
     /// At the beginning, in version 2.
     pub const NEW: Session = Session {
         v3: false,
+        multi: Multi::No,
         at: At::Request,
     };
 
@@ -49,6 +64,7 @@ impl Session {
     pub const fn between(v3: bool) -> Session {
         Session {
             v3,
+            multi: Multi::No,
             at: At::Request,
         }
     }
@@ -83,9 +99,20 @@ impl Session {
         }
     }
 
-    /// Whether a request begins here.
+    /// Whether a request begins here that is executed at once.
     #[must_use]
     pub fn is_between(self) -> bool {
-        self.at == At::Request
+        self.at == At::Request && self.multi == Multi::No
+    }
+
+    /// Whether requests are kept.
+    #[inline]
+    pub(super) fn is_multi(self) -> bool {
+        self.multi != Multi::No
+    }
+
+    /// The same session, with or without a transaction.
+    pub(super) const fn in_multi(self, multi: Multi) -> Session {
+        Session { multi, ..self }
     }
 }

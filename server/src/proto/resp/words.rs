@@ -57,6 +57,33 @@ pub const LONG_VALUE: Words =
     words!(b"-ERR GET, IFEQ and KEEPTTL take values of up to 16 KiB here\r\n");
 /// Switched off by a setting.
 pub const NOT_ALLOWED: Words = words!(b"-ERR this command is switched off by a setting\r\n");
+/// Inside of another one.
+pub const NESTED_MULTI: Words = words!(b"-ERR MULTI calls can not be nested\r\n");
+/// Too late.
+pub const WATCH_IN_MULTI: Words = words!(b"-ERR WATCH inside MULTI is not allowed\r\n");
+/// Nothing to execute.
+pub const EXEC_ALONE: Words = words!(b"-ERR EXEC without MULTI\r\n");
+/// Nothing to forget.
+pub const DISCARD_ALONE: Words = words!(b"-ERR DISCARD without MULTI\r\n");
+/// Not to be kept.
+pub const NOT_IN_MULTI: Words = words!(b"-ERR Command not allowed inside a transaction\r\n");
+/// One of what was kept was refused.
+pub const SPOILED: Words =
+    words!(b"-EXECABORT Transaction discarded because of previous errors.\r\n");
+/// `EXEC` itself was.
+pub const BAD_EXEC: Words = words!(
+    b"-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command\r\n"
+);
+/// What was kept or watched had to make room.
+pub const REVOKED: Words = words!(
+    b"-EXECABORT Transaction discarded: it waited for more than a second, and others needed its room\r\n"
+);
+/// No room to keep another command.
+pub const QUEUE_FULL: Words = words!(
+    b"-ERR no room is left for this command: a transaction has half of the memory for transactions\r\n"
+);
+/// No room to watch another key.
+pub const WATCH_FULL: Words = words!(b"-ERR no room is left to watch this key\r\n");
 /// There is no cluster.
 pub const NO_CLUSTER: Words = words!(b"-ERR This instance has cluster support disabled\r\n");
 /// `NX` with `XX`, `GT` or `LT`.

@@ -82,7 +82,49 @@ fn first_difference(commands: &[Vec<u8>], ours: &[u8], theirs: &[u8], seed: u64)
 /// fractions with numbers of nineteen digits, which are exact here and rounded there.
 fn seeded(seed: u64) -> Vec<Vec<u8>> {
     let mut rng = Rng::new(seed);
-    let keys: [&[u8]; 5] = [b"a", b"b", b"c", b"dd", b"e:e"];
+    (0..250).flat_map(|_| some(&mut rng)).collect()
+}
+
+/// A command, or a few that belong together.
+fn some(rng: &mut Rng) -> Vec<Vec<u8>> {
+    let few = |rng: &mut Rng| (0..rng.below(5)).map(|_| one(rng)).collect::<Vec<_>>();
+    let word = |word: &[u8]| vec![array(&[word])];
+    match rng.below(16) {
+        0 => {
+            // One change at most: what was never there is never there again in between.
+            let watch = array(&[b"WATCH", rng.of(&KEYS), b"none"]);
+            let change = one(rng);
+            let kept = few(rng);
+            [vec![watch, change], word(b"MULTI"), kept, word(b"EXEC")].concat()
+        }
+        1 => {
+            let end: &[u8] = rng.of(&[&b"EXEC"[..], b"EXEC", b"DISCARD"]);
+            [word(b"MULTI"), few(rng), word(end)].concat()
+        }
+        2 => vec![array(&[rng.of(&[
+            &b"EXEC"[..],
+            b"DISCARD",
+            b"UNWATCH",
+            b"WATCH",
+        ])])],
+        3 => {
+            let odd: [&[&[u8]]; 5] = [
+                &[b"MULTI"],
+                &[b"MULTI", b"x"],
+                &[b"WATCH", b"a"],
+                &[b"EXEC", b"x"],
+                &[b"UNWATCH"],
+            ];
+            let odd = array(rng.of(&odd));
+            [word(b"MULTI"), few(rng), vec![odd], few(rng), word(b"EXEC")].concat()
+        }
+        _ => vec![one(rng)],
+    }
+}
+
+const KEYS: [&[u8]; 5] = [b"a", b"b", b"c", b"dd", b"e:e"];
+
+fn one(rng: &mut Rng) -> Vec<u8> {
     let values: [&[u8]; 9] = [
         b"",
         b"1",
@@ -104,60 +146,68 @@ fn seeded(seed: u64) -> Vec<Vec<u8>> {
         b"9223372036854775807",
     ];
     let times: [&[u8]; 5] = [b"0", b"-1", b"x", b"100000", b"9223372036854775807"];
-    (0..300)
-        .map(|_| {
-            let key = rng.of(&keys);
-            let other = rng.of(&keys);
-            let value = rng.of(&values);
-            let number = rng.of(&numbers);
-            // Nothing that ends while the commands run.
-            let time = rng.of(&times);
-            let words: Vec<&[u8]> = match rng.below(38) {
-                0..=2 => vec![b"SET", key, value],
-                3 => vec![b"SET", key, value, b"NX"],
-                4 => vec![b"SET", key, value, b"XX", b"GET"],
-                5 => vec![b"SET", key, value, b"GET"],
-                6 => vec![b"SET", key, value, b"EX", b"1000"],
-                7 => vec![b"SET", key, value, b"KEEPTTL"],
-                8 => vec![b"SET", key, value, b"PX", time],
-                9..=11 => vec![b"GET", key],
-                12 => vec![b"GETSET", key, value],
-                13 => vec![b"GETDEL", key],
-                14 => vec![b"APPEND", key, value],
-                15 => vec![b"STRLEN", key],
-                16 => vec![b"GETRANGE", key, number, rng.of(&numbers)],
-                17 => vec![b"SETRANGE", key, rng.of(&[&b"0"[..], b"3", b"40"]), value],
-                18 => vec![b"INCR", key],
-                19 => vec![b"DECR", key],
-                20 => vec![b"INCRBY", key, number],
-                21 => vec![b"DECRBY", key, number],
-                22 => vec![
-                    b"INCRBYFLOAT",
-                    b"fl",
-                    rng.of(&[&b"0.5"[..], b"-2", b"x", b"10.25"]),
-                ],
-                23 => vec![b"MSET", key, value, other, b"m"],
-                24 => vec![b"MGET", key, other, b"none"],
-                25 => vec![b"DEL", key, other],
-                26 => vec![b"EXISTS", key, other, key],
-                27 => vec![b"SETNX", key, value],
-                28 => vec![b"SETEX", key, b"500", value],
-                29 => vec![b"TTL", key],
-                30 => vec![b"PERSIST", key],
-                31 => vec![
-                    b"EXPIRE",
-                    key,
-                    b"2000",
-                    rng.of(&[&b"NX"[..], b"XX", b"GT", b"LT"]),
-                ],
-                32 => vec![b"EXPIRE", key, time],
-                33 => vec![b"TYPE", key],
-                34 => vec![b"GETEX", key, b"PERSIST"],
-                35 => vec![b"TOUCH", key, other],
-                36 => vec![b"NOSUCH", key, number],
-                _ => vec![b"SET", key, value, b"FOO"],
-            };
-            array(&words)
-        })
-        .collect()
+    {
+        let key = rng.of(&KEYS);
+        let other = rng.of(&KEYS);
+        let value = rng.of(&values);
+        let number = rng.of(&numbers);
+        // Nothing that ends while the commands run.
+        let time = rng.of(&times);
+        let seconds = (2000 + rng.below(1_000_000)).to_string();
+        let words: Vec<&[u8]> = match rng.below(38) {
+            0..=2 => vec![b"SET", key, value],
+            3 => vec![b"SET", key, value, b"NX"],
+            4 => vec![b"SET", key, value, b"XX", b"GET"],
+            5 => vec![b"SET", key, value, b"GET"],
+            6 => vec![b"SET", key, value, b"EX", b"1000"],
+            7 => vec![b"SET", key, value, b"KEEPTTL"],
+            8 => vec![b"SET", key, value, b"PX", time],
+            9..=11 => vec![b"GET", key],
+            12 => vec![b"GETSET", key, value],
+            13 => vec![b"GETDEL", key],
+            14 => vec![b"APPEND", key, value],
+            15 => vec![b"STRLEN", key],
+            16 => vec![b"GETRANGE", key, number, rng.of(&numbers)],
+            17 => vec![b"SETRANGE", key, rng.of(&[&b"0"[..], b"3", b"40"]), value],
+            18 => vec![b"INCR", key],
+            19 => vec![b"DECR", key],
+            20 => vec![b"INCRBY", key, number],
+            21 => vec![b"DECRBY", key, number],
+            22 => vec![
+                b"INCRBYFLOAT",
+                b"fl",
+                rng.of(&[&b"0.5"[..], b"-2", b"x", b"10.25"]),
+            ],
+            23 => vec![b"MSET", key, value, other, b"m"],
+            24 => vec![b"MGET", key, other, b"none"],
+            25 => vec![b"DEL", key, other],
+            26 => vec![b"EXISTS", key, other, key],
+            27 => vec![b"SETNX", key, value],
+            28 => vec![b"SETEX", key, b"500", value],
+            29 => vec![b"TTL", key],
+            30 => vec![b"PERSIST", key],
+            31 => vec![
+                b"EXPIRE",
+                key,
+                // Never the same twice: whether it is later is a matter of milliseconds then.
+                seconds.as_bytes(),
+                rng.of(&[&b"NX"[..], b"XX", b"GT", b"LT"]),
+            ],
+            32 => vec![
+                b"EXPIRE",
+                key,
+                if time == b"100000" {
+                    seconds.as_bytes()
+                } else {
+                    time
+                },
+            ],
+            33 => vec![b"TYPE", key],
+            34 => vec![b"GETEX", key, b"PERSIST"],
+            35 => vec![b"TOUCH", key, other],
+            36 => vec![b"NOSUCH", key, number],
+            _ => vec![b"SET", key, value, b"FOO"],
+        };
+        array(&words)
+    }
 }

@@ -1,0 +1,134 @@
+//! Requests between `MULTI` and `EXEC`: looked at, and kept as they came.
+//!
+//! A request that is kept is whole, has a command's name, and as many arguments as the command takes. Whatever else is
+//! wrong with it is found when it is read again, by `EXEC`, which executes the bytes as if they had just arrived.
+
+use super::ask::ask;
+use super::command::Op;
+use super::decode::Reading;
+use super::encode::Shape;
+use super::frame::{self, Framed};
+use super::names::Name;
+use super::session::Multi;
+use super::words;
+use crate::proto::{Command, Decoded, Refusal, WHOLE_BYTES_MAX, Words};
+
+/// Whether a command is carried out inside of a transaction, too.
+pub(super) fn is_immediate(name: Name) -> bool {
+    matches!(
+        name,
+        Name::Multi | Name::Exec | Name::Discard | Name::Watch | Name::Quit | Name::Reset
+    )
+}
+
+/// Whether it can neither be carried out there nor be kept.
+fn is_barred(name: Name) -> bool {
+    matches!(name, Name::Shutdown)
+}
+
+impl Reading {
+    /// The same, after a mistake.
+    fn spoiled(self) -> Self {
+        Reading {
+            session: self.session.in_multi(Multi::Spoiled),
+            ..self
+        }
+    }
+
+    fn spoil(self, words: Words, taken: usize, left: u32) -> Decoded<'static> {
+        let refused = Command::Refuse(Refusal::Words(words));
+        self.spoiled().refuse(refused, taken, left)
+    }
+
+    fn keep(self, bytes: &[u8]) -> Decoded<'_> {
+        let queue = Command::Resp(Op::Queue(bytes));
+        self.request(queue, Shape::Status, bytes.len(), self.session)
+    }
+
+    /// An array whose name ends at `bytes[behind_name..]`, and `count` arguments.
+    pub(super) fn keep_array<'a>(
+        self,
+        bytes: &'a [u8],
+        (word, known): (&'a [u8], Option<Name>),
+        behind_name: usize,
+        count: u32,
+    ) -> Decoded<'a> {
+        let Some(name) = known else {
+            return self
+                .spoiled()
+                .arguments(bytes, (word, None), behind_name, count);
+        };
+        if !name.takes(1 + count) {
+            let op = Command::Resp(Op::WrongArity(name));
+            return self.spoiled().refuse(op, behind_name, count);
+        }
+        if is_barred(name) {
+            return self.spoil(words::NOT_IN_MULTI, behind_name, count);
+        }
+        let mut at = behind_name;
+        for _ in 0..count {
+            let end = match frame::bulk(bytes, at) {
+                Framed::More if bytes.len() >= WHOLE_BYTES_MAX => WHOLE_BYTES_MAX + 1,
+                Framed::More => return Decoded::More,
+                Framed::Broken(words) => return Decoded::HangUp(words),
+                Framed::Whole(bulk) => bulk.end(),
+            };
+            if end > WHOLE_BYTES_MAX {
+                return self.spoil(words::TOO_LONG, behind_name, count);
+            }
+            if end > bytes.len() {
+                return Decoded::More;
+            }
+            at = end;
+        }
+        self.keep(&bytes[..at])
+    }
+
+    /// A line of words.
+    pub(super) fn keep_line<'a>(
+        self,
+        bytes: &'a [u8],
+        line: &'a [u8],
+        taken: usize,
+    ) -> Decoded<'a> {
+        let mut first: &[u8] = b"";
+        let mut count = 0;
+        let split = frame::split(line, |word| {
+            if count == 0 {
+                first = word;
+            }
+            count += 1;
+        });
+        if split.is_none() {
+            return Decoded::HangUp(words::UNBALANCED);
+        }
+        match Name::of(first) {
+            _ if count == 0 => self.line_of(line, taken),
+            Some(name) if is_immediate(name) => self.line_of(line, taken),
+            Some(name) if is_barred(name) => self.spoil(words::NOT_IN_MULTI, taken, 0),
+            Some(name) if name.takes(count) => self.keep(&bytes[..taken]),
+            _ => self.spoiled().line_of(line, taken),
+        }
+    }
+
+    /// What is asked inside of a transaction, by a command that is not kept.
+    pub(super) fn asked_inside<'a>(
+        self,
+        name: Name,
+        args: &[&'a [u8]],
+        taken: usize,
+    ) -> Decoded<'a> {
+        if !name.takes(1 + args.len() as u32) {
+            if name == Name::Exec {
+                let session = self.session.in_multi(Multi::No);
+                return self.request(Command::Resp(Op::BadExec), Shape::Value, taken, session);
+            }
+            let asked = ask(name, args, self.spoiled().session, self.locked);
+            return self.answered(asked, taken);
+        }
+        if name == Name::Watch {
+            return self.refuse_words(words::WATCH_IN_MULTI, taken, 0);
+        }
+        self.answered(ask(name, args, self.session, self.locked), taken)
+    }
+}
