@@ -30,6 +30,7 @@ mod docs;
 mod drain;
 mod exporter;
 mod guarantees;
+mod keyspace;
 mod linearizable;
 mod livez;
 mod manifests;
