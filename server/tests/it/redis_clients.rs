@@ -4,7 +4,7 @@
 //! program of hiredis; redis-cli and redis-benchmark; the exporter; each against a whole server. Nothing of these
 //! programs is kept here: what is missing is skipped by name, and in CI nothing is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use flagstone_server::Running;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What the server does not have yet: the scripts leave out those parts, by these words.
-const WITHOUT: &str = "bits,client,databases,eval,longkeys,multi,pubsub,scan";
+const WITHOUT: &str = "bits,client,databases,eval,longkeys,pubsub,scan";
 
 fn is_there(feature: &str) -> bool {
     !WITHOUT.split(',').any(|without| without == feature)
@@ -60,6 +60,56 @@ fn runs(program: &str, arguments: &[&str]) -> bool {
 fn redis_py_does_its_work() {
     let name = "redis_py_does_its_work";
     python(name, "redis, hiredis", "redispy_work.py", "redis-py works");
+}
+
+/// The tests that come in redis-py's package, in both versions side by side; what is left out is in
+/// `redispy_skips.txt`, with a reason a line.
+#[test]
+fn redis_pys_own_tests_pass() {
+    let name = "redis_pys_own_tests_pass";
+    let no_tests = "no Python with redis and pytest-asyncio, or its redis-py/tests is missing: .ci/run makes both in \
+        target/clients-venv";
+    let Some(python) = tool::python_with("redis, pytest, pytest_asyncio") else {
+        return skip(name, no_tests);
+    };
+    let tests = python
+        .parent()
+        .and_then(Path::parent)
+        .map(|venv| venv.join("redis-py"));
+    let Some(tests) = tests.filter(|path| path.join("tests").is_dir()) else {
+        return skip(name, no_tests);
+    };
+    let suite = |version: &str| {
+        let server = common::start();
+        let mut command = Command::new(&python);
+        command
+            .current_dir(&tests)
+            .env("FLAGSTONE_WITHOUT", WITHOUT)
+            .env("PYTHONPATH", tool::root().join("server/tests/clients"))
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .args([
+                "-m",
+                "pytest",
+                "-q",
+                "-p",
+                "no:cacheprovider",
+                "-p",
+                "redispy_skips",
+            ])
+            .args(["-W", "ignore", "-o", "asyncio_mode=auto", "--tb=short"])
+            .args(["--redis-url", &format!("redis://{}/0", at(&server))])
+            .args(["--protocol", version])
+            .args(["commands", "encoding", "pipeline"].map(|part| format!("tests/test_{part}.py")));
+        let said = succeed(&mut command, PATIENCE);
+        // As many as that: a run of none would be a good end, too.
+        let counts = said.lines().find_map(|line| line.split_once(" passed, "));
+        let passed = counts.and_then(|(passed, _)| passed.parse().ok());
+        assert!(passed.is_some_and(|passed: u32| passed >= 150), "{said}");
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| suite("2"));
+        scope.spawn(|| suite("3"));
+    });
 }
 
 #[test]
