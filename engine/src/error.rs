@@ -6,9 +6,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// Keys have at least one byte.
-    Empty,
-    /// Keys have at most [`KEY_BYTES_MAX`](crate::KEY_BYTES_MAX) bytes.
+    /// Keys have at most as many bytes as the plan's `key_bytes_max`.
     TooLong,
 }
 
@@ -71,8 +69,7 @@ pub enum PlanError {
 impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            KeyError::Empty => "the key is empty",
-            KeyError::TooLong => "the key is longer than 250 bytes",
+            KeyError::TooLong => "the key is longer than the cache's `key_bytes_max`",
         })
     }
 }

@@ -20,7 +20,9 @@ pub(crate) const WORD_BYTES: usize = 8;
 /// Shards of the cache: the top four hash bits pick one.
 pub(crate) const SHARD_COUNT: usize = 16;
 /// The longest key, in bytes.
-pub const KEY_BYTES_MAX: usize = 250;
+pub const KEY_BYTES_MAX: usize = 16 << 10;
+/// A key up to this long lies before the value, whole; a longer one goes on at the value's front.
+pub(crate) const SHORT_KEY_BYTES_MAX: usize = 250;
 
 /// The first bytes of every arena.
 pub(crate) const SUPERBLOCK_BYTES: usize = 4096;

@@ -10,7 +10,7 @@ use static_assertions::const_assert_eq;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::error::KeyError;
-use crate::geometry::{KEY_BYTES_MAX, SHARD_COUNT};
+use crate::geometry::{SHARD_COUNT, SHORT_KEY_BYTES_MAX};
 
 const SHARD_SHIFT: u32 = 60;
 const TAG_SHIFT: u32 = 52;
@@ -24,6 +24,16 @@ const_assert_eq!(TAG_SHIFT + 8, SHARD_SHIFT);
 pub struct KeyHash(u64);
 
 impl KeyHash {
+    /// One that an item says is its key's.
+    pub(crate) fn from_number(number: u64) -> Self {
+        KeyHash(number)
+    }
+
+    /// What [`from_number`](Self::from_number) makes of it is the same.
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+
     /// xxh3-64 of `bytes` (Yann Collet, xxHash 0.8).
     #[inline]
     pub(crate) fn of(bytes: &[u8], seed: u64) -> Self {
@@ -64,11 +74,8 @@ pub struct Key<'k> {
 
 impl<'k> Key<'k> {
     #[inline]
-    pub(crate) fn new(bytes: &'k [u8], seed: u64) -> Result<Self, KeyError> {
-        if bytes.is_empty() {
-            return Err(KeyError::Empty);
-        }
-        if bytes.len() > KEY_BYTES_MAX {
+    pub(crate) fn new(bytes: &'k [u8], most: usize, seed: u64) -> Result<Self, KeyError> {
+        if bytes.len() > most {
             return Err(KeyError::TooLong);
         }
         Ok(Key {
@@ -80,6 +87,12 @@ impl<'k> Key<'k> {
     /// A key whose hash is known.
     pub(crate) fn known(bytes: &'k [u8], hash: KeyHash) -> Self {
         Key { bytes, hash }
+    }
+
+    /// Whether it goes on behind the place that an item has for keys.
+    #[inline(always)]
+    pub(crate) fn is_long(&self) -> bool {
+        self.bytes.len() > SHORT_KEY_BYTES_MAX
     }
 
     /// The key itself.

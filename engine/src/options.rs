@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use crate::arena::Backing;
+use crate::geometry::KEY_BYTES_MAX;
 use crate::lru::segments::Eviction;
 
 /// What a cache is asked to be.
@@ -15,6 +16,8 @@ pub struct Options {
     pub budget_bytes: usize,
     /// The longest value, in bytes.
     pub item_bytes_max: usize,
+    /// The longest key, in bytes: at most [`KEY_BYTES_MAX`].
+    pub key_bytes_max: usize,
     /// What the arena's memory is.
     pub backing: Backing,
     /// Touch every OS page at open.
@@ -39,6 +42,7 @@ impl Default for Options {
         Options {
             budget_bytes: 256 << 20,
             item_bytes_max: 1 << 20,
+            key_bytes_max: KEY_BYTES_MAX,
             backing: Backing::default(),
             prefault: false,
             huge_pages: false,

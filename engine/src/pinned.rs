@@ -18,11 +18,13 @@ pub struct Pinned<'c> {
 impl<'c> Pinned<'c> {
     /// Of an item that was pinned under the lock just now.
     pub(crate) fn new(region: &'c Region, shard: &'c Shard, head: ChunkRef) -> Self {
-        let meta = View::known(region, head).meta();
+        let view = View::known(region, head);
+        let meta = view.meta();
+        let (piece, at) = view.value_begin();
         let reading = Reading {
             head,
-            piece: head,
-            at: 0,
+            piece,
+            at,
             left: meta.value_len,
             meta,
         };
@@ -118,7 +120,7 @@ impl Reading {
     pub fn seek(&mut self, region: &Region, at: usize) {
         let at = at.min(self.meta.value_len);
         self.piece = self.head;
-        self.at = at;
+        self.at = View::known(region, self.head).key_body_len() + at;
         self.left = self.meta.value_len - at;
         while self.left > 0 {
             let view = View::known(region, self.piece);

@@ -16,6 +16,8 @@ pub(crate) struct Region {
     pub geometry: Geometry,
     pub pool: PagePool,
     pub hash_seed: u64,
+    /// The longest key.
+    pub key_bytes_max: usize,
     pub eviction: Eviction,
     pub tails: Tails,
     /// Stale pages of all shards: a hint.

@@ -11,10 +11,8 @@
 use crate::cache::Cache;
 use crate::chunk_ref::ChunkRef;
 use crate::error::StoreError;
-use crate::geometry::KEY_BYTES_MAX;
 use crate::hash::{Key, KeyHash};
 use crate::item::header::flag;
-use crate::item::layout::Layout;
 use crate::item::view::View;
 use crate::shard::PageBag;
 use crate::shard::fill::{copy_value, set_value_here};
@@ -37,11 +35,12 @@ impl<'c> Reservation<'c> {
         value_len: Option<usize>,
         cas: CasWish,
     ) -> Self {
+        let (piece, at) = View::known(cache.region(), head).value_begin();
         let filling = Filling {
             hash: key.hash(),
             head,
-            piece: head,
-            at: 0,
+            piece,
+            at,
             written: 0,
             value_len,
             cas,
@@ -191,13 +190,11 @@ impl Filling {
         }
         let region = cache.region();
         let mut bag = PageBag::new(region);
-
-        let mut key = [0u8; 256];
-        let key_len = View::known(region, self.head).copy_key(&mut key);
-        let key = Key::known(&key[..key_len], self.hash);
-        cache.with_pages(key, &mut bag, now, |bag| {
-            let mut state = cache.shard_of(self.hash.shard_no()).lock(region);
-            state.grow(self.piece, bag, now)
+        View::known(region, self.head).with_key(|key| {
+            cache.with_pages(Key::known(key, self.hash), &mut bag, now, |bag| {
+                let mut state = cache.shard_of(self.hash.shard_no()).lock(region);
+                state.grow(self.piece, bag, now)
+            })
         })
     }
 
@@ -208,12 +205,20 @@ impl Filling {
         condition: Condition,
         now: Tick,
     ) -> Result<Stored, StoreError> {
-        let region = cache.region();
         self.finish(cache, now)?;
-        let mut key = [0u8; 256];
-        let len = View::known(region, self.head).copy_key(&mut key);
-        debug_assert!(len <= KEY_BYTES_MAX);
-        let key = Key::known(&key[..len], self.hash);
+        let (view, hash) = (View::known(cache.region(), self.head), self.hash);
+        view.with_key(|key| self.link(cache, Key::known(key, hash), condition, now))
+    }
+
+    /// Links what is filled.
+    fn link(
+        &mut self,
+        cache: &Cache,
+        key: Key<'_>,
+        condition: Condition,
+        now: Tick,
+    ) -> Result<Stored, StoreError> {
+        let region = cache.region();
         let head = std::mem::take(&mut self.head);
         let mut state = cache.shard_of(self.hash.shard_no()).lock(region);
         let condition = state.inherit(key, head, condition, now);
@@ -246,11 +251,10 @@ impl Filling {
         now: Tick,
     ) -> Result<Stored, StoreError> {
         self.finish(cache, now)?;
-        let mut key = [0u8; 256];
-        let len = View::known(cache.region(), self.head).copy_key(&mut key);
-        let key = Key::known(&key[..len], self.hash);
         let part = (Part::Reserved(self.head), side, self.cas);
-        let extended = cache.extend_with(key, part, compare, now)?;
+        let (view, hash) = (View::known(cache.region(), self.head), self.hash);
+        let extended =
+            view.with_key(|key| cache.extend_with(Key::known(key, hash), part, compare, now))?;
         if extended.outcome == Outcome::NotStored && or_create {
             return self.commit_as(cache, Condition::Absent, now);
         }
@@ -263,8 +267,10 @@ impl Filling {
             Some(value_len) if value_len != self.written => Err(StoreError::LengthMismatch),
             Some(_) => Ok(()),
             None => {
-                View::known(cache.region(), self.head).set_value_len(self.written);
-                self.trim(cache, now);
+                let head = View::known(cache.region(), self.head);
+                head.set_body_len(head.key_body_len() + self.written);
+                let hash = self.hash;
+                head.with_key(|key| self.trim(cache, Key::known(key, hash), now));
                 // From now on it is one like any other: its first piece may have no field for the length.
                 self.value_len = Some(self.written);
                 Ok(())
@@ -275,12 +281,9 @@ impl Filling {
     /// The last page of a growing reservation is full of room that the value did not need:
     /// an item of one page moves to a chunk of its size, a longer one's end likewise.
     /// Without memory for that the page stays, which wastes room but is right.
-    fn trim(&mut self, cache: &Cache, now: Tick) {
+    fn trim(&mut self, cache: &Cache, key: Key<'_>, now: Tick) {
         let region = cache.region();
         let head = View::known(region, self.head);
-        let mut key = [0u8; 256];
-        let key_len = head.copy_key(&mut key);
-        let key = Key::known(&key[..key_len], self.hash);
         let meta = head.meta();
         let mut blueprint = Blueprint::new(
             key,
@@ -290,7 +293,7 @@ impl Filling {
             },
         );
         blueprint.flags |= head.header.flags() & (flag::CAS | flag::EXTRA | flag::DEADLINE);
-        let layout = Layout::of(&region.geometry.classes, blueprint.lead(), self.written);
+        let layout = blueprint.layout(&region.geometry.classes, self.written);
         if self.piece == self.head {
             let Ok(small) = cache.reserve_layout(blueprint, layout, self.written, now) else {
                 return;

@@ -56,7 +56,13 @@ struct Shape {
 }
 
 fn key_of(number: u64) -> Vec<u8> {
-    // From 1 to 250 bytes, all bytes.
+    // From 1 to 250 bytes, all bytes; and long ones, which differ in their last bytes only.
+    if number % 13 == 5 {
+        let len = [250, 251, 255, 256, 257, 1000, 4090, 9000, 16 << 10][number as usize / 13 % 9];
+        let mut key = vec![b'/'; len];
+        key[len - 8..].copy_from_slice(&number.to_be_bytes());
+        return key;
+    }
     let len = match number % 7 {
         0 => 1 + number % 8,
         6 => 250 - number % 5,

@@ -63,7 +63,18 @@ struct Run<'a> {
     clock: &'a AtomicU64,
     versions: &'a AtomicU64,
     keys: u64,
+    names: &'a [Vec<u8>],
     value_bytes_max: usize,
+}
+
+/// Every eighth key is a long one, and all of those begin alike.
+fn name_of(number: u64) -> Vec<u8> {
+    let mut name = match number % 8 {
+        3 => vec![b'/'; [248, 900, 5000, 16_000][number as usize / 8 % 4]],
+        _ => Vec::new(),
+    };
+    name.extend_from_slice(&number.to_be_bytes());
+    name
 }
 
 impl Run<'_> {
@@ -78,8 +89,7 @@ impl Run<'_> {
             seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
             let dice = mix(seed);
             let number = dice % self.keys;
-            let bytes = number.to_le_bytes();
-            let key = self.cache.key(&bytes).unwrap();
+            let key = self.cache.key(&self.names[number as usize]).unwrap();
             let version = self.versions.fetch_add(1, Ordering::Relaxed);
             // The size follows the phase, so that whole classes empty and fill.
             let phase = (done >> 12) % 3;
@@ -145,8 +155,7 @@ impl Run<'_> {
             } else {
                 (dice >> 8) % 16
             } % self.keys;
-            let bytes = number.to_le_bytes();
-            let key = self.cache.key(&bytes).unwrap();
+            let key = self.cache.key(&self.names[number as usize]).unwrap();
             if (dice >> 40).is_multiple_of(64) {
                 let Ok(Some(mut pinned)) = self.cache.pin(key, self.now()) else {
                     continue;
@@ -211,6 +220,7 @@ fn storm(keys: u64, budget_bytes: usize, value_bytes_max: usize) {
         clock: &AtomicU64::new(1_000_000),
         versions: &AtomicU64::new(0),
         keys,
+        names: &(0..keys).map(name_of).collect::<Vec<_>>(),
         value_bytes_max,
     };
     let begun = Instant::now();

@@ -35,7 +35,7 @@ _flagstone() {
 
     case "${cmd}" in
         flagstone)
-            opts="-h -V --config --check-config --print-config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --workers --max-connections --socket-buffer --arena --eviction --prefault --huge-pages --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help --version plan stats top healthcheck"
+            opts="-h -V --config --check-config --print-config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --eviction --prefault --huge-pages --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help --version plan stats top healthcheck"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -98,6 +98,10 @@ _flagstone() {
                     return 0
                     ;;
                 --max-item)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -181,7 +185,7 @@ _flagstone() {
             return 0
             ;;
         flagstone__subcmd__healthcheck)
-            opts="-h --address --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --workers --max-connections --socket-buffer --arena --eviction --prefault --huge-pages --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
+            opts="-h --address --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --eviction --prefault --huge-pages --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -248,6 +252,10 @@ _flagstone() {
                     return 0
                     ;;
                 --max-item)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -331,7 +339,7 @@ _flagstone() {
             return 0
             ;;
         flagstone__subcmd__plan)
-            opts="-h --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --workers --max-connections --socket-buffer --arena --eviction --prefault --huge-pages --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
+            opts="-h --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --eviction --prefault --huge-pages --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -394,6 +402,10 @@ _flagstone() {
                     return 0
                     ;;
                 --max-item)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -477,7 +489,7 @@ _flagstone() {
             return 0
             ;;
         flagstone__subcmd__stats)
-            opts="-h --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --workers --max-connections --socket-buffer --arena --eviction --prefault --huge-pages --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
+            opts="-h --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --eviction --prefault --huge-pages --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -540,6 +552,10 @@ _flagstone() {
                     return 0
                     ;;
                 --max-item)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -623,7 +639,7 @@ _flagstone() {
             return 0
             ;;
         flagstone__subcmd__top)
-            opts="-h --once --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --workers --max-connections --socket-buffer --arena --eviction --prefault --huge-pages --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
+            opts="-h --once --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --eviction --prefault --huge-pages --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -686,6 +702,10 @@ _flagstone() {
                     return 0
                     ;;
                 --max-item)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

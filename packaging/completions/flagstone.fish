@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_flagstone_global_optspecs
-    string join \n config= check-config print-config log-format= log-level= slow-request= listen= unix-mode= tls-cert= tls-key= tls-max-connections= admin= admin-host= admin-token-file= memory= memory-max= max-item= workers= max-connections= socket-buffer= arena= eviction= prefault= huge-pages= drain-delay= drain-timeout= stall-timeout= flush= enable-shutdown= login-timeout= idle-timeout= auth-file= auth-token-file= test-hooks= cgroup-root= h/help V/version
+    string join \n config= check-config print-config log-format= log-level= slow-request= listen= unix-mode= tls-cert= tls-key= tls-max-connections= admin= admin-host= admin-token-file= memory= memory-max= max-item= max-key= workers= max-connections= socket-buffer= arena= eviction= prefault= huge-pages= drain-delay= drain-timeout= stall-timeout= flush= enable-shutdown= login-timeout= idle-timeout= auth-file= auth-token-file= test-hooks= cgroup-root= h/help V/version
 end
 
 function __fish_flagstone_needs_command
@@ -39,6 +39,7 @@ complete -c flagstone -n "__fish_flagstone_needs_command" -l admin-token-file -d
 complete -c flagstone -n "__fish_flagstone_needs_command" -l memory -d 'The whole process\'s memory: bytes, or with k, m, g (powers of 1024; 64Mi works, too); auto takes the container\'s limit, or 256MiB where there is none' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l memory-max -d 'What the memory may grow to when the container\'s limit is raised while it runs [default: the memory]' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l max-item -d 'The longest value' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l max-key -d 'The longest key: 250 to 16000 bytes. A line of the native protocol holds one of about 2000, and memcached\'s have at most 250' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l workers -d 'Threads that serve connections [default: the CPUs that the process may use]' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l max-connections -d 'Connections served at a time; the next one gets ERROR and is closed [default: 10000, or as many as leave the cache an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l socket-buffer -d 'Each of a connection\'s two socket buffers: larger carries long values faster over long ways, smaller bounds what peers that do not read can cost' -r
@@ -80,6 +81,7 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l admin-token
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l memory -d 'The whole process\'s memory: bytes, or with k, m, g (powers of 1024; 64Mi works, too); auto takes the container\'s limit, or 256MiB where there is none' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l memory-max -d 'What the memory may grow to when the container\'s limit is raised while it runs [default: the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l max-item -d 'The longest value' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l max-key -d 'The longest key: 250 to 16000 bytes. A line of the native protocol holds one of about 2000, and memcached\'s have at most 250' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l workers -d 'Threads that serve connections [default: the CPUs that the process may use]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l max-connections -d 'Connections served at a time; the next one gets ERROR and is closed [default: 10000, or as many as leave the cache an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l socket-buffer -d 'Each of a connection\'s two socket buffers: larger carries long values faster over long ways, smaller bounds what peers that do not read can cost' -r
@@ -114,6 +116,7 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l admin-toke
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l memory -d 'The whole process\'s memory: bytes, or with k, m, g (powers of 1024; 64Mi works, too); auto takes the container\'s limit, or 256MiB where there is none' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l memory-max -d 'What the memory may grow to when the container\'s limit is raised while it runs [default: the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l max-item -d 'The longest value' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l max-key -d 'The longest key: 250 to 16000 bytes. A line of the native protocol holds one of about 2000, and memcached\'s have at most 250' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l workers -d 'Threads that serve connections [default: the CPUs that the process may use]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l max-connections -d 'Connections served at a time; the next one gets ERROR and is closed [default: 10000, or as many as leave the cache an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l socket-buffer -d 'Each of a connection\'s two socket buffers: larger carries long values faster over long ways, smaller bounds what peers that do not read can cost' -r
@@ -148,6 +151,7 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l admin-token-
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l memory -d 'The whole process\'s memory: bytes, or with k, m, g (powers of 1024; 64Mi works, too); auto takes the container\'s limit, or 256MiB where there is none' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l memory-max -d 'What the memory may grow to when the container\'s limit is raised while it runs [default: the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l max-item -d 'The longest value' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l max-key -d 'The longest key: 250 to 16000 bytes. A line of the native protocol holds one of about 2000, and memcached\'s have at most 250' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l workers -d 'Threads that serve connections [default: the CPUs that the process may use]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l max-connections -d 'Connections served at a time; the next one gets ERROR and is closed [default: 10000, or as many as leave the cache an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l socket-buffer -d 'Each of a connection\'s two socket buffers: larger carries long values faster over long ways, smaller bounds what peers that do not read can cost' -r
@@ -184,6 +188,7 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l admi
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l memory -d 'The whole process\'s memory: bytes, or with k, m, g (powers of 1024; 64Mi works, too); auto takes the container\'s limit, or 256MiB where there is none' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l memory-max -d 'What the memory may grow to when the container\'s limit is raised while it runs [default: the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l max-item -d 'The longest value' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l max-key -d 'The longest key: 250 to 16000 bytes. A line of the native protocol holds one of about 2000, and memcached\'s have at most 250' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l workers -d 'Threads that serve connections [default: the CPUs that the process may use]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l max-connections -d 'Connections served at a time; the next one gets ERROR and is closed [default: 10000, or as many as leave the cache an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l socket-buffer -d 'Each of a connection\'s two socket buffers: larger carries long values faster over long ways, smaller bounds what peers that do not read can cost' -r

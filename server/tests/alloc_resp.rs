@@ -105,6 +105,20 @@ fn resp_allocates_nothing() {
     let long = array(&[b"SET", b"long", &long_value, b"PX", b"100000", b"XX"]);
     let long_new = array(&[b"SETEX", b"long", b"100", &long_value]);
     let told = [&b"$300000\r\n"[..], &long_value, b"\r\n"].concat();
+    let long_key = vec![b'k'; 16_000];
+    let long_key_set = array(&[b"SET", &long_key, b"hi"]);
+    let long_key_changed = [
+        array(&[b"APPEND", &long_key, b"!"]),
+        array(&[b"EXPIRE", &long_key, b"100"]),
+        array(&[b"INCR", &long_key]),
+        array(&[b"MGET", &long_key, b"", &long_key]),
+        array(&[b"SET", &long_key, &long_value, b"EX", b"9"]),
+        array(&[b"STRLEN", &long_key]),
+        array(&[b"DEL", b"", &long_key]),
+        array(&[b"GET", &[b'k'; 16_001]]),
+    ]
+    .concat();
+    let long_key_told = b":3\r\n:1\r\n-ERR value is not an integer or out of range\r\n*3\r\n$3\r\nhi!\r\n$-1\r\n$3\r\nhi!\r\n+OK\r\n:300000\r\n:1\r\n-ERR the key is longer than the server's --max-key allows\r\n";
     let long_pair = array(&[b"MSET", b"x", b"1", b"long", &long_value]);
     let too_long = array(&[b"SET", b"long", &vec![b'l'; 2_000_000], b"EX", b"9"]);
     let too_long_told = b"-ERR the value is longer than the server's --max-item allows\r\n";
@@ -177,6 +191,8 @@ fn resp_allocates_nothing() {
             client.exchange(&get_long, &told);
             client.exchange(&getdel_long, &told);
             client.exchange(&long_pair, b"+OK\r\n");
+            client.exchange(&long_key_set, b"+OK\r\n");
+            client.exchange(&long_key_changed, long_key_told);
             for report in &reports {
                 client.exchange_until(report, b"$9\r\nend-of-it\r\n");
             }

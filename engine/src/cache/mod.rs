@@ -23,7 +23,7 @@ use std::sync::atomic::AtomicUsize;
 
 use crate::arena::Arena;
 use crate::error::{KeyError, OpenError};
-use crate::geometry::{SHARD_COUNT, WORD_BYTES};
+use crate::geometry::{KEY_BYTES_MAX, SHARD_COUNT, WORD_BYTES};
 use crate::hash::{Key, KeyHash};
 use crate::index::probe::Spot;
 use crate::plan::{CACHE_BYTES_MAX, Plan};
@@ -80,6 +80,7 @@ impl Cache {
             arena,
             pool: PagePool::new(geometry.page_count),
             hash_seed: options.hash_seed,
+            key_bytes_max: options.key_bytes_max.min(KEY_BYTES_MAX),
             eviction: options.eviction,
             tails: Tails::default(),
             stale: AtomicUsize::new(0),
@@ -107,10 +108,10 @@ impl Cache {
     /// Checks and hashes a key, once for whatever is done with it.
     ///
     /// # Errors
-    /// When it is empty or longer than [`KEY_BYTES_MAX`](crate::KEY_BYTES_MAX).
+    /// When it is longer than the plan's `key_bytes_max`.
     #[inline]
     pub fn key<'k>(&self, bytes: &'k [u8]) -> Result<Key<'k>, KeyError> {
-        Key::new(bytes, self.region.hash_seed)
+        Key::new(bytes, self.region.key_bytes_max, self.region.hash_seed)
     }
 
     #[inline(always)]

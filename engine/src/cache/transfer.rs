@@ -78,7 +78,7 @@ impl Cache {
             blueprint.flags |= flag::DEADLINE | flag::EXTRA;
         }
         blueprint.flags |= self.fields_kept(key);
-        let layout = Layout::of(&self.region.geometry.classes, blueprint.lead(), value_len);
+        let layout = blueprint.layout(&self.region.geometry.classes, value_len);
         let head = self.reserve_layout(blueprint, layout, value_len, now)?;
         Ok(Reservation::new(self, key, head, Some(value_len), cas))
     }
@@ -107,10 +107,7 @@ impl Cache {
     ) -> Result<Reservation<'c>, StoreError> {
         let mut blueprint = Blueprint::new(key, attributes);
         blueprint.flags |= flag::CHAINED | self.fields_kept(key);
-        let layout = Layout {
-            pages: 1,
-            small: [None; 3],
-        };
+        let layout = blueprint.growing_layout(&self.region.geometry.classes);
         let head = self.reserve_layout(blueprint, layout, 0, now)?;
         Ok(Reservation::new(self, key, head, None, CasWish::IfKept))
     }

@@ -123,7 +123,7 @@ impl Cache {
     /// }
     ///
     /// fn count(cache: &Cache, name: &[u8], now: Tick) -> Result<u64, Refused> {
-    ///     let key = cache.key(name).expect("1 to 250 bytes");
+    ///     let key = cache.key(name).expect("it is short");
     ///     let (mut room, mut number) = ([0; 8], 0u64);
     ///     cache.update(key, now, &mut room, |current: Option<&Current>, room: &mut [u8]| {
     ///         number = 0;

@@ -76,7 +76,6 @@ impl Cache {
         let geometry = &region.geometry;
         let table = region.pages();
         let mut left = chunks_max;
-        let mut key = [0u8; 256];
         while (walk.page_no as usize) < geometry.page_count {
             if left == 0 {
                 return true;
@@ -103,13 +102,12 @@ impl Cache {
                     let word = geometry.page_word(page_no) + chunk_no * chunk_bytes / WORD_BYTES;
                     let view = View::known(region, geometry.chunk_at(word));
                     if view.header.kind() == Kind::Linked && !view.is_expired(now) {
-                        let len = view.copy_key(&mut key);
                         let place = state.place_of(geometry.chunk_at(word));
                         if walk.left == 0 {
                             return false;
                         }
                         let seen = state.examine(place, now);
-                        if !state.call(|_| each(&key[..len], &seen)) {
+                        if !view.with_key(|key| state.call(|_| each(key, &seen))) {
                             return true;
                         }
                         if walk.left != WITHOUT_END {

@@ -130,7 +130,7 @@ impl SharedCache {
     /// [`Builder::time_to_live`](crate::Builder::time_to_live) said, or until it is removed or evicted.
     ///
     /// # Errors
-    /// When the key is empty or longer than [`KEY_BYTES_MAX`](crate::KEY_BYTES_MAX); [`StoreError::TooLarge`], or
+    /// When the key is longer than [`KEY_BYTES_MAX`](crate::KEY_BYTES_MAX); [`StoreError::TooLarge`], or
     /// [`StoreError::NoSpace`] while transfers hold the memory. Then nothing has changed.
     pub fn insert(
         &self,

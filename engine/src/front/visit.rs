@@ -13,15 +13,16 @@ use crate::tick::Tick;
 use super::SharedCache;
 use crate::types::ItemMeta;
 
-/// Keys of a portion, in bytes: some hundred short ones.
-const PORTION_BYTES: usize = 4 << 10;
+/// Keys of a portion, in bytes: one long one, or many short ones.
+const PORTION_BYTES: usize = KEY_BYTES_MAX + KEY_LENGTH_BYTES;
+/// Bytes that tell a key's length.
+const KEY_LENGTH_BYTES: usize = 2;
 /// Chunks that are looked at for a portion.
 const PORTION_CHUNKS: usize = 512;
 /// So often an item is looked at again that was replaced while the caller's code looked at it.
 const TRIES: usize = 4;
 
-static_assertions::const_assert!(KEY_BYTES_MAX <= u8::MAX as usize);
-static_assertions::const_assert!(KEY_BYTES_MAX < PORTION_BYTES);
+static_assertions::const_assert!(KEY_BYTES_MAX <= u16::MAX as usize);
 
 /// The keys of all items, a portion at a time.
 struct Keys {
@@ -51,8 +52,9 @@ impl Keys {
             }
             self.refill(cache, now);
         }
-        let from = self.at + 1;
-        self.at = from + usize::from(self.bytes[self.at]);
+        let from = self.at + KEY_LENGTH_BYTES;
+        let len = u16::from_le_bytes([self.bytes[self.at], self.bytes[self.at + 1]]);
+        self.at = from + usize::from(len);
         Some(&self.bytes[from..self.at])
     }
 
@@ -60,11 +62,12 @@ impl Keys {
         let (bytes, len) = (&mut self.bytes, &mut self.len);
         (*len, self.at) = (0, 0);
         self.has_more = cache.walk(&mut self.walk, PORTION_CHUNKS, now, |key, _| {
-            let Some(room) = bytes[*len..].get_mut(..=key.len()) else {
+            let Some(room) = bytes[*len..].get_mut(..KEY_LENGTH_BYTES + key.len()) else {
                 return false;
             };
-            room[0] = key.len() as u8;
-            room[1..].copy_from_slice(key);
+            let (length, room_for_key) = room.split_at_mut(KEY_LENGTH_BYTES);
+            length.copy_from_slice(&(key.len() as u16).to_le_bytes());
+            room_for_key.copy_from_slice(key);
             *len += room.len();
             true
         });

@@ -14,12 +14,49 @@
 //! previous piece of its chain). It belongs to the shard's lock and readers do not look
 //! at it. A field that an item does not need is not there: an item without deadline,
 //! client flags and CAS costs 12 bytes.
+//!
+//! A key of more than 250 bytes has the key length [`LONG_KEY`], and as many bytes before the value: how long it
+//! is (2), its hash (8), and its beginning. The rest of it is the front of what follows, its *body*; the value is what is
+//! behind it. Such an item always has the chain's field, even if it is one piece, so that nothing that is said of an item
+//! without that field has to know of long keys.
 
-use crate::geometry::WORD_BYTES;
+use static_assertions::const_assert;
+
+use crate::geometry::{KEY_BYTES_MAX, SHORT_KEY_BYTES_MAX, WORD_BYTES};
 use crate::tick::Deadline;
 
 /// Bytes before the fields.
 pub(crate) const HEADER_BYTES: usize = 12;
+
+/// The key length of an item whose key is longer than [`SHORT_KEY_BYTES_MAX`].
+pub(crate) const LONG_KEY: u8 = u8::MAX;
+/// Bytes before a long key's beginning: its length and its hash.
+pub(crate) const LONG_KEY_HEAD_BYTES: usize = 2 + 8;
+/// So much of a long key lies before its body.
+pub(crate) const LONG_KEY_HERE_BYTES: usize = LONG_KEY as usize - LONG_KEY_HEAD_BYTES;
+const_assert!(SHORT_KEY_BYTES_MAX < LONG_KEY as usize);
+const_assert!(LONG_KEY_HERE_BYTES <= SHORT_KEY_BYTES_MAX);
+const_assert!(KEY_BYTES_MAX <= u16::MAX as usize);
+
+/// Bytes that a key takes up before the body.
+#[inline(always)]
+pub(crate) const fn key_field_bytes(key_len: usize) -> usize {
+    if key_len > SHORT_KEY_BYTES_MAX {
+        LONG_KEY as usize
+    } else {
+        key_len
+    }
+}
+
+/// Bytes of a key at the front of the body.
+#[inline(always)]
+pub(crate) const fn key_body_bytes(key_len: usize) -> usize {
+    if key_len > SHORT_KEY_BYTES_MAX {
+        key_len - LONG_KEY_HERE_BYTES
+    } else {
+        0
+    }
+}
 
 /// What a chunk holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,13 +97,14 @@ const KIND_MASK: u8 = 0b11;
 pub(crate) struct Header {
     /// Kind and flags.
     bits: u8,
-    /// Key bytes; 0 in a continuation.
+    /// Key bytes, or [`LONG_KEY`]; 0 in a continuation.
     pub key_len: u8,
-    /// Value bytes in this chunk.
+    /// Bytes of the body in this chunk: of the value, unless the key is long.
     pub value_len: u16,
 }
 
 impl Header {
+    /// Of a key that takes up `key_len` bytes before the body.
     pub fn new(kind: Kind, flags: u8, key_len: usize, value_len: usize) -> Self {
         debug_assert!(flags & KIND_MASK == 0);
         debug_assert!(key_len <= u8::MAX as usize && value_len <= u16::MAX as usize);
@@ -167,7 +205,13 @@ impl Header {
         (self.value_at() + usize::from(self.value_len)).div_ceil(WORD_BYTES)
     }
 
-    /// Where the value begins.
+    /// Whether the key goes on in the body.
+    #[inline(always)]
+    pub fn has_long_key(self) -> bool {
+        self.key_len == LONG_KEY
+    }
+
+    /// Where the body begins.
     #[inline(always)]
     pub fn value_at(self) -> usize {
         self.key_at() + usize::from(self.key_len)

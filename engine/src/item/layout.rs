@@ -47,6 +47,28 @@ impl Layout {
             .chain(self.small.into_iter().flatten().map(usize::from))
     }
 
+    /// The same for an item that has the chain's field whatever its length, as one with a long key.
+    pub fn chained(classes: &SizeClasses, lead: usize, body_len: usize) -> Self {
+        let total = lead + CHAIN_BYTES + body_len;
+        if total > classes.chunk_bytes(classes.whole_page()) {
+            return Layout::long(classes, lead + body_len);
+        }
+        Layout {
+            pages: 0,
+            small: cut(classes, total, lead + CHAIN_BYTES, 0).1,
+        }
+    }
+
+    /// Of whole pages, as many as hold `body_len` bytes, and at least one.
+    pub fn pages(classes: &SizeClasses, lead: usize, body_len: usize) -> Self {
+        let page = classes.chunk_bytes(classes.whole_page());
+        let behind = (lead + CHAIN_BYTES + body_len).saturating_sub(page);
+        Layout {
+            pages: 1 + behind.div_ceil(page - HEADER_BYTES),
+            small: [None; SMALL_MAX],
+        }
+    }
+
     /// For an item whose first piece needs `lead` bytes (header, fields without the chain,
     /// key) before its `value_len` bytes.
     pub fn of(classes: &SizeClasses, lead: usize, value_len: usize) -> Self {
@@ -67,6 +89,12 @@ impl Layout {
                 small: [Some(class as u8), None, None],
             };
         }
+        Layout::long(classes, total)
+    }
+
+    /// Of an item that a page is too small for, of `total` bytes without the chain's field.
+    fn long(classes: &SizeClasses, total: usize) -> Self {
+        let page = classes.chunk_bytes(classes.whole_page());
         let payload = page - HEADER_BYTES;
         let rest = total + CHAIN_BYTES - page;
         let (pages, left) = (rest / payload, rest % payload);

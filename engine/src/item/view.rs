@@ -5,15 +5,16 @@
 //! is for the stamp to say. Functions that write are for the holder of the shard's lock,
 //! or for the owner of a reservation.
 
+mod long_key;
+
 use std::sync::atomic::AtomicU64;
 
 use super::extra::{self, Marks};
-use super::header::{HEADER_BYTES, Header, Kind, field_at, flag};
+use super::header::{HEADER_BYTES, Header, Kind, LONG_KEY_HERE_BYTES, field_at, flag};
 use crate::arena::bytes;
 use crate::chunk_ref::ChunkRef;
-use crate::geometry::KEY_BYTES_MAX;
-use crate::geometry::WORD_BYTES;
-use crate::hash::KeyHash;
+use crate::geometry::{SHORT_KEY_BYTES_MAX, WORD_BYTES};
+use crate::hash::{Key, KeyHash};
 use crate::region::Region;
 use crate::tick::{Deadline, Tick};
 use crate::types::ItemMeta;
@@ -64,6 +65,9 @@ impl<'a> View<'a> {
 
     #[inline(always)]
     pub fn key_is(&self, key: &[u8]) -> bool {
+        if key.len() > SHORT_KEY_BYTES_MAX {
+            return long_key::is(self.region, self.word, self.header, key);
+        }
         usize::from(self.header.key_len) == key.len()
             && self.header.kind() == Kind::Linked
             && bytes::equals(self.words, self.header.key_at(), key)
@@ -71,17 +75,45 @@ impl<'a> View<'a> {
 
     /// The hash of the item's own key.
     pub fn hash(&self) -> KeyHash {
-        let mut key = [0u8; KEY_BYTES_MAX + 5];
+        if self.header.has_long_key() {
+            return self.long_key_hash();
+        }
+        let mut key = [0u8; SHORT_KEY_BYTES_MAX + 5];
         let key = &mut key[..usize::from(self.header.key_len)];
         bytes::copy_out(self.words, self.header.key_at(), key);
         KeyHash::of(key, self.region.hash_seed)
     }
 
-    /// Copies the item's key to the front of `out` and returns its length.
-    pub fn copy_key(&self, out: &mut [u8; 256]) -> usize {
-        let len = usize::from(self.header.key_len);
-        bytes::copy_out(self.words, self.header.key_at(), &mut out[..len]);
-        len
+    /// Calls `with` with the item's key.
+    #[inline(always)]
+    pub fn with_key<T>(&self, with: impl FnOnce(&[u8]) -> T) -> T {
+        if self.header.has_long_key() {
+            return long_key::with(self.region, self.word, self.header, with);
+        }
+        let mut key = [0u8; SHORT_KEY_BYTES_MAX + 6];
+        let key = &mut key[..usize::from(self.header.key_len)];
+        bytes::copy_out(self.words, self.header.key_at(), key);
+        with(key)
+    }
+
+    /// The key's length.
+    #[inline(always)]
+    pub fn key_len(&self) -> usize {
+        if self.header.has_long_key() {
+            self.long_key_len()
+        } else {
+            usize::from(self.header.key_len)
+        }
+    }
+
+    /// Bytes of the key at the front of the body. Read without a lock this may be any number.
+    #[inline(always)]
+    pub fn key_body_len(&self) -> usize {
+        if self.header.has_long_key() {
+            self.long_key_len().saturating_sub(LONG_KEY_HERE_BYTES)
+        } else {
+            0
+        }
     }
 
     #[inline(always)]
@@ -268,17 +300,33 @@ impl<'a> View<'a> {
     #[inline(always)]
     pub fn value_len(&self) -> usize {
         if self.header.has(flag::CHAINED) {
+            self.body_len().saturating_sub(self.key_body_len())
+        } else {
+            usize::from(self.header.value_len)
+        }
+    }
+
+    /// The length of the value and of what of the key is before it, over all pieces.
+    #[inline(always)]
+    pub fn body_len(&self) -> usize {
+        if self.header.has(flag::CHAINED) {
             self.long(flag::CHAINED).0 as usize
         } else {
             usize::from(self.header.value_len)
         }
     }
 
-    pub fn set_value_len(&self, value_len: usize) {
+    pub fn set_body_len(&self, body_len: usize) {
         // Elsewhere the key would be overwritten: one comparison, where chains are written only.
         assert!(self.header.has(flag::CHAINED), "a field that is not there");
         let (_, next) = self.long(flag::CHAINED);
-        self.set_long(flag::CHAINED, value_len as u32, next);
+        self.set_long(flag::CHAINED, body_len as u32, next);
+    }
+
+    /// Key and value, as the client counts them.
+    #[inline(always)]
+    pub fn payload_len(&self) -> usize {
+        self.key_len() + self.value_len()
     }
 
     #[inline(always)]
@@ -309,23 +357,27 @@ impl<'a> View<'a> {
         copy_chain(self.region, self.word, self.header, out)
     }
 
-    /// Copies from byte `from` of this piece's part of the value.
+    /// Copies from byte `from` of this piece's part of the body.
     pub fn copy_piece(&self, from: usize, out: &mut [u8]) {
         debug_assert!(from + out.len() <= usize::from(self.header.value_len));
         bytes::copy_out(self.words, self.header.value_at() + from, out);
     }
 
-    /// Writes to byte `from` of this piece's part of the value.
+    /// Writes to byte `from` of this piece's part of the body.
     pub fn write_piece(&self, from: usize, bytes: &[u8]) {
         self.region
             .arena
             .copy_in(self.at() + self.header.value_at() + from, bytes);
     }
 
-    pub fn write_key(&self, key: &[u8]) {
-        self.region
-            .arena
-            .copy_in(self.at() + self.header.key_at(), key);
+    /// Writes the key, of a long one what is not in the body.
+    pub fn write_key(&self, key: Key<'_>) {
+        if key.is_long() {
+            self.write_long_key(key);
+        } else {
+            let at = self.at() + self.header.key_at();
+            self.region.arena.copy_in(at, key.bytes());
+        }
     }
 
     /// Replaces the header; fields, key and value stay where they are.
@@ -361,7 +413,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Bytes of value that fit a piece of `chunk_bytes` with this header.
+    /// Bytes of the body that fit a piece of `chunk_bytes` with this header.
     pub fn room(&self, chunk_bytes: usize) -> usize {
         chunk_bytes - self.header.value_at()
     }
@@ -397,9 +449,13 @@ fn copy_chain(region: &Region, word: usize, header: Header, out: &mut [u8]) -> b
         header,
         words: words_of(region, word, header),
     };
+    // Of the key.
+    let mut hidden = piece.key_body_len();
     loop {
         let here = usize::from(piece.header.value_len);
-        let Some((part, after)) = rest.split_at_mut_checked(here) else {
+        let skipped = hidden.min(here);
+        hidden -= skipped;
+        let Some((part, after)) = rest.split_at_mut_checked(here - skipped) else {
             return false;
         };
         // No processor sees ahead where the next piece lies, and the first touch of it would stall the copy.
@@ -407,7 +463,7 @@ fn copy_chain(region: &Region, word: usize, header: Header, out: &mut [u8]) -> b
         for ahead in (0..after.len().min(AHEAD_BYTES)).step_by(LINE_BYTES) {
             region.arena.prefetch(next + ahead / WORD_BYTES);
         }
-        piece.copy_piece(0, part);
+        piece.copy_piece(skipped, part);
         rest = after;
         if rest.is_empty() {
             return true;

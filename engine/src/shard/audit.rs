@@ -164,7 +164,7 @@ impl Locked<'_> {
                     }
                     Kind::Linked => {
                         linked += 1;
-                        item_bytes += view.value_len() as u64 + u64::from(view.header.key_len);
+                        item_bytes += view.payload_len() as u64;
                         let place = (usize::from(class), segment_of(view.header));
                         ensure!(
                             listed.get(&chunk.granule()) == Some(&place),

@@ -18,13 +18,14 @@ use super::fill::{Filler, set_value_here};
 use super::join::Part;
 use super::lists::{footprint, segment_of};
 use super::locked::Locked;
-use super::reserve::{Blueprint, Shortage};
+use super::reserve::{Blueprint, Shortage, first_piece};
 use super::storage::{PageBag, class_of};
 use crate::chunk_ref::ChunkRef;
 use crate::hash::Key;
 use crate::index::Place;
 use crate::item::extra::Marks;
-use crate::item::header::{HEADER_BYTES, Header, Kind, fields_bytes, flag};
+use crate::item::header::{HEADER_BYTES, flag};
+use crate::item::layout::CHAIN_BYTES;
 use crate::item::view::{View, continuation};
 use crate::region::Region;
 use crate::tick::Tick;
@@ -40,7 +41,7 @@ struct Pieces {
 impl Locked<'_> {
     /// Whether the item at `place` is long enough that its ends are worth changing alone.
     fn is_long(region: &Region, view: View<'_>) -> bool {
-        view.header.has(flag::CHAINED) && view.value_len() >= region.geometry.page_bytes
+        view.header.has(flag::CHAINED) && view.body_len() >= region.geometry.page_bytes
     }
 
     fn tail_of(&self, head: ChunkRef) -> ChunkRef {
@@ -167,7 +168,7 @@ impl Locked<'_> {
         }
         let tail = self.tail_of(place.chunk);
         let mut tail_view = View::known(region, tail);
-        let mut filler = Filler::new(pieces.first);
+        let mut filler = Filler::of_body(pieces.first);
         if !stays {
             filler.copy_piece(region, tail_view);
         }
@@ -190,7 +191,7 @@ impl Locked<'_> {
         }
         let head = View::known(region, place.chunk);
         let value_len = head.value_len() + more;
-        head.set_value_len(value_len);
+        head.set_body_len(head.body_len() + more);
         head.set_marks(Marks::anew(head.marks().is_noted(), now));
         let mut cas = 0;
         if head.header.has(flag::CAS) {
@@ -248,6 +249,10 @@ impl Locked<'_> {
         if !Self::is_long(region, view) || self.pins.is_pinned(place.chunk) {
             return Ok(None);
         }
+        // What is put before the value would have to go into the middle of the body.
+        if view.header.has_long_key() && part.is_some() {
+            return Ok(None);
+        }
         // A small piece that an earlier one left is made anew, or they would be many.
         let absorbs = |view: View<'_>| {
             let second = view.next_piece();
@@ -260,9 +265,7 @@ impl Locked<'_> {
         };
         let more = part.map_or(0, |part| part.len(region));
         let front = more + usize::from(view.header.value_len) + second_len;
-        let flags = blueprint.flags | flag::CHAINED;
-        let key = blueprint.key.bytes();
-        let lead = HEADER_BYTES + fields_bytes(flags) + key.len();
+        let lead = blueprint.lead() + CHAIN_BYTES;
         let class = classes.class_for((lead + front).min(region.geometry.page_bytes));
         let into_head = front.min(classes.chunk_bytes(class) - lead);
         let payload = region.geometry.page_bytes - HEADER_BYTES;
@@ -272,14 +275,8 @@ impl Locked<'_> {
         self.protected = place.chunk;
         let reserved = self.obtain(class, bag, now).and_then(|head| {
             self.slab.hold(region, head);
-            let header = Header::new(Kind::Reserved, flags, key.len(), into_head);
-            let view = View::fresh(region, head, header);
-            view.write_fields(
-                blueprint.attributes.client_flags,
-                blueprint.attributes.deadline,
-                blueprint.marks,
-            );
-            view.write_key(key);
+            let mut view = first_piece(region, head, blueprint, true);
+            set_value_here(&mut view, into_head);
             match self.reserve_pieces(front - into_head, bag, now) {
                 Ok(pieces) => Ok((head, pieces)),
                 Err(shortage) => {
@@ -301,7 +298,7 @@ impl Locked<'_> {
             return Ok(Some(ChunkRef::NONE));
         };
         let old = View::known(region, place.chunk);
-        let mut filler = Filler::new(head);
+        let mut filler = Filler::of_body(head);
         if let Some(part) = part {
             part.add_from(region, 0, &mut filler);
         }
@@ -312,8 +309,8 @@ impl Locked<'_> {
             filler.copy_piece(region, View::known(region, second));
             rest = View::known(region, second).next_piece();
         }
-        view.set_value_len(old.value_len() + more);
-        if flags & flag::CAS != 0 {
+        view.set_body_len(old.body_len() + more);
+        if blueprint.flags & flag::CAS != 0 {
             let cas = blueprint.cas.or(old.cas());
             view.set_cas(cas.unwrap_or_else(|| self.next_cas()));
         }

@@ -8,7 +8,6 @@ use crate::chunk_ref::ChunkRef;
 use crate::hash::Key;
 use crate::index::Place;
 use crate::item::header::{flag, flags_for};
-use crate::item::layout::Layout;
 use crate::item::view::View;
 use crate::tick::{Deadline, Tick};
 use crate::types::Attributes;
@@ -68,7 +67,7 @@ impl Locked<'_> {
             return Ok(head.is_some());
         }
         let value_len = View::known(region, place.chunk).value_len();
-        let layout = Layout::of(&region.geometry.classes, blueprint.lead(), value_len);
+        let layout = blueprint.layout(&region.geometry.classes, value_len);
         self.protected = place.chunk;
         let reserved = self.reserve(blueprint, layout, value_len, bag, now);
         self.protected = ChunkRef::NONE;

@@ -12,18 +12,29 @@ pub(crate) fn set_value_here(view: &mut View<'_>, value_len: usize) {
 
 /// Copies one item's value into another's pieces, which have room for exactly that.
 pub(crate) fn copy_value(region: &Region, from: ChunkRef, to: ChunkRef) {
-    Filler::new(to).copy(region, from);
+    Filler::of_value(region, to).copy(region, from);
 }
 
-/// Writes to the pieces that were reserved for a value, from its first byte on.
+/// Writes to the pieces that were reserved for a value, one byte after the other.
 pub(crate) struct Filler {
     piece: ChunkRef,
     at: usize,
 }
 
 impl Filler {
-    pub fn new(head: ChunkRef) -> Self {
+    /// From the body's first byte on, which is the value's unless the key is long.
+    pub fn of_body(head: ChunkRef) -> Self {
         Filler { piece: head, at: 0 }
+    }
+
+    /// From the value's first byte on.
+    pub fn of_value(region: &Region, head: ChunkRef) -> Self {
+        let view = View::known(region, head);
+        if !view.header.has_long_key() {
+            return Filler::of_body(head);
+        }
+        let (piece, at) = view.value_begin();
+        Filler { piece, at }
     }
 
     /// Appends bytes, for which there is room.
@@ -43,7 +54,7 @@ impl Filler {
         }
     }
 
-    /// Appends what of a value is in one piece.
+    /// Appends what of a body is in one piece.
     pub fn copy_piece(&mut self, region: &Region, source: View<'_>) {
         let mut window = [0u8; 32 * WORD_BYTES];
         let here = usize::from(source.header.value_len);
@@ -71,6 +82,7 @@ pub(crate) fn copy_range(
 ) {
     let mut window = [0u8; 32 * WORD_BYTES];
     let mut source = View::known(region, from);
+    skipped += source.key_body_len();
     let mut at = 0;
     while left > 0 {
         let here = usize::from(source.header.value_len);

@@ -13,7 +13,6 @@ use crate::hash::Key;
 use crate::index::Place;
 use crate::item::extra::Marks;
 use crate::item::header::flag;
-use crate::item::layout::Layout;
 use crate::item::view::View;
 use crate::region::Region;
 use crate::tick::Tick;
@@ -111,7 +110,7 @@ impl Locked<'_> {
                 });
             }
         }
-        let layout = Layout::of(&region.geometry.classes, blueprint.lead(), value_len);
+        let layout = blueprint.layout(&region.geometry.classes, value_len);
         self.protected = place.chunk;
         let reserved = self.reserve(blueprint, layout, value_len, bag, now);
         self.protected = ChunkRef::NONE;
@@ -121,7 +120,7 @@ impl Locked<'_> {
             self.abandon(head);
             return Ok(Stored::not(Outcome::NotStored));
         };
-        let mut filler = Filler::new(head);
+        let mut filler = Filler::of_value(region, head);
         if side == Side::Before {
             part.add_to(region, &mut filler);
         }

@@ -27,7 +27,7 @@ impl Locked<'_> {
         let bytes = footprint(region, view, class);
         self.inserted_bytes += bytes;
         self.push_head(head, class, segment, bytes);
-        self.counters.item_bytes += u64::from(view.header.key_len) + view.value_len() as u64;
+        self.counters.item_bytes += view.payload_len() as u64;
         self.note_deadline(head, view.deadline());
     }
 
@@ -38,7 +38,7 @@ impl Locked<'_> {
         let class = class_of(region, head);
         let bytes = footprint(region, view, class);
         self.take_off(head, class, segment_of(view.header), bytes);
-        self.counters.item_bytes -= u64::from(view.header.key_len) + view.value_len() as u64;
+        self.counters.item_bytes -= view.payload_len() as u64;
         bytes
     }
 
@@ -105,7 +105,7 @@ pub(super) fn footprint(region: &Region, view: View<'_>, class: usize) -> u64 {
     let first = region.geometry.classes.chunk_bytes(class);
     if view.header.has(flag::CHAINED) {
         let here = usize::from(view.header.value_len);
-        (first + view.value_len().saturating_sub(here)) as u64
+        (first + view.body_len().saturating_sub(here)) as u64
     } else {
         first as u64
     }

@@ -1,16 +1,20 @@
 //! Chunks for an item that is still to be filled: taken, chained, held, and known to nobody.
 
-use super::fill::set_value_here;
+use super::fill::{Filler, set_value_here};
 use super::locked::Locked;
 use super::storage::PageBag;
 use crate::chunk_ref::ChunkRef;
 use crate::geometry::WORD_BYTES;
 use crate::hash::Key;
 use crate::item::extra::Marks;
-use crate::item::header::{HEADER_BYTES, Header, Kind, fields_bytes, flag, flags_for};
+use crate::item::header::{
+    HEADER_BYTES, Header, Kind, LONG_KEY_HERE_BYTES, fields_bytes, flag, flags_for, key_body_bytes,
+    key_field_bytes,
+};
 use crate::item::layout::{Layout, Small};
 use crate::item::view::{View, continuation};
 use crate::region::Region;
+use crate::slab::size_class::SizeClasses;
 use crate::tick::Tick;
 use crate::types::{Attributes, CasWish};
 
@@ -64,9 +68,32 @@ impl<'a> Blueprint<'a> {
         self
     }
 
-    /// Bytes before the value in the first piece, the chain's field not counted.
+    /// Bytes before the body in the first piece, the chain's field not counted.
+    #[inline(always)]
     pub fn lead(&self) -> usize {
-        HEADER_BYTES + fields_bytes(self.flags) + self.key.bytes().len()
+        HEADER_BYTES
+            + fields_bytes(self.flags & !flag::CHAINED)
+            + key_field_bytes(self.key.bytes().len())
+    }
+
+    /// Bytes of the key that are in the body.
+    #[inline(always)]
+    fn key_body_len(&self) -> usize {
+        key_body_bytes(self.key.bytes().len())
+    }
+
+    /// Where an item with a value of `value_len` bytes lies.
+    #[inline(always)]
+    pub fn layout(&self, classes: &SizeClasses, value_len: usize) -> Layout {
+        if self.key.is_long() {
+            return Layout::chained(classes, self.lead(), self.key_body_len() + value_len);
+        }
+        Layout::of(classes, self.lead(), value_len)
+    }
+
+    /// Where one begins whose value's length is not known: in whole pages, of which the last is the value's.
+    pub fn growing_layout(&self, classes: &SizeClasses) -> Layout {
+        Layout::pages(classes, self.lead(), self.key_body_len())
     }
 }
 
@@ -89,7 +116,9 @@ impl Locked<'_> {
                 None => return Err(Shortage(layout.pages - bag.count())),
             }
         }
-        if let Some(class) = layout.single() {
+        if let Some(class) = layout.single()
+            && !blueprint.key.is_long()
+        {
             let head = self.obtain(class, bag, now)?;
             self.slab.hold(region, head);
             set_value_here(&mut first_piece(region, head, blueprint, false), value_len);
@@ -98,7 +127,8 @@ impl Locked<'_> {
         let whole_page = region.geometry.classes.whole_page();
         let mut head = ChunkRef::NONE;
         let mut last: Option<View<'_>> = None;
-        let mut left = value_len;
+        let body_len = blueprint.key_body_len() + value_len;
+        let mut left = body_len;
         for class in layout.classes(whole_page) {
             let chunk = match self.obtain(class, bag, now) {
                 Ok(chunk) => chunk,
@@ -132,7 +162,10 @@ impl Locked<'_> {
             last = Some(view);
         }
         debug_assert_eq!(left, 0, "the layout holds the value");
-        View::known(region, head).set_value_len(value_len);
+        View::known(region, head).set_body_len(body_len);
+        if blueprint.key.is_long() {
+            Filler::of_body(head).write(region, &blueprint.key.bytes()[LONG_KEY_HERE_BYTES..]);
+        }
         Ok(head)
     }
 
@@ -219,21 +252,21 @@ impl Locked<'_> {
 }
 
 /// Header, fields and key of an item's first piece.
-fn first_piece<'r>(
+pub(super) fn first_piece<'r>(
     region: &'r Region,
     chunk: ChunkRef,
     blueprint: Blueprint<'_>,
     chained: bool,
 ) -> View<'r> {
     let chain = if chained { flag::CHAINED } else { 0 };
-    let key = blueprint.key.bytes();
-    let header = Header::new(Kind::Reserved, blueprint.flags | chain, key.len(), 0);
+    let key_bytes = key_field_bytes(blueprint.key.bytes().len());
+    let header = Header::new(Kind::Reserved, blueprint.flags | chain, key_bytes, 0);
     let view = View::fresh(region, chunk, header);
     view.write_fields(
         blueprint.attributes.client_flags,
         blueprint.attributes.deadline,
         blueprint.marks,
     );
-    view.write_key(key);
+    view.write_key(blueprint.key);
     view
 }

@@ -12,7 +12,6 @@ use crate::hash::Key;
 use crate::index::Place;
 use crate::item::extra::{self, Marks};
 use crate::item::header::{Header, Kind, flag};
-use crate::item::layout::Layout;
 use crate::item::view::View;
 use crate::tick::Tick;
 use crate::types::{Condition, Outcome};
@@ -152,14 +151,14 @@ impl Locked<'_> {
                 .primary(&region.arena, &region.geometry, blueprint.key.hash());
             self.index.prefetch_ghosts(&region.arena, primary);
         }
-        let layout = Layout::of(&region.geometry.classes, blueprint.lead(), value.len());
+        let layout = blueprint.layout(&region.geometry.classes, value.len());
         let head = self.reserve(blueprint, layout, value.len(), bag, now)?;
         let mut cas = 0;
         if blueprint.flags & flag::CAS != 0 {
             cas = blueprint.cas.unwrap_or_else(|| self.next_cas());
             View::known(region, head).set_cas(cas);
         }
-        Filler::new(head).write(region, value);
+        Filler::of_value(region, head).write(region, value);
         self.provision(now);
         // The condition held under this very lock, and evictions since then do not undo it. They may have
         // taken or moved the item that was there; where there was none, there is none now.

@@ -113,7 +113,7 @@ impl Locked<'_> {
             idle_seconds: marks.idle_seconds(now),
             class,
             item_bytes: if view.header.has(flag::CHAINED) {
-                view.header.value_at() + meta.value_len
+                view.header.value_at() + view.body_len()
             } else {
                 region.geometry.classes.chunk_bytes(class)
             },

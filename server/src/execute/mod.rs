@@ -28,12 +28,12 @@ use crate::observe::counters::Counters;
 use crate::proto::resp::Op;
 use crate::proto::scan;
 use crate::proto::{
-    Act, Command, Facts, Fate, How, KEY_BYTES_MAX, Listing, Refusal, Reply, ReplyFormat, Storing,
-    Word,
+    Act, Command, Facts, Fate, How, LONG_KEY_BYTES_MAX, Listing, Refusal, Reply, ReplyFormat,
+    Storing, Word,
 };
 use crate::server::shared::Shared;
 
-static_assertions::const_assert_eq!(KEY_BYTES_MAX, flagstone_engine::KEY_BYTES_MAX);
+static_assertions::const_assert!(LONG_KEY_BYTES_MAX <= flagstone_engine::KEY_BYTES_MAX);
 
 /// A command, with its key hashed if it has one.
 #[derive(Clone, Copy)]
@@ -54,9 +54,9 @@ impl<'a> Work<'a> {
                 command,
                 key: Some(key),
             },
-            // A codec lets no such key through.
+            // Shorter than what a codec lets through, and longer than what a setting does.
             Err(_) => Work {
-                command: Command::Refuse(Refusal::Malformed),
+                command: Command::Refuse(Refusal::LongKey),
                 key: None,
             },
         }
@@ -339,7 +339,7 @@ pub fn with_order<T>(
     now: Tick,
     then: impl FnOnce(Key<'_>, Order) -> T,
 ) -> Result<T, Refusal> {
-    let key = |bytes| shared.cache.key(bytes).map_err(|_| Refusal::Malformed);
+    let key = |bytes| shared.cache.key(bytes).map_err(|_| Refusal::LongKey);
     match storing {
         Storing::Plain { key: bytes, terms } => {
             Ok(then(key(bytes)?, Order::plain(&terms, now, &shared.clock)))

@@ -268,6 +268,7 @@ impl ServerPlan {
         let options = Options {
             budget_bytes,
             item_bytes_max: config.item_bytes_max,
+            key_bytes_max: config.key_bytes_max,
             backing: config.backing.clone(),
             prefault: config.prefault,
             huge_pages: config.huge_pages,

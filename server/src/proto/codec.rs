@@ -28,6 +28,7 @@ pub struct Codec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trouble {
     TooLarge,
+    LongKey,
     NoSpace,
     NoWatch,
     Other,
@@ -37,6 +38,7 @@ impl Trouble {
     fn of(refusal: Refusal) -> Self {
         match refusal {
             Refusal::TooLarge => Trouble::TooLarge,
+            Refusal::LongKey => Trouble::LongKey,
             Refusal::NoSpace => Trouble::NoSpace,
             refusal if refusal == ReplyFormat::WATCH_FULL => Trouble::NoWatch,
             _ => Trouble::Other,
@@ -46,6 +48,7 @@ impl Trouble {
     fn refusal(self) -> Refusal {
         match self {
             Trouble::TooLarge => Refusal::TooLarge,
+            Trouble::LongKey => Refusal::LongKey,
             Trouble::NoSpace => Refusal::NoSpace,
             Trouble::NoWatch => ReplyFormat::WATCH_FULL,
             Trouble::Other => Refusal::Malformed,

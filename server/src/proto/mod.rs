@@ -43,8 +43,13 @@ pub use sniff::{Sniffed, sniff};
 pub use terms::{How, Lifetime, Terms};
 pub use value::{HELD, ValueEnd, ValuePart, ValueScan};
 
-/// A key has 1 to this many bytes. (`execute` asserts that the engine agrees.)
+/// A memcached client's key has 1 to this many bytes; what is so short is short everywhere.
 pub const KEY_BYTES_MAX: usize = 250;
+
+/// The other protocols' keys have at most this many. Such a key and all that has to stand beside it (a command's name, a number,
+/// the lengths) are held whole: that is what bounds it. A setting may have it lower, which `execute` sees to.
+pub const LONG_KEY_BYTES_MAX: usize = 16_000;
+static_assertions::const_assert!(LONG_KEY_BYTES_MAX + 256 < WHOLE_BYTES_MAX);
 
 /// The longest head of a request: a whole line without a value, or everything before the
 /// value. A valid head needs far less; the rest is patience with repeated spaces. Being a

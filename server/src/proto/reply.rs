@@ -105,6 +105,8 @@ pub enum Refusal {
     NotNumeric,
     /// The value is over the limit.
     TooLarge,
+    /// The key is over the limit.
+    LongKey,
     /// Memory that could be freed is held by transfers under way.
     NoSpace,
     /// The login is the wrong one.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use flagstone_engine::{Backing, Eviction};
 
+use crate::proto::{KEY_BYTES_MAX, LONG_KEY_BYTES_MAX};
 use crate::settings::endpoint::{Endpoint, Place};
 use crate::settings::limits::Limits;
 use crate::settings::parse::check_range;
@@ -51,6 +52,8 @@ pub struct Config {
     pub cgroup_root: Option<PathBuf>,
     /// The longest value.
     pub item_bytes_max: usize,
+    /// The longest key.
+    pub key_bytes_max: usize,
     /// Threads that serve connections.
     pub workers: usize,
     /// Connections served at a time; the next is told `ERROR`.
@@ -125,6 +128,7 @@ impl Default for Config {
             memory_is_limit: false,
             cgroup_root: None,
             item_bytes_max: 1 << 20,
+            key_bytes_max: LONG_KEY_BYTES_MAX,
             workers: workers_default(),
             connections_max: CONNECTIONS_MAX_DEFAULT,
             socket_buffer_bytes: SOCKET_BUFFER_BYTES_DEFAULT,
@@ -228,6 +232,12 @@ impl Config {
             CONNECTIONS_MAX,
         )?;
         check_range("--max-item", self.item_bytes_max, 1, usize::MAX >> 1)?;
+        check_range(
+            "--max-key",
+            self.key_bytes_max,
+            KEY_BYTES_MAX,
+            LONG_KEY_BYTES_MAX,
+        )?;
         check_range(
             "--socket-buffer",
             self.socket_buffer_bytes,

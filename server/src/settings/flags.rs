@@ -188,6 +188,16 @@ pub(super) struct Settings {
         default_value = "1MiB"
     )]
     max_item: String,
+    /// The longest key: 250 to 16000 bytes. A line of the native protocol holds one of about 2000, and memcached's have at
+    /// most 250
+    #[arg(
+        long,
+        global = true,
+        value_name = "SIZE",
+        env = "FLAGSTONE_MAX_KEY",
+        default_value = "16000"
+    )]
+    max_key: String,
     /// Threads that serve connections [default: the CPUs that the process may use]
     #[arg(long, global = true, value_name = "N", env = "FLAGSTONE_WORKERS")]
     workers: Option<String>,
@@ -415,6 +425,7 @@ impl Settings {
             cgroup_root: Some(self.cgroup_root.clone()),
             socket_buffer_bytes: parse_size("--socket-buffer", &self.socket_buffer)?,
             item_bytes_max: parse_size("--max-item", &self.max_item)?,
+            key_bytes_max: parse_size("--max-key", &self.max_key)?,
             workers: match &self.workers {
                 Some(workers) => parse_count("--workers", workers, 1, WORKERS_MAX)?,
                 None => config::workers_default(),

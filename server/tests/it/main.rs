@@ -33,6 +33,7 @@ mod guarantees;
 mod keyspace;
 mod linearizable;
 mod livez;
+mod long_keys;
 mod manifests;
 mod memcache;
 mod memcache_admin;

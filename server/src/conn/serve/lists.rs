@@ -10,7 +10,7 @@ use crate::execute;
 use crate::proto::{ListFormat, Listing, PlainFormat, Reply, Topic};
 use crate::report;
 
-/// The longest line of a dump: a key with each byte escaped, and numbers.
+/// The longest line of a dump unless the key is a long one: a key with each byte escaped, and numbers.
 const DUMP_LINE_BYTES_MAX: usize = 1024;
 /// Chunks looked at before the turn's budget is.
 const DUMP_CHUNKS: usize = 64;
@@ -87,8 +87,15 @@ impl RequestLoop<'_, '_, '_> {
 
     /// Items go out, a line each, until there are no more, the peer blocks, or the turn is over.
     pub(super) fn dump(&mut self, mut walk: Walk, format: ListFormat) -> io::Result<Option<Halt>> {
+        // A line that did not fit is longer than most.
+        let mut is_full = false;
         loop {
-            if self.outbox.room().len() < DUMP_LINE_BYTES_MAX
+            if is_full && self.outbox.is_empty() {
+                // This turn has little room; the next may have a place for more.
+                *self.phase = Phase::Dumping(walk, format);
+                return Ok(Some(Halt::WaitLarge));
+            }
+            if (is_full || self.outbox.room().len() < DUMP_LINE_BYTES_MAX)
                 && let Some(halt) = self.empty_outbox()?
             {
                 *self.phase = Phase::Dumping(walk, format);
@@ -101,6 +108,7 @@ impl RequestLoop<'_, '_, '_> {
             let (cache, clock, now) = (self.shared.cache, &self.shared.clock, self.now);
             let before = self.outbox.unsent().len();
             let outbox = &mut *self.outbox;
+            is_full = false;
             let more = cache.walk(&mut walk, DUMP_CHUNKS, now, |key, visited| {
                 let facts = execute::dump_facts(visited, now, clock);
                 match format.line(key, &facts, outbox.room()) {
@@ -108,7 +116,11 @@ impl RequestLoop<'_, '_, '_> {
                         outbox.filled(len);
                         true
                     }
-                    None => false,
+                    None => {
+                        is_full = outbox.is_limited() || !outbox.is_empty();
+                        // One that is longer than any room is left out.
+                        !is_full
+                    }
                 }
             });
             self.budget

@@ -102,6 +102,8 @@ pub fn refused(refusal: Refusal) -> Words {
     match refusal {
         Refusal::Words(words) => words,
         Refusal::Malformed => words!(b"ERROR\r\n"),
+        // None that this protocol lets through is over a limit that can be set.
+        Refusal::LongKey => words!(b"CLIENT_ERROR bad command line format\r\n"),
         Refusal::BrokenValue => words!(b"CLIENT_ERROR bad data chunk\r\n"),
         Refusal::NotNumeric => {
             words!(b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n")

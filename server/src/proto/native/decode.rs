@@ -10,7 +10,7 @@ use crate::proto::scan::{
     without_cr,
 };
 use crate::proto::{
-    Command, Decoded, HEAD_BYTES_MAX, Inside, KEY_BYTES_MAX, Lifetime, LongHead, Refusal,
+    Command, Decoded, HEAD_BYTES_MAX, Inside, LONG_KEY_BYTES_MAX, Lifetime, LongHead, Refusal,
     ReplyFormat, Request, Rest, Storing, Terms, Topic, number,
 };
 
@@ -157,7 +157,7 @@ fn store_head(line: &[u8]) -> Option<(&[u8], Lifetime, &[u8])> {
 
 #[inline]
 fn is_key(key: &[u8]) -> bool {
-    !key.is_empty() && key.len() <= KEY_BYTES_MAX
+    !key.is_empty() && key.len() <= LONG_KEY_BYTES_MAX
 }
 
 #[cfg(test)]
@@ -278,10 +278,13 @@ mod tests {
     #[test]
     fn keys_are_any_bytes_but_space_and_newline() {
         check(b"GET \x00\xff\t\n", get(b"\x00\xff\t"));
-        let key = [b'k'; 250];
-        check(&[b"GET ", &key[..], b"\n"].concat(), get(&key));
-        check(&[b"PUT ", &key[..], b" v\n"].concat(), put(&key, b"v"));
-        let key = [b'k'; 251];
+        // The longest that leave room for a verb and, before a value, for a space.
+        for len in [250, 251, 1000, HEAD_BYTES_MAX - 5] {
+            let key = vec![b'k'; len];
+            check(&[b"GET ", &key[..], b"\n"].concat(), get(&key));
+            check(&[b"PUT ", &key[..], b" v\n"].concat(), put(&key, b"v"));
+        }
+        let key = [b'k'; HEAD_BYTES_MAX - 3];
         check(&[b"GET ", &key[..], b"\n"].concat(), None);
         check(&[b"PUT ", &key[..], b" v\n"].concat(), None);
         check(&[b"PUTEX ", &key[..], b" 1 v\n"].concat(), None);

@@ -7,7 +7,7 @@ use super::session::{At, Multi, Session};
 use super::set::{ExpireIf, SetOptions, Unit, Wrong, parse_get_ex, time};
 use super::words;
 use crate::proto::number::parse_i64;
-use crate::proto::{Command, How, KEY_BYTES_MAX, Lifetime, Refusal, Terms, Word};
+use crate::proto::{Command, How, LONG_KEY_BYTES_MAX, Lifetime, Refusal, Terms, Word};
 
 /// What a request asks, and what its client expects.
 pub struct Asked<'a> {
@@ -46,7 +46,7 @@ impl Asker {
             Command::Refuse(Refusal::Words(words::NO_AUTH))
         } else {
             let found = match name.spec().first_key == 1 {
-                true if !is_key(args[0]) => Err(Wrong::Words(words::BAD_KEY)),
+                true if !is_key(args[0]) => Err(Wrong::Words(words::LONG_KEY)),
                 true => self.ask_of_key(name, args[0], &args[1..], &mut asked),
                 false => self.ask_server(name, args, &mut asked),
             };
@@ -379,7 +379,7 @@ fn flush() -> Command<'static> {
 fn about(key: &[u8], what: About) -> Result<Command<'_>, Wrong> {
     match is_key(key) {
         true => Ok(Command::Resp(Op::Object(key, what))),
-        false => Err(Wrong::Words(words::BAD_KEY)),
+        false => Err(Wrong::Words(words::LONG_KEY)),
     }
 }
 
@@ -404,5 +404,5 @@ pub fn terms(how: How, lifetime: Lifetime) -> Terms {
 /// Whether a key can be one.
 #[inline]
 pub fn is_key(key: &[u8]) -> bool {
-    !key.is_empty() && key.len() <= KEY_BYTES_MAX
+    key.len() <= LONG_KEY_BYTES_MAX
 }

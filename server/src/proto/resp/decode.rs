@@ -11,7 +11,7 @@ use super::set::{SetOptions, Wrong, time};
 use super::words;
 use crate::proto::scan::{is_http_line, newline};
 use crate::proto::{
-    Command, Decoded, HEAD_BYTES_MAX, How, Inside, KEY_BYTES_MAX, Lifetime, LongHead, Refusal,
+    Command, Decoded, HEAD_BYTES_MAX, How, Inside, LONG_KEY_BYTES_MAX, Lifetime, LongHead, Refusal,
     ReplyFormat, Request, Rest, Storing, WHOLE_BYTES_MAX, Words,
 };
 
@@ -47,7 +47,8 @@ pub fn decode_within(bytes: &[u8], session: Session, locked: bool, whole: usize)
         (At::Request, Some(b'*')) => reading.array(bytes),
         (At::Request, Some(_)) => reading.line(bytes),
         (At::Keys(many, left), _) => reading.next_key(bytes, 0, many, left),
-        (At::Skipping(left), _) => reading.skip(bytes, left),
+        (At::Passing(many, left), _) => reading.forget(bytes, left, |left| At::Keys(many, left)),
+        (At::Skipping(left), _) => reading.forget(bytes, left, At::Skipping),
         (At::Options(left), _) => reading.options(bytes, left),
     }
 }
@@ -256,7 +257,7 @@ impl Reading {
         };
         let key = args[0];
         if !is_key(key) {
-            return refused(words::BAD_KEY);
+            return refused(words::LONG_KEY);
         }
         Decoded::Long(LongHead::Store {
             storing: Storing::Plain {
@@ -311,8 +312,12 @@ impl Reading {
         self.request(command, Shape::Status, at, between)
     }
 
-    /// Forgets the next argument of a refused request.
-    fn skip(self, bytes: &[u8], left: u32) -> Decoded<'_> {
+    /// Forgets the next argument, of `left`: of a refused request, or a key that was answered already.
+    fn forget(self, bytes: &[u8], left: u32, more: impl FnOnce(u32) -> At) -> Decoded<'_> {
+        let after = match left {
+            1 => At::Request,
+            left => more(left - 1),
+        };
         match frame::bulk(bytes, 0) {
             Framed::More => Decoded::More,
             Framed::Broken(words) => Decoded::HangUp(words),
@@ -320,10 +325,7 @@ impl Reading {
                 words: None,
                 rest: Rest::bytes(bulk.len + 2),
                 taken: bulk.start,
-                inside: Inside::Resp(self.session.at(match left {
-                    1 => At::Request,
-                    left => At::Skipping(left - 1),
-                })),
+                inside: Inside::Resp(self.session.at(after)),
             }),
         }
     }
@@ -358,17 +360,13 @@ impl Reading {
             0 => At::Request,
             rest => At::Keys(many, rest),
         });
-        if bulk.len > KEY_BYTES_MAX || bulk.len == 0 {
-            // Nothing is there under such a key; and nothing can be stored.
-            let needs_key = is_set || many == Many::Watch;
-            return match (bytes.len() >= bulk.end(), needs_key) {
-                (false, false) if bulk.len <= HEAD_BYTES_MAX => Decoded::More,
-                (true, false) => {
-                    let op = Command::Resp(Op::Absent);
-                    self.request(op, shape, bulk.end(), after)
-                }
-                _ => self.refuse_words(words::BAD_KEY, from, left),
-            };
+        if bulk.len > LONG_KEY_BYTES_MAX {
+            // Nothing can be stored under such a key; and nothing is there.
+            if is_set || many == Many::Watch {
+                return self.refuse_words(words::LONG_KEY, from, left);
+            }
+            let passing = self.session.at(At::Passing(many, left));
+            return self.request(Command::Resp(Op::Absent), shape, from, passing);
         }
         let Some(key) = bytes.get(bulk.start..bulk.end()) else {
             return Decoded::More;

@@ -119,6 +119,7 @@ pub fn refused(refusal: Refusal) -> Words {
         Refusal::Malformed | Refusal::BrokenValue => words::MALFORMED,
         Refusal::NotNumeric => words::NOT_INTEGER,
         Refusal::TooLarge => words::TOO_LARGE,
+        Refusal::LongKey => words::LONG_KEY,
         Refusal::NoSpace => words::NO_SPACE,
         Refusal::LoginFailed => words::WRONG_PASS,
         Refusal::NotAllowed(_) => words::NOT_ALLOWED,

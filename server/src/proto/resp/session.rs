@@ -27,6 +27,8 @@ pub(super) enum At {
     Request,
     /// Among the keys of a list, of which so many arguments are left.
     Keys(Many, u32),
+    /// Before a key of a list that is longer than any key, of which so many arguments are left with it: it is passed over.
+    Passing(Many, u32),
     /// Among the arguments of a refused request: so many are left.
     Skipping(u32),
     /// Behind a value whose store has begun: so many arguments say how it ends.

@@ -46,8 +46,9 @@ pub const STRING_TOO_LONG: Words =
     words!(b"-ERR string exceeds maximum allowed size (--max-item)\r\n");
 /// A part of a value that has to be held whole.
 pub const RANGE_TOO_LONG: Words = words!(b"-ERR a range has up to 39 KiB here\r\n");
-/// A key of no length, or of too many bytes.
-pub const BAD_KEY: Words = words!(b"-ERR a key has 1 to 250 bytes\r\n");
+/// A key of too many bytes.
+pub const LONG_KEY: Words =
+    words!(b"-ERR the key is longer than the server's --max-key allows\r\n");
 /// A request that is not one.
 pub const MALFORMED: Words = words!(b"-ERR Protocol error\r\n");
 /// Longer than what can be held whole.

@@ -82,7 +82,31 @@ fn first_difference(commands: &[Vec<u8>], ours: &[u8], theirs: &[u8], seed: u64)
 /// fractions with numbers of nineteen digits, which are exact here and rounded there.
 fn seeded(seed: u64) -> Vec<Vec<u8>> {
     let mut rng = Rng::new(seed);
-    (0..250).flat_map(|_| some(&mut rng)).collect()
+    let some = (0..250).flat_map(|_| some(&mut rng));
+    of_the_longest_key().into_iter().chain(some).collect()
+}
+
+/// A transaction has no room for several of these.
+fn of_the_longest_key() -> Vec<Vec<u8>> {
+    let key: &[u8] = &[b'k'; 16_000];
+    let other: &[u8] = &[&key[1..], b"?"].concat();
+    let commands: [&[&[u8]]; 14] = [
+        &[b"SET", key, b"1"],
+        &[b"GET", other],
+        &[b"INCR", key],
+        &[b"APPEND", key, b"!"],
+        &[b"MSET", other, b"x", key, b"y"],
+        &[b"MGET", key, other, b"none", key],
+        &[b"EXPIRE", key, b"1000"],
+        &[b"TTL", key],
+        &[b"SET", key, b"z", b"KEEPTTL", b"GET"],
+        &[b"SETRANGE", key, b"3", b"abc"],
+        &[b"STRLEN", key],
+        &[b"EXISTS", key, other, key],
+        &[b"DEL", other, key],
+        &[b"GETDEL", key],
+    ];
+    commands.iter().map(|words| array(words)).collect()
 }
 
 /// A command, or a few that belong together.
@@ -122,7 +146,19 @@ fn some(rng: &mut Rng) -> Vec<Vec<u8>> {
     }
 }
 
-const KEYS: [&[u8]; 5] = [b"a", b"b", b"c", b"dd", b"e:e"];
+/// As often as the short ones together, keys of lengths at which an item lies differently here.
+const KEYS: [&[u8]; 10] = [
+    b"a",
+    b"b",
+    b"c",
+    b"dd",
+    b"e:e",
+    b"",
+    &[b'k'; 250],
+    &[b'k'; 251],
+    &[b'k'; 1000],
+    &[b'k'; 1001],
+];
 
 fn one(rng: &mut Rng) -> Vec<u8> {
     let values: [&[u8]; 9] = [
@@ -205,7 +241,7 @@ fn one(rng: &mut Rng) -> Vec<u8> {
             33 => vec![b"TYPE", key],
             34 => vec![b"GETEX", key, b"PERSIST"],
             35 => vec![b"TOUCH", key, other],
-            36 => vec![b"NOSUCH", key, number],
+            36 => vec![b"NOSUCH", b"a", number],
             _ => vec![b"SET", key, value, b"FOO"],
         };
         array(&words)
