@@ -54,3 +54,4 @@ mod told;
 mod tools;
 mod transactions;
 mod twemproxy;
+mod twemproxy_redis;
