@@ -175,6 +175,21 @@ fn resp_allocates_nothing() {
         .concat(),
     ]
     .map(|lines| [lines, line("ECHO end-of-it")].concat());
+    let release: &[u8] = b"if redis.call('get',KEYS[1]) == ARGV[1] then return redis.call('del',KEYS[1]) else return 0 end";
+    let count: &[u8] = b"local n = redis.call('incr',KEYS[1]) if n == 1 then redis.call('expire',KEYS[1],ARGV[1]) end return n";
+    let scripts = [
+        line("SET lock mine PX 9999"),
+        array(&[b"EVAL", release, b"1", b"lock", b"mine"]),
+        array(&[b"EVAL", count, b"1", b"lock", b"9"]),
+        array(&[b"SCRIPT", b"LOAD", release]),
+        line("SCRIPT EXISTS b70c2384248f88e6b75b9f89241a180f856ad852"),
+        line("EVALSHA b70c2384248f88e6b75b9f89241a180f856ad852 1 lock 1"),
+        array(&[b"EVAL", b"return 1", b"0"]),
+        line("SCRIPT FLUSH"),
+        line("DEL lock"),
+        line("ECHO end-of-it"),
+    ]
+    .concat();
     let flush = [line("CONFIG RESETSTAT"), line("FLUSHALL")].concat();
     assert_none(config, 1, REQUESTS / 100, |clients, n| {
         let client = &mut clients[0];
@@ -196,6 +211,7 @@ fn resp_allocates_nothing() {
             for report in &reports {
                 client.exchange_until(report, b"$9\r\nend-of-it\r\n");
             }
+            client.exchange_until(&scripts, b"$9\r\nend-of-it\r\n");
             for lines in &transactions {
                 client.exchange_until(lines, b"$9\r\nend-of-it\r\n");
             }

@@ -92,15 +92,15 @@ impl<'a> Work<'a> {
     pub fn changes_session(&self) -> bool {
         matches!(
             self.command,
-            Command::Login { .. } | Command::Resp(Op::Reset)
+            Command::Login { .. } | Command::Resp(Op::Reset | Op::Queue(_, false))
         )
     }
 
-    /// The bytes of a request that is kept.
-    pub fn kept(&self) -> Option<&'a [u8]> {
+    /// The bytes of a request that is kept, or of a part of one; whether it is the last.
+    pub fn kept(&self) -> (&'a [u8], bool) {
         match self.command {
-            Command::Resp(Op::Queue(bytes)) => Some(bytes),
-            _ => None,
+            Command::Resp(Op::Queue(bytes, is_last)) => (bytes, is_last),
+            _ => (b"", true),
         }
     }
 

@@ -3,75 +3,35 @@
 //! A command that changes a value does it as one step, under the shard's lock ([`Cache::update`]); one whose value is
 //! too long for that reads it held still, and stores only if it is still the same.
 
+mod common;
 mod look;
 mod range;
+mod script;
 
 use flagstone_engine::{
-    Attributes, Cache, CasWish, Current, Edit, Key, NewValue, Pinned, Side, StoreError, Tick,
-    Updated,
+    Attributes, Cache, CasWish, Current, Edit, Key, NewValue, Pinned, Side, StoreError, Updated,
 };
 
+pub use self::common::With;
+use self::common::{
+    NUMBER_BYTES_MAX, Stop, Tried, canonical_i64, is_equal, kept, note_counted_by, say, signed,
+    status, whole,
+};
 pub use self::look::is_as_seen;
-use self::look::{look, run_keyless, status};
+use self::look::{look, run_keyless};
 use self::range::{get_range, set_range};
 use super::decimal;
-use super::done::{Done, refusal};
+use super::done::Done;
 use super::lifetime::deadline;
 use crate::observe::counters::Counters;
-use crate::proto::number::{Digits, parse_i64};
 use crate::proto::resp::command::Op;
 use crate::proto::resp::encode::{Out, integer};
 use crate::proto::resp::set::{Expiry, SetOptions};
 use crate::proto::resp::{Format, words};
-use crate::proto::{How, Refusal, Reply, ReplyFormat, Words};
-use crate::server::shared::Shared;
+use crate::proto::{How, Reply};
 
 /// So often somebody else may be faster before a command waits for its next turn.
 const TRIES_MAX: usize = 64;
-/// Pieces in which values are gone through.
-const WINDOW_BYTES: usize = 1024;
-/// A number as a value is no longer.
-const NUMBER_BYTES_MAX: usize = decimal::TEXT_BYTES_MAX;
-
-/// What a command needs beside its words.
-#[derive(Clone, Copy)]
-pub struct With<'s, 'h> {
-    pub shared: &'s Shared<'h>,
-    pub now: Tick,
-    pub format: ReplyFormat<'s>,
-    pub counters: &'s Counters,
-}
-
-/// Why a try came to nothing.
-enum Stop {
-    /// Somebody else was faster.
-    Again,
-    /// This is the end of it.
-    Done(Done),
-}
-
-type Tried<T> = Result<T, Stop>;
-
-impl From<StoreError> for Stop {
-    fn from(error: StoreError) -> Self {
-        Stop::Done(match error {
-            StoreError::NoSpace => Done::NotNow,
-            error => Done::Reply(Reply::Refused(refusal(error))),
-        })
-    }
-}
-
-fn say(words: Words) -> Stop {
-    Stop::Done(Done::Reply(Reply::Refused(Refusal::Words(words))))
-}
-
-/// What was written to the front of a room. Short answers always fit.
-fn whole(len: Option<usize>) -> Done {
-    match len {
-        Some(len) => Done::Reply(Reply::Whole { len }),
-        None => Done::NeedsRoom,
-    }
-}
 
 /// Carries out one of Redis' own commands.
 pub fn run(op: Op<'_>, key: Option<Key<'_>>, with: With<'_, '_>, room: &mut [u8]) -> Done {
@@ -90,6 +50,7 @@ fn run_keyed(op: Op<'_>, key: Key<'_>, with: With<'_, '_>, room: &mut [u8]) -> D
             Op::Incr(_, by) => incr(key, by, with, room),
             Op::IncrByFloat(_, by) => incr_by_float(key, by, with, room),
             Op::SetRange(_, offset, value) => set_range(key, offset, value, with, room),
+            Op::Eval(ref call) => script::run(call, key, with, room),
             Op::GetRange(_, from, to) => get_range(key, from, to, with, room),
             _ => Ok(look(op, key, with, room)),
         };
@@ -99,11 +60,6 @@ fn run_keyed(op: Op<'_>, key: Key<'_>, with: With<'_, '_>, room: &mut [u8]) -> D
         }
     }
     Done::NotNow
-}
-
-/// The item's attributes, or those of a new one.
-fn kept(current: Option<&Current<'_>>) -> Attributes {
-    current.map_or(Attributes::default(), |item| item.meta().attributes())
 }
 
 /// `SET` with a look at what is there.
@@ -176,16 +132,6 @@ fn set_edit<'v>(
         Expiry::Keep => kept(current).deadline,
     };
     Edit::store(NewValue::Given(value), until.into())
-}
-
-/// Whether the value is this one.
-fn is_equal(item: &Current<'_>, expected: &[u8]) -> bool {
-    let mut window = [0; WINDOW_BYTES];
-    item.meta().value_len == expected.len()
-        && expected.chunks(WINDOW_BYTES).enumerate().all(|(no, part)| {
-            let read = item.read_at(no * WINDOW_BYTES, &mut window[..part.len()]);
-            window[..read] == *part
-        })
 }
 
 fn note_read(found: bool, counters: &Counters) {
@@ -265,33 +211,6 @@ fn incr(key: Key<'_>, by: i64, with: With<'_, '_>, room: &mut [u8]) -> Tried<Don
     Ok(whole(integer(sum, room)))
 }
 
-fn note_counted_by(by: i64, found: bool, counters: &Counters) {
-    match (by < 0, found) {
-        (false, true) => counters.incr_hits.add(1),
-        (false, false) => counters.incr_misses.add(1),
-        (true, true) => counters.decr_hits.add(1),
-        (true, false) => counters.decr_misses.add(1),
-    }
-}
-
-/// A number as Redis writes it: without zeros before it, without `+` and `-0`.
-fn canonical_i64(digits: &[u8]) -> Option<i64> {
-    let number = parse_i64(digits)?;
-    let (text, len) = signed(number);
-    (&text[..len] == digits).then_some(number)
-}
-
-/// A number in decimal.
-fn signed(number: i64) -> ([u8; 21], usize) {
-    let mut text = [0; 21];
-    let digits = Digits::of(number.unsigned_abs());
-    let digits = digits.as_bytes();
-    let start = usize::from(number < 0);
-    text[0] = b'-';
-    text[start..start + digits.len()].copy_from_slice(digits);
-    (text, start + digits.len())
-}
-
 fn incr_by_float(key: Key<'_>, by: &[u8], with: With<'_, '_>, room: &mut [u8]) -> Tried<Done> {
     let mut was_there = false;
     let mut number_room = [0; NUMBER_BYTES_MAX];
@@ -352,28 +271,4 @@ pub fn pin<'h>(
     }
     with.counters.hits.add(1);
     Ok(Some((pinned, head_len)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_numbers_as_redis_writes_them_count() {
-        for (text, number) in [
-            ("0", Some(0)),
-            ("-1", Some(-1)),
-            ("9223372036854775807", Some(i64::MAX)),
-            ("-9223372036854775808", Some(i64::MIN)),
-            ("9223372036854775808", None),
-            ("01", None),
-            ("-0", None),
-            ("+1", None),
-            (" 1", None),
-            ("", None),
-            ("1.0", None),
-        ] {
-            assert_eq!(canonical_i64(text.as_bytes()), number, "{text}");
-        }
-    }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   small blocks   one begins each queue: a lock's release, a counter, a watched key fit
-//!   large blocks   whoever needs more takes these, up to half of them
+//!   large blocks   whoever needs more takes these, up to three quarters of them
 //! ```
 //!
 //! All blocks are made when the worker starts, and a queue has them only while it is open. A block's bytes are filled from
@@ -120,7 +120,7 @@ impl Queues {
             blocks: vec![Block { next: NONE, len: 0 }; small + large].into(),
             free_small: (0..no(small)).rev().collect(),
             free_large: (no(small)..no(small + large)).rev().collect(),
-            large_most: no((large / 2).max(2).min(large)),
+            large_most: no((large / 4 * 3).max(2).min(large)),
             revoked: 0,
         };
         (queues, vec![0; plan.bytes()].into())
@@ -242,17 +242,17 @@ impl Queues {
         Ok(self.start(into) + at)
     }
 
-    /// Keeps a request.
+    /// Keeps a request, or a part of one.
     pub fn keep(
         &mut self,
         bytes: &mut [u8],
         ticket: Ticket,
-        request: &[u8],
+        (request, is_last): (&[u8], bool),
         now_millis: u32,
     ) -> Result<(), Refused> {
         let at = self.room(ticket, request.len(), now_millis)?;
         bytes[at..at + request.len()].copy_from_slice(request);
-        self.get(ticket)?.requests += 1;
+        self.get(ticket)?.requests += u32::from(is_last);
         Ok(())
     }
 
@@ -403,7 +403,9 @@ mod tests {
         let mut all = Vec::new();
         for no in 0..100u8 {
             let request = [no; 200];
-            queues.keep(&mut bytes, ticket, &request, 0).unwrap();
+            queues
+                .keep(&mut bytes, ticket, (&request, true), 0)
+                .unwrap();
             all.extend_from_slice(&request);
         }
         let mut next = 0;
@@ -422,21 +424,23 @@ mod tests {
     }
 
     #[test]
-    fn one_queue_has_half_of_the_large_blocks_at_most() {
+    fn one_queue_has_three_quarters_of_the_large_blocks_at_most() {
         let (mut queues, mut bytes) = queues(2, 8);
         let ticket = queues.open(0).unwrap();
         let request = [1; QUEUE_LARGE_BYTES];
-        for _ in 0..4 {
-            queues.keep(&mut bytes, ticket, &request, 0).unwrap();
+        for _ in 0..6 {
+            queues
+                .keep(&mut bytes, ticket, (&request, true), 0)
+                .unwrap();
         }
         assert_eq!(
-            queues.keep(&mut bytes, ticket, &request, 0),
+            queues.keep(&mut bytes, ticket, (&request, true), 0),
             Err(Refused::Full)
         );
         // What was kept is still there.
         assert_eq!(
             requests(&mut queues, &bytes, ticket).len(),
-            4 * request.len()
+            6 * request.len()
         );
     }
 
@@ -444,14 +448,20 @@ mod tests {
     fn who_sits_in_a_queue_gives_way_after_a_second() {
         let (mut queues, mut bytes) = queues(2, 2);
         let sitting = queues.open(0).unwrap();
-        queues.keep(&mut bytes, sitting, &[1; 5000], 0).unwrap();
-        queues.keep(&mut bytes, sitting, &[1; 15_000], 0).unwrap();
+        queues
+            .keep(&mut bytes, sitting, (&[1; 5000], true), 0)
+            .unwrap();
+        queues
+            .keep(&mut bytes, sitting, (&[1; 15_000], true), 0)
+            .unwrap();
         let other = queues.open(500).unwrap();
-        let late = queues.keep(&mut bytes, other, &[2; 5000], 900);
+        let late = queues.keep(&mut bytes, other, (&[2; 5000], true), 900);
         assert_eq!(late, Err(Refused::Full));
         assert_eq!(queues.open(900), Err(Refused::Full));
-        queues.keep(&mut bytes, other, &[2; 5000], 1100).unwrap();
-        let gone = queues.keep(&mut bytes, sitting, b"x", 1100);
+        queues
+            .keep(&mut bytes, other, (&[2; 5000], true), 1100)
+            .unwrap();
+        let gone = queues.keep(&mut bytes, sitting, (b"x", true), 1100);
         assert_eq!(gone, Err(Refused::Revoked));
         queues.close(sitting);
         assert_eq!(queues.in_use(), [1, 1]);

@@ -31,6 +31,8 @@ enum Trouble {
     LongKey,
     NoSpace,
     NoWatch,
+    /// What is left of a request is not kept: nothing is answered to it.
+    Skips,
     Other,
 }
 
@@ -51,7 +53,7 @@ impl Trouble {
             Trouble::LongKey => Refusal::LongKey,
             Trouble::NoSpace => Refusal::NoSpace,
             Trouble::NoWatch => ReplyFormat::WATCH_FULL,
-            Trouble::Other => Refusal::Malformed,
+            Trouble::Other | Trouble::Skips => Refusal::Malformed,
         }
     }
 }
@@ -143,6 +145,17 @@ impl Codec {
         {
             session.set_version(v3);
         }
+        if self.trouble == Some(Trouble::Skips) {
+            self.trouble = None;
+            if let Inside::Resp(session) = &mut self.inside {
+                session.skip_kept();
+            }
+        }
+    }
+
+    /// The request of which a part has just been refused is skipped from where it [goes on](Self::go_on).
+    pub fn give_up_kept(&mut self) {
+        self.trouble = Some(Trouble::Skips);
     }
 
     /// Reads one request from the front of `bytes`. What [`Request::inside`] says must be told

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::gates::Gates;
+use super::scripts::Scripts;
 use super::stage::Life;
 use crate::auth::guesses::Guesses;
 use crate::auth::tls::CertificateStore;
@@ -47,6 +48,8 @@ pub struct Shared<'h> {
     pub leases: LeaseRoom,
     /// Where workers wait while one of them executes a transaction.
     pub gates: Gates,
+    /// Which scripts Redis' clients have sent.
+    pub scripts: Scripts,
     /// How many connections there are, and may be.
     pub admission: Admission,
     /// What clients may do, and how long.
@@ -97,6 +100,7 @@ impl<'h> Shared<'h> {
             sockets: SocketRoom::new(plan.socket_buffer_bytes),
             leases: LeaseRoom::default(),
             gates: Gates::new(plan.worker_count),
+            scripts: Scripts::default(),
             admission: Admission::new(plan.connections_max),
             limits,
             listen,

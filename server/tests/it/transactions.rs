@@ -314,6 +314,32 @@ fn long_answers_come_whole_and_in_order() {
     expect(&mut conn, &answers);
 }
 
+/// Lists that are longer than what can be held are kept key by key.
+#[test]
+fn long_lists_are_kept() {
+    let server = start();
+    let pairs: String = (0..1000)
+        .map(|no| format!(" key:{no} value:{no}"))
+        .collect();
+    let keys: String = (0..1000).map(|no| format!(" key:{no}")).collect();
+    let lines = format!("MULTI|MSET{pairs}|MGET{keys}|DEL{keys}|EXEC|EXISTS{keys}");
+    let values: String = (0..1000)
+        .map(|no| format!("${}|value:{no}|", format!("value:{no}").len()))
+        .collect();
+    let told = format!("+OK|+QUEUED|+QUEUED|+QUEUED|*3|+OK|*1000|{values}:1000|:0|");
+    check(&server, &lines, &told);
+    // One that does not fit is refused once, and so is the next.
+    let much: String = (0..4000).map(|no| format!(" key:{no} {no:0100}")).collect();
+    let lines = format!("MULTI|SET a 1|MSET{much}|SET b 1|EXEC|EXISTS a b key:1");
+    let full =
+        "-ERR no room is left for this command: a transaction has three quarters of their memory|";
+    check(
+        &server,
+        &lines,
+        &format!("+OK|+QUEUED|{full}+QUEUED|{ABORT}:0|"),
+    );
+}
+
 #[test]
 fn who_has_no_room_is_told_and_nothing_is_executed() {
     let server = start();
@@ -335,7 +361,7 @@ fn who_has_no_room_is_told_and_nothing_is_executed() {
     assert!(kept > 1 && full.starts_with(b"-ERR no r"), "{kept}");
     expect(
         &mut conn,
-        b"oom is left for this command: a transaction has half of the memory for transactions\r\n",
+        b"oom is left for this command: a transaction has three quarters of their memory\r\n",
     );
     let aborted = "-EXECABORT Transaction discarded because of previous errors.\r\n";
     exchange(&mut conn, &requests("EXEC"), aborted.as_bytes());
@@ -348,7 +374,7 @@ fn who_has_no_room_is_told_and_nothing_is_executed() {
 #[test]
 fn who_sits_in_a_transaction_gives_way() {
     let server = start();
-    let mut sitting: Vec<_> = (0..40).map(|_| connect(&server)).collect();
+    let mut sitting: Vec<_> = (0..100).map(|_| connect(&server)).collect();
     let mut refused = 0;
     for conn in &mut sitting {
         exchange(conn, &requests("MULTI"), b"+OK\r\n");
@@ -368,7 +394,7 @@ fn who_sits_in_a_transaction_gives_way() {
         "-EXECABORT Transaction discarded: it waited for more than a second, and others needed its room\r\n",
     ];
     let mut gave_way = 0;
-    for conn in &mut sitting[..40 - refused] {
+    for conn in &mut sitting[..100 - refused] {
         conn.write_all(&requests("EXEC")).expect("sent");
         let mut first = [0; 4];
         conn.read_exact(&mut first).expect("told");

@@ -90,18 +90,22 @@ impl RequestLoop<'_, '_, '_> {
     }
 
     fn keep(&mut self, planned: &Planned<'_>, now: u32) -> Stepped {
-        let request = planned.work.kept().unwrap_or_default();
+        let (request, is_last) = planned.work.kept();
         let (queues, bytes) = (&mut *self.queues, &mut *self.kept);
         let kept = match (self.transaction.is_spoiled, self.transaction.ticket) {
             // It will be refused anyhow.
             (true, _) => Ok(()),
-            (false, Some(ticket)) => queues.keep(bytes, ticket, request, now),
+            (false, Some(ticket)) => queues.keep(bytes, ticket, (request, is_last), now),
             (false, None) => queues.open(now).and_then(|ticket| {
                 self.transaction.ticket = Some(ticket);
-                queues.keep(bytes, ticket, request, now)
+                queues.keep(bytes, ticket, (request, is_last), now)
             }),
         };
         let refusal = match kept {
+            Ok(()) if !is_last => {
+                self.budget.spend(1, 0);
+                return Stepped::Done;
+            }
             Ok(()) => {
                 self.counters.others.add(1);
                 self.say(ReplyFormat::KEPT);
@@ -113,6 +117,9 @@ impl RequestLoop<'_, '_, '_> {
         self.transaction.is_spoiled = true;
         self.counters.refusals.add(1);
         self.push(planned.format, Reply::Refused(refusal));
+        if !is_last {
+            self.codec.give_up_kept();
+        }
         Stepped::Done
     }
 

@@ -2,7 +2,8 @@
 
 use flagstone_engine::{Cache, Deadline, ItemMeta, Key, StoreError, Tick};
 
-use super::{With, whole};
+use super::common::{With, status, whole};
+use super::script;
 use crate::clock::Clock;
 use crate::execute::done::{Done, Seen, Step};
 use crate::execute::lifetime::deadline;
@@ -145,12 +146,6 @@ fn ttl(meta: Option<ItemMeta>, form: Ttl, now: Tick, clock: &Clock) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-pub fn status(word: &str, room: &mut [u8]) -> Option<usize> {
-    let mut out = Out::new(room, false);
-    out.status(word)?;
-    Some(out.len())
-}
-
 /// Carries out a command without a key.
 pub fn run_keyless(op: Op<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
     let v3 = match with.format {
@@ -160,8 +155,9 @@ pub fn run_keyless(op: Op<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
     match op {
         Op::Nothing => return whole(Some(0)),
         Op::Reset => return Done::Reset,
+        Op::Eval(ref call) => return script::run_keyless(call, with),
         Op::Multi => return Done::Step(Step::Begin),
-        Op::Queue(_) => return Done::Step(Step::Keep),
+        Op::Queue(..) => return Done::Step(Step::Keep),
         Op::Exec { spoiled } => return Done::Step(Step::Execute { spoiled }),
         Op::BadExec => return Done::Step(Step::Abort),
         Op::Discard => return Done::Step(Step::Forget),
@@ -194,6 +190,12 @@ pub fn run_keyless(op: Op<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
         Op::Number(number) => out.integer(number),
         Op::DbSize => out.integer(with.shared.cache.stats().items as i64),
         Op::Time => report::resp::time(&with.shared.clock, &mut out),
+        Op::ScriptLoad(text, script) => script::load(text, script, with, &mut out),
+        Op::ScriptExists(hashes) => script::exist(&hashes, with, &mut out),
+        Op::ScriptFlush => {
+            with.shared.scripts.forget();
+            out.status("OK")
+        }
         Op::ResetStat => {
             report::reset(with.shared);
             out.status("OK")

@@ -4,7 +4,8 @@ use flagstone_engine::{
     Attributes, CasWish, Condition, Key, Outcome, Pinned, Reservation, StoreError, Tick,
 };
 
-use super::{Stop, Tried, WINDOW_BYTES, With, note_read, say, whole};
+use super::common::{Stop, Tried, WINDOW_BYTES, With, say, whole};
+use super::note_read;
 use crate::execute::done::Done;
 use crate::memory::plan::OUTBOX_BYTES;
 use crate::proto::REPLY_BYTES_MAX;

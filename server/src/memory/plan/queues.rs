@@ -8,7 +8,7 @@ pub const QUEUE_SMALL_BYTES: usize = 1 << 10;
 pub const QUEUE_LARGE_BYTES: usize = WHOLE_BYTES_MAX;
 
 /// The blocks of all workers together take this part of the memory …
-const QUEUES_SHARE: usize = 256;
+const QUEUES_SHARE: usize = 128;
 /// … but never more than this in a worker …
 const QUEUES_BYTES_MAX: usize = 2 << 20;
 /// … and at least so many of each size: one transaction of 32 KiB, and a few short ones.

@@ -4,8 +4,12 @@
 //! these are Redis' own.
 
 use super::names::Name;
+use super::script::{Call, Script};
 use super::set::{ExpireIf, SetOptions};
 use crate::proto::Lifetime;
+
+/// `SCRIPT EXISTS` asks for so many at most.
+pub const SCRIPTS_ASKED_MAX: usize = 4;
 
 /// One of Redis' own commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,12 +80,20 @@ pub enum Op<'a> {
     Empty,
     /// A number: `SLOWLOG LEN`, `WAIT`.
     Number(i64),
+    /// `EVAL`, `EVALSHA`
+    Eval(Call<'a>),
+    /// `SCRIPT LOAD`
+    ScriptLoad(&'a [u8], Script),
+    /// `SCRIPT EXISTS`
+    ScriptExists([Option<&'a [u8]>; SCRIPTS_ASKED_MAX]),
+    /// `SCRIPT FLUSH`
+    ScriptFlush,
     /// `RESET`: as at the beginning.
     Reset,
     /// `MULTI`: what follows is kept.
     Multi,
-    /// Kept until `EXEC`: the request's bytes.
-    Queue(&'a [u8]),
+    /// Kept until `EXEC`: the bytes of a request, or of a part of one; whether it is the last.
+    Queue(&'a [u8], bool),
     /// `EXEC`
     Exec {
         /// One of what was kept was no command.
@@ -152,6 +164,7 @@ impl<'a> Op<'a> {
             | Op::Exists(key)
             | Op::Watch(key)
             | Op::Object(key, _) => Some(key),
+            Op::Eval(call) => call.key,
             _ => None,
         }
     }
@@ -164,6 +177,7 @@ impl<'a> Op<'a> {
             Op::Set(..)
                 | Op::Append(..)
                 | Op::SetRange(..)
+                | Op::Eval(_)
                 | Op::Info(_)
                 | Op::Command
                 | Op::CommandDocs(_)

@@ -49,6 +49,7 @@ pub fn decode_within(bytes: &[u8], session: Session, locked: bool, whole: usize)
         (At::Keys(many, left), _) => reading.next_key(bytes, 0, many, left),
         (At::Passing(many, left), _) => reading.forget(bytes, left, |left| At::Keys(many, left)),
         (At::Skipping(left), _) => reading.forget(bytes, left, At::Skipping),
+        (At::Kept(many, left), _) => reading.keep_keys(bytes, 0, many, left),
         (At::Options(left), _) => reading.options(bytes, left),
     }
 }
@@ -477,7 +478,7 @@ const ANY_LIFETIME: Lifetime = Lifetime::UntilMillis(4_000_000_000_001);
 
 /// Which list of keys a command has.
 #[inline]
-fn many(name: Name) -> Option<Many> {
+pub(super) fn many(name: Name) -> Option<Many> {
     Some(match name {
         Name::MGet => Many::Get,
         Name::Del | Name::Unlink => Many::Delete,

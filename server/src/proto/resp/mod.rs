@@ -18,6 +18,7 @@ pub mod encode;
 mod frame;
 pub mod names;
 mod queue;
+pub mod script;
 pub mod session;
 pub mod set;
 pub mod words;

@@ -55,6 +55,13 @@ const CHANGE: &[&str] = &["write", "fast"];
 const ADMIN: &[&str] = &["admin", "noscript", "loading", "stale"];
 const FAST: &[&str] = &["loading", "stale", "fast"];
 const OPENED: &[&str] = &["noscript", "loading", "stale", "fast"];
+const SCRIPT: &[&str] = &[
+    "noscript",
+    "stale",
+    "skip_monitor",
+    "no_mandatory_keys",
+    "movablekeys",
+];
 const EXEC: &[&str] = &["noscript", "loading", "stale"];
 const OPEN: &[&str] = &["noscript", "loading", "stale", "fast", "no_auth"];
 
@@ -72,6 +79,10 @@ commands! {
     Del "del" b"DEL" -2 1 -1 1 CHANGE;
     Discard "discard" b"DISCARD" 1 0 0 0 OPENED;
     Echo "echo" b"ECHO" 2 0 0 0 FAST;
+    Eval "eval" b"EVAL" -3 0 0 0 SCRIPT;
+    EvalRo "eval_ro" b"EVAL_RO" -3 0 0 0 SCRIPT;
+    EvalSha "evalsha" b"EVALSHA" -3 0 0 0 SCRIPT;
+    EvalShaRo "evalsha_ro" b"EVALSHA_RO" -3 0 0 0 SCRIPT;
     Exec "exec" b"EXEC" 1 0 0 0 EXEC;
     Exists "exists" b"EXISTS" -2 1 -1 1 READ;
     Expire "expire" b"EXPIRE" -3 1 1 1 CHANGE;
@@ -106,6 +117,7 @@ commands! {
     PTtl "pttl" b"PTTL" 2 1 1 1 READ;
     Quit "quit" b"QUIT" -1 0 0 0 OPEN;
     Reset "reset" b"RESET" 1 0 0 0 OPEN;
+    Script "script" b"SCRIPT" -2 0 0 0 ADMIN;
     Select "select" b"SELECT" 2 0 0 0 FAST;
     Set "set" b"SET" -3 1 1 1 WRITE;
     SetEx "setex" b"SETEX" 4 1 1 1 WRITE;

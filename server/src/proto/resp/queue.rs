@@ -5,11 +5,11 @@
 
 use super::ask::ask;
 use super::command::Op;
-use super::decode::Reading;
+use super::decode::{Reading, many};
 use super::encode::Shape;
 use super::frame::{self, Framed};
 use super::names::Name;
-use super::session::Multi;
+use super::session::{At, Many, Multi};
 use super::words;
 use crate::proto::{Command, Decoded, Refusal, WHOLE_BYTES_MAX, Words};
 
@@ -41,8 +41,60 @@ impl Reading {
     }
 
     fn keep(self, bytes: &[u8]) -> Decoded<'_> {
-        let queue = Command::Resp(Op::Queue(bytes));
-        self.request(queue, Shape::Status, bytes.len(), self.session)
+        self.keep_part(bytes, At::Request)
+    }
+
+    /// A request, or a part of one behind which the next one is.
+    fn keep_part(self, bytes: &[u8], next: At) -> Decoded<'_> {
+        let queue = Command::Resp(Op::Queue(bytes, next == At::Request));
+        let session = self.session.at(next);
+        self.request(queue, Shape::Status, bytes.len(), session)
+    }
+
+    /// The next key of a list, or a key with its value, which stands at `bytes[from..]`: what is before it is kept with it.
+    /// A list is kept one by one, as it is read, so that it may be longer than what can be held.
+    pub(super) fn keep_keys(self, bytes: &[u8], from: usize, many: Many, left: u32) -> Decoded<'_> {
+        let count = if many == Many::Set { 2 } else { 1 };
+        let count = left.min(count);
+        let at = match self.args(bytes, from, count) {
+            Ok(at) => at,
+            Err(None) => return self.spoil(words::TOO_LONG, from, left),
+            Err(Some(decoded)) => return decoded,
+        };
+        self.keep_part(
+            &bytes[..at],
+            match left - count {
+                0 => At::Request,
+                left => At::Kept(many, left),
+            },
+        )
+    }
+
+    /// Where so many arguments end, of which the first is at `bytes[at..]`. `None`: they cannot be held.
+    // What is decoded is handed on as it is: there is no heap to put it on.
+    #[allow(clippy::result_large_err)]
+    fn args(
+        self,
+        bytes: &[u8],
+        mut at: usize,
+        count: u32,
+    ) -> Result<usize, Option<Decoded<'static>>> {
+        for _ in 0..count {
+            let end = match frame::bulk(bytes, at) {
+                Framed::More if bytes.len() >= WHOLE_BYTES_MAX => return Err(None),
+                Framed::More => return Err(Some(Decoded::More)),
+                Framed::Broken(words) => return Err(Some(Decoded::HangUp(words))),
+                Framed::Whole(bulk) => bulk.end(),
+            };
+            if end > WHOLE_BYTES_MAX {
+                return Err(None);
+            }
+            if end > bytes.len() {
+                return Err(Some(Decoded::More));
+            }
+            at = end;
+        }
+        Ok(at)
     }
 
     /// An array whose name ends at `bytes[behind_name..]`, and `count` arguments.
@@ -65,22 +117,14 @@ impl Reading {
         if is_barred(name) {
             return self.spoil(words::NOT_IN_MULTI, behind_name, count);
         }
-        let mut at = behind_name;
-        for _ in 0..count {
-            let end = match frame::bulk(bytes, at) {
-                Framed::More if bytes.len() >= WHOLE_BYTES_MAX => WHOLE_BYTES_MAX + 1,
-                Framed::More => return Decoded::More,
-                Framed::Broken(words) => return Decoded::HangUp(words),
-                Framed::Whole(bulk) => bulk.end(),
-            };
-            if end > WHOLE_BYTES_MAX {
-                return self.spoil(words::TOO_LONG, behind_name, count);
-            }
-            if end > bytes.len() {
-                return Decoded::More;
-            }
-            at = end;
+        if let Some(many) = many(name) {
+            return self.keep_keys(bytes, behind_name, many, count);
         }
+        let at = match self.args(bytes, behind_name, count) {
+            Ok(at) => at,
+            Err(None) => return self.spoil(words::TOO_LONG, behind_name, count),
+            Err(Some(decoded)) => return decoded,
+        };
         self.keep(&bytes[..at])
     }
 

@@ -29,6 +29,8 @@ pub(super) enum At {
     Keys(Many, u32),
     /// Before a key of a list that is longer than any key, of which so many arguments are left with it: it is passed over.
     Passing(Many, u32),
+    /// The same, and they are kept until `EXEC`.
+    Kept(Many, u32),
     /// Among the arguments of a refused request: so many are left.
     Skipping(u32),
     /// Behind a value whose store has begun: so many arguments say how it ends.
@@ -97,6 +99,13 @@ impl Session {
     /// Those options are of no use.
     pub(in crate::proto) fn skip_options(&mut self) {
         if let At::Options(left) = self.at {
+            self.at = At::Skipping(left);
+        }
+    }
+
+    /// What is left of a list is not kept.
+    pub(in crate::proto) fn skip_kept(&mut self) {
+        if let At::Kept(_, left) = self.at {
             self.at = At::Skipping(left);
         }
     }

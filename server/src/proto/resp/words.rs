@@ -81,10 +81,35 @@ pub const REVOKED: Words = words!(
 );
 /// No room to keep another command.
 pub const QUEUE_FULL: Words = words!(
-    b"-ERR no room is left for this command: a transaction has half of the memory for transactions\r\n"
+    b"-ERR no room is left for this command: a transaction has three quarters of their memory\r\n"
 );
 /// No room to watch another key.
 pub const WATCH_FULL: Words = words!(b"-ERR no room is left to watch this key\r\n");
+/// Not one of those that are known.
+pub const UNKNOWN_SCRIPT: Words = words!(
+    b"-ERR unknown script: those of cache and lock libraries are executed, and others are not interpreted here\r\n"
+);
+/// It was not sent, or was forgotten.
+pub const NO_SCRIPT: Words = words!(b"-NOSCRIPT No matching script. Please use EVAL.\r\n");
+/// All of them write.
+pub const READ_ONLY_SCRIPT: Words =
+    words!(b"-ERR Write commands are not allowed from read-only scripts.\r\n");
+/// A known script with too few.
+pub const SCRIPT_ARGUMENTS: Words =
+    words!(b"-ERR Wrong number of keys or arguments for this script\r\n");
+/// A time that a command in it does not take.
+pub const SCRIPT_TIME: Words = words!(b"-ERR invalid expire time in script\r\n");
+/// More keys than arguments.
+pub const MANY_KEYS: Words =
+    words!(b"-ERR Number of keys can't be greater than number of args\r\n");
+/// Fewer than none.
+pub const NEGATIVE_KEYS: Words = words!(b"-ERR Number of keys can't be negative\r\n");
+/// A word that `SCRIPT FLUSH` does not know.
+pub const BAD_SCRIPT_FLUSH: Words = words!(b"-ERR SCRIPT FLUSH only support SYNC|ASYNC option\r\n");
+/// None runs when another command does.
+pub const NOT_BUSY: Words = words!(b"-NOTBUSY No scripts in execution right now.\r\n");
+/// So few can be asked for.
+pub const MANY_SCRIPTS: Words = words!(b"-ERR SCRIPT EXISTS takes up to 4 hashes here\r\n");
 /// There is no cluster.
 pub const NO_CLUSTER: Words = words!(b"-ERR This instance has cluster support disabled\r\n");
 /// `NX` with `XX`, `GT` or `LT`.

@@ -142,7 +142,43 @@ fn some(rng: &mut Rng) -> Vec<Vec<u8>> {
             let odd = array(rng.of(&odd));
             [word(b"MULTI"), few(rng), vec![odd], few(rng), word(b"EXEC")].concat()
         }
+        4 => vec![script(rng)],
         _ => vec![one(rng)],
+    }
+}
+
+/// A script that is known here. What fails in one is left out: Redis tells where in the script.
+fn script(rng: &mut Rng) -> Vec<u8> {
+    const RELEASE: &[u8] = b"if redis.call('get',KEYS[1]) == ARGV[1] then return redis.call('del',KEYS[1]) else return 0 end";
+    const KEEP: &[u8] = b"if redis.call('get',KEYS[1]) == ARGV[1] then return redis.call('pexpire',KEYS[1],ARGV[2]) else return 0 end";
+    const ADD: &[u8] =
+        b"return redis.call('exists',KEYS[1])<1 and redis.call('setex',KEYS[1],ARGV[2],ARGV[1])";
+    const COUNT_ANY: &[u8] = b"return redis.call('incrby', KEYS[1], ARGV[1])";
+    const COUNT_KNOWN: &[u8] = b"local exists = redis.call('EXISTS', KEYS[1]) if (exists == 1) then return redis.call('INCRBY', KEYS[1], ARGV[1]) else return false end";
+    let (key, value) = (rng.of(&KEYS), rng.of(&[&b"1"[..], b"hello", b"-7", b""]));
+    let millis = (2_000_000 + rng.below(1_000_000_000)).to_string();
+    let by = rng.of(&[&b"1"[..], b"-3", b"20"]);
+    match rng.below(9) {
+        0 => array(&[b"EVAL", RELEASE, b"1", key, value]),
+        1 => array(&[b"EVAL", KEEP, b"1", key, value, millis.as_bytes()]),
+        2 => array(&[b"EVAL", ADD, b"1", key, value, b"1000"]),
+        3 => array(&[b"EVAL", COUNT_ANY, b"1", b"counter", by]),
+        4 => array(&[b"EVAL", COUNT_KNOWN, b"1", b"counter", by]),
+        5 => array(&[b"SCRIPT", b"LOAD", RELEASE]),
+        6 => array(&[
+            b"EVALSHA",
+            b"0123456789012345678901234567890123456789",
+            b"1",
+            key,
+        ]),
+        7 => array(&[
+            b"EVAL",
+            RELEASE,
+            rng.of(&[&b"3"[..], b"-1", b"x"]),
+            key,
+            value,
+        ]),
+        _ => array(&[b"SCRIPT", rng.of(&[&b"FLUSH"[..], b"KILL"])]),
     }
 }
 
