@@ -33,6 +33,7 @@ mod types;
 pub use arena::Backing;
 pub use cache::Cache;
 pub use cache::read::Seen;
+pub use cache::scan::Scan;
 pub use cache::update::Current;
 pub use cache::walk::Walk;
 pub use error::{KeyError, OpenError, PlanError, StoreError};

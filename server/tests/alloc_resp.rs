@@ -129,6 +129,10 @@ fn resp_allocates_nothing() {
         "CONFIG GET *",
         "TIME",
         "DBSIZE",
+        "SCAN 0 MATCH * COUNT 1000",
+        "SCAN 99999 MATCH k[a-z]* COUNT 100",
+        "RANDOMKEY",
+        "KEYS hot",
     ]
     .iter()
     .map(|report| [line(report), line("ECHO end-of-it")].concat())

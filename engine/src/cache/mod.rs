@@ -7,12 +7,14 @@
 //! | `update`   | the caller's function under the lock                             |
 //! | `transfer` | memory for values that are still to arrive                       |
 //! | `pages`    | pages across shards: gathering them, shrinking, growing          |
-//! | `walk`     | all items, a few at a time                                       |
+//! | `walk`     | all items, a few at a time, page by page                         |
+//! | `scan`     | all items, hash by hash: none that stays is left out             |
 //! | `report`   | counters, size classes, the audit                                |
 
 mod pages;
 pub(crate) mod read;
 mod report;
+pub(crate) mod scan;
 mod store;
 mod transfer;
 pub(crate) mod update;

@@ -311,6 +311,24 @@ impl Index {
         }
     }
 
+    /// The bucket of the hashes that begin with `place` when they are read backwards, and where the next bucket's begin
+    /// in that order.
+    pub fn bucket_in_order(&self, arena: &Arena, geometry: &Geometry, place: u64) -> (Bucket, u64) {
+        let buckets = self.extent.buckets();
+        let bits = u32::BITS - (buckets.wrapping_sub(1) | 1).leading_zeros();
+        let low = (place as u32).reverse_bits() & (u32::MAX >> (u32::BITS - bits));
+        // One bit fewer where that bucket is not there yet; and its other half has it too, as long as it is not split.
+        let half = 1 << (bits - 1);
+        let lower = low & (half - 1);
+        let (bucket_no, bits) = match lower + half < buckets {
+            true => (low, bits),
+            false => (lower, bits - 1),
+        };
+        let first = u64::from(bucket_no.reverse_bits());
+        let bucket = self.bucket(arena, geometry, bucket_no);
+        (bucket, first + (1 << (u32::BITS - bits)))
+    }
+
     /// The bucket number that `hash` belongs to now.
     pub fn bucket_no(&self, hash: KeyHash) -> u32 {
         self.extent.bucket_no(hash)

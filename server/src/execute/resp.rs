@@ -4,6 +4,7 @@
 //! too long for that reads it held still, and stores only if it is still the same.
 
 mod common;
+mod keys;
 mod look;
 mod range;
 mod script;

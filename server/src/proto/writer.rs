@@ -16,6 +16,12 @@ impl<'r> Writer<'r> {
         Writer { room, len: 0 }
     }
 
+    /// Bytes that there is room for in all.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.room.len()
+    }
+
     /// Appends bytes; `None` if they do not fit.
     #[inline]
     pub fn put(&mut self, bytes: &[u8]) -> Option<()> {

@@ -4,6 +4,7 @@ use flagstone_engine::{Stats, Tick};
 
 use crate::clock::Clock;
 use crate::observe::counters::cpu_micros;
+use crate::proto::glob;
 use crate::proto::resp::Op;
 use crate::proto::resp::encode::{Out, VERSION};
 use crate::proto::resp::names::{COMMANDS, Name, Spec};
@@ -188,7 +189,7 @@ const POLICY: &str = "allkeys-lru";
 
 fn config_get(pattern: &[u8], shared: &Shared<'_>, out: &mut Out<'_>) -> Option<()> {
     let settings = settings(shared);
-    let asked = |name: &str| matches(pattern, name.as_bytes());
+    let asked = |name: &str| glob::matches(pattern, name.as_bytes(), true).0;
     out.map(settings.iter().filter(|(name, _)| asked(name)).count())?;
     let mut text = [0; 24];
     for (name, value) in settings.iter().filter(|(name, _)| asked(name)) {
@@ -199,32 +200,6 @@ fn config_get(pattern: &[u8], shared: &Shared<'_>, out: &mut Out<'_>) -> Option<
         }
     }
     Some(())
-}
-
-/// Whether a pattern of `*` and `?` matches all of `name`, in any case. Its work is bounded by the product of both lengths.
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut p, mut n) = (0, 0);
-    let mut last: Option<(usize, usize)> = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                last = Some((p, n));
-                p += 1;
-            }
-            Some(byte) if *byte == b'?' || byte.eq_ignore_ascii_case(&name[n]) => {
-                p += 1;
-                n += 1;
-            }
-            _ => match &mut last {
-                Some((star, from)) => {
-                    *from += 1;
-                    (p, n) = (*star + 1, *from);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|&byte| byte == b'*')
 }
 
 /// The sections of `INFO`.
@@ -406,7 +381,7 @@ mod tests {
         ];
         for &(pattern, name, expected) in table {
             assert_eq!(
-                matches(pattern.as_bytes(), name.as_bytes()),
+                glob::matches(pattern.as_bytes(), name.as_bytes(), true).0,
                 expected,
                 "{pattern}"
             );

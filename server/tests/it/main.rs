@@ -48,6 +48,7 @@ mod pressure;
 mod process;
 mod redis_clients;
 mod resp;
+mod resp_keys;
 mod scripts;
 mod settings;
 mod tls;

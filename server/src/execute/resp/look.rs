@@ -3,7 +3,7 @@
 use flagstone_engine::{Cache, Deadline, ItemMeta, Key, StoreError, Tick};
 
 use super::common::{With, status, whole};
-use super::script;
+use super::{keys, script};
 use crate::clock::Clock;
 use crate::execute::done::{Done, Seen, Step};
 use crate::execute::lifetime::deadline;
@@ -178,6 +178,12 @@ pub fn run_keyless(op: Op<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
             return whole(report::resp::refusal(op, room));
         }
         _ => with.counters.others.add(1),
+    }
+    match op {
+        Op::Scan(from) => return keys::scan(from, with, room),
+        Op::Keys(pattern) => return keys::keys(pattern, with, room),
+        Op::RandomKey => return keys::random_key(with, room, v3),
+        _ => {}
     }
     let mut out = Out::new(room, v3);
     let written = match op {

@@ -1,5 +1,6 @@
 //! What a command of RESP with its arguments asks.
 
+use super::all_keys;
 use super::command::{About, Op, SCRIPTS_ASKED_MAX, Ttl};
 use super::encode::Shape;
 use super::names::Name;
@@ -207,7 +208,6 @@ impl Asker {
             Name::Client | Name::Cluster | Name::Command | Name::Config => {
                 return ask_about(name, args);
             }
-            Name::DbSize => Command::Resp(Op::DbSize),
             Name::Debug => match args {
                 [_, seconds] if is(0, b"SLEEP") => match parse_i64(seconds) {
                     Some(seconds) => Command::MoveClock { seconds },
@@ -227,6 +227,7 @@ impl Asker {
                 [section] => Command::Resp(Op::Info(Some(section))),
                 _ => Command::Resp(Op::Info(None)),
             },
+            Name::DbSize | Name::Keys | Name::RandomKey | Name::Scan => all_keys::ask(name, args)?,
             Name::Latency if is(0, b"LATEST") => Command::Resp(Op::Empty),
             Name::Latency if is(0, b"RESET") => Command::Resp(Op::Number(0)),
             Name::SlowLog if is(0, b"GET") => Command::Resp(Op::Empty),

@@ -42,6 +42,12 @@ pub enum Op<'a> {
     Exists(&'a [u8]),
     /// `OBJECT ENCODING` and its like.
     Object(&'a [u8], About),
+    /// `SCAN`
+    Scan(ScanFrom<'a>),
+    /// `KEYS` that match this.
+    Keys(&'a [u8]),
+    /// `RANDOMKEY`
+    RandomKey,
     /// Nothing: the head of an array of so many, whose members follow.
     Array(u32),
     /// A key that cannot be there: it is too long, or empty.
@@ -117,6 +123,19 @@ pub enum Op<'a> {
     BadTime(Name),
 }
 
+/// Where a `SCAN` goes on, and what it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScanFrom<'a> {
+    /// What the call before has answered.
+    pub cursor: u64,
+    /// About so many keys are gone through.
+    pub count: u32,
+    /// Only keys that match this.
+    pub pattern: Option<&'a [u8]>,
+    /// Of a type that is here.
+    pub is_string: bool,
+}
+
 /// What `TTL` and its like tell of a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ttl {
@@ -178,6 +197,9 @@ impl<'a> Op<'a> {
                 | Op::Append(..)
                 | Op::SetRange(..)
                 | Op::Eval(_)
+                | Op::Scan(_)
+                | Op::Keys(_)
+                | Op::RandomKey
                 | Op::Info(_)
                 | Op::Command
                 | Op::CommandDocs(_)

@@ -174,6 +174,12 @@ impl<'r> Out<'r> {
         self.writer.len()
     }
 
+    /// Bytes that there is room for in all.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.writer.room()
+    }
+
     /// Whether nothing is written yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {

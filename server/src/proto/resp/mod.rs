@@ -11,6 +11,7 @@
 //!   the store is settled then.
 //! - *Anything else* is read and forgotten, one argument at a time, behind its refusal.
 
+mod all_keys;
 mod ask;
 pub mod command;
 pub mod decode;

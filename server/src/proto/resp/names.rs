@@ -101,6 +101,7 @@ commands! {
     IncrBy "incrby" b"INCRBY" 3 1 1 1 WRITE;
     IncrByFloat "incrbyfloat" b"INCRBYFLOAT" 3 1 1 1 WRITE;
     Info "info" b"INFO" -1 0 0 0 FAST;
+    Keys "keys" b"KEYS" 2 0 0 0 READ_SLOW;
     Latency "latency" b"LATENCY" -2 0 0 0 ADMIN;
     Memory "memory" b"MEMORY" -2 0 0 0 READ_SLOW;
     MGet "mget" b"MGET" -2 1 -1 1 READ;
@@ -116,7 +117,9 @@ commands! {
     PSetEx "psetex" b"PSETEX" 4 1 1 1 WRITE;
     PTtl "pttl" b"PTTL" 2 1 1 1 READ;
     Quit "quit" b"QUIT" -1 0 0 0 OPEN;
+    RandomKey "randomkey" b"RANDOMKEY" 1 0 0 0 READ_SLOW;
     Reset "reset" b"RESET" 1 0 0 0 OPEN;
+    Scan "scan" b"SCAN" -2 0 0 0 READ_SLOW;
     Script "script" b"SCRIPT" -2 0 0 0 ADMIN;
     Select "select" b"SELECT" 2 0 0 0 FAST;
     Set "set" b"SET" -3 1 1 1 WRITE;

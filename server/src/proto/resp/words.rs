@@ -49,6 +49,12 @@ pub const RANGE_TOO_LONG: Words = words!(b"-ERR a range has up to 39 KiB here\r\
 /// A key of too many bytes.
 pub const LONG_KEY: Words =
     words!(b"-ERR the key is longer than the server's --max-key allows\r\n");
+/// No scan was there.
+pub const BAD_CURSOR: Words = words!(b"-ERR invalid cursor\r\n");
+/// Whoever wants all keys at once, of many.
+pub const TOO_MANY_KEYS: Words = words!(
+    b"-ERR KEYS goes through 100000 keys and answers with 39 KiB at most here: SCAN does it step by step\r\n"
+);
 /// A request that is not one.
 pub const MALFORMED: Words = words!(b"-ERR Protocol error\r\n");
 /// Longer than what can be held whole.

@@ -1,0 +1,148 @@
+//! Going through all keys in the order of their hashes, a bucket at a time, with nothing kept in between.
+//!
+//! An item's hash never changes, wherever the item moves and however often its bucket is split or merged. The buckets of
+//! linear hashing go by a hash's low bits, so each of them holds one interval of the hashes *read backwards*, and splitting it
+//! cuts that interval in two. A scan goes through the shards, and in each through that order: what is there from its
+//! beginning to its end is met at least once. It may be met twice where buckets were merged meanwhile.
+
+use super::Cache;
+use crate::chunk_ref::ChunkRef;
+use crate::geometry::SHARD_COUNT;
+use crate::item::header::Kind;
+use crate::item::view::View;
+use crate::tick::Tick;
+use crate::types::ItemMeta;
+
+/// Where a scan is. As a number it can go over a wire and come back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scan(u64);
+
+/// Bits of a place within a shard: the bits of a hash that a bucket goes by.
+const PLACE_BITS: u32 = 32;
+
+impl Scan {
+    /// At the beginning for 0, and else where a scan was that had this [`number`](Self::number). A number that none had is
+    /// taken to be the nearest place.
+    #[must_use]
+    pub const fn from_number(number: u64) -> Self {
+        Scan(number)
+    }
+
+    /// 0 at the end.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
+    const fn shard_no(self) -> usize {
+        (self.0 >> PLACE_BITS) as usize
+    }
+
+    const fn place(self) -> u64 {
+        self.0 & ((1 << PLACE_BITS) - 1)
+    }
+
+    /// So far on in the shard; at the next one if that is behind its end.
+    const fn at(shard_no: usize, place: u64) -> Self {
+        let number = ((shard_no as u64) << PLACE_BITS) + place;
+        match (number >> PLACE_BITS) as usize >= SHARD_COUNT {
+            true => Scan(0),
+            false => Scan(number),
+        }
+    }
+}
+
+impl Cache {
+    /// Calls `each` with the items of the next bucket of a scan, and moves it on. False: that was the last one.
+    ///
+    /// If `each` says no, because there is no room for one more, the scan stays before that item: items of the same
+    /// bucket that it was called with before are not met again.
+    pub fn scan(
+        &self,
+        scan: &mut Scan,
+        now: Tick,
+        mut each: impl FnMut(&[u8], ItemMeta) -> bool,
+    ) -> bool {
+        if scan.shard_no() >= SHARD_COUNT {
+            *scan = Scan(0);
+            return false;
+        }
+        let region = self.region();
+        let (arena, geometry) = (&region.arena, &region.geometry);
+        let mut state = self.shard_of(scan.shard_no()).lock(region);
+        let (bucket, end) = state.index.bucket_in_order(arena, geometry, scan.place());
+        // Nearly always all that a bucket holds fits into one batch.
+        let mut from = scan.place();
+        loop {
+            let mut batch = Batch::default();
+            let mut rest = Some(bucket);
+            while let Some(bucket) = rest {
+                for slot in 0..bucket.used(arena) {
+                    let (chunk, _) = bucket.slot(arena, slot);
+                    let view = View::known(region, chunk);
+                    if view.header.kind() != Kind::Linked || view.is_expired(now) {
+                        continue;
+                    }
+                    let place = view.hash().bucket_bits().reverse_bits();
+                    if u64::from(place) >= from {
+                        batch.add(place, chunk);
+                    }
+                }
+                rest = bucket.overflow(arena, geometry);
+            }
+            for &(place, chunk) in batch.items() {
+                let view = View::known(region, chunk);
+                let meta = view.meta();
+                if !view.with_key(|key| state.call(|_| each(key, meta))) {
+                    *scan = Scan::at(scan.shard_no(), u64::from(place));
+                    return true;
+                }
+            }
+            match batch.full_until() {
+                Some(place) => from = u64::from(place) + 1,
+                None => break,
+            }
+        }
+        *scan = Scan::at(scan.shard_no(), end);
+        scan.number() != 0
+    }
+}
+
+/// The first of a bucket's items that are still to be met, in order.
+struct Batch {
+    items: [(u32, ChunkRef); BATCH],
+    len: usize,
+}
+
+const BATCH: usize = 64;
+
+impl Default for Batch {
+    fn default() -> Self {
+        Batch {
+            items: [(0, ChunkRef::NONE); BATCH],
+            len: 0,
+        }
+    }
+}
+
+impl Batch {
+    /// Puts an item where it belongs; the last of too many makes room.
+    fn add(&mut self, place: u32, chunk: ChunkRef) {
+        let at = self.items().partition_point(|&(before, _)| before <= place);
+        if at == BATCH {
+            return;
+        }
+        self.len = (self.len + 1).min(BATCH);
+        self.items[at..self.len].rotate_right(1);
+        self.items[at] = (place, chunk);
+    }
+
+    fn items(&self) -> &[(u32, ChunkRef)] {
+        &self.items[..self.len]
+    }
+
+    /// The last place, if there may be more items behind it.
+    fn full_until(&self) -> Option<u32> {
+        (self.len == BATCH).then(|| self.items[BATCH - 1].0)
+    }
+}

@@ -1,0 +1,188 @@
+//! All keys, a few at a time: `SCAN`, `KEYS`, `RANDOMKEY`.
+
+use flagstone_engine::{KEY_BYTES_MAX, Scan};
+
+use super::common::{Stop, With, say, whole};
+use crate::execute::done::Done;
+use crate::memory::plan::OUTBOX_BYTES;
+use crate::proto::glob;
+use crate::proto::number::Digits;
+use crate::proto::resp::command::ScanFrom;
+use crate::proto::resp::encode::Out;
+use crate::proto::resp::words;
+
+/// What stands around a key.
+const BULK_BYTES: usize = 16;
+/// Before the keys are written it is not known how many there are.
+const HEAD_BYTES: usize = 64;
+/// A call needs so much of the outbox, so that it gets on.
+const ROOM_BYTES_LEAST: usize = HEAD_BYTES + KEY_BYTES_MAX + BULK_BYTES;
+/// One call goes through so many keys, whatever is asked for: a turn is short.
+const COUNT_MAX: u32 = 1024;
+/// `KEYS` goes through so many in all.
+const KEYS_MAX: usize = 100_000;
+/// Work is counted in what looking for a bucket takes. So much is a key …
+const KEY_WORK: usize = 10;
+/// … and so many steps of comparing it with a pattern are one.
+const STEPS: usize = 8;
+
+/// Keys that match, one behind the other, and what finding them took.
+struct Found<'r> {
+    out: Out<'r>,
+    count: usize,
+    work: usize,
+    /// There was no room for one more.
+    is_full: bool,
+}
+
+impl<'r> Found<'r> {
+    fn new(room: &'r mut [u8]) -> Self {
+        Found {
+            out: Out::new(&mut room[HEAD_BYTES..], false),
+            count: 0,
+            work: 0,
+            is_full: false,
+        }
+    }
+}
+
+impl Found<'_> {
+    /// Goes through one bucket, as far as there is room for what matches.
+    fn bucket(&mut self, scan: &mut Scan, pattern: Option<&[u8]>, with: With<'_, '_>) {
+        self.work += 1;
+        with.shared.cache.scan(scan, with.now, |key, _| {
+            self.work += KEY_WORK;
+            if let Some(pattern) = pattern {
+                let (matches, steps) = glob::matches(pattern, key, false);
+                self.work += steps / STEPS;
+                if !matches {
+                    return true;
+                }
+            }
+            self.is_full = !self.add(key);
+            !self.is_full
+        });
+    }
+
+    fn add(&mut self, key: &[u8]) -> bool {
+        let fits = self.out.len() + key.len() + BULK_BYTES <= self.out.room();
+        if fits {
+            let _ = self.out.bulk(key);
+            self.count += 1;
+        }
+        fits
+    }
+}
+
+/// `SCAN`: the next few keys, and where to go on.
+pub fn scan(from: ScanFrom<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
+    if room.len() < ROOM_BYTES_LEAST {
+        return Done::NeedsRoom;
+    }
+    let most = from.count.min(COUNT_MAX) as usize * KEY_WORK;
+    let mut scan = Scan::from_number(from.cursor);
+    let mut found = Found::new(room);
+    // Of a type that is not here there is nothing.
+    let mut is_over = !from.is_string;
+    if is_over {
+        scan = Scan::default();
+    }
+    while !is_over {
+        found.bucket(&mut scan, from.pattern, with);
+        is_over = found.is_full || scan.number() == 0 || found.work >= most;
+    }
+    let (count, len) = (found.count, found.out.len());
+    // Not even one: the whole outbox has room for it.
+    if found.is_full && count == 0 {
+        return Done::NeedsRoom;
+    }
+    whole(begin(room, len, |head| {
+        head.array(2)?;
+        head.bulk(Digits::of(scan.number()).as_bytes())?;
+        head.array(count)
+    }))
+}
+
+/// `KEYS`
+pub fn keys(pattern: &[u8], with: With<'_, '_>, room: &mut [u8]) -> Done {
+    if room.len() < ROOM_BYTES_LEAST {
+        return Done::NeedsRoom;
+    }
+    let too_many = || match say(words::TOO_MANY_KEYS) {
+        Stop::Done(done) => done,
+        Stop::Again => Done::NotNow,
+    };
+    if with.shared.cache.stats().items as usize > KEYS_MAX {
+        return too_many();
+    }
+    let room_bytes = room.len();
+    let mut scan = Scan::default();
+    let mut found = Found::new(room);
+    loop {
+        found.bucket(&mut scan, Some(pattern), with);
+        if found.is_full {
+            // It may fit into the whole outbox.
+            return match room_bytes >= OUTBOX_BYTES {
+                true => too_many(),
+                false => Done::NeedsRoom,
+            };
+        }
+        if found.work > 4 * KEYS_MAX * KEY_WORK {
+            return too_many();
+        }
+        if scan.number() == 0 {
+            break;
+        }
+    }
+    let (count, len) = (found.count, found.out.len());
+    whole(begin(room, len, |head| head.array(count)))
+}
+
+/// Puts a head before `len` bytes that are written already; says how long both are.
+fn begin(
+    room: &mut [u8],
+    len: usize,
+    write: impl FnOnce(&mut Out<'_>) -> Option<()>,
+) -> Option<usize> {
+    let mut head = Out::new(&mut room[..HEAD_BYTES], false);
+    write(&mut head)?;
+    let head_len = head.len();
+    room.copy_within(HEAD_BYTES..HEAD_BYTES + len, head_len);
+    Some(head_len + len)
+}
+
+/// `RANDOMKEY`: the first key behind a place anywhere.
+pub fn random_key(with: With<'_, '_>, room: &mut [u8], v3: bool) -> Done {
+    if room.len() < ROOM_BYTES_LEAST {
+        return Done::NeedsRoom;
+    }
+    let mut scan = Scan::from_number(anywhere(with));
+    let mut found = None;
+    let mut ends = 0;
+    // To the end, and once more from the beginning. Where nearly all has expired, nothing may be found.
+    for _ in 0..KEYS_MAX {
+        let more = with.shared.cache.scan(&mut scan, with.now, |key, _| {
+            let mut out = Out::new(room, false);
+            found = out.bulk(key).map(|()| out.len());
+            false
+        });
+        ends += u32::from(!more);
+        if found.is_some() || ends == 2 {
+            break;
+        }
+    }
+    whole(found.or_else(|| {
+        let mut out = Out::new(room, v3);
+        out.nil().map(|()| out.len())
+    }))
+}
+
+/// A place that nobody can tell beforehand from the outside, which is all that is asked of it.
+fn anywhere(with: With<'_, '_>) -> u64 {
+    let asked = with.counters.others.get();
+    let mut mixed = with.now.as_millis() ^ asked.rotate_left(32);
+    // splitmix64's last steps (Steele, Lea, Flood, 2014).
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (mixed ^ (mixed >> 31)) >> 28
+}
