@@ -21,16 +21,17 @@ const ROOM_BYTES_LEAST: usize = HEAD_BYTES + KEY_BYTES_MAX + BULK_BYTES;
 const COUNT_MAX: u32 = 1024;
 /// `KEYS` goes through so many in all.
 const KEYS_MAX: usize = 100_000;
-/// Work is counted in what looking for a bucket takes. So much is a key …
-const KEY_WORK: usize = 10;
-/// … and so many steps of comparing it with a pattern are one.
-const STEPS: usize = 8;
+/// So many steps of comparing with a pattern are as much work as a key.
+const STEPS_A_KEY: usize = 64;
+/// One call looks at so many buckets: all those of a small cache, most of which are empty.
+const BUCKETS_MAX: usize = 4096;
 
 /// Keys that match, one behind the other, and what finding them took.
 struct Found<'r> {
     out: Out<'r>,
     count: usize,
     work: usize,
+    buckets: usize,
     /// There was no room for one more.
     is_full: bool,
 }
@@ -41,6 +42,7 @@ impl<'r> Found<'r> {
             out: Out::new(&mut room[HEAD_BYTES..], false),
             count: 0,
             work: 0,
+            buckets: 0,
             is_full: false,
         }
     }
@@ -49,12 +51,12 @@ impl<'r> Found<'r> {
 impl Found<'_> {
     /// Goes through one bucket, as far as there is room for what matches.
     fn bucket(&mut self, scan: &mut Scan, pattern: Option<&[u8]>, with: With<'_, '_>) {
-        self.work += 1;
+        self.buckets += 1;
         with.shared.cache.scan(scan, with.now, |key, _| {
-            self.work += KEY_WORK;
+            self.work += 1;
             if let Some(pattern) = pattern {
                 let (matches, steps) = glob::matches(pattern, key, false);
-                self.work += steps / STEPS;
+                self.work += steps / STEPS_A_KEY;
                 if !matches {
                     return true;
                 }
@@ -79,7 +81,7 @@ pub fn scan(from: ScanFrom<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
     if room.len() < ROOM_BYTES_LEAST {
         return Done::NeedsRoom;
     }
-    let most = from.count.min(COUNT_MAX) as usize * KEY_WORK;
+    let most = from.count.min(COUNT_MAX) as usize;
     let mut scan = Scan::from_number(from.cursor);
     let mut found = Found::new(room);
     // Of a type that is not here there is nothing.
@@ -89,7 +91,10 @@ pub fn scan(from: ScanFrom<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
     }
     while !is_over {
         found.bucket(&mut scan, from.pattern, with);
-        is_over = found.is_full || scan.number() == 0 || found.work >= most;
+        is_over = found.is_full
+            || scan.number() == 0
+            || found.work >= most
+            || found.buckets >= BUCKETS_MAX;
     }
     let (count, len) = (found.count, found.out.len());
     // Not even one: the whole outbox has room for it.
@@ -127,7 +132,7 @@ pub fn keys(pattern: &[u8], with: With<'_, '_>, room: &mut [u8]) -> Done {
                 false => Done::NeedsRoom,
             };
         }
-        if found.work > 4 * KEYS_MAX * KEY_WORK {
+        if found.work > 4 * KEYS_MAX {
             return too_many();
         }
         if scan.number() == 0 {
