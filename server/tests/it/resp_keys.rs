@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use crate::common::resp::{array, requests};
 use crate::common::{connect, exchange, show, start, talk};
@@ -210,4 +211,42 @@ fn what_is_wrong_with_a_scan_is_said() {
     let (met, calls) = client.scan_all(&["MATCH", &pattern, "COUNT", "1000"], || ());
     assert_eq!(met, Vec::<String>::new());
     assert!(calls > 100, "{calls} calls");
+}
+
+/// A transaction keeps all workers from everything else, and each of these goes through all keys.
+#[test]
+fn a_transaction_that_goes_through_all_keys_lets_others_in() {
+    const COMMANDS: usize = 200;
+    let server = start();
+    fill(&server, "key", 15_000);
+    let mut client = Client::new(&server);
+    let pattern = format!("*{}b", "y".repeat(50));
+    client.ask(&["MULTI"]);
+    assert_eq!(client.line(), "+OK");
+    for _ in 0..COMMANDS {
+        client.ask(&["KEYS", &pattern]);
+    }
+    (0..COMMANDS).for_each(|_| assert_eq!(client.line(), "+QUEUED"));
+    let mut others = [connect(&server), connect(&server)];
+    let begin = Instant::now();
+    client.ask(&["EXEC"]);
+    let (mut longest, mut asked) = (Duration::ZERO, 0);
+    let answers = std::thread::spawn(move || {
+        assert_eq!(client.number('*'), COMMANDS);
+        (0..COMMANDS).for_each(|_| assert_eq!(client.list(), Vec::<String>::new()));
+    });
+    while !answers.is_finished() {
+        for other in &mut others {
+            let start = Instant::now();
+            exchange(other, b"GET key:1\n", b"v\n");
+            longest = longest.max(start.elapsed());
+            asked += 1;
+        }
+    }
+    answers.join().expect("all are answered");
+    let took = begin.elapsed();
+    println!(
+        "{COMMANDS} commands took {took:?}; a bystander asked {asked} times and waited {longest:?} at most"
+    );
+    assert!(longest < Duration::from_secs(1), "{longest:?}");
 }

@@ -21,7 +21,7 @@ const ANSWERS_BYTES: usize = 32 << 10;
 static_assertions::const_assert!(ANSWERS_BYTES < OUTBOX_BYTES);
 /// So many requests are executed alone, at most …
 const ALONE_REQUESTS_MAX: u32 = 16 << 10;
-/// … of which one that may go through a long value counts as so many.
+/// … of which one that may go through a long value counts as so many, and one that goes through all keys as all.
 const HEAVY_REQUESTS: u32 = 64;
 
 /// What became of a step.
@@ -219,9 +219,10 @@ impl RequestLoop<'_, '_, '_> {
                         return Ok(Some(halt));
                     }
                     self.codec.go_on(planned.inside);
-                    done += match planned.work.is_heavy() {
-                        true => HEAVY_REQUESTS,
-                        false => 1,
+                    done += match (planned.work.goes_through_all(), planned.work.is_heavy()) {
+                        (true, _) => ALONE_REQUESTS_MAX,
+                        (_, true) => HEAVY_REQUESTS,
+                        _ => 1,
                     };
                     planned.end
                 }

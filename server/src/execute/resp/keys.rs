@@ -20,7 +20,7 @@ const ROOM_BYTES_LEAST: usize = HEAD_BYTES + KEY_BYTES_MAX + BULK_BYTES;
 /// One call goes through so many keys, whatever is asked for: a turn is short.
 const COUNT_MAX: u32 = 1024;
 /// `KEYS` goes through so many in all.
-const KEYS_MAX: usize = 100_000;
+const KEYS_MAX: usize = 20_000;
 /// So many steps of comparing with a pattern are as much work as a key.
 const STEPS_A_KEY: usize = 64;
 /// One call looks at so many buckets: all those of a small cache, most of which are empty.
@@ -132,7 +132,7 @@ pub fn keys(pattern: &[u8], with: With<'_, '_>, room: &mut [u8]) -> Done {
                 false => Done::NeedsRoom,
             };
         }
-        if found.work > 4 * KEYS_MAX {
+        if found.work > 2 * KEYS_MAX {
             return too_many();
         }
         if scan.number() == 0 {

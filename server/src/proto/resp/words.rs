@@ -53,7 +53,7 @@ pub const LONG_KEY: Words =
 pub const BAD_CURSOR: Words = words!(b"-ERR invalid cursor\r\n");
 /// Whoever wants all keys at once, of many.
 pub const TOO_MANY_KEYS: Words = words!(
-    b"-ERR KEYS goes through 100000 keys and answers with 39 KiB at most here: SCAN does it step by step\r\n"
+    b"-ERR KEYS goes through 20000 keys and answers with 39 KiB at most here: SCAN does it step by step\r\n"
 );
 /// A request that is not one.
 pub const MALFORMED: Words = words!(b"-ERR Protocol error\r\n");
