@@ -10,7 +10,7 @@ use super::reply::{Refusal, Word, Words};
 use super::resp;
 use super::terms::{Lifetime, Terms};
 
-/// One request of the data plane. Keys have 1 to 250 bytes.
+/// One request of the data plane. A key has as many bytes as its protocol and `--max-key` allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command<'a> {
     /// Send the value.
@@ -235,7 +235,7 @@ pub enum LongHead<'a> {
 pub enum Storing<'a> {
     /// Under a key, on terms.
     Plain {
-        /// 1 to 250 bytes.
+        /// As long as its protocol allows.
         key: &'a [u8],
         /// How to store it.
         terms: Terms,
