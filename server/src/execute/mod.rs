@@ -8,6 +8,7 @@ mod decimal;
 mod done;
 pub mod flush;
 pub mod lifetime;
+pub mod messages;
 mod meta;
 mod numbers;
 mod order;
@@ -26,6 +27,7 @@ pub use self::resp::is_as_seen;
 use crate::clock::Clock;
 use crate::observe::counters::Counters;
 use crate::proto::resp::Op;
+use crate::proto::resp::pubsub::Messages;
 use crate::proto::scan;
 use crate::proto::{
     Act, Command, Facts, Fate, How, LONG_KEY_BYTES_MAX, Listing, Refusal, Reply, ReplyFormat,
@@ -92,7 +94,7 @@ impl<'a> Work<'a> {
     pub fn changes_session(&self) -> bool {
         matches!(
             self.command,
-            Command::Login { .. } | Command::Resp(Op::Reset)
+            Command::Login { .. } | Command::Resp(Op::Reset | Op::Messages(_))
         )
     }
 
@@ -101,6 +103,15 @@ impl<'a> Work<'a> {
         match self.command {
             Command::Resp(Op::Queue(bytes)) => Some(bytes),
             _ => None,
+        }
+    }
+
+    /// How long the message is that it publishes.
+    #[must_use]
+    pub fn message_bytes(&self) -> usize {
+        match self.command {
+            Command::Resp(Op::Messages(Messages::Publish(_, _, message))) => message.len(),
+            _ => 0,
         }
     }
 

@@ -10,6 +10,7 @@
 //!             ├─ shared buffers   one inbox and one outbox a worker
 //!             ├─ leased buffers   three pools a worker: what a connection cannot finish at once
 //!             ├─ transactions     two sizes of blocks a worker: requests that wait for the last of them
+//!             ├─ messages         between clients: a ring, and who receives them
 //!             ├─ page tables      the kernel's, for the arena
 //!             ├─ headroom         for what nobody counts
 //!             ├─ admin pages      their thread, and so much a connection
@@ -26,12 +27,14 @@
 //! here, the doing in the module `governor`.
 
 mod lines;
+pub mod pubsub;
 mod queues;
 mod sockets;
 pub mod transfers;
 mod words;
 
 use self::lines::server_lines;
+use self::pubsub::PubSubPlan;
 pub use self::queues::{QUEUE_LARGE_BYTES, QUEUE_SMALL_BYTES, QueuePlan};
 pub use self::sockets::SMALL_SOCKET_BYTES;
 use self::sockets::{
@@ -155,6 +158,8 @@ pub struct ServerPlan {
     pub connections_max: usize,
     /// What values on their way, in pieces, may hold still.
     pub transfers: TransferPlan,
+    /// What messages between clients may take.
+    pub pubsub: PubSubPlan,
     /// The whole process's memory at the start.
     pub memory_bytes: usize,
     /// What the arena is reserved for: the memory can grow to this.
@@ -280,6 +285,7 @@ impl ServerPlan {
         let engine = Plan::new(&options).map_err(Short::Engine)?;
         let mut plan = ServerPlan {
             transfers: TransferPlan::new(budget_bytes, config.item_bytes_max),
+            pubsub: PubSubPlan::new(config, memory_bytes),
             engine,
             worker,
             worker_count: config.workers,

@@ -3,6 +3,7 @@
 //! The matches on a protocol are here, in [`ReplyFormat`] and in the plain lane: a new protocol is a
 //! line in each, and a directory of its own.
 
+use super::resp::encode::Out;
 use super::resp::{self, Shape};
 use super::{
     Accepts, Command, Decoded, HEAD_BYTES_MAX, Inside, LongHead, Refusal, Reply, ReplyFormat,
@@ -16,12 +17,25 @@ pub struct Codec {
     pub(super) inside: Inside,
     /// Nobody has logged in, and somebody has to.
     pub(super) locked: bool,
-    /// The version that a client has logged in with, until its session has it.
-    version: Option<bool>,
+    /// What a request has changed in its session, until that is told where it goes on.
+    later: Option<Later>,
     /// So many keys of a list were done something with.
     gathered: u32,
     /// What went wrong with one of them.
     trouble: Option<Trouble>,
+}
+
+/// What changes once a request is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Later {
+    /// It is of version 2,
+    V2,
+    /// or 3.
+    V3,
+    /// There are subscriptions,
+    Subscribed,
+    /// or none any more.
+    Unsubscribed,
 }
 
 /// Why a value of a list was not stored. In one byte.
@@ -81,7 +95,7 @@ impl Codec {
                 _ => Inside::Line,
             },
             locked: false,
-            version: None,
+            later: None,
             gathered: 0,
             trouble: None,
         }
@@ -108,13 +122,34 @@ impl Codec {
             shape: Shape::Hello,
         }) = format
         {
-            self.version = Some(v3);
+            self.later = Some(if v3 { Later::V3 } else { Later::V2 });
         }
     }
 
     /// A session of RESP is as at its beginning; whether the client has to log in again.
     pub fn reset(&mut self, locked: bool) {
         self.locked = locked;
+    }
+
+    /// The client has subscribed to something, or to nothing any more, once its request is done.
+    pub fn subscribed(&mut self, subscribed: bool) {
+        self.later = Some(match subscribed {
+            true => Later::Subscribed,
+            false => Later::Unsubscribed,
+        });
+    }
+
+    /// Whether a message may stand here: between two answers, not in the middle of one.
+    #[must_use]
+    pub fn may_tell(self) -> bool {
+        matches!(self.inside, Inside::Resp(session) if session.is_at_request())
+    }
+
+    /// Adapts a message, as it is written for all, to how the client speaks.
+    pub fn fix_message(self, message: &mut [u8]) {
+        if let (Inside::Resp(session), Some(first)) = (self.inside, message.first_mut()) {
+            *first = Out::push_mark(session.is_v3())[0];
+        }
     }
 
     /// Which protocols it may be.
@@ -138,10 +173,15 @@ impl Codec {
     #[inline]
     pub fn go_on(&mut self, inside: Inside) {
         self.inside = inside;
-        if let Some(v3) = self.version.take()
+        if let Some(later) = self.later.take()
             && let Inside::Resp(session) = &mut self.inside
         {
-            session.set_version(v3);
+            match later {
+                Later::V2 | Later::V3 => session.set_version(later == Later::V3),
+                Later::Subscribed | Later::Unsubscribed => {
+                    session.set_subscribed(later == Later::Subscribed);
+                }
+            }
         }
     }
 

@@ -18,6 +18,7 @@ pub mod codec;
 pub mod command;
 pub mod facts;
 pub mod format;
+pub mod glob;
 pub mod inside;
 pub mod memcache;
 pub mod native;

@@ -28,6 +28,7 @@ use crate::observe::departures::Departures;
 use crate::observe::pace::Pace;
 use crate::observe::slow::Slow;
 use crate::observe::threads::Threads;
+use crate::pubsub::PubSub;
 use crate::settings::limits::Limits;
 use crate::settings::listen::Listen;
 
@@ -63,6 +64,8 @@ pub struct Shared<'h> {
     pub shutdown: Notify,
     /// Where the server is in its life.
     pub life: Life,
+    /// Messages between clients.
+    pub pubsub: PubSub,
     /// When everything is to be removed.
     pub flush: FlushTimer,
     /// What the governor knows.
@@ -105,6 +108,7 @@ impl<'h> Shared<'h> {
             tls: None,
             shutdown: Notify::new(),
             life: Life::default(),
+            pubsub: PubSub::new(&plan.pubsub),
             flush: FlushTimer::default(),
             memory: Board::default(),
             threads: Threads::new(plan.worker_count),

@@ -55,6 +55,7 @@ pub(super) fn server_lines(
                 "{workers} × ({small_count} × {QUEUE_SMALL_BYTES} + {large_count} × {QUEUE_LARGE_BYTES}): what MULTI keeps until EXEC"
             )
         }),
+        message_line(config, memory),
         line(
             "page tables",
             page_table_bytes(most),
@@ -110,5 +111,17 @@ pub(super) fn tls_bytes(config: &Config) -> usize {
         config.tls_connections_max * TLS_CONNECTION_BYTES
     } else {
         0
+    }
+}
+
+fn message_line(config: &Config, memory: usize) -> Line {
+    let pubsub = PubSubPlan::new(config, memory);
+    Line {
+        name: "messages".to_owned(),
+        bytes: pubsub.bytes(),
+        note: format!(
+            "{} between clients; {} channels, {} subscriptions of {} connections",
+            pubsub.ring_bytes, pubsub.topics, pubsub.subscriptions, pubsub.subscribers
+        ),
     }
 }

@@ -178,7 +178,15 @@ impl Worker<'_> {
                 self.close(slot_no);
                 continue;
             }
+            if conn.has_lost_messages(&self.state) {
+                self.state.counters.subscribers_lapped.add(1);
+                self.close(slot_no);
+                continue;
+            }
             let Some(held_millis) = conn.held_millis(now) else {
+                if conn.is_subscriber() {
+                    continue;
+                }
                 if idle_millis.is_some_and(|millis| u64::from(conn.quiet_millis(now)) >= millis) {
                     self.state.counters.idle_kicks.add(1);
                     self.close(slot_no);

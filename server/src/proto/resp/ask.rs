@@ -3,6 +3,7 @@
 use super::command::{About, Op, Ttl};
 use super::encode::Shape;
 use super::names::Name;
+use super::pubsub::{CHANNEL_BYTES_MAX, Kind, Messages, is_about_messages};
 use super::session::{At, Multi, Session};
 use super::set::{ExpireIf, SetOptions, Unit, Wrong, parse_get_ex, time};
 use super::words;
@@ -171,6 +172,9 @@ impl Asker {
         let unknown = Ok(Command::Resp(Op::UnknownSub(name, sub)));
         let ok = Command::Say(Word::Ok);
         Ok(match name {
+            Name::Ping if self.session.is_for_messages() && args.len() <= 1 => {
+                Command::Resp(Op::Pong(args.first().copied()))
+            }
             Name::Ping => match args {
                 [] => Command::Resp(Op::Ping(None)),
                 [message] => Command::Resp(Op::Ping(Some(message))),
@@ -199,6 +203,7 @@ impl Asker {
                 Some(_) => return Err(Wrong::Words(words::BAD_DB)),
                 None => return Err(Wrong::Words(words::NOT_INTEGER)),
             },
+            name if is_about_messages(name) => return ask_messages(name, args),
             Name::Client | Name::Cluster | Name::Command | Name::Config => {
                 return ask_about(name, args);
             }
@@ -320,6 +325,47 @@ fn transaction(name: Name, asked: &mut Asked<'_>) -> Result<Op<'static>, Wrong> 
         }
         _ => Op::Unwatch,
     })
+}
+
+/// As what `SUBSCRIBE` and its like subscribe.
+pub fn kind_of(name: Name) -> Kind {
+    match name {
+        Name::PSubscribe | Name::PUnsubscribe => Kind::Pattern,
+        Name::SSubscribe | Name::SUnsubscribe | Name::SPublish => Kind::Shard,
+        _ => Kind::Channel,
+    }
+}
+
+/// Whether a channel or a pattern can be called that.
+pub fn is_channel(name: &[u8]) -> bool {
+    name.len() <= CHANNEL_BYTES_MAX
+}
+
+/// What is asked about messages, but lists of names.
+fn ask_messages<'a>(name: Name, args: &[&'a [u8]]) -> Result<Command<'a>, Wrong> {
+    let first = args.first().copied().unwrap_or_default();
+    let kind = kind_of(name);
+    let is = |word: &[u8]| first.eq_ignore_ascii_case(word);
+    Ok(Command::Resp(match (name, args) {
+        (Name::PubSub, [_, pattern @ ..]) if is(b"CHANNELS") && pattern.len() <= 1 => {
+            Op::Messages(Messages::Channels(Kind::Channel, pattern.first().copied()))
+        }
+        (Name::PubSub, [_, pattern @ ..]) if is(b"SHARDCHANNELS") && pattern.len() <= 1 => {
+            Op::Messages(Messages::Channels(Kind::Shard, pattern.first().copied()))
+        }
+        (Name::PubSub, [_]) if is(b"NUMPAT") => Op::Messages(Messages::NumPat),
+        (Name::PubSub, _) => Op::UnknownSub(name, first),
+        _ if !is_channel(first) => return Err(Wrong::Words(words::BAD_CHANNEL)),
+        (Name::Publish | Name::SPublish, [channel, message]) => {
+            Op::Messages(Messages::Publish(kind, channel, message))
+        }
+        (Name::Subscribe | Name::PSubscribe | Name::SSubscribe, [channel]) => {
+            Op::Messages(Messages::Subscribe(kind, channel))
+        }
+        (_, []) => Op::Messages(Messages::UnsubscribeAll(kind)),
+        (_, [channel]) => Op::Messages(Messages::Unsubscribe(kind, channel)),
+        _ => return Err(Wrong::Words(words::SYNTAX)),
+    }))
 }
 
 /// What `CLIENT`, `COMMAND` and `CONFIG` ask.

@@ -204,6 +204,17 @@ impl<'r> Out<'r> {
         }
     }
 
+    /// So many values follow which answer nothing.
+    pub fn push(&mut self, len: usize) -> Option<()> {
+        self.head(Self::push_mark(self.v3), len)
+    }
+
+    /// What such values begin with.
+    #[must_use]
+    pub const fn push_mark(v3: bool) -> &'static [u8] {
+        if v3 { b">" } else { b"*" }
+    }
+
     /// So many different values follow.
     pub fn set(&mut self, len: usize) -> Option<()> {
         self.head(if self.v3 { b"~" } else { b"*" }, len)

@@ -17,6 +17,7 @@ pub mod decode;
 pub mod encode;
 mod frame;
 pub mod names;
+pub mod pubsub;
 mod queue;
 pub mod session;
 pub mod set;

@@ -85,6 +85,14 @@ pub const QUEUE_FULL: Words = words!(
 );
 /// No room to watch another key.
 pub const WATCH_FULL: Words = words!(b"-ERR no room is left to watch this key\r\n");
+/// A channel's name, or a pattern, that is too long.
+pub const BAD_CHANNEL: Words =
+    words!(b"-ERR a channel's name and a pattern have up to 250 bytes here\r\n");
+/// All places for subscriptions, names or subscribers are taken.
+pub const NO_SUBSCRIPTION: Words =
+    words!(b"-ERR max number of subscriptions or channels reached\r\n");
+/// A list that does not fit into one answer.
+pub const LONG_LIST: Words = words!(b"-ERR a list of channels has up to 39 KiB here\r\n");
 /// There is no cluster.
 pub const NO_CLUSTER: Words = words!(b"-ERR This instance has cluster support disabled\r\n");
 /// `NX` with `XX`, `GT` or `LT`.

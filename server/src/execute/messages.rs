@@ -1,0 +1,155 @@
+//! Messages between clients: the commands for them.
+
+use std::task::Waker;
+
+use super::Work;
+use crate::observe::counters::Counters;
+use crate::proto::glob;
+use crate::proto::resp::encode::{Out, integer};
+use crate::proto::resp::pubsub::{self as told, Messages};
+use crate::proto::resp::{Format, Op, words};
+use crate::proto::{Command, Refusal, ReplyFormat, Words};
+use crate::pubsub::{Kind, PubSub, SubscriberNo};
+use crate::server::shared::Shared;
+
+/// What became of one.
+pub enum Messaged {
+    /// The answer, or a part of it, is in the room: so many bytes, and whether it is all.
+    Said(usize, bool),
+    /// The answer does not fit into the room.
+    NeedsRoom,
+    /// It is refused.
+    Refused(Refusal),
+}
+
+/// Carries out a command about messages. Its answer fits into any room for a reply, but a list of channels.
+pub fn run(
+    work: &Work<'_>,
+    (shared, counters): (&Shared<'_>, &Counters),
+    (subscriber, waker): (&mut Option<SubscriberNo>, &Waker),
+    format: ReplyFormat<'_>,
+    room: &mut [u8],
+) -> Messaged {
+    let (Command::Resp(Op::Messages(asked)), ReplyFormat::Resp(Format { v3, .. })) =
+        (work.command, format)
+    else {
+        return Messaged::Refused(Refusal::Malformed);
+    };
+    let hub = &shared.pubsub;
+    let said = match asked {
+        Messages::Subscribe(kind, name) => match hub.subscribe(subscriber, (kind, name), waker) {
+            Ok(held) => told::changed((v3, true), (kind, Some(name)), held.told(kind), room),
+            Err(_) => return refused(words::NO_SUBSCRIPTION, counters),
+        },
+        Messages::Unsubscribe(kind, name) => {
+            let held = hub.unsubscribe(subscriber, kind, name);
+            told::changed((v3, false), (kind, Some(name)), held.told(kind), room)
+        }
+        Messages::UnsubscribeAll(kind) => {
+            return unsubscribe_all((hub, counters), subscriber, (v3, kind), room);
+        }
+        Messages::Publish(kind, channel, message) => {
+            let write = |pattern: Option<&[u8]>, bytes: &mut [u8]| {
+                told::message((kind, channel), pattern, message, bytes)
+            };
+            let received = hub.publish((kind, channel), write);
+            counters.published.add(1);
+            counters.messages_received.add(received);
+            integer(received as i64, room)
+        }
+        Messages::Channels(kind, pattern) => match channels(hub, (kind, pattern), (v3, room)) {
+            Some(len) => Some(len),
+            None => return Messaged::NeedsRoom,
+        },
+        Messages::NumSub(kind, channel) => {
+            let mut out = Out::new(room, v3);
+            out.bulk(channel)
+                .and_then(|()| out.integer(hub.subscribed(kind, channel) as i64))
+                .map(|()| out.len())
+        }
+        Messages::NumPat => {
+            let (topics, _) = hub.figures();
+            integer(topics[Kind::Pattern as usize] as i64, room)
+        }
+    };
+    match said {
+        Some(len) => {
+            counters.others.add(1);
+            Messaged::Said(len, true)
+        }
+        None => Messaged::NeedsRoom,
+    }
+}
+
+/// A list does not fit into any room.
+pub fn too_long(counters: &Counters) -> Refusal {
+    counters.refusals.add(1);
+    Refusal::Words(words::LONG_LIST)
+}
+
+fn refused(words: Words, counters: &Counters) -> Messaged {
+    counters.refusals.add(1);
+    Messaged::Refused(Refusal::Words(words))
+}
+
+/// As many as fit into the room; the rest is for the next time.
+fn unsubscribe_all(
+    (hub, counters): (&PubSub, &Counters),
+    subscriber: &mut Option<SubscriberNo>,
+    (v3, kind): (bool, Kind),
+    room: &mut [u8],
+) -> Messaged {
+    let mut len = 0;
+    loop {
+        let mut written = None;
+        let mut is_last = false;
+        let before = len;
+        let left = hub.unsubscribe_any(subscriber, kind, |name, held| {
+            is_last = held.counts[kind as usize] == 0;
+            let count = held.told(kind);
+            written = told::changed((v3, false), (kind, Some(name)), count, &mut room[len..]);
+            written.is_some()
+        });
+        len += written.unwrap_or(0);
+        match left {
+            Some(true) if is_last => break,
+            Some(true) => {}
+            Some(false) => return Messaged::Said(before, false),
+            None => {
+                let count = hub.held(*subscriber).told(kind);
+                let nobody = told::changed((v3, false), (kind, None), count, &mut room[len..]);
+                len += nobody.unwrap_or(0);
+                break;
+            }
+        }
+    }
+    counters.others.add(1);
+    Messaged::Said(len, true)
+}
+
+/// `None`: they do not fit.
+fn channels(
+    hub: &PubSub,
+    (kind, pattern): (Kind, Option<&[u8]>),
+    (v3, room): (bool, &mut [u8]),
+) -> Option<usize> {
+    // The head stands before them and says how many there are: it is written last, and moved up to them.
+    const HEAD_BYTES: usize = 16;
+    let (head, list) = room.split_at_mut_checked(HEAD_BYTES)?;
+    let mut out = Out::new(list, v3);
+    let mut count = 0;
+    let mut fits = Some(());
+    hub.each_channel(kind, |name| {
+        if pattern.is_none_or(|pattern| glob::matches(pattern, name, false).0) {
+            fits = fits.and_then(|()| out.bulk(name));
+            count += 1;
+        }
+    });
+    fits?;
+    let len = out.len();
+    let mut out = Out::new(head, v3);
+    out.array(count)?;
+    let head_len = out.len();
+    room.copy_within(HEAD_BYTES..HEAD_BYTES + len, head_len);
+    Some(head_len + len)
+}
