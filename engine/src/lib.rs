@@ -23,6 +23,7 @@ mod region;
 mod reservation;
 mod shard;
 mod slab;
+mod space;
 #[doc(hidden)]
 pub mod stamp;
 mod stats;
@@ -49,6 +50,7 @@ pub use owned::{OwnedPinned, OwnedReservation};
 pub use pinned::Pinned;
 pub use plan::{Plan, PlanLine};
 pub use reservation::Reservation;
+pub use space::DATABASES;
 pub use stats::{Audit, ClassStats, Expired, Stats};
 pub use tick::{Deadline, Tick};
 pub use types::{

@@ -29,6 +29,10 @@ impl Cache {
             stats.index_buckets += state.index.buckets() as u64;
             stats.pinned += state.pins.used() as u64;
             stats.inserted_bytes += state.inserted_bytes();
+            let items = state.counters.items;
+            for (database, sum) in stats.databases.iter_mut().enumerate() {
+                *sum += state.counts.of(database, items, &self.region.spaces);
+            }
         }
         stats.evicted_age_probation_bytes /= aged[0].max(1);
         stats.evicted_age_main_bytes /= aged[1].max(1);
@@ -87,6 +91,7 @@ impl Cache {
             .collect();
         for state in &mut states {
             state.audit(&mut audit)?;
+            state.audit_databases()?;
         }
         audit.free_pages = self.region.pool.count();
         audit.retired_pages = self.region.pool.retired();

@@ -25,6 +25,7 @@ mod admin;
 mod budget;
 mod bystander;
 mod clients;
+mod databases;
 mod differential;
 mod docs;
 mod drain;

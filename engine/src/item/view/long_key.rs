@@ -153,7 +153,7 @@ mod tests {
         names.dedup();
         let mut out = [0; 8];
         for (number, name) in names.iter().enumerate() {
-            let key = Key::known(name, hash);
+            let key = Key::known(name, crate::space::Space::PLAIN, hash);
             assert_eq!(cache.get(key, Tick::ZERO, &mut out), Lookup::Miss);
             cache
                 .put(
@@ -165,12 +165,22 @@ mod tests {
                 .unwrap();
         }
         for (number, name) in names.iter().enumerate() {
-            let found = cache.get(Key::known(name, hash), Tick::ZERO, &mut out);
+            let found = cache.get(
+                Key::known(name, crate::space::Space::PLAIN, hash),
+                Tick::ZERO,
+                &mut out,
+            );
             assert!(matches!(found, Lookup::Hit(_)), "{number}: {found:?}");
             assert_eq!(out, number.to_le_bytes());
         }
         for (number, name) in names.iter().enumerate() {
-            assert!(cache.delete(Key::known(name, hash), Tick::ZERO), "{number}");
+            assert!(
+                cache.delete(
+                    Key::known(name, crate::space::Space::PLAIN, hash),
+                    Tick::ZERO
+                ),
+                "{number}"
+            );
         }
         assert_eq!(cache.stats().items, 0);
     }

@@ -8,7 +8,7 @@ use crate::execute::done::{Done, Seen, Step};
 use crate::execute::lifetime::deadline;
 use crate::proto::resp::command::{About, Op, Ttl};
 use crate::proto::resp::encode::{Out, hello, integer};
-use crate::proto::{Refusal, Reply, ReplyFormat};
+use crate::proto::{Act, Refusal, Reply, ReplyFormat};
 use crate::report;
 
 /// Commands that look at an item, or change what is beside its value.
@@ -95,8 +95,8 @@ fn seen(cache: &Cache, key: Key<'_>, now: Tick) -> Result<Seen, StoreError> {
 
 /// Whether the item under a key is the one that was seen, unchanged.
 #[must_use]
-pub fn is_as_seen(cache: &Cache, key: &[u8], then: Seen, now: Tick) -> bool {
-    let Ok(key) = cache.key(key) else {
+pub fn is_as_seen(cache: &Cache, (database, key): (usize, &[u8]), then: Seen, now: Tick) -> bool {
+    let Ok(key) = cache.key_in(database, key) else {
         return false;
     };
     let meta = cache.meta(key, now);
@@ -151,6 +151,17 @@ pub fn status(word: &str, room: &mut [u8]) -> Option<usize> {
     Some(out.len())
 }
 
+/// Removes everything of one database.
+fn flush(database: u8, with: With<'_, '_>) -> Done {
+    with.counters.flushes.add(1);
+    Done::Reply(if with.shared.limits.flush {
+        with.shared.cache.flush_database(usize::from(database));
+        Reply::Flushed
+    } else {
+        Reply::Refused(Refusal::NotAllowed(Act::Flush))
+    })
+}
+
 /// Carries out a command without a key.
 pub fn run_keyless(op: Op<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
     let v3 = match with.format {
@@ -170,6 +181,7 @@ pub fn run_keyless(op: Op<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
             with.counters.misses.add(1);
             return Done::Reply(Reply::Missing);
         }
+        Op::FlushDb(database) => return flush(database, with),
         Op::Unknown(..)
         | Op::UnknownSub(..)
         | Op::WrongArity(_)
@@ -192,7 +204,10 @@ pub fn run_keyless(op: Op<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
         Op::Nil => out.nil(),
         Op::Empty => out.array(0),
         Op::Number(number) => out.integer(number),
-        Op::DbSize => out.integer(with.shared.cache.stats().items as i64),
+        Op::DbSize(database) => {
+            let items = with.shared.cache.stats().databases;
+            out.integer(items[usize::from(database) % items.len()] as i64)
+        }
         Op::Time => report::resp::time(&with.shared.clock, &mut out),
         Op::ResetStat => {
             report::reset(with.shared);

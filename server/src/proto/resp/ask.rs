@@ -9,6 +9,8 @@ use super::words;
 use crate::proto::number::parse_i64;
 use crate::proto::{Command, How, LONG_KEY_BYTES_MAX, Lifetime, Refusal, Terms, Word};
 
+const DATABASES: i64 = crate::proto::DATABASES as i64;
+
 /// What a request asks, and what its client expects.
 pub struct Asked<'a> {
     pub command: Command<'a>,
@@ -194,15 +196,11 @@ impl Asker {
                     _ => return Err(Wrong::Words(words::SYNTAX)),
                 }
             }
-            Name::Select => match parse_i64(args[0]) {
-                Some(0) => ok,
-                Some(_) => return Err(Wrong::Words(words::BAD_DB)),
-                None => return Err(Wrong::Words(words::NOT_INTEGER)),
-            },
+            Name::Select => return select(args[0], &mut asked.session),
             Name::Client | Name::Cluster | Name::Command | Name::Config => {
                 return ask_about(name, args);
             }
-            Name::DbSize => Command::Resp(Op::DbSize),
+            Name::DbSize => Command::Resp(Op::DbSize(asked.session.database)),
             Name::Debug => match args {
                 [_, seconds] if is(0, b"SLEEP") => match parse_i64(seconds) {
                     Some(seconds) => Command::MoveClock { seconds },
@@ -211,8 +209,8 @@ impl Asker {
                 _ => return unknown,
             },
             Name::FlushAll | Name::FlushDb => match args {
-                [] => flush(),
-                [_] if is(0, b"ASYNC") || is(0, b"SYNC") => flush(),
+                [] => flush(name, asked.session),
+                [_] if is(0, b"ASYNC") || is(0, b"SYNC") => flush(name, asked.session),
                 _ => return Err(Wrong::Words(words::SYNTAX)),
             },
             // There are none: removing all of them is done.
@@ -293,6 +291,19 @@ impl Asker {
     }
 }
 
+/// The session goes on in another database.
+fn select(number: &[u8], session: &mut Session) -> Result<Command<'static>, Wrong> {
+    Err(Wrong::Words(match parse_i64(number) {
+        Some(database @ 0..DATABASES) => {
+            session.database = database as u8;
+            return Ok(Command::Say(Word::Ok));
+        }
+        Some(number) if i32::try_from(number).is_ok() => words::BAD_DB,
+        Some(_) => words::NOT_INT,
+        None => words::NOT_INTEGER,
+    }))
+}
+
 /// Where a transaction begins and ends.
 fn transaction(name: Name, asked: &mut Asked<'_>) -> Result<Op<'static>, Wrong> {
     let multi = asked.session.multi;
@@ -370,9 +381,12 @@ fn login<'a>(user: &'a [u8], password: &'a [u8], lenient: bool) -> Command<'a> {
     }
 }
 
-fn flush() -> Command<'static> {
-    Command::Flush {
-        when: Lifetime::Past,
+fn flush(name: Name, session: Session) -> Command<'static> {
+    match name {
+        Name::FlushDb => Command::Resp(Op::FlushDb(session.database)),
+        _ => Command::Flush {
+            when: Lifetime::Past,
+        },
     }
 }
 

@@ -68,8 +68,10 @@ pub enum Op<'a> {
     ResetStat,
     /// `INFO`: of this section, or of those that are told by default.
     Info(Option<&'a [u8]>),
-    /// `DBSIZE`
-    DbSize,
+    /// `DBSIZE` of this database.
+    DbSize(u8),
+    /// `FLUSHDB` of this database.
+    FlushDb(u8),
     /// `TIME`
     Time,
     /// An array of nothing: `SLOWLOG GET`, `LATENCY LATEST`, `MODULE LIST`.

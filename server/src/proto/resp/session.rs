@@ -6,6 +6,8 @@ pub struct Session {
     /// Version 3: else 2.
     pub(super) v3: bool,
     pub(super) multi: Multi,
+    /// The database that was selected.
+    pub(super) database: u8,
     pub(super) at: At,
 }
 
@@ -57,16 +59,18 @@ impl Session {
     pub const NEW: Session = Session {
         v3: false,
         multi: Multi::No,
+        database: 0,
         at: At::Request,
     };
 
-    /// Between two requests.
+    /// Between two requests, in database 0.
     #[inline(always)]
     #[must_use]
     pub const fn between(v3: bool) -> Session {
         Session {
             v3,
             multi: Multi::No,
+            database: 0,
             at: At::Request,
         }
     }
@@ -101,10 +105,17 @@ impl Session {
         }
     }
 
-    /// Whether a request begins here that is executed at once.
+    /// Whether a request begins here that is executed at once, in database 0.
     #[must_use]
     pub fn is_between(self) -> bool {
-        self.at == At::Request && self.multi == Multi::No
+        self.at == At::Request && self.multi == Multi::No && self.database == 0
+    }
+
+    /// The database that was selected.
+    #[inline(always)]
+    #[must_use]
+    pub const fn database(self) -> usize {
+        self.database as usize
     }
 
     /// Whether requests are kept.
