@@ -19,6 +19,12 @@ pub(crate) const GHOST_BITS: u32 = 11;
 const_assert_eq!(SHARD_COUNT, 1 << (64 - SHARD_SHIFT));
 const_assert_eq!(TAG_SHIFT + 8, SHARD_SHIFT);
 
+/// Bits of a place in the order of a scan: those that buckets go by, and these.
+const SCAN_OTHER_BITS: u32 = 27;
+pub(crate) const SCAN_PLACE_BITS: u32 = 32 + SCAN_OTHER_BITS;
+// With the shard's number a place is a number that is not negative where numbers have a sign.
+const_assert_eq!(SCAN_PLACE_BITS + (64 - SHARD_SHIFT), 63);
+
 /// A key's hash under the cache's seed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct KeyHash(u64);
@@ -62,6 +68,23 @@ impl KeyHash {
     #[inline(always)]
     pub(crate) fn bucket_bits(self) -> u32 {
         self.0 as u32
+    }
+
+    /// Where it stands in the order of a scan: first by the bits that buckets go by, read backwards, so that a bucket is
+    /// one interval, and then by others.
+    pub(crate) fn scan_place(self) -> u64 {
+        let others = (self.0 >> 32) & ((1 << SCAN_OTHER_BITS) - 1);
+        Self::scan_place_of(self.bucket_bits()) | others
+    }
+
+    /// The first place of the hashes with these bits.
+    pub(crate) fn scan_place_of(bucket_bits: u32) -> u64 {
+        u64::from(bucket_bits.reverse_bits()) << SCAN_OTHER_BITS
+    }
+
+    /// The bits that buckets go by of the hashes at a place.
+    pub(crate) fn bucket_bits_at(place: u64) -> u32 {
+        ((place >> SCAN_OTHER_BITS) as u32).reverse_bits()
     }
 }
 

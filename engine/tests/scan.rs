@@ -117,7 +117,14 @@ fn who_has_no_room_goes_on_where_it_was() {
     }
     assert_eq!(met.len(), 5_000);
     // Numbers that no scan had lead somewhere, or to the end.
-    for number in [1, 77 << 20, 15 << 32 | 0xffff_ffff, 16 << 32, u64::MAX] {
+    for number in [
+        1,
+        77 << 20,
+        15 << 59 | 0xffff_ffff,
+        (16 << 59) - 1,
+        16 << 59,
+        u64::MAX,
+    ] {
         let mut scan = Scan::from_number(number);
         while cache.scan(&mut scan, NOW, |_, _| true) {}
         assert_eq!(scan.number(), 0);

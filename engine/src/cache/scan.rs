@@ -4,10 +4,13 @@
 //! linear hashing go by a hash's low bits, so each of them holds one interval of the hashes *read backwards*, and splitting it
 //! cuts that interval in two. A scan goes through the shards, and in each through that order: what is there from its
 //! beginning to its end is met at least once. It may be met twice where buckets were merged meanwhile.
+//!
+//! Within a bucket the order goes on with the other bits of the hash, so that a scan can stop between any two items.
 
 use super::Cache;
 use crate::chunk_ref::ChunkRef;
 use crate::geometry::SHARD_COUNT;
+use crate::hash::SCAN_PLACE_BITS;
 use crate::item::header::Kind;
 use crate::item::view::View;
 use crate::tick::Tick;
@@ -17,8 +20,8 @@ use crate::types::ItemMeta;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scan(u64);
 
-/// Bits of a place within a shard: the bits of a hash that a bucket goes by.
-const PLACE_BITS: u32 = 32;
+/// Bits of a place within a shard. With the shard's number that is what a client's signed number holds.
+const PLACE_BITS: u32 = SCAN_PLACE_BITS;
 
 impl Scan {
     /// At the beginning for 0, and else where a scan was that had this [`number`](Self::number). A number that none had is
@@ -55,8 +58,8 @@ impl Scan {
 impl Cache {
     /// Calls `each` with the items of the next bucket of a scan, and moves it on. False: that was the last one.
     ///
-    /// If `each` says no, because there is no room for one more, the scan stays before that item: items of the same
-    /// bucket that it was called with before are not met again.
+    /// If `each` says no, because it has enough, the scan stays before that item: items of the same bucket that it was called
+    /// with before are not met again, and a call in which it says yes at least once gets on.
     pub fn scan(
         &self,
         scan: &mut Scan,
@@ -83,8 +86,8 @@ impl Cache {
                     if view.header.kind() != Kind::Linked || view.is_expired(now) {
                         continue;
                     }
-                    let place = view.hash().bucket_bits().reverse_bits();
-                    if u64::from(place) >= from {
+                    let place = view.hash().scan_place();
+                    if place >= from {
                         batch.add(place, chunk);
                     }
                 }
@@ -94,12 +97,12 @@ impl Cache {
                 let view = View::known(region, chunk);
                 let meta = view.meta();
                 if !view.with_key(|key| state.call(|_| each(key, meta))) {
-                    *scan = Scan::at(scan.shard_no(), u64::from(place));
+                    *scan = Scan::at(scan.shard_no(), place);
                     return true;
                 }
             }
             match batch.full_until() {
-                Some(place) => from = u64::from(place) + 1,
+                Some(place) => from = place + 1,
                 None => break,
             }
         }
@@ -110,7 +113,7 @@ impl Cache {
 
 /// The first of a bucket's items that are still to be met, in order.
 struct Batch {
-    items: [(u32, ChunkRef); BATCH],
+    items: [(u64, ChunkRef); BATCH],
     len: usize,
 }
 
@@ -127,7 +130,7 @@ impl Default for Batch {
 
 impl Batch {
     /// Puts an item where it belongs; the last of too many makes room.
-    fn add(&mut self, place: u32, chunk: ChunkRef) {
+    fn add(&mut self, place: u64, chunk: ChunkRef) {
         let at = self.items().partition_point(|&(before, _)| before <= place);
         if at == BATCH {
             return;
@@ -137,12 +140,58 @@ impl Batch {
         self.items[at] = (place, chunk);
     }
 
-    fn items(&self) -> &[(u32, ChunkRef)] {
+    fn items(&self) -> &[(u64, ChunkRef)] {
         &self.items[..self.len]
     }
 
     /// The last place, if there may be more items behind it.
-    fn full_until(&self) -> Option<u32> {
+    fn full_until(&self) -> Option<u64> {
         (self.len == BATCH).then(|| self.items[BATCH - 1].0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash::{Key, KeyHash};
+    use crate::{Attributes, Options, Plan};
+
+    /// Among millions of items some share all bits that buckets go by: a scan of one at a time gets past them.
+    #[test]
+    fn items_of_one_bucket_for_ever_are_met_one_at_a_time() {
+        let options = Options {
+            budget_bytes: 8 << 20,
+            ..Options::default()
+        };
+        let cache = Cache::open(Plan::new(&options).unwrap()).unwrap();
+        // Only a long key's hash is stored, so that it can be made up.
+        let names: Vec<Vec<u8>> = (0..100).map(|no| vec![no; 300]).collect();
+        for (no, name) in (0..).zip(&names) {
+            let hash = KeyHash::from_number(7 << 60 | no << 33 | 0x1234_5678);
+            let stored = cache.put(
+                Key::known(name, hash),
+                b"v",
+                Attributes::default(),
+                Tick::ZERO,
+            );
+            stored.unwrap();
+        }
+        let (mut scan, mut met) = (Scan::default(), Vec::new());
+        loop {
+            let mut taken = 0;
+            let more = cache.scan(&mut scan, Tick::ZERO, |key, _| {
+                taken += 1;
+                if taken == 1 {
+                    met.push(key.to_vec());
+                }
+                taken == 1
+            });
+            assert!(met.len() <= names.len(), "it goes round");
+            if !more {
+                break;
+            }
+        }
+        met.sort();
+        assert_eq!(met, names);
     }
 }

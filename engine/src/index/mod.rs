@@ -22,7 +22,7 @@ use std::sync::atomic::Ordering;
 use crate::arena::Arena;
 use crate::chunk_ref::ChunkRef;
 use crate::geometry::{BUCKET_WORDS, Geometry};
-use crate::hash::KeyHash;
+use crate::hash::{KeyHash, SCAN_PLACE_BITS};
 
 /// What readers load first: how many buckets there are, and a count of all changes of that.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -311,12 +311,11 @@ impl Index {
         }
     }
 
-    /// The bucket of the hashes that begin with `place` when they are read backwards, and where the next bucket's begin
-    /// in that order.
+    /// The bucket of the hashes at a [place](KeyHash::scan_place), and where the next bucket's begin in that order.
     pub fn bucket_in_order(&self, arena: &Arena, geometry: &Geometry, place: u64) -> (Bucket, u64) {
         let buckets = self.extent.buckets();
         let bits = u32::BITS - (buckets.wrapping_sub(1) | 1).leading_zeros();
-        let low = (place as u32).reverse_bits() & (u32::MAX >> (u32::BITS - bits));
+        let low = KeyHash::bucket_bits_at(place) & (u32::MAX >> (u32::BITS - bits));
         // One bit fewer where that bucket is not there yet; and its other half has it too, as long as it is not split.
         let half = 1 << (bits - 1);
         let lower = low & (half - 1);
@@ -324,9 +323,9 @@ impl Index {
             true => (low, bits),
             false => (lower, bits - 1),
         };
-        let first = u64::from(bucket_no.reverse_bits());
         let bucket = self.bucket(arena, geometry, bucket_no);
-        (bucket, first + (1 << (u32::BITS - bits)))
+        let first = KeyHash::scan_place_of(bucket_no);
+        (bucket, first + (1 << (SCAN_PLACE_BITS - bits)))
     }
 
     /// The bucket number that `hash` belongs to now.

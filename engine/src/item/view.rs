@@ -5,6 +5,7 @@
 //! is for the stamp to say. Functions that write are for the holder of the shard's lock,
 //! or for the owner of a reservation.
 
+mod chain;
 mod long_key;
 
 use std::sync::atomic::AtomicU64;
@@ -18,12 +19,6 @@ use crate::hash::{Key, KeyHash};
 use crate::region::Region;
 use crate::tick::{Deadline, Tick};
 use crate::types::ItemMeta;
-
-/// So much of an item's next piece is asked for before a piece is copied: until the processor has found out
-/// for itself that it goes on and on.
-const AHEAD_BYTES: usize = 1536;
-/// Bytes of a cache line.
-const LINE_BYTES: usize = 64;
 
 /// A chunk's words, with its header read once.
 #[derive(Clone, Copy)]
@@ -354,7 +349,7 @@ impl<'a> View<'a> {
             bytes::copy_out(self.words, self.header.value_at(), out);
             return true;
         }
-        copy_chain(self.region, self.word, self.header, out)
+        chain::copy(self.region, self.word, self.header, out)
     }
 
     /// Copies from byte `from` of this piece's part of the body.
@@ -422,12 +417,7 @@ impl<'a> View<'a> {
 /// [`View::meta`] of an item with fields.
 #[inline(never)]
 fn meta_of_fields(region: &Region, word: usize, header: Header) -> ItemMeta {
-    let view = View {
-        region,
-        word,
-        header,
-        words: words_of(region, word, header),
-    };
+    let view = View::of(region, word, header);
     let marks = view.marks();
     ItemMeta {
         stale: marks.is_stale(),
@@ -439,41 +429,15 @@ fn meta_of_fields(region: &Region, word: usize, header: Header) -> ItemMeta {
     }
 }
 
-/// [`View::copy_value`] of an item of several pieces.
-#[inline(never)]
-fn copy_chain(region: &Region, word: usize, header: Header, out: &mut [u8]) -> bool {
-    let mut rest = out;
-    let mut piece = View {
-        region,
-        word,
-        header,
-        words: words_of(region, word, header),
-    };
-    // Of the key.
-    let mut hidden = piece.key_body_len();
-    loop {
-        let here = usize::from(piece.header.value_len);
-        let skipped = hidden.min(here);
-        hidden -= skipped;
-        let Some((part, after)) = rest.split_at_mut_checked(here - skipped) else {
-            return false;
-        };
-        // No processor sees ahead where the next piece lies, and the first touch of it would stall the copy.
-        let next = region.geometry.word_of(piece.next_piece());
-        for ahead in (0..after.len().min(AHEAD_BYTES)).step_by(LINE_BYTES) {
-            region.arena.prefetch(next + ahead / WORD_BYTES);
-        }
-        piece.copy_piece(skipped, part);
-        rest = after;
-        if rest.is_empty() {
-            return true;
-        }
-        // Each piece has at least a byte, so that this ends.
-        match View::new(region, piece.next_piece()) {
-            Some(next) if next.header.kind() == Kind::Continuation && next.header.value_len > 0 => {
-                piece = next;
-            }
-            _ => return false,
+impl<'a> View<'a> {
+    /// An item whose header was read before.
+    #[inline(always)]
+    fn of(region: &'a Region, word: usize, header: Header) -> Self {
+        View {
+            region,
+            word,
+            header,
+            words: words_of(region, word, header),
         }
     }
 }

@@ -68,13 +68,6 @@ impl<'a> Work<'a> {
         self.key
     }
 
-    /// Whether it goes through all keys.
-    #[inline]
-    #[must_use]
-    pub fn goes_through_all(&self) -> bool {
-        matches!(self.command, Command::Resp(Op::Keys(_)))
-    }
-
     /// Whether it may take so long that a turn should look at the clock: it may go through a long value, or through
     /// much of the cache, or try a password.
     #[inline]

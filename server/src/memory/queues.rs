@@ -92,8 +92,6 @@ pub struct Queues {
     free_small: Vec<u16>,
     free_large: Vec<u16>,
     large_most: u16,
-    /// So many had to give way.
-    pub revoked: u64,
 }
 
 static_assertions::const_assert!(QUEUE_LARGE_BYTES < u16::MAX as usize);
@@ -121,7 +119,6 @@ impl Queues {
             free_small: (0..no(small)).rev().collect(),
             free_large: (no(small)..no(small + large)).rev().collect(),
             large_most: no((large / 4 * 3).max(2).min(large)),
-            revoked: 0,
         };
         (queues, vec![0; plan.bytes()].into())
     }
@@ -209,7 +206,6 @@ impl Queues {
             .max_by_key(|(_, queue)| idle(queue));
         if let Some((no, _)) = oldest {
             self.free(no);
-            self.revoked += 1;
         }
     }
 
@@ -472,6 +468,5 @@ mod tests {
         queues.begin(other).unwrap();
         queues.begin(third).unwrap();
         assert_eq!(queues.open(9999), Err(Refused::Full));
-        assert_eq!(queues.revoked, 1);
     }
 }

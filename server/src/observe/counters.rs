@@ -178,6 +178,12 @@ counters! {
             => native "unknown_commands", memcached "cmd_unknown",
             metric "flagstone_unknown_commands_total",
             help "Requests of Redis' clients for commands that are not there.", page "unknown_commands";
+        /// Transactions that were given up because others needed the room.
+        transactions_revoked
+            => native "transactions_revoked", memcached "transactions_revoked",
+            metric "flagstone_transactions_revoked_total",
+            help "Transactions of Redis' clients that were given up because others needed the room.",
+            page "transactions_revoked";
     }
     noted {
         /// When the worker last looked at its connections, in milliseconds of the server's clock:

@@ -1,27 +1,30 @@
 //! Patterns as Redis has them: `*`, `?`, `[a-z]`, `[^a-z]`, and a backslash before what is meant literally.
 
-/// Whether `pattern` matches all of `text`, and the work that it took, in steps: at most the product of both lengths.
+/// Whether `pattern` matches all of `text`. `None`: that takes more than `steps`, from which what it took is taken. A hostile
+/// pattern takes as many as the product of both lengths.
 #[must_use]
-pub fn matches(pattern: &[u8], text: &[u8], ignore_case: bool) -> (bool, usize) {
+pub fn matches(pattern: &[u8], text: &[u8], ignore_case: bool, steps: &mut usize) -> Option<bool> {
     let (mut at, mut read) = (0, 0);
     // Behind the last star, and what it has swallowed ends here.
     let mut star: Option<(usize, usize)> = None;
-    let mut steps = 0;
     loop {
-        steps += 1;
+        *steps = steps.checked_sub(1)?;
         if pattern.get(at) == Some(&b'*') {
             at += 1;
             star = Some((at, read));
             continue;
         }
         if let Some(&byte) = text.get(read) {
-            if let Some(len) = one(&pattern[at..], byte, ignore_case) {
+            let (means_it, len) = one(&pattern[at..], byte, ignore_case);
+            // A class is looked through.
+            *steps = steps.checked_sub(len)?;
+            if means_it {
                 at += len;
                 read += 1;
                 continue;
             }
         } else if at == pattern.len() {
-            return (true, steps);
+            return Some(true);
         }
         // An earlier star need not swallow more: the last one can.
         match &mut star {
@@ -29,23 +32,23 @@ pub fn matches(pattern: &[u8], text: &[u8], ignore_case: bool) -> (bool, usize) 
                 *swallowed += 1;
                 (at, read) = (*behind, *swallowed);
             }
-            _ => return (false, steps),
+            _ => return Some(false),
         }
     }
 }
 
-/// How long the front of a pattern is that means one byte, if it means this one.
-fn one(pattern: &[u8], byte: u8, ignore_case: bool) -> Option<usize> {
+/// Whether the front of a pattern means this byte, and how long the part is that means one.
+fn one(pattern: &[u8], byte: u8, ignore_case: bool) -> (bool, usize) {
     let same = |a: u8, b: u8| a == b || ignore_case && a.eq_ignore_ascii_case(&b);
     match pattern {
-        [] => None,
-        [b'?', ..] => Some(1),
+        [] => (false, 0),
+        [b'?', ..] => (true, 1),
         [b'[', class @ ..] => {
             let (is_in, len) = class_has(class, byte, ignore_case);
-            is_in.then_some(1 + len)
+            (is_in, 1 + len)
         }
-        [b'\\', literal, ..] => same(*literal, byte).then_some(2),
-        [literal, ..] => same(*literal, byte).then_some(1),
+        [b'\\', literal, ..] => (same(*literal, byte), 2),
+        [literal, ..] => (same(*literal, byte), 1),
     }
 }
 
@@ -118,18 +121,30 @@ mod tests {
             ("\\", "\\", true),
             ("A*", "abc", false),
         ] {
-            let found = matches(pattern.as_bytes(), text.as_bytes(), false).0;
-            assert_eq!(found, expected, "{pattern} {text}");
+            let found = matches(pattern.as_bytes(), text.as_bytes(), false, &mut 100);
+            assert_eq!(found, Some(expected), "{pattern} {text}");
         }
-        assert!(matches(b"MAX*", b"maxmemory", true).0);
-        assert!(matches(b"[A-C]x", b"bX", true).0);
+        for (pattern, text) in [(&b"MAX*"[..], &b"maxmemory"[..]), (b"[A-C]x", b"bX")] {
+            assert_eq!(matches(pattern, text, true, &mut 100), Some(true));
+        }
     }
 
     #[test]
-    fn the_work_is_bounded() {
-        let (found, steps) = matches(&b"*a".repeat(60), &[b'a'; 250], false);
-        assert!(found && steps < 120 * 250, "{steps}");
-        let (found, steps) = matches(&[&b"*a".repeat(60)[..], b"b"].concat(), &[b'a'; 250], false);
-        assert!(!found && steps < 121 * 251, "{steps}");
+    fn the_work_is_counted_and_ends() {
+        let took = |pattern: &[u8], text: &[u8]| {
+            let mut left = 1_000_000_000;
+            let found = matches(pattern, text, false, &mut left).expect("enough");
+            (found, 1_000_000_000 - left)
+        };
+        let (found, steps) = took(&b"*a".repeat(60), &[b'a'; 250]);
+        assert!(found && steps < 1000, "{steps}");
+        let hostile = [b"*", &b"a".repeat(100)[..], b"b"].concat();
+        let (found, steps) = took(&hostile, &[b'a'; 250]);
+        assert!(!found && (15_000..60_000).contains(&steps), "{steps}");
+        assert_eq!(matches(&hostile, &[b'a'; 250], false, &mut 1000), None);
+        // Looking through a class is work as well.
+        let class = [b"*[", &b"b".repeat(1000)[..], b"]"].concat();
+        let (found, steps) = took(&class, &[b'a'; 250]);
+        assert!(!found && steps > 250_000, "{steps}");
     }
 }

@@ -16,8 +16,6 @@ class TestRedis(_GenericBackendTestSuite):
 
 
 # Its lock is released by a script.
-if "eval" not in WITHOUT:
-
-    class TestRedisLock(_GenericMutexTestSuite):
-        backend = "dogpile.cache.redis"
-        config_args = {"arguments": {**ARGUMENTS, "distributed_lock": True}}
+class TestRedisLock(_GenericMutexTestSuite):
+    backend = "dogpile.cache.redis"
+    config_args = {"arguments": {**ARGUMENTS, "distributed_lock": True}}

@@ -60,19 +60,16 @@ def of_django():
     assert cache.get("k") is None
 
     # Its incr is a script.
-    if "eval" in without:
-        return
     more = caches["django_redis"]
     of_a_cache(more)
     more.set("k", "v", timeout=100)
     assert 90 < more.ttl("k") <= 100 and more.persist("k") and more.ttl("k") is None
     assert more.expire("k", 50) and more.ttl("k") in (49, 50)
     assert more.set("k", "w", nx=True) is False
-    if "scan" not in without:
-        for no in range(50):
-            more.set(f"page:{no}", no)
-        assert len(more.keys("page:*")) == 50 and len(list(more.iter_keys("page:*"))) == 50
-        assert more.delete_pattern("page:*") == 50 and more.keys("page:*") == []
+    for no in range(50):
+        more.set(f"page:{no}", no)
+    assert len(more.keys("page:*")) == 50 and len(list(more.iter_keys("page:*"))) == 50
+    assert more.delete_pattern("page:*") == 50 and more.keys("page:*") == []
     with more.lock("lock", timeout=5):
         assert not more.lock("lock", blocking_timeout=0).acquire(blocking=False)
     more.clear()
@@ -106,25 +103,20 @@ def of_a_cache(cache):
     assert cache.get("v", version=1) == 1 and cache.get("v", version=2) == 2
     cache.set("moving", "x", version=5)
     assert cache.incr_version("moving", version=5) == 6 and cache.get("moving", version=6) == "x"
-    # set_many is a transaction: a command in one may have 16 KiB.
-    many = {f"m{no}": {"no": no} for no in range(150)}
-    if "multi" in without:
-        for key, value in many.items():
-            cache.set(key, value)
-    else:
-        assert not cache.set_many(many) and not cache.set_many({"s": 1}, timeout=60)
+    # set_many is a transaction.
+    many = {f"m{no}": {"no": no} for no in range(500)}
+    assert not cache.set_many(many) and not cache.set_many({"s": 1}, timeout=60)
     assert cache.get_many([*many, "none"]) == many
     cache.delete_many(list(many)[:100])
-    assert len(cache.get_many(many)) == 50
+    assert len(cache.get_many(many)) == 400
     assert cache.delete("added") and not cache.delete("added")
     large = os.urandom(700_000)
     cache.set("large", large)
     assert cache.get("large") == large
     cache.set("key with spaces\tand ünïcode", 1)
     assert cache.get("key with spaces\tand ünïcode") == 1
-    if "longkeys" not in without:
-        cache.set("/a/long/url?" + "q" * 2000, "page")
-        assert cache.get("/a/long/url?" + "q" * 2000) == "page"
+    cache.set("/a/long/url?" + "q" * 2000, "page")
+    assert cache.get("/a/long/url?" + "q" * 2000) == "page"
     try:
         cache.set("unpicklable", Unpicklable())
         raise AssertionError("stored what cannot be pickled")
@@ -151,9 +143,8 @@ def of_flask():
     # Its set_many is a pipeline without a transaction.
     assert len(cache.set_many({"a": 1, "b": 2, "c": 3}, timeout=50)) == 3
     assert cache.get_many("a", "none", "c") == [1, None, 3] and len(cache.delete_many("a", "b")) == 2
-    if "scan" not in without:
-        cache.clear()
-        assert not cache.has("k")
+    cache.clear()
+    assert not cache.has("k")
 
     app = flask.Flask("flagstone")
     app.config.update(
@@ -192,8 +183,6 @@ def of_flask():
 def of_limits():
     from limits import parse, storage, strategies
 
-    if "eval" in without:
-        return
     limiter = strategies.FixedWindowRateLimiter(storage.storage_from_string(numbered))
     five = parse("5/hour")
     assert [limiter.hit(five, "visitor") for _ in range(7)] == [True] * 5 + [False] * 2
@@ -203,7 +192,7 @@ def of_limits():
 
 
 def of_celery():
-    if "multi" in without or "pubsub" in without:
+    if "pubsub" in without:
         return
     import threading
     from celery import Celery, states
@@ -235,4 +224,4 @@ of_django()
 of_flask()
 of_limits()
 of_celery()
-print("Django, Flask, limits and Celery work")
+print("Django, Flask and limits work" + ("" if "pubsub" in without else ", Celery too"))

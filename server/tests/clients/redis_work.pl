@@ -41,21 +41,17 @@ $client->wait_all_responses;
 is("@told", join(' ', 1 .. 1000), 'a pipeline');
 is($client->del('n', 'none'), 1, 'del');
 is($client->info->{redis_mode}, 'standalone', 'info');
-if (!$without{scan}) {
-    is(scalar($client->keys('p1?')), 10, 'keys');
-    my ($cursor, %seen) = (0);
-    do {
-        ($cursor, my $keys) = $client->scan($cursor, MATCH => 'm*');
-        @seen{@$keys} = ();
-    } while $cursor;
-    is(scalar(keys %seen), 2000, 'scan');
-}
-if (!$without{multi}) {
-    $client->multi;
-    $client->set('a', 1);
-    $client->incr('a');
-    is(join(' ', $client->exec), 'OK 2', 'multi');
-}
+is(scalar($client->keys('p1?')), 10, 'keys');
+my ($cursor, %seen) = (0);
+do {
+    ($cursor, my $keys) = $client->scan($cursor, MATCH => 'm*');
+    @seen{@$keys} = ();
+} while $cursor;
+is(scalar(keys %seen), 2000, 'scan');
+$client->multi;
+$client->set('a', 1);
+$client->incr('a');
+is(join(' ', $client->exec), 'OK 2', 'multi');
 if (!$without{databases}) {
     $client->select(1);
     is($client->get('k'), undef, 'another database');

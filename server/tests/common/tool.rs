@@ -54,6 +54,21 @@ pub fn python_with(modules: &str) -> Option<PathBuf> {
     output.status.success().then_some(python)
 }
 
+/// Its pytest, which leaves nothing behind.
+pub fn pytest(python: &Path) -> Command {
+    let mut command = Command::new(python);
+    command.args([
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-W",
+        "ignore",
+    ]);
+    command
+}
+
 pub const NO_PYTHON: &str = "no Python with pymemcache, pylibmc and pytest: .ci/run makes one in \
     target/clients-venv, or TEST_PYTHON names it";
 

@@ -200,11 +200,10 @@ fn dogpiles_suites_for_backends_pass() {
     };
     let suite = |backend: &str| {
         let server = common::start();
-        let mut command = Command::new(&python);
+        let mut command = tool::pytest(&python);
         command
             .env("FLAGSTONE_AT", server.local_addr().to_string())
-            .args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
-            .args(["-W", "ignore", "-k", backend])
+            .args(["-k", backend])
             .arg(ours("dogpile_suite.py"));
         let said = succeed(&mut command, PATIENCE);
         assert!(said.contains("29 passed, 58 deselected"), "{said}");
@@ -257,17 +256,8 @@ fn pymemcaches_own_integration_tests_pass() {
         ..common::small_config()
     });
     let port = server.local_addr().port().to_string();
-    let mut command = Command::new(&python);
+    let mut command = tool::pytest(&python);
     command
-        .args([
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "-W",
-            "ignore",
-        ])
         .args([
             "-m",
             "integration",

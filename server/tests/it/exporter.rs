@@ -187,12 +187,19 @@ fn check(told: &Told) {
     }
 }
 
-/// One of everything that is counted.
-fn stir(server: &Running) {
-    let requests = "set a 0 0 1\r\n1\r\nincr a 1\r\ndecr a 1\r\ntouch a 50\r\ngets a none\r\n\
-                    cas a 0 0 1 1\r\nx\r\ncas none 0 0 1 1\r\nx\r\ndelete a\r\ndelete a\r\n";
+/// One of everything that is counted, at a key that nobody else touches meanwhile.
+fn stir(server: &Running, key: &str) {
+    let requests = format!(
+        "set {key} 0 0 1\r\n1\r\nincr {key} 1\r\ndecr {key} 1\r\ntouch {key} 50\r\n\
+         gets {key} none\r\ncas {key} 0 0 1 1\r\nx\r\ncas none 0 0 1 1\r\nx\r\n\
+         delete {key}\r\ndelete {key}\r\n"
+    );
     let answer = talk(server, requests.as_bytes());
-    assert!(answer.ends_with(b"EXISTS\r\nNOT_FOUND\r\nDELETED\r\nNOT_FOUND\r\n"));
+    assert!(
+        answer.ends_with(b"EXISTS\r\nNOT_FOUND\r\nDELETED\r\nNOT_FOUND\r\n"),
+        "{}",
+        answer.escape_ascii()
+    );
 }
 
 /// Values of many lengths, more than there is room for.
@@ -210,15 +217,16 @@ fn fill(server: &Running) {
 /// read and take away.
 fn in_each_state(server: &Running, mut look: impl FnMut(&str)) {
     look("empty");
-    stir(server);
+    stir(server, "a");
     fill(server);
     look("filled");
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
+        for key in ["b", "c"] {
+            let over = &over;
+            scope.spawn(move || {
                 while !over.load(Relaxed) {
-                    stir(server);
+                    stir(server, key);
                     fill(server);
                 }
             });

@@ -18,10 +18,6 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// What the server does not have yet: the scripts leave out those parts, by these words.
 const WITHOUT: &str = "bits,client,databases,pubsub,rename";
 
-fn is_there(feature: &str) -> bool {
-    !WITHOUT.split(',').any(|without| without == feature)
-}
-
 fn ours(file: &str) -> PathBuf {
     tool::root().join("server/tests/clients").join(file)
 }
@@ -81,22 +77,19 @@ fn redis_pys_own_tests_pass() {
     };
     let suite = |version: &str| {
         let server = common::start();
-        let mut command = Command::new(&python);
+        let mut command = tool::pytest(&python);
         command
             .current_dir(&tests)
             .env("FLAGSTONE_WITHOUT", WITHOUT)
             .env("PYTHONPATH", tool::root().join("server/tests/clients"))
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .args([
-                "-m",
-                "pytest",
-                "-q",
-                "-p",
-                "no:cacheprovider",
                 "-p",
                 "redispy_skips",
+                "-o",
+                "asyncio_mode=auto",
+                "--tb=short",
             ])
-            .args(["-W", "ignore", "-o", "asyncio_mode=auto", "--tb=short"])
             .args(["--redis-url", &format!("redis://{}/0", at(&server))])
             .args(["--protocol", version])
             .args(["commands", "encoding", "pipeline"].map(|part| format!("tests/test_{part}.py")));
@@ -115,7 +108,7 @@ fn redis_pys_own_tests_pass() {
 #[test]
 fn pythons_frameworks_do_their_work() {
     let modules = "django_redis, flask_caching, flask_session, limits, celery";
-    let last_line = "Django, Flask, limits and Celery work";
+    let last_line = "Django, Flask and limits work";
     let file = "redis_frameworks_work.py";
     python("pythons_frameworks_do_their_work", modules, file, last_line);
 }
@@ -132,22 +125,13 @@ fn dogpiles_suite_for_its_redis_backend_passes() {
         );
     };
     let server = common::start();
-    let mut command = Command::new(python);
+    let mut command = tool::pytest(&python);
     command
         .env("FLAGSTONE_AT", at(&server))
         .env("FLAGSTONE_WITHOUT", WITHOUT)
-        .args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
-        .args(["-W", "ignore"])
-        // Of several keys it makes a transaction.
-        .args(["-k", if is_there("multi") { "" } else { "not multi" }])
         .arg(ours("dogpile_redis_suite.py"));
     let said = succeed(&mut command, PATIENCE);
-    let expected = match (is_there("multi"), is_there("eval")) {
-        (true, true) => "29 passed",
-        (true, false) => "24 passed",
-        (false, _) => "14 passed",
-    };
-    assert!(said.contains(expected), "{said}");
+    assert!(said.contains("29 passed"), "{said}");
 }
 
 #[test]
@@ -253,9 +237,6 @@ fn redis_cli_does_its_work() {
     assert_eq!(said, 4, "least, greatest, mean and number of PINGs");
     let piped = "printf '*2\\r\\n$3\\r\\nGET\\r\\n$3\\r\\ntwo\\r\\nPING\\r\\n' | CLI --pipe";
     assert!(redis_cli(&server, piped).contains("errors: 0, replies: 2"));
-    if !is_there("scan") {
-        return;
-    }
     let said = redis_cli(&server, "CLI --scan --pattern 't*' | sort");
     assert_eq!(said, "three\ntwo\n");
     let said = redis_cli(&server, "CLI --bigkeys; CLI --memkeys");

@@ -250,3 +250,41 @@ fn a_transaction_that_goes_through_all_keys_lets_others_in() {
     );
     assert!(longest < Duration::from_secs(1), "{longest:?}");
 }
+
+/// One letter after the other behind a star, and keys of thousands of them: to compare them would take a second each.
+#[test]
+fn a_pattern_that_is_too_much_work_is_refused() {
+    let server = start();
+    let mut client = Client::new(&server);
+    for no in 0..200 {
+        let key = format!("{}{no}", "a".repeat(12_000));
+        client.ask(&["SET", &key, "v"]);
+        assert_eq!(client.line(), "+OK");
+    }
+    let mut others = [connect(&server), connect(&server)];
+    let patterns = [
+        format!("*{}b", "a".repeat(6_000)),
+        format!("*[{}]", "b".repeat(12_000)),
+    ];
+    let mut longest = Duration::ZERO;
+    for pattern in &patterns {
+        for words in [
+            &["KEYS", pattern][..],
+            &["SCAN", "0", "MATCH", pattern, "COUNT", "1000"],
+        ] {
+            client.ask(words);
+            for other in &mut others {
+                let start = Instant::now();
+                exchange(other, b"PUT k v\nGET k\n", b"OK\nv\n");
+                longest = longest.max(start.elapsed());
+            }
+            assert!(client.line().starts_with("-ERR the pattern takes"));
+        }
+    }
+    println!("a bystander waited {longest:?} at most");
+    assert!(longest < Duration::from_secs(1), "{longest:?}");
+    let (met, _) = client.scan_all(&["MATCH", "*a1*", "COUNT", "100"], || ());
+    assert_eq!(met.len(), 111, "1, 10 to 19, 100 to 199");
+    // One at a time to the end.
+    assert_eq!(client.scan_all(&["COUNT", "1"], || ()).0.len(), 201);
+}

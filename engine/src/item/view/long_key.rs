@@ -2,7 +2,7 @@
 //!
 //! Apart from the rest of the view, because next to no item has one.
 
-use super::{View, words_of};
+use super::View;
 use crate::arena::bytes;
 use crate::chunk_ref::ChunkRef;
 use crate::geometry::KEY_BYTES_MAX;
@@ -46,12 +46,7 @@ impl View<'_> {
 #[cold]
 #[inline(never)]
 pub(super) fn is(region: &Region, word: usize, header: Header, key: &[u8]) -> bool {
-    let mut piece = View {
-        region,
-        word,
-        header,
-        words: words_of(region, word, header),
-    };
+    let mut piece = View::of(region, word, header);
     let is_one =
         header.has_long_key() && header.kind() == Kind::Linked && header.has(flag::CHAINED);
     if !is_one || piece.long_key_len() != key.len() {
@@ -70,12 +65,9 @@ pub(super) fn is(region: &Region, word: usize, header: Header, key: &[u8]) -> bo
         if rest.is_empty() {
             return true;
         }
-        // Each piece has at least a byte, so that this ends.
-        match View::new(region, piece.next_piece()) {
-            Some(next) if next.header.kind() == Kind::Continuation && next.header.value_len > 0 => {
-                piece = next;
-            }
-            _ => return false,
+        match piece.after() {
+            Some(next) => piece = next,
+            None => return false,
         }
     }
 }
@@ -89,12 +81,7 @@ pub(super) fn with<T>(
     header: Header,
     with: impl FnOnce(&[u8]) -> T,
 ) -> T {
-    let mut piece = View {
-        region,
-        word,
-        header,
-        words: words_of(region, word, header),
-    };
+    let mut piece = View::of(region, word, header);
     let mut key = [0u8; KEY_BYTES_MAX];
     let key = &mut key[..piece.long_key_len()];
     let (here, mut rest) = key.split_at_mut(LONG_KEY_HERE_BYTES);

@@ -11,6 +11,7 @@
 use std::io;
 
 use super::{Halt, Next, Phase, Planned, RequestLoop};
+use crate::clock::thread_cpu_micros;
 use crate::execute::{self, Seen, Step};
 use crate::memory::plan::OUTBOX_BYTES;
 use crate::memory::queues::{Refused, Ticket};
@@ -21,8 +22,9 @@ const ANSWERS_BYTES: usize = 32 << 10;
 static_assertions::const_assert!(ANSWERS_BYTES < OUTBOX_BYTES);
 /// So many requests are executed alone, at most …
 const ALONE_REQUESTS_MAX: u32 = 16 << 10;
-/// … of which one that may go through a long value counts as so many, and one that goes through all keys as all.
-const HEAVY_REQUESTS: u32 = 64;
+/// … and where some of them go through long values or all keys, for no more of the processor's time than this: what others on
+/// the machine do does not end a transaction's solitude.
+const ALONE_MICROS: u64 = 10_000;
 
 /// What became of a step.
 pub(super) enum Stepped {
@@ -84,7 +86,12 @@ impl RequestLoop<'_, '_, '_> {
 
     fn count_step(&self, reply: Reply<'_>) {
         match reply {
-            Reply::Refused(_) => self.counters.refusals.add(1),
+            Reply::Refused(refusal) => {
+                self.counters.refusals.add(1);
+                if refusal == ReplyFormat::REVOKED {
+                    self.counters.transactions_revoked.add(1);
+                }
+            }
             _ => self.counters.others.add(1),
         }
     }
@@ -115,8 +122,9 @@ impl RequestLoop<'_, '_, '_> {
             Err(Refused::Revoked) => ReplyFormat::REVOKED,
         };
         self.transaction.is_spoiled = true;
-        self.counters.refusals.add(1);
-        self.push(planned.format, Reply::Refused(refusal));
+        let reply = Reply::Refused(refusal);
+        self.count_step(reply);
+        self.push(planned.format, reply);
         if !is_last {
             self.codec.give_up_kept();
         }
@@ -209,7 +217,8 @@ impl RequestLoop<'_, '_, '_> {
     }
 
     fn replay_some(&mut self, bytes: &[u8], ticket: Ticket) -> io::Result<Option<Halt>> {
-        let mut done = 0;
+        let until = thread_cpu_micros() + ALONE_MICROS;
+        let (mut done, mut is_late) = (0, false);
         while let Some((start, end)) = self.queues.left(ticket) {
             let left = &bytes[start..end];
             let taken = match self.next(*self.codec, left, 0) {
@@ -219,11 +228,9 @@ impl RequestLoop<'_, '_, '_> {
                         return Ok(Some(halt));
                     }
                     self.codec.go_on(planned.inside);
-                    done += match (planned.work.goes_through_all(), planned.work.is_heavy()) {
-                        (true, _) => ALONE_REQUESTS_MAX,
-                        (_, true) => HEAVY_REQUESTS,
-                        _ => 1,
-                    };
+                    done += 1;
+                    // Looked at behind what may take long: so many others take less.
+                    is_late = planned.work.is_heavy() && thread_cpu_micros() >= until;
                     planned.end
                 }
                 // What is left of a refused one.
@@ -243,7 +250,7 @@ impl RequestLoop<'_, '_, '_> {
             if !matches!(self.phase, Phase::Replaying) {
                 return Ok(None);
             }
-            if done >= ALONE_REQUESTS_MAX {
+            if done >= ALONE_REQUESTS_MAX || is_late {
                 return Ok(Some(Halt::Tired));
             }
         }

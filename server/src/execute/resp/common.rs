@@ -43,8 +43,12 @@ impl From<StoreError> for Stop {
     }
 }
 
+pub fn refused(words: Words) -> Done {
+    Done::Reply(Reply::Refused(Refusal::Words(words)))
+}
+
 pub fn say(words: Words) -> Stop {
-    Stop::Done(Done::Reply(Reply::Refused(Refusal::Words(words))))
+    Stop::Done(refused(words))
 }
 
 /// What was written to the front of a room. Short answers always fit.

@@ -2,7 +2,7 @@
 
 use flagstone_engine::{KEY_BYTES_MAX, Scan};
 
-use super::common::{Stop, With, say, whole};
+use super::common::{With, refused, whole};
 use crate::execute::done::Done;
 use crate::memory::plan::OUTBOX_BYTES;
 use crate::proto::glob;
@@ -21,48 +21,60 @@ const ROOM_BYTES_LEAST: usize = HEAD_BYTES + KEY_BYTES_MAX + BULK_BYTES;
 const COUNT_MAX: u32 = 1024;
 /// `KEYS` goes through so many in all.
 const KEYS_MAX: usize = 20_000;
-/// So many steps of comparing with a pattern are as much work as a key.
+/// So many steps of comparing with a pattern are as much work as a key …
 const STEPS_A_KEY: usize = 64;
+/// … and no key may take more of them: a pattern with many stars and a long key would take seconds.
+const STEPS_MAX: usize = 64 << 10;
 /// One call looks at so many buckets: all those of a small cache, most of which are empty.
 const BUCKETS_MAX: usize = 4096;
 
-/// Keys that match, one behind the other, and what finding them took.
+/// Keys that match, one behind the other, and what may still be done to find more.
 struct Found<'r> {
     out: Out<'r>,
     count: usize,
-    work: usize,
-    buckets: usize,
+    steps_left: usize,
+    stopped: Option<Stopped>,
+}
+
+/// Why no more are looked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stopped {
     /// There was no room for one more.
-    is_full: bool,
+    Full,
+    /// To compare a key with the pattern is too much work.
+    TooHard,
 }
 
 impl<'r> Found<'r> {
-    fn new(room: &'r mut [u8]) -> Self {
+    /// None yet; about so many are to be gone through.
+    fn new(room: &'r mut [u8], keys: usize) -> Self {
         Found {
             out: Out::new(&mut room[HEAD_BYTES..], false),
             count: 0,
-            work: 0,
-            buckets: 0,
-            is_full: false,
+            steps_left: keys * STEPS_A_KEY,
+            stopped: None,
         }
     }
-}
 
-impl Found<'_> {
-    /// Goes through one bucket, as far as there is room for what matches.
+    /// Goes through one bucket, as far as there are steps left, and room for what matches. It gets past one key at least,
+    /// if there is a step left.
     fn bucket(&mut self, scan: &mut Scan, pattern: Option<&[u8]>, with: With<'_, '_>) {
-        self.buckets += 1;
         with.shared.cache.scan(scan, with.now, |key, _| {
-            self.work += 1;
-            if let Some(pattern) = pattern {
-                let (matches, steps) = glob::matches(pattern, key, false);
-                self.work += steps / STEPS_A_KEY;
-                if !matches {
-                    return true;
-                }
+            if self.steps_left == 0 {
+                return false;
             }
-            self.is_full = !self.add(key);
-            !self.is_full
+            let mut steps = STEPS_MAX;
+            let matches = pattern.map_or(Some(true), |pattern| {
+                glob::matches(pattern, key, false, &mut steps)
+            });
+            let took = STEPS_A_KEY + (STEPS_MAX - steps);
+            self.steps_left = self.steps_left.saturating_sub(took);
+            self.stopped = match matches {
+                Some(true) if !self.add(key) => Some(Stopped::Full),
+                Some(_) => None,
+                None => Some(Stopped::TooHard),
+            };
+            self.stopped.is_none()
         });
     }
 
@@ -81,25 +93,25 @@ pub fn scan(from: ScanFrom<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
     if room.len() < ROOM_BYTES_LEAST {
         return Done::NeedsRoom;
     }
-    let most = from.count.min(COUNT_MAX) as usize;
     let mut scan = Scan::from_number(from.cursor);
-    let mut found = Found::new(room);
-    // Of a type that is not here there is nothing.
-    let mut is_over = !from.is_string;
-    if is_over {
-        scan = Scan::default();
-    }
-    while !is_over {
+    let mut found = Found::new(room, from.count.min(COUNT_MAX) as usize);
+    for _ in 0..BUCKETS_MAX {
+        // Of a type that is not here there is nothing.
+        if !from.is_string {
+            scan = Scan::default();
+            break;
+        }
         found.bucket(&mut scan, from.pattern, with);
-        is_over = found.is_full
-            || scan.number() == 0
-            || found.work >= most
-            || found.buckets >= BUCKETS_MAX;
+        if found.stopped.is_some() || found.steps_left == 0 || scan.number() == 0 {
+            break;
+        }
     }
     let (count, len) = (found.count, found.out.len());
-    // Not even one: the whole outbox has room for it.
-    if found.is_full && count == 0 {
-        return Done::NeedsRoom;
+    match found.stopped {
+        // Not even one: the whole outbox has room for it.
+        Some(Stopped::Full) if count == 0 => return Done::NeedsRoom,
+        Some(Stopped::TooHard) => return refused(words::HARD_PATTERN),
+        _ => {}
     }
     whole(begin(room, len, |head| {
         head.array(2)?;
@@ -113,30 +125,22 @@ pub fn keys(pattern: &[u8], with: With<'_, '_>, room: &mut [u8]) -> Done {
     if room.len() < ROOM_BYTES_LEAST {
         return Done::NeedsRoom;
     }
-    let too_many = || match say(words::TOO_MANY_KEYS) {
-        Stop::Done(done) => done,
-        Stop::Again => Done::NotNow,
-    };
     if with.shared.cache.stats().items as usize > KEYS_MAX {
-        return too_many();
+        return refused(words::TOO_MANY_KEYS);
     }
-    let room_bytes = room.len();
+    let is_whole = room.len() >= OUTBOX_BYTES;
     let mut scan = Scan::default();
-    let mut found = Found::new(room);
+    let mut found = Found::new(room, 2 * KEYS_MAX);
     loop {
         found.bucket(&mut scan, Some(pattern), with);
-        if found.is_full {
+        match found.stopped {
             // It may fit into the whole outbox.
-            return match room_bytes >= OUTBOX_BYTES {
-                true => too_many(),
-                false => Done::NeedsRoom,
-            };
-        }
-        if found.work > 2 * KEYS_MAX {
-            return too_many();
-        }
-        if scan.number() == 0 {
-            break;
+            Some(Stopped::Full) if !is_whole => return Done::NeedsRoom,
+            Some(Stopped::Full) => return refused(words::TOO_MANY_KEYS),
+            Some(Stopped::TooHard) => return refused(words::HARD_PATTERN),
+            None if scan.number() == 0 => break,
+            None if found.steps_left == 0 => return refused(words::TOO_MANY_KEYS),
+            None => {}
         }
     }
     let (count, len) = (found.count, found.out.len());
@@ -189,5 +193,6 @@ fn anywhere(with: With<'_, '_>) -> u64 {
     // splitmix64's last steps (Steele, Lea, Flood, 2014).
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (mixed ^ (mixed >> 31)) >> 28
+    // A scan has numbers of 63 bits.
+    (mixed ^ (mixed >> 31)) >> 1
 }

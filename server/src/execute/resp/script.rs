@@ -3,8 +3,8 @@
 use flagstone_engine::{Attributes, Edit, Key, NewValue, Updated};
 
 use super::common::{
-    NUMBER_BYTES_MAX, Stop, Tried, With, canonical_i64, is_equal, kept, note_counted_by, say,
-    signed, status, whole,
+    NUMBER_BYTES_MAX, Stop, Tried, With, canonical_i64, is_equal, kept, note_counted_by, refused,
+    say, signed, status, whole,
 };
 use crate::execute::done::Done;
 use crate::execute::lifetime::deadline;
@@ -36,14 +36,11 @@ fn script_of(call: &Call<'_>, with: With<'_, '_>) -> Tried<Script> {
 
 /// A call without a key: none of the scripts does without.
 pub fn run_keyless(call: &Call<'_>, with: With<'_, '_>) -> Done {
-    let refused = match script_of(call, with) {
-        Ok(_) => say(words::SCRIPT_ARGUMENTS),
-        Err(refused) => refused,
-    };
     with.counters.refusals.add(1);
-    match refused {
-        Stop::Done(done) => done,
-        Stop::Again => Done::NotNow,
+    match script_of(call, with) {
+        Ok(_) => refused(words::SCRIPT_ARGUMENTS),
+        Err(Stop::Done(done)) => done,
+        Err(Stop::Again) => Done::NotNow,
     }
 }
 

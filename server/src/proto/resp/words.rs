@@ -55,6 +55,9 @@ pub const BAD_CURSOR: Words = words!(b"-ERR invalid cursor\r\n");
 pub const TOO_MANY_KEYS: Words = words!(
     b"-ERR KEYS goes through 20000 keys and answers with 39 KiB at most here: SCAN does it step by step\r\n"
 );
+/// A pattern of many stars, and a long key.
+pub const HARD_PATTERN: Words =
+    words!(b"-ERR the pattern takes too much work to compare with a key\r\n");
 /// A request that is not one.
 pub const MALFORMED: Words = words!(b"-ERR Protocol error\r\n");
 /// Longer than what can be held whole.
