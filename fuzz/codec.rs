@@ -7,7 +7,7 @@
 //! - Bytes that fill the inbox are never answered with "more".
 
 use flagstone_server::proto::{
-    Accepts, Codec, Command, Decoded, LongHead, Refusal, Reply, ReplyFormat, Rest, WHOLE_BYTES_MAX,
+    Accepts, Codec, Command, Decoded, LongHead, Refusal, Reply, ReplyFormat, WHOLE_BYTES_MAX,
 };
 
 pub fn check(accepts: Accepts, bytes: &[u8]) {
@@ -94,11 +94,13 @@ fn behind(head: &LongHead<'_>, bytes: &[u8]) -> usize {
             taken + skipped
         }
         LongHead::Store {
-            value_len, taken, ..
+            value_len,
+            taken,
+            format,
+            ..
         } => {
             assert!(0 < taken && taken <= bytes.len());
-            let rest = value_len.map_or(Rest::LINE, |len| Rest::bytes(len.saturating_add(2)));
-            taken + rest.within(&bytes[taken..]).0
+            taken + format.value_rest(value_len).within(&bytes[taken..]).0
         }
     }
 }

@@ -4,7 +4,7 @@ import pylibmc
 
 client = pylibmc.Client(
     ["10.0.0.1:7171", "10.0.0.2:7171", "10.0.0.3:7171"],
-    # The text protocol: the binary one is not spoken here.
+    # The text protocol; the binary one works as well.
     binary=False,
     behaviors={
         "ketama": True,

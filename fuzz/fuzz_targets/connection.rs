@@ -80,7 +80,37 @@ fn cut(bytes: &[u8], pattern: u8) -> Vec<&[u8]> {
     parts
 }
 
-/// CAS numbers are a server's own, and so are its counters: digits are not compared.
+/// CAS numbers are a server's own, and so are its counters: they are not compared.
+fn comparable(bytes: &[u8]) -> Vec<u8> {
+    match bytes.first() {
+        Some(0x81) => packets(bytes),
+        _ => without_digits(bytes),
+    }
+}
+
+/// Answers of memcached's binary protocol.
+fn packets(mut bytes: &[u8]) -> Vec<u8> {
+    const STAT: u8 = 0x10;
+    let mut out = Vec::with_capacity(bytes.len());
+    while let Some((header, rest)) = bytes.split_first_chunk::<24>() {
+        let len = u32::from_be_bytes([header[8], header[9], header[10], header[11]]) as usize;
+        let (body, rest) = rest.split_at(len.min(rest.len()));
+        // A counter's digits may be more in one of the two.
+        if header[1] == STAT {
+            out.extend_from_slice(&header[..8]);
+            out.extend_from_slice(&header[12..16]);
+            out.extend_from_slice(&without_digits(body));
+        } else {
+            out.extend_from_slice(&header[..16]);
+            out.extend_from_slice(body);
+        }
+        bytes = rest;
+    }
+    out.extend_from_slice(bytes);
+    out
+}
+
+/// Digits are not compared.
 fn without_digits(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     for &byte in bytes {
@@ -123,7 +153,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(talk(&pieces.1, &[b"FLUSH\n"]), b"OK\n");
         let whole = talk(&whole.1, &[bytes]);
         let pieces = talk(&pieces.1, &parts);
-        differ = (without_digits(&whole), without_digits(&pieces));
+        differ = (comparable(&whole), comparable(&pieces));
         differ.0 == differ.1
     });
     assert!(

@@ -28,7 +28,7 @@ complete -c flagstone -n "__fish_flagstone_needs_command" -l config -d 'A file o
 complete -c flagstone -n "__fish_flagstone_needs_command" -l log-format -d 'Messages on stderr: plain for people, json for collectors, one a line' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l log-level -d 'The least important messages to print: error, warn, info or debug' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l slow-request -d 'Tell of requests that took so long or longer, once a second at most; none for never' -r
-complete -c flagstone -n "__fish_flagstone_needs_command" -l listen -d 'Where to accept connections: ADDR:PORT, tls:ADDR:PORT or unix:PATH, for every protocol, or with native: or memcached: before it for one alone; may be repeated, or separated by commas' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l listen -d 'Where to accept connections: ADDR:PORT, tls:ADDR:PORT or unix:PATH, for every protocol, or with native:, memcached:, binary: or resp: before it for one alone; may be repeated, or separated by commas' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l unix-mode -d 'The permissions of Unix sockets\' files, in octal' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l tls-cert -d 'The certificate for places with tls: before them, and those above it, in PEM; read again on SIGHUP' -r -F
 complete -c flagstone -n "__fish_flagstone_needs_command" -l tls-key -d 'The key of that certificate, in PEM; read again on SIGHUP' -r -F
@@ -70,7 +70,7 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l config -d '
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l log-format -d 'Messages on stderr: plain for people, json for collectors, one a line' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l log-level -d 'The least important messages to print: error, warn, info or debug' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l slow-request -d 'Tell of requests that took so long or longer, once a second at most; none for never' -r
-complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l listen -d 'Where to accept connections: ADDR:PORT, tls:ADDR:PORT or unix:PATH, for every protocol, or with native: or memcached: before it for one alone; may be repeated, or separated by commas' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l listen -d 'Where to accept connections: ADDR:PORT, tls:ADDR:PORT or unix:PATH, for every protocol, or with native:, memcached:, binary: or resp: before it for one alone; may be repeated, or separated by commas' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l unix-mode -d 'The permissions of Unix sockets\' files, in octal' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l tls-cert -d 'The certificate for places with tls: before them, and those above it, in PEM; read again on SIGHUP' -r -F
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l tls-key -d 'The key of that certificate, in PEM; read again on SIGHUP' -r -F
@@ -105,7 +105,7 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l config -d 
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l log-format -d 'Messages on stderr: plain for people, json for collectors, one a line' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l log-level -d 'The least important messages to print: error, warn, info or debug' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l slow-request -d 'Tell of requests that took so long or longer, once a second at most; none for never' -r
-complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l listen -d 'Where to accept connections: ADDR:PORT, tls:ADDR:PORT or unix:PATH, for every protocol, or with native: or memcached: before it for one alone; may be repeated, or separated by commas' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l listen -d 'Where to accept connections: ADDR:PORT, tls:ADDR:PORT or unix:PATH, for every protocol, or with native:, memcached:, binary: or resp: before it for one alone; may be repeated, or separated by commas' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l unix-mode -d 'The permissions of Unix sockets\' files, in octal' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l tls-cert -d 'The certificate for places with tls: before them, and those above it, in PEM; read again on SIGHUP' -r -F
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l tls-key -d 'The key of that certificate, in PEM; read again on SIGHUP' -r -F
@@ -140,7 +140,7 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l config -d 'A
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l log-format -d 'Messages on stderr: plain for people, json for collectors, one a line' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l log-level -d 'The least important messages to print: error, warn, info or debug' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l slow-request -d 'Tell of requests that took so long or longer, once a second at most; none for never' -r
-complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l listen -d 'Where to accept connections: ADDR:PORT, tls:ADDR:PORT or unix:PATH, for every protocol, or with native: or memcached: before it for one alone; may be repeated, or separated by commas' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l listen -d 'Where to accept connections: ADDR:PORT, tls:ADDR:PORT or unix:PATH, for every protocol, or with native:, memcached:, binary: or resp: before it for one alone; may be repeated, or separated by commas' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l unix-mode -d 'The permissions of Unix sockets\' files, in octal' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l tls-cert -d 'The certificate for places with tls: before them, and those above it, in PEM; read again on SIGHUP' -r -F
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l tls-key -d 'The key of that certificate, in PEM; read again on SIGHUP' -r -F
@@ -177,7 +177,7 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l conf
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l log-format -d 'Messages on stderr: plain for people, json for collectors, one a line' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l log-level -d 'The least important messages to print: error, warn, info or debug' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l slow-request -d 'Tell of requests that took so long or longer, once a second at most; none for never' -r
-complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l listen -d 'Where to accept connections: ADDR:PORT, tls:ADDR:PORT or unix:PATH, for every protocol, or with native: or memcached: before it for one alone; may be repeated, or separated by commas' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l listen -d 'Where to accept connections: ADDR:PORT, tls:ADDR:PORT or unix:PATH, for every protocol, or with native:, memcached:, binary: or resp: before it for one alone; may be repeated, or separated by commas' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l unix-mode -d 'The permissions of Unix sockets\' files, in octal' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l tls-cert -d 'The certificate for places with tls: before them, and those above it, in PEM; read again on SIGHUP' -r -F
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l tls-key -d 'The key of that certificate, in PEM; read again on SIGHUP' -r -F

@@ -6,7 +6,8 @@
 //!
 //! One connection, one request, one line of reply. `TTL` of a key that nobody stores counts
 //! neither as a hit nor as a miss. A server that is full answers `ERROR` and is as healthy as
-//! can be: restarting it would help nobody.
+//! can be: restarting it would help nobody. A place for memcached's binary protocol alone is asked for
+//! nothing in that, and any answer of it is as good.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::commands::tls_client::{self, TlsClient};
+use crate::proto::{Accepts, binary};
 use crate::settings::endpoint::{Endpoint, Place};
 
 /// Everything together may take so long.
@@ -32,6 +34,10 @@ pub enum Target {
     Plain(Place),
     /// With TLS.
     Tls(SocketAddr),
+    /// Without TLS, in memcached's binary protocol.
+    Binary(Place),
+    /// With TLS, in memcached's binary protocol.
+    TlsBinary(SocketAddr),
     /// At the admin pages.
     Admin(SocketAddr),
 }
@@ -40,8 +46,11 @@ impl Target {
     /// The place of a server.
     #[must_use]
     pub fn of(endpoint: Endpoint) -> Self {
+        let is_binary = endpoint.accepts == Accepts::Binary;
         match endpoint.place {
+            Place::Tcp(address) if endpoint.tls && is_binary => Target::TlsBinary(address),
             Place::Tcp(address) if endpoint.tls => Target::Tls(address),
+            place if is_binary => Target::Binary(place),
             place => Target::Plain(place),
         }
     }
@@ -49,9 +58,10 @@ impl Target {
     /// Where a server that listens there is found from here.
     pub(crate) fn reachable(&self) -> Self {
         match self {
-            Target::Plain(Place::Tcp(address)) => Target::Plain(Place::Tcp(reachable(*address))),
-            Target::Plain(place) => Target::Plain(place.clone()),
+            Target::Plain(place) => Target::Plain(place_reachable(place)),
+            Target::Binary(place) => Target::Binary(place_reachable(place)),
             Target::Tls(address) => Target::Tls(reachable(*address)),
+            Target::TlsBinary(address) => Target::TlsBinary(reachable(*address)),
             Target::Admin(address) => Target::Admin(reachable(*address)),
         }
     }
@@ -62,6 +72,8 @@ impl fmt::Display for Target {
         match self {
             Target::Plain(place) => place.fmt(f),
             Target::Tls(address) => write!(f, "tls:{address}"),
+            Target::Binary(place) => write!(f, "binary:{place}"),
+            Target::TlsBinary(address) => write!(f, "binary:tls:{address}"),
             Target::Admin(address) => write!(f, "http://{address}/livez"),
         }
     }
@@ -118,15 +130,29 @@ pub fn ask(target: &Target) -> Result<Target, Unhealthy> {
             let mut stream = connect(place).map_err(unreachable)?;
             first_line(&mut stream, REQUEST, deadline).map_err(silent)?
         }
+        Target::Binary(place) => {
+            let mut stream = connect(place).map_err(unreachable)?;
+            first_line(&mut stream, binary::NOOP, deadline).map_err(silent)?
+        }
         Target::Admin(address) => {
             let mut stream = connect(&Place::Tcp(*address)).map_err(unreachable)?;
             first_line(&mut stream, PAGE_REQUEST, deadline).map_err(silent)?
         }
         Target::Tls(address) => {
             let mut stream = tls_client::connect(*address, PATIENCE, None).map_err(unreachable)?;
-            first_tls_line(&mut stream, deadline).map_err(silent)?
+            first_tls_line(&mut stream, REQUEST, deadline).map_err(silent)?
+        }
+        Target::TlsBinary(address) => {
+            let mut stream = tls_client::connect(*address, PATIENCE, None).map_err(unreachable)?;
+            first_tls_line(&mut stream, binary::NOOP, deadline).map_err(silent)?
         }
     };
+    if let Target::Binary(_) | Target::TlsBinary(_) = target {
+        return match line[0] {
+            binary::ANSWER_MAGIC => Ok(target),
+            _ => Err(Unhealthy::Stranger(target)),
+        };
+    }
     if let Target::Admin(_) = target {
         let status = line.get(..12).unwrap_or_default();
         return match (status.starts_with(b"HTTP/1."), status.get(9..)) {
@@ -155,6 +181,13 @@ pub(crate) fn connect(place: &Place) -> io::Result<Socket> {
     })
 }
 
+fn place_reachable(place: &Place) -> Place {
+    match place {
+        Place::Tcp(address) => Place::Tcp(reachable(*address)),
+        place => place.clone(),
+    }
+}
+
 /// Where a server that listens on every address is found from here.
 pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
     let host = match address.ip() {
@@ -165,7 +198,7 @@ pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(host, address.port())
 }
 
-/// The first line of the reply, or as much of it as matters.
+/// The first line of the reply, or as much of it as matters: of an answer that is no text one byte.
 fn first_line(stream: &mut Socket, request: &[u8], deadline: Instant) -> io::Result<Vec<u8>> {
     let left = || {
         deadline
@@ -178,7 +211,7 @@ fn first_line(stream: &mut Socket, request: &[u8], deadline: Instant) -> io::Res
     let sent = stream.write_all(request);
     let mut line = [0; 64];
     let mut len = 0;
-    while !line[..len].contains(&b'\n') && len < line.len() {
+    while !is_enough(&line[..len]) && len < line.len() {
         stream.set_read_timeout(Some(left()?))?;
         match stream.read(&mut line[len..]) {
             Ok(0) => {
@@ -196,9 +229,17 @@ fn first_line(stream: &mut Socket, request: &[u8], deadline: Instant) -> io::Res
     Ok(line[..len].to_vec())
 }
 
+fn is_enough(line: &[u8]) -> bool {
+    line.first() == Some(&binary::ANSWER_MAGIC) || line.contains(&b'\n')
+}
+
 /// The same over TLS, whose socket has its timeouts.
-fn first_tls_line(stream: &mut TlsClient, deadline: Instant) -> io::Result<Vec<u8>> {
-    stream.write_all(REQUEST)?;
+fn first_tls_line(
+    stream: &mut TlsClient,
+    request: &[u8],
+    deadline: Instant,
+) -> io::Result<Vec<u8>> {
+    stream.write_all(request)?;
     let mut line = Vec::new();
     let mut byte = [0];
     while Instant::now() < deadline && line.len() < 64 {
@@ -209,7 +250,7 @@ fn first_tls_line(stream: &mut TlsClient, deadline: Instant) -> io::Result<Vec<u
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
             Err(error) => return Err(error),
         }
-        if byte[0] == b'\n' {
+        if is_enough(&line) {
             return Ok(line);
         }
     }

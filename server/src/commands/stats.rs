@@ -117,6 +117,7 @@ pub fn ask(
         Target::Tls(address) => {
             Box::new(tls_client::connect(*address, PATIENCE, certificate).map_err(unreachable)?)
         }
+        Target::Binary(_) | Target::TlsBinary(_) => return Err(Untold::Memcached(target)),
         Target::Admin(_) => return Err(Untold::Stranger(target)),
     };
     let mut request = login.map_or(Vec::new(), Login::request);

@@ -54,8 +54,8 @@ pub use self::worker_state::WorkerState;
 use crate::memory::plan::{INBOX_BYTES, OUTBOX_BYTES, SMALL_LEASE_BYTES};
 use crate::memory::room::MUCH_READ_BYTES;
 use crate::proto::{
-    Codec, HEAD_BYTES_MAX, KEY_BYTES_MAX, ListFormat, PlainFormat, REPLY_BYTES_MAX, Rest, Topic,
-    WHOLE_BYTES_MAX, Words,
+    Answer, Brief, Codec, HEAD_BYTES_MAX, KEY_BYTES_MAX, ListFormat, PlainFormat, REPLY_BYTES_MAX,
+    Rest, Topic, WHOLE_BYTES_MAX, Words,
 };
 
 // A request that fills the inbox without an end is longer than any head, and one that is too
@@ -119,6 +119,8 @@ enum Phase {
     Requests,
     /// The rest of a request that is too long goes nowhere; then it is refused, if it was not before.
     Skipping { words: Option<Words>, rest: Rest },
+    /// The same, and this is its answer.
+    SkippingTo { brief: Brief, rest: Rest },
     /// A long value comes in.
     Storing(LargeNo),
     /// A long value is there, and how it is to be stored is not known yet.
@@ -137,6 +139,21 @@ enum Phase {
     Replaying,
     /// Our FIN is sent; so many bytes are still read and forgotten.
     Lingering { left: u32 },
+}
+
+impl Phase {
+    /// So much is skipped, and this is answered then; nothing, if it was before. Apart by the kind of answer, because one field
+    /// for both would make every connection larger.
+    fn skipping(answer: Option<Answer>, rest: Rest) -> Self {
+        match answer {
+            None => Phase::Skipping { words: None, rest },
+            Some(Answer::Words(words)) => Phase::Skipping {
+                words: Some(words),
+                rest,
+            },
+            Some(Answer::Brief(brief)) => Phase::SkippingTo { brief, rest },
+        }
+    }
 }
 
 /// What a connection wants after its turn.

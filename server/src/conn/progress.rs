@@ -16,6 +16,7 @@ impl Conn {
                 self.phase,
                 Phase::Requests
                     | Phase::Skipping { .. }
+                    | Phase::SkippingTo { .. }
                     | Phase::Dumping(..)
                     | Phase::Telling { .. }
             )

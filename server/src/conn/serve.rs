@@ -30,8 +30,8 @@ use crate::execute::{self, Done, Work};
 use crate::memory::queues::Queues;
 use crate::observe::counters::Counters;
 use crate::proto::{
-    Codec, Decoded, Fate, Inside, LongHead, REPLY_BYTES_MAX, Refusal, Reply, ReplyFormat, Sniffed,
-    sniff,
+    Answer, Codec, Decoded, Fate, Inside, LongHead, REPLY_BYTES_MAX, Refusal, Reply, ReplyFormat,
+    Sniffed, sniff,
 };
 use crate::server::gates::Leave;
 use crate::server::shared::Shared;
@@ -111,8 +111,12 @@ impl Conn {
         cx: &mut Context<'_>,
     ) -> io::Result<Halt> {
         if !self.sniffed {
-            match sniff(&worker.inbox[*at..have]) {
+            match sniff(&worker.inbox[*at..have], self.codec.accepts()) {
                 Sniffed::Text => self.sniffed = true,
+                Sniffed::Binary => {
+                    self.codec.begin_binary();
+                    self.sniffed = true;
+                }
                 Sniffed::Undecided => return Ok(Halt::Hungry),
                 Sniffed::HangUp(words) => {
                     let (_, mut requests) = requests!(self, worker, budget, cx);
@@ -129,7 +133,12 @@ impl Conn {
                 Phase::Replaying => requests.replay()?,
                 Phase::Requests if *at == have => Some(Halt::Hungry),
                 Phase::Requests => requests.requests(bytes, inbox.len(), at)?,
-                Phase::Skipping { words, rest } => requests.skip(words, rest, bytes, at)?,
+                Phase::Skipping { words, rest } => {
+                    requests.skip(words.map(Answer::Words), rest, bytes, at)?
+                }
+                Phase::SkippingTo { brief, rest } => {
+                    requests.skip(Some(Answer::Brief(brief)), rest, bytes, at)?
+                }
                 Phase::Storing(no) => requests.store(no, bytes, at)?,
                 Phase::Settling(no) => requests.settle(no, bytes, at)?,
                 Phase::Sending(no) => requests.send_value(no)?,
@@ -349,14 +358,22 @@ impl<'w> RequestLoop<'_, 'w, '_> {
                     Stepped::Halt(halt) => return Ok(Some(halt)),
                 },
                 Done::NotNow => return Ok(Some(Halt::WaitLarge)),
+                Done::Close(reply) => {
+                    self.push(format, reply);
+                    return Ok(Some(self.close_behind(planned, at)));
+                }
                 Done::Quit => {
                     self.counters.others.add(1);
                     self.say(format.farewell());
-                    self.take(planned, at);
-                    return Ok(Some(Halt::Close));
+                    return Ok(Some(self.close_behind(planned, at)));
                 }
             }
         }
+    }
+
+    fn close_behind(&mut self, planned: &Planned<'_>, at: &mut usize) -> Halt {
+        self.take(planned, at);
+        Halt::Close
     }
 
     fn reset(&mut self) {
@@ -383,8 +400,7 @@ impl<'w> RequestLoop<'_, 'w, '_> {
             return None;
         }
         self.counters.login_cuts.add(1);
-        self.take(planned, at);
-        Some(Halt::Close)
+        Some(self.close_behind(planned, at))
     }
 
     /// A request is done.
@@ -418,6 +434,13 @@ impl<'w> RequestLoop<'_, 'w, '_> {
         self.outbox.room()[..words.len()].copy_from_slice(words);
         self.outbox.filled(words.len());
         self.budget.spend(1, words.len());
+    }
+
+    /// Appends an answer that was known before its request was skipped, for which there is room.
+    fn answer_early(&mut self, answer: Answer) {
+        let len = answer.encode(self.outbox.room()).unwrap_or(0);
+        self.outbox.filled(len);
+        self.budget.spend(1, len);
     }
 
     /// Appends a reply for which there is room.

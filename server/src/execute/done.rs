@@ -28,6 +28,8 @@ pub enum Done {
     Step(Step),
     /// The connection is to be closed.
     Quit,
+    /// The same, behind this answer.
+    Close(Reply<'static>),
 }
 
 /// What a request does with its connection's transaction.

@@ -4,32 +4,36 @@
 //! [`Work::of`] hashes the key, once; [`Work::run`] does what was asked. The only place that
 //! speaks both the vocabulary of the protocols and that of the engine.
 
+mod binary;
 mod decimal;
 mod done;
+mod dump;
 pub mod flush;
 pub mod lifetime;
+mod login;
 mod meta;
 mod numbers;
 mod order;
 mod read;
 mod resp;
 
-use flagstone_engine::{Cache, CasWish, Key, Pinned, StoreError, Tick, Visited, Walk};
+use flagstone_engine::{Cache, CasWish, Key, Pinned, StoreError, Tick};
 
 pub use self::done::{Done, Seen, Step, refusal};
+pub use self::dump::{dump_facts, walk_of};
 use self::lifetime::{deadline, seconds_left};
+use self::login::log_in;
 use self::numbers::{NumberChange, NumberChanged};
 pub use self::order::Order;
-use self::read::{Got, class_no, facts, get};
+use self::read::{Got, facts, get};
 pub use self::resp::is_as_seen;
 
-use crate::clock::Clock;
 use crate::observe::counters::Counters;
+use crate::proto::binary::Op as BinaryOp;
 use crate::proto::resp::Op;
 use crate::proto::scan;
 use crate::proto::{
-    Act, Command, Facts, Fate, How, LONG_KEY_BYTES_MAX, Listing, Refusal, Reply, ReplyFormat,
-    Storing, Word,
+    Act, Command, Fate, How, LONG_KEY_BYTES_MAX, Refusal, Reply, ReplyFormat, Storing, Word,
 };
 use crate::server::shared::Shared;
 
@@ -81,6 +85,7 @@ impl<'a> Work<'a> {
             | Command::Flush { .. }
             | Command::Dump(_)
             | Command::Login { .. } => true,
+            Command::Binary(op) => op.is_heavy(),
             Command::Resp(op) => op.is_heavy(),
             _ => false,
         }
@@ -92,7 +97,9 @@ impl<'a> Work<'a> {
     pub fn changes_session(&self) -> bool {
         matches!(
             self.command,
-            Command::Login { .. } | Command::Resp(Op::Reset | Op::Queue(_, false))
+            Command::Login { .. }
+                | Command::Binary(BinaryOp::Login { .. })
+                | Command::Resp(Op::Reset | Op::Queue(_, false))
         )
     }
 
@@ -212,9 +219,26 @@ impl<'a> Work<'a> {
                 };
                 return resp::run(op, Some(key), with, room);
             }
-            // The others have none.
-            _ => return self.run_keyless(shared, counters),
+            _ => return self.run_seldom(key, shared, now, format, room, counters),
         })
+    }
+
+    /// The same for commands that most clients never send.
+    #[inline(never)]
+    fn run_seldom(
+        self,
+        key: Key<'_>,
+        shared: &Shared<'_>,
+        now: Tick,
+        format: ReplyFormat<'_>,
+        room: &mut [u8],
+        counters: &Counters,
+    ) -> Done {
+        match self.command {
+            Command::Binary(op) => binary::run(op, key, shared, now, format, room, counters),
+            // The others have no key.
+            _ => self.run_keyless(shared, counters),
+        }
     }
 
     /// The same for commands without a key.
@@ -253,16 +277,7 @@ impl<'a> Work<'a> {
                 password,
                 lenient,
             } => {
-                counters.logins.add(1);
-                if shared.users.know(user, password) || lenient && shared.users.is_empty() {
-                    return Done::LoggedIn;
-                }
-                counters.login_errors.add(1);
-                // Where there is no login, none can be guessed.
-                if shared.users.is_empty() {
-                    return Done::Reply(Reply::Refused(Refusal::LoginFailed));
-                }
-                return Done::LoginFailed;
+                return log_in(shared, user, password, lenient, counters);
             }
             Command::Dump(listing) => return Done::Dump(listing),
             Command::Shutdown { mistake: None } if shared.limits.shutdown => {
@@ -300,6 +315,7 @@ impl<'a> Work<'a> {
                 }
                 Reply::Refused(refusal)
             }
+            Command::Binary(op) => return binary::run_keyless(op, shared, counters),
             Command::Stats(topic) => return Done::Stats(topic),
             Command::Quit => return Done::Quit,
             // The others have a key.
@@ -347,6 +363,10 @@ pub fn with_order<T>(
         Storing::Meta(meta) => meta::with_key(shared, key(meta.key)?, meta, |key, options| {
             then(key, Order::flagged(options, now, &shared.clock))
         }),
+        Storing::Binary(store) => Ok(then(
+            key(store.key)?,
+            Order::binary(&store, now, &shared.clock),
+        )),
     }
 }
 
@@ -444,35 +464,6 @@ fn count(cache: &Cache, key: Key<'_>, up: bool, by: u64, now: Tick, counters: &C
         Ok(NumberChanged::Exists) => Reply::Fate(Fate::Exists),
         Err(_) => return Done::NotNow,
     })
-}
-
-/// Where a list of items begins, and what it goes through.
-#[must_use]
-pub fn walk_of(listing: Listing) -> Walk {
-    match listing.class {
-        None => Walk::default(),
-        // Clients count classes from 1: there is none before the first.
-        Some(class) => Walk::of_class(class.wrapping_sub(1), listing.limit),
-    }
-}
-
-/// What a dump tells of an item: moments of the calendar, where other answers count seconds.
-#[must_use]
-pub fn dump_facts(visited: &Visited, now: Tick, clock: &Clock) -> Facts {
-    let accessed = visited.idle_seconds.map_or(Clock::EPOCH, |seconds| {
-        Tick::from_millis(now.as_millis().saturating_sub(seconds * 1000))
-    });
-    Facts {
-        seconds_left: visited.meta.deadline.tick().map(|at| clock.unix_of(at)),
-        idle_seconds: clock.unix_of(accessed),
-        cas: visited.meta.cas,
-        read: visited.read,
-        value_len: visited.meta.value_len,
-        class: class_no(visited),
-        item_bytes: visited.item_bytes as u64,
-        client_flags: visited.meta.client_flags,
-        ..Facts::default()
-    }
 }
 
 /// Stops the worker, so that tests see what is said of a worker that is stuck, and of one that is busy.

@@ -9,7 +9,7 @@ use super::done::{Done, refusal};
 use super::lifetime::deadline;
 use crate::clock::Clock;
 use crate::observe::counters::Counters;
-use crate::proto::{Fate, How, Lifetime, Mode, Options, Refusal, Reply, Terms};
+use crate::proto::{Fate, How, Lifetime, Mode, Options, Refusal, Reply, Terms, binary};
 
 /// What is to be done with a value.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +58,18 @@ impl Order {
             wish: CasWish::IfKept,
             too_long_drops: terms.too_long_drops,
         }
+    }
+
+    /// From a request of memcached's binary protocol.
+    pub fn binary(store: &binary::Store<'_>, now: Tick, clock: &Clock) -> Self {
+        let mut order = Order::plain(&store.terms, now, clock);
+        if let Over::Join { compare, .. } = &mut order.over {
+            *compare = Some(store.compare).filter(|&cas| cas != 0);
+        }
+        if store.asks_cas {
+            order.wish = CasWish::Next;
+        }
+        order
     }
 
     /// From a line with flags.

@@ -6,7 +6,7 @@
 use super::resp::{self, Shape};
 use super::{
     Accepts, Command, Decoded, HEAD_BYTES_MAX, Inside, LongHead, Refusal, Reply, ReplyFormat,
-    Request, memcache, native,
+    Request, binary, memcache, native,
 };
 
 /// How a connection speaks, and where it is in that.
@@ -80,6 +80,7 @@ impl Codec {
             accepts,
             inside: match accepts {
                 Accepts::Resp => Inside::Resp(resp::Session::NEW),
+                Accepts::Binary => Inside::Binary(binary::Session::NEW),
                 _ => Inside::Line,
             },
             locked: false,
@@ -87,6 +88,11 @@ impl Codec {
             gathered: 0,
             trouble: None,
         }
+    }
+
+    /// The first bytes were of memcached's binary protocol.
+    pub fn begin_binary(&mut self) {
+        self.inside = Inside::Binary(binary::Session::NEW);
     }
 
     /// The same, for a client who has to log in first.
@@ -132,6 +138,7 @@ impl Codec {
         match accepts {
             Accepts::Native => b"ERROR\n",
             Accepts::Auto | Accepts::Memcached => b"ERROR Too many open connections\r\n",
+            Accepts::Binary => binary::encode::NO_PLACE,
             Accepts::Resp => b"-ERR max number of clients reached\r\n",
         }
     }
@@ -165,6 +172,9 @@ impl Codec {
         match self.inside {
             Inside::Keys(keys) => return memcache::decode::next_key(bytes, 0, keys),
             Inside::Resp(session) => return resp::decode::decode(bytes, session, self.locked),
+            Inside::Binary(session) => {
+                return binary::decode::decode(bytes, session, self.locked);
+            }
             Inside::Line | Inside::MemcachedLine => {}
         }
         let Some(first) = bytes.first() else {
@@ -185,8 +195,8 @@ impl Codec {
             (Accepts::Auto, _) if self.inside == Inside::MemcachedLine => {
                 memcache::decode::line(bytes)
             }
-            // An address of RESP's own never leaves its session.
-            (Accepts::Auto | Accepts::Resp, _) => native::decode(bytes),
+            // An address of a binary protocol or of RESP never leaves its session.
+            (Accepts::Auto | Accepts::Binary | Accepts::Resp, _) => native::decode(bytes),
         }
     }
 
@@ -262,6 +272,12 @@ impl Codec {
                 _ => None,
             };
         }
+        if let Inside::Binary(session) = self.inside {
+            return match binary::decode::decode_within(bytes, session, self.locked, 0) {
+                Decoded::Long(head @ LongHead::Store { .. }) => Some(head),
+                _ => None,
+            };
+        }
         let is_native = match (self.accepts, bytes.first()?) {
             _ if self.locked || matches!(self.inside, Inside::Keys(_)) => return None,
             (Accepts::Auto, b'a'..=b'z' | b' ') | (Accepts::Memcached, _) => false,
@@ -285,7 +301,7 @@ impl Codec {
     /// long to be held until it is whole. `None`: hang up.
     pub fn decode_long(self, bytes: &[u8]) -> Option<LongHead<'_>> {
         match self.inside {
-            Inside::Resp(_) => None,
+            Inside::Resp(_) | Inside::Binary(_) => None,
             // memcached's decoder never asks for more than that.
             _ => native::decode_long(bytes),
         }

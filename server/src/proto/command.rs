@@ -3,7 +3,8 @@
 //! A [`Command`] borrows the inbox. It is executed before the inbox is touched again, so
 //! keys and values are never copied on their way to the engine.
 
-use super::format::{ListFormat, ReplyFormat};
+use super::binary;
+use super::format::{Answer, ListFormat, ReplyFormat};
 use super::inside::Inside;
 use super::memcache::meta::Meta;
 use super::reply::{Refusal, Word, Words};
@@ -115,6 +116,8 @@ pub enum Command<'a> {
     Quit,
     /// The long value that has just arrived is stored on these terms.
     Settle(Terms),
+    /// What only clients of memcached's binary protocol ask.
+    Binary(binary::Op<'a>),
     /// What only Redis' clients ask.
     Resp(resp::Op<'a>),
     /// Not to be carried out: say why.
@@ -135,6 +138,7 @@ impl<'a> Command<'a> {
             | Command::Count { key, .. }
             | Command::Ttl { key } => Some(key),
             Command::Meta(meta) | Command::MetaStore { meta, .. } => Some(meta.key),
+            Command::Binary(op) => op.key(),
             Command::Resp(op) => op.key(),
             _ => None,
         }
@@ -220,7 +224,7 @@ pub enum LongHead<'a> {
     /// No valid request: skip to its end, then refuse it once.
     Skip {
         /// What is answered then; nothing if it was refused already.
-        words: Option<Words>,
+        answer: Option<Answer>,
         /// What is to be skipped.
         rest: Rest,
         /// How many bytes stand before that.
@@ -242,6 +246,8 @@ pub enum Storing<'a> {
     },
     /// As memcached's flags say.
     Meta(Meta<'a>),
+    /// As memcached's binary protocol says.
+    Binary(binary::Store<'a>),
 }
 
 impl<'a> Storing<'a> {
@@ -252,6 +258,7 @@ impl<'a> Storing<'a> {
         match self {
             Storing::Plain { key, terms } => Command::Store { key, value, terms },
             Storing::Meta(meta) => Command::MetaStore { meta, value },
+            Storing::Binary(store) => Command::Binary(binary::Op::Store { store, value }),
         }
     }
 }

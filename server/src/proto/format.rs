@@ -8,7 +8,8 @@ use super::facts::Facts;
 use super::memcache::meta::{Kept, Meta};
 use super::reply::words;
 use super::value::ValueScan;
-use super::{Fate, Refusal, Reply, Words, memcache, native, resp};
+use super::writer;
+use super::{Fate, Refusal, Reply, Rest, Words, binary, memcache, native, resp};
 
 /// How an answer is worded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub enum ReplyFormat<'a> {
     },
     /// What the flags of a meta command ask for.
     Meta(Meta<'a>),
+    /// In memcached's binary protocol.
+    Binary(binary::Format<'a>),
     /// As Redis does.
     Resp(resp::Format),
 }
@@ -73,19 +76,47 @@ pub enum PlainFormat {
     Words,
     /// Not at all.
     Quiet,
+    /// As memcached does in its binary protocol.
+    Binary(binary::Head),
     /// As Redis does.
     Resp(resp::Format),
 }
 
-impl PlainFormat {
-    /// The words of a refusal in it; empty where nothing is said.
-    #[must_use]
-    pub fn refused(self, refusal: Refusal) -> Words {
+/// An answer that is known before the rest of its request has come: few bytes, because a connection keeps it meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// These words; none where nothing is said.
+    Words(Words),
+    /// A status of memcached's binary protocol.
+    Brief(binary::Brief),
+}
+
+impl From<Words> for Answer {
+    fn from(words: Words) -> Self {
+        Answer::Words(words)
+    }
+}
+
+impl Answer {
+    /// Writes it to the front of `room` and says how long it is; `None` if it does not fit.
+    pub fn encode(self, room: &mut [u8]) -> Option<usize> {
         match self {
-            PlainFormat::Native => native::REFUSED,
-            PlainFormat::Words => memcache::encode::refused(refusal),
-            PlainFormat::Quiet => words!(b""),
-            PlainFormat::Resp(_) => resp::encode::refused(refusal),
+            Answer::Words(words) => writer::words(words, room),
+            Answer::Brief(brief) => brief.encode(room),
+        }
+    }
+}
+
+impl PlainFormat {
+    /// A refusal in it.
+    #[must_use]
+    pub fn refused(self, refusal: Refusal) -> Answer {
+        match self {
+            PlainFormat::Native => native::REFUSED.into(),
+            PlainFormat::Words => memcache::encode::refused(refusal).into(),
+            PlainFormat::Quiet => Answer::Words(words!(b"")),
+            PlainFormat::Binary(head) => Answer::Brief(head.refused(refusal)),
+            PlainFormat::Resp(_) => resp::encode::refused(refusal).into(),
         }
     }
 
@@ -96,6 +127,7 @@ impl PlainFormat {
             PlainFormat::Native => ReplyFormat::Native,
             PlainFormat::Words => ReplyFormat::Words { quiet: false },
             PlainFormat::Quiet => ReplyFormat::Words { quiet: true },
+            PlainFormat::Binary(head) => ReplyFormat::Binary(binary::Format::plain(head)),
             PlainFormat::Resp(format) => ReplyFormat::Resp(format),
         }
     }
@@ -163,6 +195,7 @@ impl ReplyFormat<'_> {
     pub fn wants_cas(self) -> bool {
         match self {
             ReplyFormat::Values { cas, .. } => cas,
+            ReplyFormat::Binary(_) => true,
             ReplyFormat::Meta(meta) => memcache::meta_encode::asks(meta, b'c'),
             ReplyFormat::Native
             | ReplyFormat::Sized
@@ -178,9 +211,9 @@ impl ReplyFormat<'_> {
         self == ReplyFormat::Native
     }
 
-    /// The words of a refusal in it; empty where nothing is said.
+    /// A refusal in it.
     #[must_use]
-    pub fn refused(self, refusal: Refusal) -> Words {
+    pub fn refused(self, refusal: Refusal) -> Answer {
         self.plain().refused(refusal)
     }
 
@@ -190,6 +223,7 @@ impl ReplyFormat<'_> {
         match self {
             ReplyFormat::Native | ReplyFormat::Sized => PlainFormat::Native,
             ReplyFormat::Words { quiet: true } => PlainFormat::Quiet,
+            ReplyFormat::Binary(format) => PlainFormat::Binary(format.head),
             ReplyFormat::Resp(format) => PlainFormat::Resp(format),
             _ => PlainFormat::Words,
         }
@@ -235,7 +269,19 @@ impl ReplyFormat<'_> {
         match (self, value_len) {
             (_, None) => ValueScan::LINE,
             (ReplyFormat::Resp(_), Some(len)) => ValueScan::framed(len),
+            (ReplyFormat::Binary(_), Some(len)) => ValueScan::bare(len),
             (_, Some(len)) => ValueScan::counted(len),
+        }
+    }
+
+    /// What is left of a store, of which everything before its value has come.
+    #[must_use]
+    pub fn value_rest(self, value_len: Option<usize>) -> Rest {
+        match (self, value_len) {
+            (_, None) => Rest::LINE,
+            (ReplyFormat::Binary(_), Some(len)) => Rest::bytes(len),
+            // What ends a counted block is two bytes longer.
+            (_, Some(len)) => Rest::bytes(len + 2),
         }
     }
 
@@ -254,6 +300,7 @@ impl ReplyFormat<'_> {
             ReplyFormat::Meta(_) if facts.cas.is_none() && self.wants_cas() => None,
             ReplyFormat::Meta(meta) => memcache::meta_encode::value_head(meta, facts, room),
             ReplyFormat::Words { .. } => None,
+            ReplyFormat::Binary(format) => format.value_head(key, facts, room),
             ReplyFormat::Resp(_) => resp::Format::value_head(facts.value_len, room),
         }
     }
@@ -265,6 +312,7 @@ impl ReplyFormat<'_> {
         match self {
             ReplyFormat::Native | ReplyFormat::Sized => b"\n",
             ReplyFormat::Values { last: true, .. } => b"\r\nEND\r\n",
+            ReplyFormat::Binary(_) => b"",
             _ => b"\r\n",
         }
     }
@@ -287,6 +335,7 @@ impl ReplyFormat<'_> {
             ReplyFormat::Values { last, .. } => memcache::encode::values(reply, last, room),
             ReplyFormat::Words { quiet } => memcache::encode::words(reply, quiet, room),
             ReplyFormat::Meta(meta) => encode_meta(meta, reply, room),
+            ReplyFormat::Binary(format) => format.encode(reply, room),
             ReplyFormat::Resp(format) => format.encode(reply, room),
         }
     }

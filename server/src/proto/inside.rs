@@ -1,5 +1,6 @@
 //! Which protocols may be spoken, and where in a request the next bytes are.
 
+use super::binary;
 use super::memcache::keys::Keys;
 use super::resp::session::Session;
 
@@ -11,8 +12,10 @@ pub enum Accepts {
     Auto,
     /// The native one.
     Native,
-    /// memcached's.
+    /// memcached's, in text or binary.
     Memcached,
+    /// memcached's binary one.
+    Binary,
     /// RESP, Redis'.
     Resp,
 }
@@ -26,6 +29,8 @@ pub enum Inside {
     MemcachedLine,
     /// Among the keys of a list.
     Keys(Keys),
+    /// At a request's beginning in memcached's binary protocol, which has begun and does not end.
+    Binary(binary::Session),
     /// In a session of RESP, which has begun and does not end.
     Resp(Session),
 }

@@ -7,13 +7,14 @@
 //!
 //! A connection holds a [`Codec`] and never asks which protocol it is: the matches on a
 //! protocol are in this directory, and a new protocol is a new way to begin in [`Codec`], a
-//! new [`ReplyFormat`], and a directory beside `native` and `memcache`.
+//! new [`ReplyFormat`], and a directory beside `native`, `memcache`, `binary` and `resp`.
 //!
-//! On a port for both, native lines and memcached's are told apart line by line: memcached's
+//! A connection that begins in memcached's binary protocol or in RESP stays there. On a port for all, native lines and memcached's are told apart line by line: memcached's
 //! verbs are lower case. So a human may mix them in one session.
 //!
 //! Nothing here names the engine, a socket or a clock, and nothing here allocates.
 
+pub mod binary;
 pub mod codec;
 pub mod command;
 pub mod facts;
@@ -32,10 +33,11 @@ pub mod terms;
 pub mod value;
 pub mod writer;
 
+pub use binary::Brief;
 pub use codec::Codec;
 pub use command::{Command, Decoded, Listing, LongHead, Request, Rest, Storing, Topic};
 pub use facts::Facts;
-pub use format::{KeptFormat, ListFormat, PlainFormat, ReplyFormat};
+pub use format::{Answer, KeptFormat, ListFormat, PlainFormat, ReplyFormat};
 pub use inside::{Accepts, Inside};
 pub use memcache::meta::{Meta, Mode, Options, Verb};
 pub use plain::{Plain, Protocol, What};

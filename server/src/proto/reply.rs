@@ -101,6 +101,8 @@ pub enum Refusal {
     Malformed,
     /// The value does not end where it was said to.
     BrokenValue,
+    /// Its parts are not as long as they have to be.
+    BadLengths,
     /// The value is no number.
     NotNumeric,
     /// The value is over the limit.

@@ -6,7 +6,7 @@
 //!   belongs to the value unless the next part begins with `\n`. So that one byte waits here,
 //!   as a flag.
 //! - *After so many bytes,* which two more, `\r\n`, have to follow. If they are others, the
-//!   value was not what it was said to be.
+//!   value was not what it was said to be. Or nothing follows.
 
 use super::scan::newline;
 
@@ -82,6 +82,17 @@ impl ValueScan {
         ValueScan::Counted {
             left: value_len,
             behind: 0,
+            good: true,
+            checked: false,
+        }
+    }
+
+    /// The same, where nothing follows it.
+    #[must_use]
+    pub const fn bare(value_len: usize) -> Self {
+        ValueScan::Counted {
+            left: value_len,
+            behind: COUNTED_END.len(),
             good: true,
             checked: false,
         }

@@ -58,6 +58,13 @@ impl<'r> Writer<'r> {
 
     /// Appends a counter's name and value.
     pub fn stat(&mut self, stat: &Stat<'_>) -> Option<()> {
+        self.stat_name(stat)?;
+        self.put(b" ")?;
+        self.stat_value(stat)
+    }
+
+    /// Appends a counter's name.
+    pub fn stat_name(&mut self, stat: &Stat<'_>) -> Option<()> {
         match stat.lead {
             Lead::None => {}
             Lead::Number(number) => {
@@ -70,8 +77,11 @@ impl<'r> Writer<'r> {
                 self.put(b":")?;
             }
         }
-        self.put(stat.name.as_bytes())?;
-        self.put(b" ")?;
+        self.put(stat.name.as_bytes())
+    }
+
+    /// Appends a counter's value.
+    pub fn stat_value(&mut self, stat: &Stat<'_>) -> Option<()> {
         match stat.value {
             StatValue::Number(number) => self.number(number),
             StatValue::Text(text) => self.put(text.as_bytes()),

@@ -167,7 +167,7 @@ pub fn settings<'h>(shared: &Shared<'h>) -> [Stat<'h>; 38] {
         Stat::text("cas_enabled", "yes"),
         n("tcp_backlog", 4096),
         Stat::text("binding_protocol", "auto-negotiate"),
-        Stat::text("auth_enabled_sasl", "no"),
+        Stat::yes_no("auth_enabled_sasl", !shared.users.is_empty()),
         Stat::text("auth_enabled_ascii", &listen.auth_file),
         n("item_size_max", plan.engine.item_bytes_max() as u64),
         Stat::text("maxconns_fast", "yes"),

@@ -18,6 +18,7 @@ use super::parse::parse_admin;
 use crate::auth::users::{self, Login};
 use crate::commands::healthcheck::Target;
 use crate::observe::logs::LogSettings;
+use crate::proto::Accepts;
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -136,8 +137,8 @@ fn question(flags: &Flags, given: &[Given]) -> Result<Option<Asked>, Invalid> {
             Some(address) => parse_listen("--address", address)?,
             None => settings.listen()?,
         };
-        // A plain place first: it asks for nothing but a connection.
-        places.sort_by_key(|place| place.tls);
+        // A plain place first: it asks for nothing but a connection. And one for more than memcached's binary protocol.
+        places.sort_by_key(|place| (place.tls, place.accepts == Accepts::Binary));
         let none = || Invalid::new("--listen", "", "needs at least one address");
         places.into_iter().next().ok_or_else(none)
     };

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   0.0.0.0:7171            any protocol on a TCP port
-//!   memcached:[::1]:11211   memcached's alone
+//!   memcached:[::1]:11211   memcached's alone, text and binary
+//!   binary:127.0.0.1:11211  memcached's binary one alone
 //!   native:unix:/run/f.sock the native one alone, on a Unix socket
 //!   tls:0.0.0.0:7443        any protocol, on a TCP port with TLS
 //! ```
@@ -36,7 +37,7 @@ pub enum Place {
 }
 
 const WHAT_WORKS: &str = "is not an address with a port: such as 127.0.0.1:7171, 0.0.0.0:7171 or \
-    [::1]:7171 work, unix:PATH, tls: before an address, native: or memcached: before any of them, \
+    [::1]:7171 work, unix:PATH, tls: before an address, native:, memcached:, binary: or resp: before any of them, \
     several separated by commas";
 
 impl From<SocketAddr> for Endpoint {
@@ -68,6 +69,7 @@ impl Endpoint {
             Some(("auto", place)) => (Accepts::Auto, place),
             Some(("native", place)) => (Accepts::Native, place),
             Some(("memcached", place)) => (Accepts::Memcached, place),
+            Some(("binary", place)) => (Accepts::Binary, place),
             Some(("resp", place)) => (Accepts::Resp, place),
             _ => (Accepts::Auto, text),
         };
@@ -126,6 +128,7 @@ impl fmt::Display for Endpoint {
             Accepts::Auto => {}
             Accepts::Native => f.write_str("native:")?,
             Accepts::Memcached => f.write_str("memcached:")?,
+            Accepts::Binary => f.write_str("binary:")?,
             Accepts::Resp => f.write_str("resp:")?,
         }
         if self.tls {
@@ -160,6 +163,7 @@ mod tests {
             ("auto:127.0.0.1:1", "127.0.0.1:1"),
             ("native:127.0.0.1:1", "native:127.0.0.1:1"),
             ("memcached:[::]:1", "memcached:[::]:1"),
+            ("binary:127.0.0.1:1", "binary:127.0.0.1:1"),
             ("unix:/run/x", "unix:/run/x"),
             ("memcached:unix:a:b", "memcached:unix:a:b"),
         ] {

@@ -101,7 +101,7 @@ pub(super) struct Settings {
     )]
     slow_request: String,
     /// Where to accept connections: ADDR:PORT, tls:ADDR:PORT or unix:PATH, for every protocol, or
-    /// with native: or memcached: before it for one alone; may be repeated, or separated by commas
+    /// with native:, memcached:, binary: or resp: before it for one alone; may be repeated, or separated by commas
     #[arg(
         long,
         global = true,

@@ -1,5 +1,5 @@
-"""The suites that dogpile.cache's package carries for those who write a backend, with its three
-memcached backends that speak text, at the server that FLAGSTONE_AT names."""
+"""The suites that dogpile.cache's package carries for those who write a backend, with its
+four memcached backends, the last of which speaks binary, at the server that FLAGSTONE_AT names."""
 
 import os
 
@@ -41,3 +41,11 @@ class TestPythonMemcached(Common, _GenericBackendTestSuite):
 
 class TestPythonMemcachedLock(Locked, _GenericMutexTestSuite):
     backend = "dogpile.cache.memcached"
+
+
+class TestBMemcached(Common, _GenericBackendTestSuite):
+    backend = "dogpile.cache.bmemcached"
+
+
+class TestBMemcachedLock(Locked, _GenericMutexTestSuite):
+    backend = "dogpile.cache.bmemcached"

@@ -48,8 +48,8 @@ def one(client):
     assert client.get("m1999") is None
 
 
-def compare_and_set():
-    client = pylibmc.Client(servers[:1], behaviors={"cas": True})
+def compare_and_set(binary):
+    client = pylibmc.Client(servers[:1], binary=binary, behaviors={"cas": True})
     client.set("c", "old")
     value, cas = client.gets("c")
     assert value == "old" and client.cas("c", "new", cas)
@@ -57,9 +57,10 @@ def compare_and_set():
     assert client.get("c") == "new"
 
 
-def quiet():
-    """Sets without replies, all at once, from libmemcached's buffer."""
-    client = pylibmc.Client(servers[:1], behaviors={"no_block": True, "_noreply": True, "buffer_requests": True})
+def quiet(binary):
+    """Sets without replies, in text all at once, from libmemcached's buffer, which pylibmc takes for an error in binary."""
+    behaviors = {"no_block": True, "_noreply": True, "buffer_requests": not binary}
+    client = pylibmc.Client(servers[:1], binary=binary, behaviors=behaviors)
     for no in range(2000):
         client.set(f"quiet{no}", no)
     client.get("quiet0")
@@ -69,8 +70,8 @@ def quiet():
     assert found == {f"quiet{no}": no for no in range(2000)}, len(found)
 
 
-def ring(behaviors):
-    client = pylibmc.Client(servers, behaviors=behaviors)
+def ring(behaviors, binary):
+    client = pylibmc.Client(servers, binary=binary, behaviors=behaviors)
     client.flush_all()
     things = {f"thing:{no}": {"no": no} for no in range(600)}
     assert client.set_multi(things) == []
@@ -81,10 +82,11 @@ def ring(behaviors):
     print(behaviors, "shares", shares)
 
 
-one(pylibmc.Client(servers[:1]))
-one(pylibmc.Client(servers[:1], behaviors={"tcp_nodelay": True, "no_block": True}))
-compare_and_set()
-quiet()
-ring({"ketama": True})
-ring({"ketama_weighted": True})
+for binary in (False, True):
+    one(pylibmc.Client(servers[:1], binary=binary))
+    one(pylibmc.Client(servers[:1], binary=binary, behaviors={"tcp_nodelay": True, "no_block": True}))
+    compare_and_set(binary)
+    quiet(binary)
+    ring({"ketama": True}, binary)
+    ring({"ketama_weighted": True}, binary)
 print("pylibmc works")

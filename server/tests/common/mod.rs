@@ -2,6 +2,7 @@
 #![allow(dead_code, missing_docs)] // Each program of tests uses its own part.
 
 pub mod alloc;
+pub mod binary;
 pub mod http;
 pub mod process;
 pub mod resp;

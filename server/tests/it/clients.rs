@@ -1,6 +1,6 @@
 //! Goal: the clients that people have do their ordinary work here.
-//! Method: libmemcached's tools; pymemcache with its own integration tests; pylibmc, aiomcache, emcache and
-//! python-memcached; the suites that dogpile.cache carries; Perl's and PHP's clients; each against
+//! Method: libmemcached's tools; pymemcache with its own integration tests; pylibmc, aiomcache, emcache,
+//! python-memcached and python-binary-memcached; Ruby's Dalli; the suites that dogpile.cache carries; Perl's and PHP's clients; each against
 //! whole servers; and the examples of the docs, as they stand there. Nothing of these
 //! programs is kept here: what is missing is skipped by name, and in CI nothing is.
 
@@ -25,27 +25,34 @@ fn addresses(servers: &[Running]) -> Vec<String> {
 }
 
 #[test]
-fn memccapable_finds_the_ascii_protocol() {
-    let name = "memccapable_finds_the_ascii_protocol";
+fn memccapable_finds_both_protocols() {
+    let name = "memccapable_finds_both_protocols";
     let Some(memccapable) = find("memccapable") else {
         return skip(name, NO_TOOLS);
     };
     let server = common::start();
     let port = server.local_addr().port().to_string();
-    let mut command = Command::new(memccapable);
-    command.args(["-h", "127.0.0.1", "-p", &port, "-a", "-t", "10"]);
-    let output = tool::finish(&mut command, PATIENCE);
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    // A test's name, blanks, and only if it passed its verdict on the same channel.
-    let count = said.matches("ascii ").count();
-    assert_eq!(count, 27, "{}", tool::text(&output));
-    for part in said.split("ascii ").skip(1) {
-        let (test, passed) = match part.split_once("[pass]") {
-            Some((test, _)) => (test.trim(), true),
-            None => (part.trim(), false),
-        };
-        let test = format!("ascii {test}");
-        assert!(passed, "{test}:\n{}", tool::text(&output));
+    // One of them alone, and both on the same connection's address.
+    for (flag, protocols) in [
+        (Some("-a"), &[("ascii", 27)][..]),
+        (Some("-b"), &[("binary", 27)]),
+        (None, &[("ascii", 27), ("binary", 27)]),
+    ] {
+        let mut command = Command::new(&memccapable);
+        command.args(["-h", "127.0.0.1", "-p", &port, "-t", "10"]);
+        command.args(flag);
+        let output = tool::finish(&mut command, PATIENCE);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        for &(protocol, tests) in protocols {
+            // A test's name, blanks, and only if it passed its verdict on the same channel.
+            let before = format!("{protocol} ");
+            let verdicts: Vec<&str> = said.split(&before).skip(1).collect();
+            assert_eq!(verdicts.len(), tests, "{}", tool::text(&output));
+            for verdict in verdicts {
+                let passed = verdict.contains("[pass]");
+                assert!(passed, "{before}{verdict}:\n{}", tool::text(&output));
+            }
+        }
     }
 }
 
@@ -57,9 +64,12 @@ fn memcslap_finds_what_it_stored() {
     };
     let servers = three();
     let list = addresses(&servers).join(",");
-    for test in ["set", "get", "mget"] {
+    let tests = ["set", "get", "mget"].into_iter();
+    let tests = tests.flat_map(|test| [(test, None), (test, Some("--binary"))]);
+    for (test, protocol) in tests {
         let mut command = Command::new(&memcslap);
         command.args(["-s", &list, "-t", test, "-c", "4", "-e", "2000"]);
+        command.args(protocol);
         let said = succeed(&mut command, PATIENCE);
         // It counts what went wrong only in words.
         let lower = said.to_lowercase();
@@ -106,12 +116,17 @@ fn libmemcached_tools_do_their_work() {
     if find("memccp").is_none() {
         return skip(name, NO_TOOLS);
     }
+    tools(&[]);
+    tools(&["--binary"]);
+}
+
+fn tools(protocol: &[&str]) {
     let server = common::start();
     let servers = format!("--servers={}", server.local_addr());
     let run = |program: &str, arguments: &[&str]| {
         let program = find(program).expect("of the same package");
         let mut command = Command::new(program);
-        command.arg(&servers).args(arguments);
+        command.arg(&servers).args(protocol).args(arguments);
         tool::finish(&mut command, PATIENCE)
     };
     let directory = tool::Scratch::new("memccp");
@@ -119,7 +134,10 @@ fn libmemcached_tools_do_their_work() {
     let content = "a line\nanother\n".repeat(5000);
     std::fs::write(&file, &content).expect("writes");
 
-    assert!(run("memcping", &[]).status.success());
+    // It says nothing but its version, in text alone.
+    if protocol.is_empty() {
+        assert!(run("memcping", &[]).status.success());
+    }
     let copied = run("memccp", &[&file.to_string_lossy()]);
     assert!(copied.status.success(), "{}", tool::text(&copied));
     let shown = run("memccat", &["poem"]);
@@ -173,7 +191,40 @@ fn ours(file: &str) -> PathBuf {
     tool::root().join("server/tests/clients").join(file)
 }
 
-const NO_MORE_PYTHON: &str = "no Python with aiomcache, emcache, python-memcached and \
+/// Runs a script with three servers and one that wants a login, and waits for its last word.
+fn work_with_login(mut program: Command, file: &str, last_line: &str) {
+    let (servers, scratch) = (three(), tool::Scratch::new(file));
+    let users = scratch.0.join("users");
+    std::fs::write(&users, "me:secret\n").expect("writes");
+    let locked = common::start_with(Config {
+        auth_file: Some(users),
+        ..common::small_config()
+    });
+    program.arg(ours(file)).args(addresses(&servers));
+    program.arg(locked.local_addr().to_string());
+    let said = succeed(&mut program, PATIENCE);
+    assert_eq!(said.lines().last(), Some(last_line), "{said}");
+}
+
+#[test]
+fn python_binary_memcached_does_its_work() {
+    let last_line = "python-binary-memcached works";
+    match tool::python_with("bmemcached") {
+        Some(python) => work_with_login(Command::new(python), "bmemcached_work.py", last_line),
+        None => skip("python_binary_memcached_does_its_work", NO_MORE_PYTHON),
+    }
+}
+
+#[test]
+fn dalli_does_its_work() {
+    let found = Command::new("ruby").args(["-rdalli", "-e", "1"]).output();
+    if !found.is_ok_and(|output| output.status.success()) {
+        return skip("dalli_does_its_work", "ruby or ruby-dalli not installed");
+    }
+    work_with_login(Command::new("ruby"), "dalli_work.rb", "dalli works");
+}
+
+const NO_MORE_PYTHON: &str = "no Python with aiomcache, bmemcached, emcache, python-memcached and \
     dogpile.cache: .ci/run makes one in target/clients-venv, or TEST_PYTHON names it";
 
 #[test]
@@ -189,12 +240,12 @@ fn aiomcache_emcache_and_python_memcached_do_their_work() {
     }
 }
 
-/// What dogpile.cache has backends tested with, for each of its clients that speak text. They
+/// What dogpile.cache has backends tested with, for each of its clients. They
 /// mostly sleep, so they run side by side.
 #[test]
 fn dogpiles_suites_for_backends_pass() {
     let name = "dogpiles_suites_for_backends_pass";
-    let modules = "dogpile.testing.fixtures, pymemcache, pylibmc, memcache, pytest";
+    let modules = "dogpile.testing.fixtures, bmemcached, pymemcache, pylibmc, memcache, pytest";
     let Some(python) = tool::python_with(modules) else {
         return skip(name, NO_MORE_PYTHON);
     };
@@ -206,10 +257,15 @@ fn dogpiles_suites_for_backends_pass() {
             .args(["-k", backend])
             .arg(ours("dogpile_suite.py"));
         let said = succeed(&mut command, PATIENCE);
-        assert!(said.contains("29 passed, 58 deselected"), "{said}");
+        assert!(said.contains("29 passed, 87 deselected"), "{said}");
     };
     std::thread::scope(|scope| {
-        for backend in ["TestPymemcache", "TestPylibmc", "TestPythonMemcached"] {
+        for backend in [
+            "TestPymemcache",
+            "TestPylibmc",
+            "TestPythonMemcached",
+            "TestBMemcached",
+        ] {
             let suite = &suite;
             scope.spawn(move || suite(backend));
         }

@@ -5,6 +5,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use crate::common::binary::{self, Packet, packet};
 use crate::common::resp::requests;
 use crate::common::{connect, start};
 use flagstone_server::Running;
@@ -24,7 +25,7 @@ struct Protocol {
     delete: (&'static str, &'static str),
 }
 
-const PROTOCOLS: [Protocol; 5] = [
+const PROTOCOLS: [Protocol; 6] = [
     Protocol {
         name: "native",
         store: ("PUTEX @ 100 value\n", "OK\n"),
@@ -76,12 +77,42 @@ const PROTOCOLS: [Protocol; 5] = [
         left: ("*TTL @", ":"),
         delete: ("*UNLINK @", ":1\r\n"),
     },
+    Protocol {
+        name: "binary",
+        store: ("#SET @ 100 value", "01 00 cas"),
+        overwrite: ("#SET @ 0 other", "01 00 cas"),
+        read: ("#GET @", "00 00 cas 00000000 v=value"),
+        read_other: ("#GET @", "00 00 cas 00000000 v=other"),
+        miss: ("#GET @", "00 01 v=Not found"),
+        // It tells no lifetime: a text connection does.
+        left: ("mg @ t\r\n", "HD t"),
+        delete: ("#DELETE @", "04 00"),
+    },
 ];
+
+/// The packet that a line of words stands for.
+fn packet_of(line: &str) -> Packet {
+    let words: Vec<&str> = line.split(' ').collect();
+    let number = |word: &str| word.parse().expect("a number");
+    match words[..] {
+        ["SET", key, lifetime, value] => {
+            binary::store(binary::SET, key, (0, number(lifetime)), value)
+        }
+        ["GET", key] => packet(binary::GET, key),
+        ["DELETE", key] => packet(binary::DELETE, key),
+        ["APPEND", key, part] => packet(binary::APPEND, key).value(part),
+        ["INCREMENT", key] => binary::count(binary::INCREMENT, key, 1, 0, 0),
+        ["TOUCH", key, lifetime] => packet(binary::TOUCH, key).number(number(lifetime)),
+        _ => panic!("{line:?} is no packet"),
+    }
+}
 
 /// A client of one protocol.
 struct Client {
     of: &'static Protocol,
     stream: TcpStream,
+    /// For what the protocol does not tell, where a connection speaks one alone.
+    text: Option<TcpStream>,
 }
 
 impl Client {
@@ -97,7 +128,8 @@ impl Client {
                 hello.push(byte[0]);
             }
         }
-        Client { of, stream }
+        let text = (of.name == "binary").then(|| connect(server));
+        Client { of, stream, text }
     }
 
     fn send(&mut self, line: &str, key: &str) {
@@ -111,6 +143,11 @@ impl Client {
 
     /// Sends, and wants exactly this.
     fn ask(&mut self, (line, expected): (&str, &str), key: &str, what: &str) {
+        if let Some(words) = line.strip_prefix('#') {
+            let told = binary::ask(&mut self.stream, &packet_of(&words.replace('@', key)));
+            assert_eq!(told.text(), expected, "{what}: {line:?}");
+            return;
+        }
         self.send(line, key);
         let expected = expected.replace('@', key);
         let mut told = vec![0; expected.len()];
@@ -132,8 +169,14 @@ impl Client {
     /// The seconds it tells, or -1.
     fn left(&mut self, key: &str) -> i64 {
         let (line, before) = self.of.left;
+        if let Some(text) = &mut self.text {
+            std::mem::swap(&mut self.stream, text);
+        }
         self.send(line, key);
         let told = self.line();
+        if let Some(text) = &mut self.text {
+            std::mem::swap(&mut self.stream, text);
+        }
         let number = told.strip_prefix(before).map(str::trim_end);
         let number = number.and_then(|number| number.parse().ok());
         number.unwrap_or_else(|| panic!("{told:?} to {line:?} in {}", self.of.name))
@@ -229,7 +272,9 @@ fn a_change_of_a_part_keeps_the_rest() {
     let mut holder = Client::new(&PROTOCOLS[1], &server);
     let mut redis = Client::new(&PROTOCOLS[3], &server);
     // The change, whether it is Redis', what the value is afterwards, and how long it may have.
-    let table: [(&str, &str, &str, std::ops::RangeInclusive<i64>); 9] = [
+    let mut binary = Client::new(&PROTOCOLS[5], &server);
+    let forty_two = "05 00 cas v=\\x00\\x00\\x00\\x00\\x00\\x00\\x00*";
+    let table: [(&str, &str, &str, std::ops::RangeInclusive<i64>); 12] = [
         ("append @ 0 0 1\r\n7\r\n", "STORED\r\n", "417", 95..=100),
         ("prepend @ 0 0 1\r\n7\r\n", "STORED\r\n", "741", 95..=100),
         ("incr @ 1\r\n", "42\r\n", "42", 95..=100),
@@ -239,14 +284,17 @@ fn a_change_of_a_part_keeps_the_rest() {
         ("*INCR @", ":42\r\n", "42", 95..=100),
         ("*EXPIRE @ 500", ":1\r\n", "41", 495..=500),
         ("*PERSIST @", ":1\r\n", "41", -1..=-1),
+        ("#APPEND @ 7", "0e 00 cas", "417", 95..=100),
+        ("#INCREMENT @", forty_two, "42", 95..=100),
+        ("#TOUCH @ 500", "1c 00 cas 0000007b", "41", 495..=500),
     ];
     for (no, (line, answer, value, left)) in table.into_iter().enumerate() {
         let key = format!("part{no}");
         holder.ask(("set @ 123 100 2\r\n41\r\n", "STORED\r\n"), &key, line);
-        let client = if line.starts_with('*') {
-            &mut redis
-        } else {
-            &mut holder
+        let client = match line.as_bytes()[0] {
+            b'*' => &mut redis,
+            b'#' => &mut binary,
+            _ => &mut holder,
         };
         client.ask((line, answer), &key, line);
         assert_eq!(flags_and_cas(&mut holder, &key).0, 123, "{line:?}");

@@ -22,6 +22,7 @@
 mod common;
 
 mod admin;
+mod binary;
 mod budget;
 mod bystander;
 mod clients;

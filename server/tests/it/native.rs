@@ -329,7 +329,7 @@ fn strays_of_http_and_tls_are_hung_up_on_and_store_nothing() {
         b"POST /x\nPUT stray 1\n",
         b"Host: x\r\nPUT stray 1\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nPUT stray 1\n",
-        b"\x80\x01\x00\x05\nPUT stray 1\n",
+        b"\x81\x01\x00\x05\nPUT stray 1\n",
     ];
     for stray in strays {
         check(&server, stray, b"");

@@ -235,7 +235,7 @@ impl RequestLoop<'_, '_, '_> {
                 }
                 // What is left of a refused one.
                 Next::Long(LongHead::Skip {
-                    words: None,
+                    answer: None,
                     rest,
                     taken,
                     inside,

@@ -9,7 +9,7 @@ use crate::conn::large::{Begun, Large, LargeNo};
 use crate::conn::outbox::Sent;
 use crate::execute::{self, Done, Work};
 use crate::proto::{
-    Command, Decoded, HELD, LongHead, Refusal, Reply, ReplyFormat, Rest, Storing, ValueEnd, Words,
+    Answer, Command, Decoded, HELD, LongHead, Refusal, Reply, ReplyFormat, Rest, Storing, ValueEnd,
 };
 
 impl RequestLoop<'_, '_, '_> {
@@ -17,13 +17,13 @@ impl RequestLoop<'_, '_, '_> {
     pub(super) fn begin_long(&mut self, head: LongHead<'_>, at: &mut usize) -> Option<Halt> {
         let (phase, taken, inside) = match head {
             LongHead::Skip {
-                words,
+                answer,
                 rest,
                 taken,
                 inside,
             } => {
-                self.counters.refusals.add(u64::from(words.is_some()));
-                (Phase::Skipping { words, rest }, taken, inside)
+                self.counters.refusals.add(u64::from(answer.is_some()));
+                (Phase::skipping(answer, rest), taken, inside)
             }
             LongHead::Store {
                 storing,
@@ -32,8 +32,7 @@ impl RequestLoop<'_, '_, '_> {
                 taken,
                 inside,
             } => {
-                // What ends a counted block is two bytes longer.
-                let rest = value_len.map_or(Rest::LINE, |len| Rest::bytes(len + 2));
+                let rest = format.value_rest(value_len);
                 let phase = match self.begin_store(storing, value_len, format) {
                     Begun::Yes(no, _) => Phase::Storing(no),
                     // The head is read again: nothing of it is taken.
@@ -45,7 +44,7 @@ impl RequestLoop<'_, '_, '_> {
             }
         };
         self.codec.go_on(inside);
-        if let Phase::Skipping { .. } = phase {
+        if let Phase::Skipping { .. } | Phase::SkippingTo { .. } = phase {
             self.codec.give_up_store();
         }
         *self.phase = phase;
@@ -56,11 +55,11 @@ impl RequestLoop<'_, '_, '_> {
     /// What is left of a value is skipped; what is answered then.
     fn refused(&mut self, format: ReplyFormat<'_>, refusal: Refusal, rest: Rest) -> Phase {
         self.counters.refusals.add(1);
-        let words = match self.codec.gather(format, Reply::Refused(refusal)) {
+        let answer = match self.codec.gather(format, Reply::Refused(refusal)) {
             Some(Reply::Refused(refusal)) => Some(format.refused(refusal)),
             _ => None,
         };
-        Phase::Skipping { words, rest }
+        Phase::skipping(answer, rest)
     }
 
     fn begin_store(
@@ -85,7 +84,7 @@ impl RequestLoop<'_, '_, '_> {
 
     pub(super) fn skip(
         &mut self,
-        words: Option<Words>,
+        answer: Option<Answer>,
         rest: Rest,
         bytes: &[u8],
         at: &mut usize,
@@ -96,12 +95,12 @@ impl RequestLoop<'_, '_, '_> {
         let (taken, rest) = rest.within(&bytes[*at..]);
         *at += taken;
         if let Some(rest) = rest {
-            *self.phase = Phase::Skipping { words, rest };
+            *self.phase = Phase::skipping(answer, rest);
             return Ok(Some(Halt::Hungry));
         }
         *self.phase = Phase::Requests;
-        if let Some(words) = words {
-            self.say(words);
+        if let Some(answer) = answer {
+            self.answer_early(answer);
         }
         Ok(None)
     }

@@ -442,7 +442,7 @@ pub(super) fn refuse(
 /// Refuses a line that goes on.
 fn skip_line(mistake: Mistake) -> Decoded<'static> {
     Decoded::Long(LongHead::Skip {
-        words: Some(mistake.words()),
+        answer: Some(mistake.words().into()),
         rest: Rest::LINE,
         taken: 0,
         inside: Inside::MemcachedLine,

@@ -101,7 +101,7 @@ pub fn words(reply: Reply<'_>, quiet: bool, room: &mut [u8]) -> Option<usize> {
 pub fn refused(refusal: Refusal) -> Words {
     match refusal {
         Refusal::Words(words) => words,
-        Refusal::Malformed => words!(b"ERROR\r\n"),
+        Refusal::Malformed | Refusal::BadLengths => words!(b"ERROR\r\n"),
         // None that this protocol lets through is over a limit that can be set.
         Refusal::LongKey => words!(b"CLIENT_ERROR bad command line format\r\n"),
         Refusal::BrokenValue => words!(b"CLIENT_ERROR bad data chunk\r\n"),

@@ -17,7 +17,7 @@ const RELATIVE_SECONDS_MAX: i64 = 60 * 60 * 24 * 30;
 /// What memcached's clients mean by a number for a lifetime. A date that is too far away is the last that there is: in
 /// memcached some commands take such a number for one of the past, and others refuse it.
 #[inline]
-pub(super) fn lifetime(exptime: i64) -> Lifetime {
+pub(in crate::proto) fn lifetime(exptime: i64) -> Lifetime {
     Exptime::of(exptime).lifetime()
 }
 

@@ -40,7 +40,7 @@ pub fn decode(bytes: &[u8], accepts: Accepts) -> Decoded<'_> {
     let is_native = match accepts {
         Accepts::Native => true,
         Accepts::Auto => !bytes[0].is_ascii_lowercase(),
-        Accepts::Memcached | Accepts::Resp => false,
+        Accepts::Memcached | Accepts::Binary | Accepts::Resp => false,
     };
     if is_native {
         let Some(token) = line

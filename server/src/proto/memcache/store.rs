@@ -188,7 +188,7 @@ fn block<'a, const WHOLE: usize>(
             inside: Inside::MemcachedLine,
         },
         Err(mistake) => LongHead::Skip {
-            words: Some(format.refused(mistake.into())),
+            answer: Some(format.refused(mistake.into())),
             rest: Rest::bytes(block_len),
             taken: head,
             inside: Inside::MemcachedLine,

@@ -72,7 +72,7 @@ pub fn decode_long(bytes: &[u8]) -> Option<LongHead<'_>> {
         },
         None if begins_like_http(bytes) => return None,
         None => LongHead::Skip {
-            words: Some(REFUSED),
+            answer: Some(REFUSED.into()),
             rest: Rest::LINE,
             taken: 0,
             inside: Inside::Line,
@@ -349,8 +349,8 @@ mod tests {
                     assert_eq!((key, terms.lifetime), expected);
                     assert_eq!(taken, head.len());
                 }
-                (Some(LongHead::Skip { words, .. }), None) => {
-                    assert_eq!(words, Some(REFUSED));
+                (Some(LongHead::Skip { answer, .. }), None) => {
+                    assert_eq!(answer, Some(REFUSED.into()));
                 }
                 (got, expected) => panic!("{:?}: {got:?}, not {expected:?}", head.escape_ascii()),
             }

@@ -323,7 +323,7 @@ impl Reading {
             Framed::More => Decoded::More,
             Framed::Broken(words) => Decoded::HangUp(words),
             Framed::Whole(bulk) => Decoded::Long(LongHead::Skip {
-                words: None,
+                answer: None,
                 rest: Rest::bytes(bulk.len + 2),
                 taken: bulk.start,
                 inside: Inside::Resp(self.session.at(after)),

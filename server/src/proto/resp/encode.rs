@@ -116,7 +116,7 @@ pub fn is_done(reply: Reply<'_>) -> bool {
 pub fn refused(refusal: Refusal) -> Words {
     match refusal {
         Refusal::Words(words) => words,
-        Refusal::Malformed | Refusal::BrokenValue => words::MALFORMED,
+        Refusal::Malformed | Refusal::BrokenValue | Refusal::BadLengths => words::MALFORMED,
         Refusal::NotNumeric => words::NOT_INTEGER,
         Refusal::TooLarge => words::TOO_LARGE,
         Refusal::LongKey => words::LONG_KEY,

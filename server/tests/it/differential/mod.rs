@@ -15,6 +15,7 @@
 //! TEST_DIFFERENTIAL_FIRST=17           the first of them
 //! ```
 
+mod binary;
 mod fixed;
 mod generate;
 mod known;

@@ -180,6 +180,14 @@ impl Pair {
         (theirs, ours)
     }
 
+    /// What both answer to one connection's bytes, ours cut; each is told its own, because CAS numbers in them are.
+    pub fn raw(&mut self, for_them: &[u8], for_us: &[u8]) -> (Vec<u8>, Vec<u8>) {
+        let theirs = self.theirs.ask(&[for_them], false);
+        let pause = self.cuts.once_in(4);
+        let parts = cut(for_us, &mut self.cuts);
+        (theirs, self.ours.ask(&parts, pause))
+    }
+
     /// Plays the plan on fresh keys, a connection a segment. `Some`: how the replies differ.
     pub fn play(&mut self, plan: &Plan, kinds: &mut BTreeSet<String>) -> Option<String> {
         self.run += 1;

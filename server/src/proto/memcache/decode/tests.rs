@@ -251,7 +251,7 @@ fn long_blocks_are_streamed_or_skipped() {
     assert_eq!(
         line(head),
         Decoded::Long(LongHead::Skip {
-            words: Some(Mistake::BadFormat.words()),
+            answer: Some(Mistake::BadFormat.words().into()),
             rest: Rest::bytes((1 << 20) + 2),
             taken: head.len(),
             inside: Inside::MemcachedLine,
