@@ -43,6 +43,7 @@ pub mod memory;
 mod net;
 pub mod observe;
 pub mod proto;
+mod pubsub;
 mod report;
 mod server;
 pub mod settings;

@@ -57,6 +57,7 @@ use crate::proto::{
     Answer, Brief, Codec, HEAD_BYTES_MAX, KEY_BYTES_MAX, ListFormat, PlainFormat, REPLY_BYTES_MAX,
     Rest, Topic, WHOLE_BYTES_MAX, Words,
 };
+use crate::pubsub::SubscriberNo;
 
 // A request that fills the inbox without an end is longer than any head, and one that is too
 // long is recognised by its head alone.
@@ -68,7 +69,7 @@ static_assertions::const_assert_eq!(INBOX_BYTES, WHOLE_BYTES_MAX);
 // An empty outbox has room for any reply but a long value.
 static_assertions::const_assert!(OUTBOX_BYTES > 32 * REPLY_BYTES_MAX);
 // Ten thousand idle ones are little more than a megabyte.
-static_assertions::const_assert!(size_of::<Conn>() <= 128);
+static_assertions::const_assert!(size_of::<Conn>() <= 136);
 
 /// A transfer that moves this much is not stalled.
 const PROGRESS_BYTES: u32 = 64 << 10;
@@ -93,6 +94,8 @@ pub struct Conn {
     /// When it moved anything last: milliseconds, wrapping.
     moved_at: u32,
     phase: Phase,
+    /// Where it stands among those who receive messages.
+    subscriber: Option<SubscriberNo>,
     codec: Codec,
     /// What it keeps until it is executed together.
     transaction: Transaction,
@@ -205,6 +208,7 @@ impl Conn {
             moved_bytes: 0,
             moved_at: now.as_millis() as u32,
             phase: Phase::Requests,
+            subscriber: None,
             codec,
             transaction: Transaction::default(),
             queued: false,
@@ -232,6 +236,7 @@ impl Conn {
             && !self.codec.is_locked()
             && matches!(self.phase, Phase::Requests)
             && !self.transaction.is_open()
+            && self.subscriber.is_none()
             && !(self.holds() || self.queued || self.ended || self.is_tls())
     }
 
@@ -249,7 +254,15 @@ impl Conn {
     /// resets is nobody's problem.
     pub fn turn(&mut self, worker: &mut WorkerState<'_>, cx: &mut Context<'_>) -> Turn {
         let held = self.holds();
+        let was_told = self.may_be_told();
+        if let Some(subscriber) = self.subscriber {
+            worker.shared.pubsub.begin_turn(subscriber);
+        }
         let turn = self.try_turn(worker, cx).unwrap_or(Turn::Close);
+        if !was_told && self.may_be_told() {
+            // What came while an answer was half sent.
+            cx.waker().wake_by_ref();
+        }
         // An error may leave replies behind.
         worker.outbox.reset();
         // Who held nothing had a turn all the same: it is alive. So is who holds nothing now.
@@ -279,6 +292,11 @@ impl Conn {
         }
         if self.closing {
             return self.say_goodbye(worker, cx);
+        }
+        if self.may_be_told()
+            && let Some(turn) = self.deliver(worker, cx)?
+        {
+            return Ok(turn);
         }
         let has_leases =
             worker.leases.has_output() && self.may_begin(&worker.leases) == Some(Place::Lease);

@@ -8,6 +8,7 @@
 //! requests up to `at` are executed and answered exactly once, and none behind it was begun.
 
 mod lists;
+mod messages;
 mod plain;
 mod transaction;
 mod transfers;
@@ -33,6 +34,7 @@ use crate::proto::{
     Answer, Codec, Decoded, Fate, Inside, LongHead, REPLY_BYTES_MAX, Refusal, Reply, ReplyFormat,
     Sniffed, sniff,
 };
+use crate::pubsub::SubscriberNo;
 use crate::server::gates::Leave;
 use crate::server::shared::Shared;
 
@@ -70,6 +72,7 @@ struct RequestLoop<'d, 'w, 'cx> {
     kept: &'d mut [u8],
     /// Nobody else executes requests while it is ours alone.
     leave: Option<Leave<'w>>,
+    subscriber: &'d mut Option<SubscriberNo>,
     now: Tick,
     cx: &'d mut Context<'cx>,
 }
@@ -92,6 +95,7 @@ macro_rules! requests {
                 queues: &mut $worker.kept.queues,
                 kept: &mut $worker.kept.bytes,
                 leave: Some($worker.shared.gates.enter($worker.worker_no)),
+                subscriber: &mut $conn.subscriber,
                 now: $worker.now,
                 cx: $cx,
             },
@@ -339,14 +343,12 @@ impl<'w> RequestLoop<'_, 'w, '_> {
                     self.begin_tell(topic, format.plain());
                     return Ok(None);
                 }
-                Done::Reset => {
-                    self.reset();
-                    return Ok(None);
-                }
+                Done::Reset => return Ok(self.reset()),
                 Done::LoggedIn => {
                     self.logged_in(format);
                     return Ok(None);
                 }
+                Done::Messages => return self.message(planned),
                 Done::LoginFailed => return Ok(self.login_failed(planned, at)),
                 Done::Dump(listing) => {
                     self.begin_dump(listing);
@@ -376,11 +378,15 @@ impl<'w> RequestLoop<'_, 'w, '_> {
         Halt::Close
     }
 
-    fn reset(&mut self) {
+    fn reset(&mut self) -> Option<Halt> {
         self.counters.others.add(1);
         self.transaction.close(self.queues);
+        if let Some(subscriber) = self.subscriber.take() {
+            self.shared.pubsub.leave(subscriber);
+        }
         self.codec.reset(!self.shared.users.is_empty());
         self.say(ReplyFormat::RESET);
+        None
     }
 
     fn logged_in(&mut self, format: ReplyFormat<'_>) {

@@ -184,6 +184,9 @@ impl Conn {
     /// to say goodbye and to linger.
     pub fn give_back(&mut self, worker: &mut WorkerState<'_>) {
         self.shrink(worker);
+        if let Some(subscriber) = self.subscriber.take() {
+            worker.shared.pubsub.leave(subscriber);
+        }
         for lease in [self.input.take(), self.output.take()]
             .into_iter()
             .flatten()

@@ -18,6 +18,8 @@ pub enum Done {
     LoggedIn,
     /// The session is as at its beginning: whoever has to log in has to do it again.
     Reset,
+    /// It is about messages between clients, for which the caller carries it out.
+    Messages,
     /// It may not, and has tried.
     LoginFailed,
     /// The memory is held by transfers under way. Nothing was done; try again later.

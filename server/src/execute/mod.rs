@@ -11,6 +11,7 @@ mod dump;
 pub mod flush;
 pub mod lifetime;
 mod login;
+pub mod messages;
 mod meta;
 mod numbers;
 mod order;
@@ -99,7 +100,7 @@ impl<'a> Work<'a> {
             self.command,
             Command::Login { .. }
                 | Command::Binary(BinaryOp::Login { .. })
-                | Command::Resp(Op::Reset | Op::Queue(_, false))
+                | Command::Resp(Op::Reset | Op::Queue(_, false) | Op::Messages(_))
         )
     }
 

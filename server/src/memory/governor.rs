@@ -14,6 +14,7 @@
 //!   connections does not evict at every crest.
 //! - *Leased buffers*: room for all of them is made when half of the first few are in use, and
 //!   stays: their memory has been touched then.
+//! - *Messages between clients*: room for them is made at the first subscription, and stays likewise.
 //! - *Excess*: when the kernel has charged more to the container than the plan says, the
 //!   cache gives way until it fits again.
 //! - *Not our memory*: the container's limit of the moment allows less than the arena was
@@ -25,6 +26,7 @@
 use std::cell::{Cell, RefCell};
 
 use crate::memory::cgroup::Watch;
+use crate::memory::lease_room::LeaseRoom;
 use crate::memory::plan::{CONNECTIONS_STEP, ServerPlan};
 use crate::server::shared::{PORTION_BYTES, Shared};
 use crate::settings::size::size_text;
@@ -180,6 +182,7 @@ impl<'h> Governor<'h> {
         let less = plan.connection_bytes(granted, most)
             + plan.large_sockets_bytes(self.large_sockets.get())
             + self.leases_bytes()
+            + self.pubsub_bytes()
             + self.shared.memory.excess_bytes();
         plan.pages_for(self.memory_bytes.get())
             .saturating_sub(less.div_ceil(plan.engine.page_bytes()))
@@ -194,13 +197,22 @@ impl<'h> Governor<'h> {
         }
     }
 
+    /// What messages between clients take, if anybody has subscribed.
+    fn pubsub_bytes(&self) -> usize {
+        match self.shared.pubsub.room.is_wanted() {
+            true => self.shared.plan.pubsub_lent_bytes(),
+            false => 0,
+        }
+    }
+
     /// Moves the cache a portion towards the pages it should have.
     pub fn portion(&self) -> Portion {
-        let leases_are_wanted = self.shared.leases.is_wanted();
+        let rooms = [&self.shared.leases, &self.shared.pubsub.room];
+        let wanted = rooms.map(LeaseRoom::is_wanted);
         let portion = self.resize(self.pages_wanted(self.granted.get()));
         if portion == Portion::Settled {
-            if leases_are_wanted && !self.shared.leases.is_granted() {
-                self.shared.leases.grant();
+            for (room, _) in rooms.into_iter().zip(wanted).filter(|&(_, wanted)| wanted) {
+                room.grant();
             }
             self.shared.sockets.allow(self.large_sockets.get());
         }

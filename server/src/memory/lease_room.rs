@@ -1,8 +1,9 @@
-//! Whether there is room for all leased buffers: asked for by workers, made by the governor.
+//! Whether there is room for what holds items until it is needed (all leased buffers, messages between clients): asked for by
+//! workers, made by the governor.
 
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-/// Whether workers may use all of their leased buffers, or only the first few.
+/// Whether workers may use all of it, or only what is there from the beginning.
 #[derive(Debug, Default)]
 pub struct LeaseRoom(AtomicU8);
 
@@ -10,7 +11,7 @@ impl LeaseRoom {
     const WANTED: u8 = 1;
     const GRANTED: u8 = 2;
 
-    /// A worker has lent half of its first few.
+    /// A worker needs it, or will soon.
     pub fn want(&self) {
         // Relaxed: nothing is published by it. A grant is never taken back.
         let _ = self.0.compare_exchange(0, Self::WANTED, Relaxed, Relaxed);

@@ -10,14 +10,16 @@
 //!             ├─ shared buffers   one inbox and one outbox a worker
 //!             ├─ leased buffers   three pools a worker: what a connection cannot finish at once
 //!             ├─ transactions     two sizes of blocks a worker: requests that wait for the last of them
+//!             ├─ messages         between clients, if their memory cannot be the engine's until somebody subscribes
 //!             ├─ page tables      the kernel's, for the arena
 //!             ├─ headroom         for what nobody counts
 //!             ├─ admin pages      their thread, and so much a connection
 //!             ├─ tls connections  what rustls allocates, if there is a port for them
 //!             └─ the engine       everything else …
 //!                  └─ connections … of which they take theirs while they are there: user space,
-//!                                  the kernel's, what lies in their socket buffers, and the
-//!                                  leased buffers that are not among the first
+//!                                  the kernel's, what lies in their socket buffers, the
+//!                                  leased buffers that are not among the first, and messages
+//!                                  between clients
 //! ```
 //!
 //! The arena is reserved for `--memory-max` and as if there were no connections. Pages that
@@ -26,12 +28,14 @@
 //! here, the doing in the module `governor`.
 
 mod lines;
+pub mod pubsub;
 mod queues;
 mod sockets;
 pub mod transfers;
 mod words;
 
 use self::lines::server_lines;
+use self::pubsub::PubSubPlan;
 pub use self::queues::{QUEUE_LARGE_BYTES, QUEUE_SMALL_BYTES, QueuePlan};
 pub use self::sockets::SMALL_SOCKET_BYTES;
 use self::sockets::{
@@ -155,6 +159,8 @@ pub struct ServerPlan {
     pub connections_max: usize,
     /// What values on their way, in pieces, may hold still.
     pub transfers: TransferPlan,
+    /// What messages between clients may take.
+    pub pubsub: PubSubPlan,
     /// The whole process's memory at the start.
     pub memory_bytes: usize,
     /// What the arena is reserved for: the memory can grow to this.
@@ -280,6 +286,7 @@ impl ServerPlan {
         let engine = Plan::new(&options).map_err(Short::Engine)?;
         let mut plan = ServerPlan {
             transfers: TransferPlan::new(budget_bytes, config.item_bytes_max),
+            pubsub: PubSubPlan::new(config, memory_bytes),
             engine,
             worker,
             worker_count: config.workers,
@@ -361,6 +368,15 @@ impl ServerPlan {
         self.worker_count * self.worker.leases_lent_bytes()
     }
 
+    /// What messages between clients take from the cache once anybody subscribes.
+    #[must_use]
+    pub fn pubsub_lent_bytes(&self) -> usize {
+        match self.connections_share_pages {
+            true => self.pubsub.bytes(),
+            false => 0,
+        }
+    }
+
     /// What so many connections with large socket buffers take from the cache.
     #[must_use]
     pub fn large_sockets_bytes(&self, count: usize) -> usize {
@@ -386,7 +402,7 @@ impl ServerPlan {
         let pages_bytes = self.pages_for(memory_bytes) * self.engine.page_bytes();
         let spare = pages_bytes
             .saturating_sub(self.connection_bytes(granted, granted_most))
-            .saturating_sub(self.leases_lent_bytes())
+            .saturating_sub(self.leases_lent_bytes() + self.pubsub_lent_bytes())
             .saturating_sub(memory_bytes / CONNECTIONS_LEAVE_SHARE);
         (spare / self.large_socket_bytes).clamp(LARGE_SOCKETS_MIN, self.large_sockets_max)
     }
@@ -403,7 +419,7 @@ impl ServerPlan {
         }
         let spare = (pages - self.pages_min()) * self.engine.page_bytes();
         let spare = spare.saturating_sub(self.large_sockets_bytes(LARGE_SOCKETS_MIN));
-        let spare = spare.saturating_sub(self.leases_lent_bytes());
+        let spare = spare.saturating_sub(self.leases_lent_bytes() + self.pubsub_lent_bytes());
         let fits = |steps: usize| {
             let connections = steps * CONNECTIONS_STEP;
             self.connection_bytes(connections, connections) <= spare
@@ -444,7 +460,7 @@ impl ServerPlan {
 }
 
 /// The connections that are allowed when nobody has said how many: 10,000, or as many as
-/// leave the cache an eighth of the memory.
+/// leave the cache an eighth of the memory. Messages between clients take of that eighth.
 #[must_use]
 pub fn connections_default(config: &Config) -> usize {
     let fits = |connections_max: usize| {

@@ -17,13 +17,15 @@
 
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Acquire};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::AcqRel, Ordering::Acquire};
 use std::task::{Wake, Waker};
 
 /// The set of slots with something to do.
 pub struct ReadySet {
     summary: Box<[AtomicU64]>,
     words: Box<[AtomicU64]>,
+    /// The worker's thread was woken, and has not begun a pass since: it need not be woken again.
+    is_woken: AtomicBool,
     /// Wakes the worker's thread. Known once the worker's runtime runs.
     worker: OnceLock<Waker>,
 }
@@ -40,6 +42,7 @@ impl ReadySet {
         Arc::new(ReadySet {
             summary: zeros(words.div_ceil(64)),
             words: zeros(words),
+            is_woken: AtomicBool::new(false),
             worker: OnceLock::new(),
         })
     }
@@ -60,8 +63,10 @@ impl ReadySet {
 
     /// Gives a slot a turn in the next pass. From any thread.
     pub fn wake(&self, slot_no: usize) {
+        // AcqRel: a pass that begins after this sees the bit, and one that began before has taken the mark back.
         if self.mark(slot_no)
             && let Some(worker) = self.worker.get()
+            && !self.is_woken.swap(true, AcqRel)
         {
             worker.wake_by_ref();
         }
@@ -83,6 +88,8 @@ impl ReadySet {
     /// Takes every bit and calls `turn` with its slot. Slots woken meanwhile have their turn
     /// in this pass or the next.
     pub fn take(&self, mut turn: impl FnMut(usize)) {
+        // Before the bits are taken: whoever sets one from here on wakes the worker again.
+        self.is_woken.swap(false, AcqRel);
         for (group_no, group) in self.summary.iter().enumerate() {
             let mut group_bits = group.swap(0, AcqRel);
             while group_bits != 0 {

@@ -128,6 +128,8 @@ struct Worker<'w> {
     measured: (u64, u64),
     /// Of the connections that had to go for others, so many were told of.
     shed_told: u64,
+    /// … and of subscribers that did not read.
+    lapped_told: u64,
     /// So many connections go to that worker when they have had their turn.
     gives: (usize, usize),
     /// Those that were ever used; there is room for all that are planned, so it never moves.
@@ -224,6 +226,7 @@ impl<'w> Worker<'w> {
             runtime: Handle::current().metrics(),
             measured: (0, exact_nanos()),
             shed_told: 0,
+            lapped_told: 0,
             gives: (0, 0),
             slots: Vec::with_capacity(slot_count),
             free: Vec::with_capacity(slot_count),

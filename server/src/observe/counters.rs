@@ -163,6 +163,18 @@ counters! {
         stalls_shed;
         /// Connections closed because the kernel held too much for slow peers.
         stalls_kernel;
+        /// Messages published.
+        published
+            => native "messages_published", memcached "messages_published",
+            metric "flagstone_messages_published_total",
+            help "Messages that clients published to channels.", page "messages_published";
+        /// To how many subscribers, added up.
+        messages_received
+            => native "messages_received", memcached "messages_received",
+            metric "flagstone_messages_received_total",
+            help "Subscribers that messages were for, each counted for each message.", page "messages_received";
+        /// Connections closed because messages were lost that they did not read in time.
+        subscribers_lapped;
         /// Connections closed because nobody logged in on them in time.
         login_timeouts;
         /// Connections closed after a failed login, because too many from their address had failed.

@@ -16,12 +16,25 @@ pub struct Codec {
     pub(super) inside: Inside,
     /// Nobody has logged in, and somebody has to.
     pub(super) locked: bool,
-    /// The version that a client has logged in with, until its session has it.
-    version: Option<bool>,
+    /// What a request has changed in its session, until that is told where it goes on.
+    later: Option<Later>,
     /// So many keys of a list were done something with.
     gathered: u32,
     /// What went wrong with one of them.
     trouble: Option<Trouble>,
+}
+
+/// What changes once a request is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Later {
+    /// It is of version 2,
+    V2,
+    /// or 3.
+    V3,
+    /// There are subscriptions,
+    Subscribed,
+    /// or none any more.
+    Unsubscribed,
 }
 
 /// Why a value of a list was not stored. In one byte.
@@ -84,7 +97,7 @@ impl Codec {
                 _ => Inside::Line,
             },
             locked: false,
-            version: None,
+            later: None,
             gathered: 0,
             trouble: None,
         }
@@ -116,13 +129,33 @@ impl Codec {
             shape: Shape::Hello,
         }) = format
         {
-            self.version = Some(v3);
+            self.later = Some(if v3 { Later::V3 } else { Later::V2 });
         }
     }
 
     /// A session of RESP is as at its beginning; whether the client has to log in again.
     pub fn reset(&mut self, locked: bool) {
         self.locked = locked;
+    }
+
+    /// The client has subscribed to something, or to nothing any more, once its request is done.
+    pub fn subscribed(&mut self, subscribed: bool) {
+        self.later = Some(match subscribed {
+            true => Later::Subscribed,
+            false => Later::Unsubscribed,
+        });
+    }
+
+    /// Whether a message may stand here: between two answers, not in the middle of one.
+    #[must_use]
+    pub fn may_tell(self) -> bool {
+        matches!(self.inside, Inside::Resp(session) if session.is_at_request())
+    }
+
+    /// Whether it speaks version 3 of Redis' protocol.
+    #[must_use]
+    pub fn is_v3(self) -> bool {
+        matches!(self.inside, Inside::Resp(session) if session.is_v3())
     }
 
     /// Which protocols it may be.
@@ -147,10 +180,15 @@ impl Codec {
     #[inline]
     pub fn go_on(&mut self, inside: Inside) {
         self.inside = inside;
-        if let Some(v3) = self.version.take()
+        if let Some(later) = self.later.take()
             && let Inside::Resp(session) = &mut self.inside
         {
-            session.set_version(v3);
+            match later {
+                Later::V2 | Later::V3 => session.set_version(later == Later::V3),
+                Later::Subscribed | Later::Unsubscribed => {
+                    session.set_subscribed(later == Later::Subscribed);
+                }
+            }
         }
         if self.trouble == Some(Trouble::Skips) {
             self.trouble = None;

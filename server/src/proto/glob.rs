@@ -11,6 +11,9 @@ pub fn matches(pattern: &[u8], text: &[u8], ignore_case: bool, steps: &mut usize
         *steps = steps.checked_sub(1)?;
         if pattern.get(at) == Some(&b'*') {
             at += 1;
+            if at == pattern.len() {
+                return Some(true);
+            }
             star = Some((at, read));
             continue;
         }
@@ -34,6 +37,28 @@ pub fn matches(pattern: &[u8], text: &[u8], ignore_case: bool, steps: &mut usize
             }
             _ => return Some(false),
         }
+    }
+}
+
+/// As many steps as [`matches`] takes at most, for a text of up to so many bytes.
+#[must_use]
+pub fn steps_max(pattern: &[u8], text_bytes_max: usize) -> usize {
+    let once = 2 * pattern.len() + 2;
+    let Some(first) = pattern.iter().position(|&byte| byte == b'*') else {
+        return once;
+    };
+    // What stands behind a star is compared from each byte of the text on. A star in a class or behind a backslash is none.
+    let behind = &pattern[first..];
+    let longest = match behind.iter().any(|byte| b"[\\".contains(byte)) {
+        true => behind.len(),
+        false => {
+            let parts = behind.split(|&byte| byte == b'*').map(<[u8]>::len);
+            parts.max().unwrap_or(0)
+        }
+    };
+    match longest {
+        0 => once,
+        _ => once + (text_bytes_max + 1) * 2 * (longest + 1),
     }
 }
 
@@ -142,6 +167,13 @@ mod tests {
         let (found, steps) = took(&hostile, &[b'a'; 250]);
         assert!(!found && (15_000..60_000).contains(&steps), "{steps}");
         assert_eq!(matches(&hostile, &[b'a'; 250], false, &mut 1000), None);
+        for pattern in [&hostile[..], b"*a*b*c", b"a*", b"*a[b-c]*\\*d", b"no star"] {
+            for text in [&[b'a'; 250][..], b"", b"abc"] {
+                let (_, steps) = took(pattern, text);
+                assert!(steps <= steps_max(pattern, 250), "{pattern:?} {steps}");
+            }
+        }
+        assert!(steps_max(b"__keyspace@0__:*", 250) < 40);
         // Looking through a class is work as well.
         let class = [b"*[", &b"b".repeat(1000)[..], b"]"].concat();
         let (found, steps) = took(&class, &[b'a'; 250]);

@@ -42,6 +42,13 @@ pub fn refusal(op: Op<'_>, room: &mut [u8]) -> Option<usize> {
             writer.put(name.spec().name.as_bytes())?;
             writer.put(b"' command")?;
         }
+        Op::OnlyMessages(name) => {
+            writer.put(b"-ERR Can't execute '")?;
+            writer.put(name.spec().name.as_bytes())?;
+            writer.put(
+                b"': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+            )?;
+        }
         Op::BadTime(name) => {
             writer.put(b"-ERR invalid expire time in '")?;
             writer.put(name.spec().name.as_bytes())?;
@@ -290,6 +297,7 @@ fn section_of(
                 ("cluster_connections", 0),
                 ("maxclients", plan.connections_max as u64),
                 ("blocked_clients", 0),
+                ("pubsub_clients", shared.pubsub.figures().1),
             ];
             numbers(&clients, writer)
         }
@@ -313,6 +321,7 @@ fn section_of(
         }
         "Stats" => {
             let totals = shared.threads.totals();
+            let (topics, _) = shared.pubsub.figures();
             let stats = [
                 ("total_connections_received", totals.connections),
                 ("total_commands_processed", totals.requests()),
@@ -324,6 +333,9 @@ fn section_of(
                 ("keyspace_hits", totals.hits),
                 ("keyspace_misses", totals.misses),
                 ("total_error_replies", totals.refusals),
+                ("pubsub_channels", topics[0]),
+                ("pubsub_patterns", topics[1]),
+                ("pubsubshard_channels", topics[2]),
             ];
             numbers(&stats, writer)
         }

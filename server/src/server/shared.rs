@@ -29,6 +29,7 @@ use crate::observe::departures::Departures;
 use crate::observe::pace::Pace;
 use crate::observe::slow::Slow;
 use crate::observe::threads::Threads;
+use crate::pubsub::PubSub;
 use crate::settings::limits::Limits;
 use crate::settings::listen::Listen;
 
@@ -66,6 +67,8 @@ pub struct Shared<'h> {
     pub shutdown: Notify,
     /// Where the server is in its life.
     pub life: Life,
+    /// Messages between clients.
+    pub pubsub: PubSub,
     /// When everything is to be removed.
     pub flush: FlushTimer,
     /// What the governor knows.
@@ -109,6 +112,7 @@ impl<'h> Shared<'h> {
             tls: None,
             shutdown: Notify::new(),
             life: Life::default(),
+            pubsub: PubSub::new(&plan.pubsub, plan.connections_share_pages),
             flush: FlushTimer::default(),
             memory: Board::default(),
             threads: Threads::new(plan.worker_count),

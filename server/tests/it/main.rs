@@ -47,6 +47,7 @@ mod page;
 mod places;
 mod pressure;
 mod process;
+mod pubsub;
 mod redis_clients;
 mod resp;
 mod resp_keys;

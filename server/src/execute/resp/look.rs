@@ -9,6 +9,7 @@ use crate::execute::done::{Done, Seen, Step};
 use crate::execute::lifetime::deadline;
 use crate::proto::resp::command::{About, Op, Ttl};
 use crate::proto::resp::encode::{Out, hello, integer};
+use crate::proto::resp::pubsub::pong;
 use crate::proto::{Refusal, Reply, ReplyFormat};
 use crate::report;
 
@@ -162,6 +163,7 @@ pub fn run_keyless(op: Op<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
         Op::BadExec => return Done::Step(Step::Abort),
         Op::Discard => return Done::Step(Step::Forget),
         Op::Unwatch => return Done::Step(Step::Unwatch),
+        Op::Messages(_) => return Done::Messages,
         Op::Absent => {
             with.counters.misses.add(1);
             return Done::Reply(Reply::Missing);
@@ -170,6 +172,7 @@ pub fn run_keyless(op: Op<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
         | Op::UnknownSub(..)
         | Op::WrongArity(_)
         | Op::BadTime(_)
+        | Op::OnlyMessages(_)
         | Op::ConfigSet(_) => {
             with.counters.refusals.add(1);
             if let Op::Unknown(..) | Op::UnknownSub(..) = op {
@@ -188,6 +191,7 @@ pub fn run_keyless(op: Op<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
     let mut out = Out::new(room, v3);
     let written = match op {
         Op::Array(len) => out.array(len as usize),
+        Op::Pong(said) => return whole(pong(said.unwrap_or_default(), room)),
         Op::Ping(None) => out.status("PONG"),
         Op::Ping(Some(message)) => out.bulk(message),
         Op::Hello => return whole(hello(v3, room)),

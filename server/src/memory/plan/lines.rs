@@ -55,6 +55,7 @@ pub(super) fn server_lines(
                 "{workers} × ({small_count} × {QUEUE_SMALL_BYTES} + {large_count} × {QUEUE_LARGE_BYTES}): what MULTI keeps until EXEC"
             )
         }),
+        message_line(config, memory),
         line(
             "page tables",
             page_table_bytes(most),
@@ -110,5 +111,25 @@ pub(super) fn tls_bytes(config: &Config) -> usize {
         config.tls_connections_max * TLS_CONNECTION_BYTES
     } else {
         0
+    }
+}
+
+fn message_line(config: &Config, memory: usize) -> Line {
+    let pubsub = PubSubPlan::new(config, memory);
+    let (bytes, from) = match connections_share_pages(config) {
+        true => (0, ", from the pages once anybody subscribes"),
+        false => (pubsub.bytes(), ""),
+    };
+    Line {
+        name: "messages".to_owned(),
+        bytes,
+        note: format!(
+            "{} between clients{from}: {} in flight, {} channels, {} subscriptions, {} subscribers",
+            pubsub.bytes(),
+            pubsub.ring_bytes,
+            pubsub.topics,
+            pubsub.subscriptions,
+            pubsub.subscribers
+        ),
     }
 }

@@ -50,6 +50,11 @@ impl fmt::Display for ServerPlan {
             )?;
             writeln!(
                 f,
+                "messages between Redis' clients take {} more once anybody subscribes",
+                self.pubsub_lent_bytes()
+            )?;
+            writeln!(
+                f,
                 "up to {} connections that move much take {} more each",
                 self.large_sockets_max,
                 size_text(self.large_socket_bytes)

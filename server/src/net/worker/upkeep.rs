@@ -126,12 +126,25 @@ impl Worker<'_> {
         }
     }
 
+    /// The same of subscribers that did not read.
+    fn tell_of_lapped(&mut self) {
+        let lapped = self.state.counters.subscribers_lapped.get();
+        let closed = lapped - std::mem::replace(&mut self.lapped_told, lapped);
+        if closed > 0 {
+            log::warn!(
+                "worker {}: closed {closed} subscribers that did not read their messages in time",
+                self.worker_no
+            );
+        }
+    }
+
     /// Closes who has held something for too long.
     pub(super) fn sweep(&mut self) {
         let now = self.state.now;
         self.note_figures();
         self.balance();
         self.tell_of_shed();
+        self.tell_of_lapped();
         // Who waits for a buffer of ours is not the one who stalls.
         for &slot_no in &self.lease_queue {
             if let Some(conn) = &mut self.slots[slot_no as usize].conn {
@@ -178,7 +191,15 @@ impl Worker<'_> {
                 self.close(slot_no);
                 continue;
             }
+            if conn.has_lost_messages(&self.state) {
+                self.state.counters.subscribers_lapped.add(1);
+                self.close(slot_no);
+                continue;
+            }
             let Some(held_millis) = conn.held_millis(now) else {
+                if conn.is_subscriber() {
+                    continue;
+                }
                 if idle_millis.is_some_and(|millis| u64::from(conn.quiet_millis(now)) >= millis) {
                     self.state.counters.idle_kicks.add(1);
                     self.close(slot_no);

@@ -3,7 +3,9 @@
 use super::all_keys;
 use super::command::{About, Op, SCRIPTS_ASKED_MAX, Ttl};
 use super::encode::Shape;
+use super::messages;
 use super::names::Name;
+use super::pubsub::is_about_messages;
 use super::script::{Call, Named, Script};
 use super::session::{At, Multi, Session};
 use super::set::{ExpireIf, SetOptions, Unit, Wrong, parse_get_ex, time};
@@ -173,11 +175,7 @@ impl Asker {
         let unknown = Ok(Command::Resp(Op::UnknownSub(name, sub)));
         let ok = Command::Say(Word::Ok);
         Ok(match name {
-            Name::Ping => match args {
-                [] => Command::Resp(Op::Ping(None)),
-                [message] => Command::Resp(Op::Ping(Some(message))),
-                _ => Command::Resp(Op::WrongArity(name)),
-            },
+            Name::Ping => Command::Resp(self.ping(args)),
             Name::Echo => Command::Resp(Op::Ping(Some(args[0]))),
             Name::Quit => Command::Quit,
             Name::Reset => {
@@ -205,6 +203,7 @@ impl Asker {
                 Command::Resp(Op::Eval(call(name, args).map_err(Wrong::Words)?))
             }
             Name::Script => return ask_scripts(args),
+            name if is_about_messages(name) => return messages::ask(name, args),
             Name::Client | Name::Cluster | Name::Command | Name::Config => {
                 return ask_about(name, args);
             }
@@ -258,6 +257,16 @@ impl Asker {
             },
             _ => return unknown,
         })
+    }
+
+    /// `PING [message]`
+    fn ping<'a>(self, args: &[&'a [u8]]) -> Op<'a> {
+        match args {
+            [] | [_] if self.session.is_for_messages() => Op::Pong(args.first().copied()),
+            [] => Op::Ping(None),
+            [message] => Op::Ping(Some(message)),
+            _ => Op::WrongArity(Name::Ping),
+        }
     }
 
     /// `HELLO [2|3 [AUTH user password] [SETNAME name]]`

@@ -4,6 +4,7 @@
 //! these are Redis' own.
 
 use super::names::Name;
+use super::pubsub::Messages;
 use super::script::{Call, Script};
 use super::set::{ExpireIf, SetOptions};
 use crate::proto::Lifetime;
@@ -113,6 +114,12 @@ pub enum Op<'a> {
     Watch(&'a [u8]),
     /// `UNWATCH`
     Unwatch,
+    /// What is asked about messages.
+    Messages(Messages<'a>),
+    /// `PING` by one who has subscribed.
+    Pong(Option<&'a [u8]>),
+    /// Not while subscribed.
+    OnlyMessages(Name),
     /// There is no such command; and what follows it.
     Unknown(&'a [u8], [Option<&'a [u8]>; 3]),
     /// This command has no such subcommand.
@@ -204,6 +211,7 @@ impl<'a> Op<'a> {
                 | Op::Command
                 | Op::CommandDocs(_)
                 | Op::CommandList
+                | Op::Messages(_)
         )
     }
 }

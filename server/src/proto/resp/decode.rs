@@ -1,10 +1,15 @@
 //! Bytes of RESP → [`Command`].
 
+mod line;
+mod messages;
+
 use super::ask::{Asked, ask, is_key, terms, unit_of};
 use super::command::Op;
 use super::encode::{Format, Shape};
 use super::frame::{self, Bulk, Framed};
+use super::messages::kind_of;
 use super::names::Name;
+use super::pubsub::Messages;
 use super::queue;
 use super::session::{At, Many, Session};
 use super::set::{SetOptions, Wrong, time};
@@ -158,6 +163,9 @@ impl Reading {
         }
         let word = &bytes[name.start..][..name.len];
         let known = Name::of(word);
+        if let Some(refused) = self.only_messages(known, (count, count - 1), name.end()) {
+            return refused;
+        }
         if self.session.is_multi() && !known.is_some_and(queue::is_immediate) {
             return self.keep_array(bytes, (word, known), name.end(), count - 1);
         }
@@ -174,6 +182,11 @@ impl Reading {
                     self.refuse(op, name.end(), count - 1)
                 }
             };
+        }
+        if known == Some(Name::PubSub)
+            && let Some(decoded) = self.num_sub(bytes, name.end(), count - 1)
+        {
+            return decoded;
         }
         self.arguments(bytes, (word, known), name.end(), count - 1)
     }
@@ -338,6 +351,10 @@ impl Reading {
             let session = self.session.at(At::Keys(many, left));
             return self.request(Command::Resp(Op::Array(left)), Shape::Value, at, session);
         }
+        if let (Many::Unsubscribe(kind), 0) = (many, left) {
+            let op = Command::Resp(Op::Messages(Messages::UnsubscribeAll(kind)));
+            return self.request(op, Shape::Value, at, self.session.at(At::Request));
+        }
         self.next_key(bytes, at, many, left)
     }
 
@@ -349,13 +366,16 @@ impl Reading {
             Framed::Broken(words) => return Decoded::HangUp(words),
             Framed::Whole(bulk) => bulk,
         };
+        if let Many::Subscribe(_) | Many::Unsubscribe(_) | Many::NumSub(_) = many {
+            return self.next_name(bytes, (from, bulk), many, left);
+        }
         let is_set = many == Many::Set;
         let taken = 1 + u32::from(is_set);
         let rest = left - taken.min(left);
         let shape = match many {
             Many::Get => Shape::Value,
             Many::Set | Many::Watch => Shape::All { last: rest == 0 },
-            Many::Delete | Many::Exists | Many::Touch => Shape::Sum { last: rest == 0 },
+            _ => Shape::Sum { last: rest == 0 },
         };
         let after = self.session.at(match rest {
             0 => At::Request,
@@ -376,9 +396,9 @@ impl Reading {
         let command = match many {
             Many::Get => Command::Get { key },
             Many::Delete => Command::Delete { key },
-            Many::Exists | Many::Touch => Command::Resp(Op::Exists(key)),
             Many::Watch => Command::Resp(Op::Watch(key)),
             Many::Set => return self.next_pair(bytes, (key, bulk.end()), shape, after),
+            _ => Command::Resp(Op::Exists(key)),
         };
         self.request(command, shape, bulk.end(), after)
     }
@@ -416,61 +436,6 @@ impl Reading {
             inside: Inside::Resp(after),
         })
     }
-
-    /// A line of words.
-    fn line(self, bytes: &[u8]) -> Decoded<'_> {
-        let Some(end) = newline(bytes) else {
-            return match bytes.len() > HEAD_BYTES_MAX + 1 {
-                true => Decoded::HangUp(words::LONG_LINE),
-                false => Decoded::More,
-            };
-        };
-        let line = bytes[..end].strip_suffix(b"\r").unwrap_or(&bytes[..end]);
-        if line.len() > HEAD_BYTES_MAX {
-            return Decoded::HangUp(words::LONG_LINE);
-        }
-        if is_http_line(line) {
-            return Decoded::HangUp(b"");
-        }
-        if self.session.is_multi() {
-            return self.keep_line(bytes, line, end + 1);
-        }
-        self.line_of(line, end + 1)
-    }
-
-    pub(super) fn line_of(self, line: &[u8], taken: usize) -> Decoded<'_> {
-        let mut args: [&[u8]; ARGS_MAX] = [b""; ARGS_MAX];
-        let mut have = 0;
-        let split = frame::split(line, |word| {
-            if let Some(slot) = args.get_mut(have) {
-                *slot = word;
-            }
-            have += 1;
-        });
-        if split.is_none() {
-            return Decoded::HangUp(words::UNBALANCED);
-        }
-        if have == 0 {
-            return self.nothing(taken);
-        }
-        let (word, args) = (args[0], &args[1..have.min(ARGS_MAX)]);
-        let Some(name) = Name::of(word) else {
-            let shown = [0, 1, 2].map(|no| args.get(no).copied());
-            let op = Command::Resp(Op::Unknown(word, shown));
-            return self.refuse(op, taken, 0);
-        };
-        // Of lists, a line has one key: they are sent as arrays.
-        if have > ARGS_MAX
-            || many(name).is_some() && args.len() != 1 + usize::from(name == Name::MSet)
-        {
-            return self.refuse_words(words::SYNTAX, taken, 0);
-        }
-        if self.session.is_multi() {
-            return self.asked_inside(name, args, taken);
-        }
-        let asked = ask(name, args, self.session, self.locked);
-        self.answered(asked, taken)
-    }
 }
 
 /// A lifetime for a value whose own is told behind it: in the middle of a second, so that there is room for any other.
@@ -486,6 +451,10 @@ pub(super) fn many(name: Name) -> Option<Many> {
         Name::Touch => Many::Touch,
         Name::MSet => Many::Set,
         Name::Watch => Many::Watch,
+        Name::Subscribe | Name::PSubscribe | Name::SSubscribe => Many::Subscribe(kind_of(name)),
+        Name::Unsubscribe | Name::PUnsubscribe | Name::SUnsubscribe => {
+            Many::Unsubscribe(kind_of(name))
+        }
         _ => return None,
     })
 }

@@ -210,6 +210,16 @@ impl<'r> Out<'r> {
         }
     }
 
+    /// So many values follow which answer nothing.
+    pub fn push(&mut self, len: usize) -> Option<()> {
+        self.head(if self.v3 { b">" } else { b"*" }, len)
+    }
+
+    /// What stands before a bulk string of so many bytes.
+    pub fn bulk_head(&mut self, len: usize) -> Option<()> {
+        self.head(b"$", len)
+    }
+
     /// So many different values follow.
     pub fn set(&mut self, len: usize) -> Option<()> {
         self.head(if self.v3 { b"~" } else { b"*" }, len)
@@ -217,7 +227,7 @@ impl<'r> Out<'r> {
 
     /// A bulk string.
     pub fn bulk(&mut self, bytes: &[u8]) -> Option<()> {
-        self.head(b"$", bytes.len())?;
+        self.bulk_head(bytes.len())?;
         self.writer.put(bytes)?;
         self.writer.put(b"\r\n")
     }

@@ -63,6 +63,8 @@ const SCRIPT: &[&str] = &[
     "movablekeys",
 ];
 const EXEC: &[&str] = &["noscript", "loading", "stale"];
+const PUBSUB: &[&str] = &["pubsub", "noscript", "loading", "stale"];
+const PUBLISH: &[&str] = &["pubsub", "loading", "stale", "fast"];
 const OPEN: &[&str] = &["noscript", "loading", "stale", "fast", "no_auth"];
 
 commands! {
@@ -115,7 +117,11 @@ commands! {
     PExpireTime "pexpiretime" b"PEXPIRETIME" 2 1 1 1 READ;
     Ping "ping" b"PING" -1 0 0 0 FAST;
     PSetEx "psetex" b"PSETEX" 4 1 1 1 WRITE;
+    PSubscribe "psubscribe" b"PSUBSCRIBE" -2 0 0 0 PUBSUB;
     PTtl "pttl" b"PTTL" 2 1 1 1 READ;
+    Publish "publish" b"PUBLISH" 3 0 0 0 PUBLISH;
+    PubSub "pubsub" b"PUBSUB" -2 0 0 0 PUBSUB;
+    PUnsubscribe "punsubscribe" b"PUNSUBSCRIBE" -1 0 0 0 PUBSUB;
     Quit "quit" b"QUIT" -1 0 0 0 OPEN;
     RandomKey "randomkey" b"RANDOMKEY" 1 0 0 0 READ_SLOW;
     Reset "reset" b"RESET" 1 0 0 0 OPEN;
@@ -128,14 +134,19 @@ commands! {
     SetRange "setrange" b"SETRANGE" 4 1 1 1 WRITE;
     Shutdown "shutdown" b"SHUTDOWN" -1 0 0 0 ADMIN;
     SlowLog "slowlog" b"SLOWLOG" -2 0 0 0 ADMIN;
+    SPublish "spublish" b"SPUBLISH" 3 0 0 0 PUBLISH;
+    SSubscribe "ssubscribe" b"SSUBSCRIBE" -2 0 0 0 PUBSUB;
     StrLen "strlen" b"STRLEN" 2 1 1 1 READ;
+    Subscribe "subscribe" b"SUBSCRIBE" -2 0 0 0 PUBSUB;
     SubStr "substr" b"SUBSTR" 4 1 1 1 READ_SLOW;
+    SUnsubscribe "sunsubscribe" b"SUNSUBSCRIBE" -1 0 0 0 PUBSUB;
     Time "time" b"TIME" 1 0 0 0 FAST;
     Touch "touch" b"TOUCH" -2 1 -1 1 READ;
     Ttl "ttl" b"TTL" 2 1 1 1 READ;
     Type "type" b"TYPE" 2 1 1 1 READ;
     Unlink "unlink" b"UNLINK" -2 1 -1 1 CHANGE;
     Unwatch "unwatch" b"UNWATCH" 1 0 0 0 OPENED;
+    Unsubscribe "unsubscribe" b"UNSUBSCRIBE" -1 0 0 0 PUBSUB;
     Wait "wait" b"WAIT" 3 0 0 0 FAST;
     Watch "watch" b"WATCH" -2 1 -1 1 OPENED;
 }

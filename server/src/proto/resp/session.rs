@@ -1,11 +1,15 @@
 //! Where in a request of RESP the next bytes are.
 
+use super::pubsub::Kind;
+
 /// How a connection speaks RESP, and where in a request it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Session {
     /// Version 3: else 2.
     pub(super) v3: bool,
     pub(super) multi: Multi,
+    /// It has subscribed to something.
+    pub(super) subscribed: bool,
     pub(super) at: At,
 }
 
@@ -52,6 +56,12 @@ pub(super) enum Many {
     Set,
     /// `WATCH`
     Watch,
+    /// `SUBSCRIBE` and its like.
+    Subscribe(Kind),
+    /// `UNSUBSCRIBE` and its like.
+    Unsubscribe(Kind),
+    /// `PUBSUB NUMSUB`
+    NumSub(Kind),
 }
 
 impl Session {
@@ -59,6 +69,7 @@ impl Session {
     pub const NEW: Session = Session {
         v3: false,
         multi: Multi::No,
+        subscribed: false,
         at: At::Request,
     };
 
@@ -69,6 +80,7 @@ impl Session {
         Session {
             v3,
             multi: Multi::No,
+            subscribed: false,
             at: At::Request,
         }
     }
@@ -88,6 +100,16 @@ impl Session {
     /// Goes on in version 3, or else 2.
     pub(in crate::proto) fn set_version(&mut self, v3: bool) {
         self.v3 = v3;
+    }
+
+    /// Has subscribed to something, or not any more.
+    pub(in crate::proto) fn set_subscribed(&mut self, subscribed: bool) {
+        self.subscribed = subscribed;
+    }
+
+    /// Whether only what has to do with messages may be asked.
+    pub(super) fn is_for_messages(self) -> bool {
+        self.subscribed && !self.v3
     }
 
     /// Whether options of a store are to be read here.
@@ -113,7 +135,13 @@ impl Session {
     /// Whether a request begins here that is executed at once.
     #[must_use]
     pub fn is_between(self) -> bool {
-        self.at == At::Request && self.multi == Multi::No
+        self.at == At::Request && self.multi == Multi::No && !self.subscribed
+    }
+
+    /// Whether a request begins here, of any kind.
+    #[must_use]
+    pub fn is_at_request(self) -> bool {
+        self.at == At::Request
     }
 
     /// Whether requests are kept.

@@ -119,6 +119,21 @@ pub const BAD_SCRIPT_FLUSH: Words = words!(b"-ERR SCRIPT FLUSH only support SYNC
 pub const NOT_BUSY: Words = words!(b"-NOTBUSY No scripts in execution right now.\r\n");
 /// So few can be asked for.
 pub const MANY_SCRIPTS: Words = words!(b"-ERR SCRIPT EXISTS takes up to 4 hashes here\r\n");
+/// A channel's name, or a pattern, that is too long.
+pub const BAD_CHANNEL: Words =
+    words!(b"-ERR a channel's name and a pattern have up to 250 bytes here\r\n");
+/// All places for subscriptions, names or subscribers are taken.
+pub const NO_SUBSCRIPTION: Words =
+    words!(b"-ERR max number of subscriptions or channels reached\r\n");
+/// The connection has as many as it may have.
+pub const NO_OWN_SUBSCRIPTION: Words =
+    words!(b"-ERR max number of subscriptions of one connection reached\r\n");
+/// Comparing all patterns would take too long.
+pub const NO_PATTERN: Words = words!(
+    b"-ERR no room for another pattern: comparing those that are there takes as long as may be\r\n"
+);
+/// A list that does not fit into one answer.
+pub const LONG_LIST: Words = words!(b"-ERR a list of channels has up to 39 KiB here\r\n");
 /// There is no cluster.
 pub const NO_CLUSTER: Words = words!(b"-ERR This instance has cluster support disabled\r\n");
 /// `NX` with `XX`, `GT` or `LT`.

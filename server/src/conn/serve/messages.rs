@@ -1,0 +1,134 @@
+//! Messages between clients: requests about them, and what is delivered.
+
+use std::io;
+use std::task::Context;
+
+use super::super::outbox::Sent;
+use super::super::{Conn, Halt, Phase, Turn, WorkerState};
+use super::{Planned, RequestLoop};
+use crate::execute::messages::{self, Messaged};
+use crate::proto::Reply;
+use crate::pubsub::Brought;
+
+/// So often a turn fills the outbox with messages before it looks at requests.
+const ROUNDS_MAX: usize = 4;
+
+impl RequestLoop<'_, '_, '_> {
+    /// Carries out a request about messages. `None`: it is done.
+    #[cold]
+    pub(super) fn message(&mut self, planned: &Planned<'_>) -> io::Result<Option<Halt>> {
+        loop {
+            let before = *self.subscriber;
+            let done = messages::run(
+                &planned.work,
+                (self.shared, self.counters),
+                (self.subscriber, self.cx.waker()),
+                (self.now, !self.transaction.is_replayed()),
+                planned.format,
+                self.outbox.room(),
+            );
+            if before.is_some() != self.subscriber.is_some() {
+                self.codec.subscribed(self.subscriber.is_some());
+            }
+            match done {
+                Messaged::Said(len, is_all) => {
+                    self.push(planned.format, Reply::Whole { len });
+                    let bytes = planned.work.message_bytes();
+                    self.budget.spend(0, bytes);
+                    if is_all {
+                        return Ok(None);
+                    }
+                    if let Some(halt) = self.empty_outbox()? {
+                        return Ok(Some(halt));
+                    }
+                }
+                // It may fit into the whole outbox.
+                Messaged::NeedsRoom if !self.outbox.is_empty() => {
+                    if let Some(halt) = self.empty_outbox()? {
+                        return Ok(Some(halt));
+                    }
+                }
+                // Whose turn it is first is known from the next pass on.
+                Messaged::NotNow if planned.work.is_published() => return Ok(Some(Halt::Tired)),
+                Messaged::NotNow => return Ok(Some(Halt::WaitLarge)),
+                Messaged::NeedsRoom if self.outbox.is_limited() => {
+                    return Ok(Some(Halt::WaitLarge));
+                }
+                Messaged::NeedsRoom => {
+                    let refusal = messages::too_long(self.counters);
+                    self.push(planned.format, Reply::Refused(refusal));
+                    return Ok(None);
+                }
+                Messaged::Refused(refusal) => {
+                    self.push(planned.format, Reply::Refused(refusal));
+                    return Ok(None);
+                }
+            }
+        }
+    }
+}
+
+impl Conn {
+    /// Whether anybody's messages reach it.
+    pub fn is_subscriber(&self) -> bool {
+        self.subscriber.is_some()
+    }
+
+    /// Whether messages may be sent to it now: not in the middle of an answer.
+    #[inline]
+    pub(in crate::conn) fn may_be_told(&self) -> bool {
+        self.is_subscriber() && matches!(self.phase, Phase::Requests) && self.codec.may_tell()
+    }
+
+    /// Whether it has lost messages, because it does not read.
+    pub fn has_lost_messages(&self, worker: &WorkerState<'_>) -> bool {
+        let lapped = |subscriber| worker.shared.pubsub.is_lapped(subscriber);
+        self.subscriber.is_some_and(lapped)
+    }
+
+    /// Sends what is pending. `None`: the turn goes on with requests.
+    #[cold]
+    pub(in crate::conn) fn deliver(
+        &mut self,
+        worker: &mut WorkerState<'_>,
+        cx: &mut Context<'_>,
+    ) -> io::Result<Option<Turn>> {
+        let Some(subscriber) = self.subscriber else {
+            return Ok(None);
+        };
+        let hub = &worker.shared.pubsub;
+        // Without a place for what the peer does not take nothing is begun.
+        if !worker.leases.has_output() {
+            let waits = hub.is_pending(subscriber);
+            return Ok(waits.then_some(Turn::WaitLarge));
+        }
+        let mut is_inside = false;
+        for _ in 0..ROUNDS_MAX {
+            let (len, is_all) =
+                match hub.bring(subscriber, worker.outbox.room(), self.codec.is_v3()) {
+                    Brought::All(len) => (len, true),
+                    Brought::Some(len, inside) => {
+                        is_inside = inside;
+                        (len, false)
+                    }
+                    Brought::Lapped => {
+                        worker.counters.subscribers_lapped.add(1);
+                        return Ok(Some(Turn::Close));
+                    }
+                };
+            worker.outbox.filled(len);
+            let sent = worker.outbox.send(&mut self.stream, worker.counters, cx)?;
+            if sent == Sent::Blocked {
+                self.put_aside_output(worker)?;
+                return Ok(Some(Turn::Rest));
+            }
+            if is_all {
+                return Ok(None);
+            }
+        }
+        // Others have their turn before more is sent; no answer stands in the middle of a message.
+        hub.end_turn(subscriber, worker.now.as_millis() as u32);
+        cx.waker().wake_by_ref();
+        Ok(is_inside.then_some(Turn::Rest))
+    }
+}
