@@ -8,5 +8,6 @@ pub(crate) mod governor;
 pub(crate) mod lease_room;
 pub(crate) mod permits;
 pub mod plan;
+pub(crate) mod program;
 pub mod queues;
 pub(crate) mod room;

@@ -14,10 +14,12 @@
 //!
 //! A turn that panics costs its connection, not its neighbours.
 
+mod processor;
 mod slots;
 mod upkeep;
 mod wishes;
 
+use self::processor::Processor;
 use super::mailbox::{BUSY_PERCENT, Mailbox, Newcomer};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -76,6 +78,9 @@ const PRESSURE_ON_BUFFER: u32 = 30;
 const PRESSURE_ON_TRANSFER: u32 = 15;
 /// If some does, it has so many times as long (six seconds) to get on by 64 KiB.
 const SLOW_FACTOR: u32 = 3;
+/// On a machine that has too few processors for what is to be done all of these are so many times as long: clients there are
+/// slow because they are not run.
+const SHORT_FACTOR: u32 = 10;
 
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug)]
@@ -126,6 +131,7 @@ struct Worker<'w> {
     runtime: RuntimeMetrics,
     /// That, and when it was, in nanoseconds.
     measured: (u64, u64),
+    processor: Processor,
     /// Of the connections that had to go for others, so many were told of.
     shed_told: u64,
     /// … and of subscribers that did not read.
@@ -245,6 +251,7 @@ impl<'w> Worker<'w> {
                 u64::try_from(slow.as_nanos()).unwrap_or(u64::MAX)
             }),
             worker_no,
+            processor: Processor::new(exact_nanos()),
             pass_nanos: exact_nanos(),
             look_nanos: 0,
             turns_left: TURNS_PER_LOOK,

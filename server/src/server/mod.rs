@@ -45,6 +45,7 @@ use crate::auth::tls::CertificateStore;
 use crate::auth::users::Logins;
 use crate::memory::governor::Governor;
 use crate::memory::plan::ServerPlan;
+use crate::memory::program;
 use crate::net::gate::{self, first_of};
 use crate::net::mailbox::Mailbox;
 use crate::net::worker::{self, park_once};
@@ -132,6 +133,12 @@ impl Server {
                 .collect();
             lines.push(("total (--memory)", plan.memory_bytes as u64));
             logs::table("the memory plan, in bytes", "plan", plan, &lines);
+            if let Err(error) = program::keep_in_memory() {
+                log::info!(
+                    "the program's code cannot be locked in memory ({error}): over its memory limit it may wait for \
+                     it to be read again; --ulimit memlock=8388608 or LimitMEMLOCK=8M allows it"
+                );
+            }
         })
     }
 }

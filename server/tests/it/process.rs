@@ -1,5 +1,6 @@
 //! The binary: its flags, its refusals, its signals.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
@@ -71,6 +72,50 @@ fn help_and_version_succeed_and_unknown_flags_do_not() {
     let expected = format!("flagstone {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(String::from_utf8_lossy(&version.stdout), expected);
     assert_eq!(run(&["--colour"], &[]).status.code(), Some(2));
+}
+
+/// Or else the kernel, over `memory.high`, takes it first, and every thread sleeps until it is read again.
+#[test]
+fn its_code_is_locked_in_memory_or_the_log_says_why_not() {
+    let scratch = Scratch::new("locked-code");
+    let log_path = scratch.0.join("log");
+    let log = File::create(&log_path).expect("a file");
+    let mut child = common::process::flagstone()
+        .args([
+            "--listen",
+            "127.0.0.1:0",
+            "--admin",
+            "none",
+            "--memory",
+            "48m",
+            "--max-connections",
+            "100",
+        ])
+        .stderr(log)
+        .spawn()
+        .expect("starts");
+    let start = Instant::now();
+    let is_locked_or_told = || {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("status");
+        let kib = status.lines().find_map(|line| {
+            let kib = line
+                .strip_prefix("VmLck:")?
+                .split_ascii_whitespace()
+                .next()?;
+            kib.parse::<u64>().ok()
+        });
+        let log = std::fs::read_to_string(&log_path).expect("a log");
+        // What is locked is more than the first few pages of libraries.
+        kib.expect("VmLck") > 2 << 10
+            || log.contains("the program's code cannot be locked in memory (")
+    };
+    while !is_locked_or_told() {
+        assert!(start.elapsed() < Duration::from_secs(30), "neither happens");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().expect("ends");
+    child.wait().expect("ends");
 }
 
 #[test]

@@ -16,8 +16,13 @@ const BATCH: usize = 60;
 const VALUE_BYTES: usize = 1024;
 /// The long values.
 const LONG_BYTES: usize = 1 << 20;
+/// So much of a long value is made at a time: nobody needs memory for a whole one, whose first touch is what a small machine
+/// would be busy with.
+const BLOCK_BYTES: usize = 16 << 10;
 /// What a slow reader reads a second.
 const SLOW_BYTES: usize = 100 << 10;
+/// The answer for a key that is not there.
+const ABSENT: &[u8] = b"NOTFOUND";
 /// Keys that readers ask for.
 const KEYS: usize = 2000;
 /// What OpenSSL 3.0 sends first: a whole record with a hello of TLS 1.2 and 1.3.
@@ -113,8 +118,12 @@ pub struct Client {
     pub no: usize,
     pub socket: Socket,
     request: Vec<u8>,
+    /// The long value behind the first so many bytes of the request.
+    long: Option<(usize, Long)>,
     sent: usize,
     received: Vec<u8>,
+    /// So much of the value at the front has been compared.
+    compared: usize,
     /// The replies of this batch that have not come yet.
     expected: VecDeque<Expect>,
     batch_no: usize,
@@ -135,6 +144,48 @@ fn key(writer: usize, nth: usize) -> String {
     format!("crowd:{writer:06}:{nth:06}")
 }
 
+/// A long value: a block of it, which begins anew with each period.
+struct Long {
+    block: Vec<u8>,
+    period: usize,
+    len: usize,
+}
+
+impl Long {
+    fn new(key: &str, len: usize) -> Self {
+        let period = key.len() + 1;
+        Long {
+            block: value(key, BLOCK_BYTES + period),
+            period,
+            len,
+        }
+    }
+
+    /// What it has from byte `at`, as far as one block goes.
+    fn from(&self, at: usize) -> &[u8] {
+        let begin = at % self.period;
+        &self.block[begin..begin + BLOCK_BYTES.min(self.len - at)]
+    }
+}
+
+/// Whether `bytes` are what the key's value has from byte `at`.
+fn is_part(key: &str, mut at: usize, mut bytes: &[u8]) -> bool {
+    let period = key.len() + 1;
+    while !bytes.is_empty() {
+        let from = at % period;
+        let here = bytes.len().min(period - from);
+        let (part, rest) = bytes.split_at(here);
+        let in_key = here.min(key.len().saturating_sub(from));
+        if part[..in_key] != key.as_bytes()[from..from + in_key]
+            || part[in_key..].iter().any(|&byte| byte != b' ')
+        {
+            return false;
+        }
+        (at, bytes) = (at + here, rest);
+    }
+    true
+}
+
 /// The value of a key: the key again and again, so that a foreign or a torn one shows.
 fn value(key: &str, len: usize) -> Vec<u8> {
     key.bytes().chain(*b" ").cycle().take(len).collect()
@@ -147,8 +198,10 @@ impl Client {
             no,
             socket,
             request: Vec::new(),
+            long: None,
             sent: 0,
             received: Vec::new(),
+            compared: 0,
             expected: VecDeque::new(),
             batch_no: 0,
             asked: now,
@@ -179,6 +232,16 @@ impl Client {
         self.expected.push_back(Expect::Ok);
     }
 
+    /// A long value, which is made as it is written.
+    fn put_long(&mut self, key: &str, len: usize) {
+        self.request.extend_from_slice(b"PUT ");
+        self.request.extend_from_slice(key.as_bytes());
+        self.request.push(b' ');
+        self.long = Some((self.request.len(), Long::new(key, len)));
+        self.request.push(b'\n');
+        self.expected.push_back(Expect::Ok);
+    }
+
     fn get(&mut self, key: &str, len: usize) {
         self.request.extend_from_slice(b"GET ");
         self.request.extend_from_slice(key.as_bytes());
@@ -189,6 +252,7 @@ impl Client {
     /// The next batch.
     fn ask(&mut self, now: Instant) {
         self.request.clear();
+        self.long = None;
         self.sent = 0;
         self.asked = now;
         let no = self.no;
@@ -223,12 +287,12 @@ impl Client {
             }
             Role::Trickle | Role::Churn => self.get(&key(0, no % KEYS), VALUE_BYTES),
             Role::Long => match self.batch_no % 2 {
-                0 => self.put(&key(no, 0), LONG_BYTES - 64),
+                0 => self.put_long(&key(no, 0), LONG_BYTES - 64),
                 _ => self.get(&key(no, 0), LONG_BYTES - 64),
             },
             Role::Slow => {
                 if self.batch_no == 0 {
-                    self.put(&key(no, 0), LONG_BYTES - 64);
+                    self.put_long(&key(no, 0), LONG_BYTES - 64);
                 }
                 for _ in 0..4 {
                     self.get(&key(no, 0), LONG_BYTES - 64);
@@ -256,7 +320,7 @@ impl Client {
 
     /// Whether it has a batch under way.
     pub fn is_busy(&self) -> bool {
-        !self.expected.is_empty() || self.sent < self.request.len()
+        !self.expected.is_empty() || self.sent < self.request_len()
     }
 
     /// Does what can be done at `now`: asks, writes, reads and checks. `Some`: it is over.
@@ -275,7 +339,7 @@ impl Client {
         }
         if self.role == Role::Deaf {
             // It asks again as long as it is let.
-            if self.sent == self.request.len() {
+            if self.sent == self.request_len() {
                 self.expected.clear();
                 self.ask(now);
             }
@@ -284,9 +348,14 @@ impl Client {
         self.read(now, room)
     }
 
+    fn request_len(&self) -> usize {
+        self.request.len() + self.long.as_ref().map_or(0, |(_, long)| long.len)
+    }
+
     fn write(&mut self) -> Option<End> {
-        while self.sent < self.request.len() {
-            match self.socket.write(&self.request[self.sent..]) {
+        while self.sent < self.request_len() {
+            let unsent = unsent(&self.request, self.long.as_ref(), self.sent);
+            match self.socket.write(unsent) {
                 Ok(n) => self.sent += n,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
                 Err(error) => return Some(end_of(&error)),
@@ -336,32 +405,57 @@ impl Client {
         let mut at = 0;
         while let Some(expect) = self.expected.front() {
             let bytes = &self.received[at..];
+            let is_right = |line: &[u8], has_ended: bool| match expect {
+                Expect::Ok => line == b"OK",
+                // A cache may have evicted it.
+                Expect::Value(..) if self.compared == 0 && line == ABSENT => true,
+                Expect::Value(key, value_len) => {
+                    let compared = self.compared + line.len();
+                    (compared == *value_len || (compared < *value_len && !has_ended))
+                        && is_part(key, self.compared, line)
+                }
+                Expect::Nothing => false,
+            };
             let Some(len) = bytes.iter().position(|&byte| byte == b'\n') else {
+                // The beginning of a long value need not be kept.
+                if matches!(expect, Expect::Value(_, len) if *len > BLOCK_BYTES)
+                    && bytes.len() > ABSENT.len()
+                {
+                    if !is_right(bytes, false) {
+                        return Some(End::Wrong);
+                    }
+                    self.compared += bytes.len();
+                    at = self.received.len();
+                }
                 break;
             };
             let line = &bytes[..len];
-            let is_right = match expect {
-                Expect::Ok => line == b"OK",
-                // A cache may have evicted it.
-                Expect::Value(..) if line == b"NOTFOUND" => true,
-                Expect::Value(key, value_len) => line == value(key, *value_len),
-                Expect::Nothing => false,
-            };
-            if !is_right {
+            if !is_right(line, true) {
                 let is_refusal = self.replies == 0 && line == b"ERROR";
                 return Some(if is_refusal { End::Refused } else { End::Wrong });
             }
             if matches!(expect, Expect::Value(..)) {
-                let is_absent = line == b"NOTFOUND";
+                let is_absent = self.compared == 0 && line == ABSENT;
                 self.absent += u64::from(is_absent);
                 self.found += u64::from(!is_absent);
             }
+            self.compared = 0;
             at += len + 1;
             self.replies += 1;
             self.expected.pop_front();
         }
         self.received.drain(..at);
         None
+    }
+}
+
+/// What is to be sent next of a request with a long value behind its first so many bytes.
+fn unsent<'a>(request: &'a [u8], long: Option<&'a (usize, Long)>, sent: usize) -> &'a [u8] {
+    match long {
+        Some((at, _)) if sent < *at => &request[sent..*at],
+        Some((at, long)) if sent < at + long.len => long.from(sent - at),
+        Some((_, long)) => &request[sent - long.len..],
+        None => &request[sent..],
     }
 }
 

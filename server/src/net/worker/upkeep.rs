@@ -47,9 +47,13 @@ impl Worker<'_> {
         if left == 0 {
             return;
         }
+        let patience = match self.processor.is_short(self.pass_nanos) {
+            true => SHORT_FACTOR,
+            false => 1,
+        };
         let (for_buffer, for_transfer) = (
-            self.stall_millis(PRESSURE_ON_BUFFER),
-            self.stall_millis(PRESSURE_ON_TRANSFER),
+            patience * self.stall_millis(PRESSURE_ON_BUFFER),
+            patience * self.stall_millis(PRESSURE_ON_TRANSFER),
         );
         let now = self.state.now;
         let mut longest = Slowest::new();
