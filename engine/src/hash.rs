@@ -6,11 +6,12 @@
 //! └────────┴────────┴────────┴──────────┘
 //! ```
 
-use static_assertions::const_assert_eq;
+use static_assertions::{const_assert, const_assert_eq};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::error::KeyError;
 use crate::geometry::{SHARD_COUNT, SHORT_KEY_BYTES_MAX};
+use crate::space::{PREFIX_BYTES, Space};
 
 const SHARD_SHIFT: u32 = 60;
 const TAG_SHIFT: u32 = 52;
@@ -18,6 +19,7 @@ const TAG_SHIFT: u32 = 52;
 pub(crate) const GHOST_BITS: u32 = 11;
 const_assert_eq!(SHARD_COUNT, 1 << (64 - SHARD_SHIFT));
 const_assert_eq!(TAG_SHIFT + 8, SHARD_SHIFT);
+const_assert!(SHORT_KEY_BYTES_MAX + PREFIX_BYTES < u8::MAX as usize);
 
 /// Bits of a place in the order of a scan: those that buckets go by, and these.
 const SCAN_OTHER_BITS: u32 = 27;
@@ -44,6 +46,12 @@ impl KeyHash {
     #[inline]
     pub(crate) fn of(bytes: &[u8], seed: u64) -> Self {
         KeyHash(xxh3_64_with_seed(bytes, seed))
+    }
+
+    /// Of a key as it is stored.
+    pub(crate) fn of_stored(stored: &[u8], seed: u64) -> Self {
+        let (space, bytes) = Space::split(stored);
+        KeyHash::of(bytes, seed ^ space.seed())
     }
 
     #[inline(always)]
@@ -93,23 +101,37 @@ impl KeyHash {
 pub struct Key<'k> {
     bytes: &'k [u8],
     hash: KeyHash,
+    space: Space,
 }
 
 impl<'k> Key<'k> {
     #[inline]
-    pub(crate) fn new(bytes: &'k [u8], most: usize, seed: u64) -> Result<Self, KeyError> {
+    pub(crate) fn new(
+        bytes: &'k [u8],
+        space: Space,
+        most: usize,
+        seed: u64,
+    ) -> Result<Self, KeyError> {
         if bytes.len() > most {
             return Err(KeyError::TooLong);
         }
+        let space = space.of_key(bytes);
         Ok(Key {
             bytes,
-            hash: KeyHash::of(bytes, seed),
+            hash: KeyHash::of(bytes, seed ^ space.seed()),
+            space,
         })
     }
 
     /// A key whose hash is known.
-    pub(crate) fn known(bytes: &'k [u8], hash: KeyHash) -> Self {
-        Key { bytes, hash }
+    pub(crate) fn known(bytes: &'k [u8], space: Space, hash: KeyHash) -> Self {
+        Key { bytes, hash, space }
+    }
+
+    /// What stands before it where it is stored.
+    #[inline(always)]
+    pub(crate) fn space(&self) -> Space {
+        self.space
     }
 
     /// Whether it goes on behind the place that an item has for keys.

@@ -23,6 +23,7 @@ mod region;
 mod reservation;
 mod shard;
 mod slab;
+mod space;
 #[doc(hidden)]
 pub mod stamp;
 mod stats;
@@ -33,7 +34,7 @@ mod types;
 pub use arena::Backing;
 pub use cache::Cache;
 pub use cache::read::Seen;
-pub use cache::scan::Scan;
+pub use cache::scan::{Scan, Scanned};
 pub use cache::update::Current;
 pub use cache::walk::Walk;
 pub use error::{KeyError, OpenError, PlanError, StoreError};
@@ -50,6 +51,7 @@ pub use owned::{OwnedPinned, OwnedReservation};
 pub use pinned::Pinned;
 pub use plan::{Plan, PlanLine};
 pub use reservation::Reservation;
+pub use space::DATABASES;
 pub use stats::{Audit, ClassStats, Expired, Stats};
 pub use tick::{Deadline, Tick};
 pub use types::{

@@ -8,9 +8,10 @@ use crate::lru::segments::Eviction;
 use crate::rebalance::Tails;
 use crate::slab::free_list::PagePool;
 use crate::slab::page::PageTable;
+use crate::space::Spaces;
 
 /// What every part of a shard works on. Immutable but for the arena's words, the
-/// pool, and what the shards tell one another of their ages and their stale pages.
+/// pool, the databases' spaces, and what the shards tell one another of their ages and their stale pages.
 pub(crate) struct Region {
     pub arena: Arena,
     pub geometry: Geometry,
@@ -22,6 +23,8 @@ pub(crate) struct Region {
     pub tails: Tails,
     /// Stale pages of all shards: a hint.
     pub stale: AtomicUsize,
+    /// Which space each database has.
+    pub spaces: Spaces,
 }
 
 impl Region {

@@ -190,8 +190,8 @@ impl Filling {
         }
         let region = cache.region();
         let mut bag = PageBag::new(region);
-        View::known(region, self.head).with_key(|key| {
-            cache.with_pages(Key::known(key, self.hash), &mut bag, now, |bag| {
+        View::known(region, self.head).with_key(|space, key| {
+            cache.with_pages(Key::known(key, space, self.hash), &mut bag, now, |bag| {
                 let mut state = cache.shard_of(self.hash.shard_no()).lock(region);
                 state.grow(self.piece, bag, now)
             })
@@ -207,7 +207,7 @@ impl Filling {
     ) -> Result<Stored, StoreError> {
         self.finish(cache, now)?;
         let (view, hash) = (View::known(cache.region(), self.head), self.hash);
-        view.with_key(|key| self.link(cache, Key::known(key, hash), condition, now))
+        view.with_key(|space, key| self.link(cache, Key::known(key, space, hash), condition, now))
     }
 
     /// Links what is filled.
@@ -253,8 +253,9 @@ impl Filling {
         self.finish(cache, now)?;
         let part = (Part::Reserved(self.head), side, self.cas);
         let (view, hash) = (View::known(cache.region(), self.head), self.hash);
-        let extended =
-            view.with_key(|key| cache.extend_with(Key::known(key, hash), part, compare, now))?;
+        let extended = view.with_key(|space, key| {
+            cache.extend_with(Key::known(key, space, hash), part, compare, now)
+        })?;
         if extended.outcome == Outcome::NotStored && or_create {
             return self.commit_as(cache, Condition::Absent, now);
         }
@@ -270,7 +271,7 @@ impl Filling {
                 let head = View::known(cache.region(), self.head);
                 head.set_body_len(head.key_body_len() + self.written);
                 let hash = self.hash;
-                head.with_key(|key| self.trim(cache, Key::known(key, hash), now));
+                head.with_key(|space, key| self.trim(cache, Key::known(key, space, hash), now));
                 // From now on it is one like any other: its first piece may have no field for the length.
                 self.value_len = Some(self.written);
                 Ok(())

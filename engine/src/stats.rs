@@ -1,6 +1,8 @@
 //! What the writers count. Hits and misses are the callers' to count, each in a place of
 //! its own: a counter here would make every read write shared memory.
 
+use crate::space::DATABASES;
+
 /// One shard's counters, under its lock.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counters {
@@ -48,7 +50,9 @@ impl Expired {
 pub struct Stats {
     /// Items that are linked now; some may have expired and not been reclaimed yet.
     pub items: u64,
-    /// Their keys and values, in bytes.
+    /// The same by database, without those that were flushed.
+    pub databases: [u64; DATABASES],
+    /// Their keys and values, in bytes, with the four that stand before a short key of another database than 0.
     pub item_bytes: u64,
     /// Stores that were carried out.
     pub sets: u64,

@@ -110,7 +110,11 @@ fn check(cache: &Cache, known: &Known, context: &str) {
     assert!(met == all.collect::<Vec<_>>(), "{context}: the walk");
     let payload: usize = known
         .iter()
-        .map(|(key, value)| key.len() + value.len())
+        .map(|(key, value)| {
+            // What might be taken for a database has one before it.
+            let is_apart = key.len() <= 250 && key.first().is_some_and(|&first| first < 16);
+            key.len() + 4 * usize::from(is_apart) + value.len()
+        })
         .sum();
     assert_eq!(cache.stats().item_bytes, payload as u64, "{context}");
     let audit = cache

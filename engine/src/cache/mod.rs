@@ -31,9 +31,11 @@ use crate::index::probe::Spot;
 use crate::plan::{CACHE_BYTES_MAX, Plan};
 use crate::rebalance::Tails;
 use crate::region::Region;
+use crate::shard::clean::Cleaning;
 use crate::shard::locked::Shard;
 use crate::shard::sweep::Round;
 use crate::slab::free_list::PagePool;
+use crate::space::{DATABASES, Spaces};
 use crate::superblock::Superblock;
 use crate::tick::Tick;
 use crate::types::Maintained;
@@ -48,6 +50,8 @@ pub struct Cache {
     shards: Box<[Shard]>,
     /// The sweep's round through the pages. Taken before any shard's lock.
     round: Mutex<Round>,
+    /// The way through what was flushed with its database. Taken before any shard's lock.
+    cleaning: Mutex<Cleaning>,
     /// Pages are retired and restored by one thread at a time.
     resizing: Mutex<()>,
     /// Shared by those who store a large value, which they hold memory for meanwhile; taken alone by one for whom
@@ -86,6 +90,7 @@ impl Cache {
             eviction: options.eviction,
             tails: Tails::default(),
             stale: AtomicUsize::new(0),
+            spaces: Spaces::default(),
             geometry,
         };
         let shards = (0..SHARD_COUNT)
@@ -96,6 +101,7 @@ impl Cache {
             region,
             shards,
             round: Mutex::default(),
+            cleaning: Mutex::default(),
             resizing: Mutex::new(()),
             large: RwLock::new(()),
         })
@@ -113,7 +119,39 @@ impl Cache {
     /// When it is longer than the plan's `key_bytes_max`.
     #[inline]
     pub fn key<'k>(&self, bytes: &'k [u8]) -> Result<Key<'k>, KeyError> {
-        Key::new(bytes, self.region.key_bytes_max, self.region.hash_seed)
+        Key::new(
+            bytes,
+            self.region.spaces.first(),
+            self.region.key_bytes_max,
+            self.region.hash_seed,
+        )
+    }
+
+    /// The same for a key of another database than 0: [`DATABASES`](crate::DATABASES) of them are keyspaces of their own.
+    /// The key is of use until that database is flushed; after that nothing is found under it, and what is stored
+    /// under it is lost.
+    ///
+    /// # Errors
+    /// As [`Cache::key`].
+    #[inline]
+    pub fn key_in<'k>(&self, database: usize, bytes: &'k [u8]) -> Result<Key<'k>, KeyError> {
+        if database == 0 {
+            return self.key(bytes);
+        }
+        Key::new(
+            bytes,
+            self.region.spaces.of(database),
+            self.region.key_bytes_max,
+            self.region.hash_seed,
+        )
+    }
+
+    /// The same for a further key of the database that `first` is of.
+    ///
+    /// # Errors
+    /// As [`Cache::key`].
+    pub fn key_beside<'k>(&self, first: Key<'_>, bytes: &'k [u8]) -> Result<Key<'k>, KeyError> {
+        self.key_in(first.space().database_of_key(), bytes)
     }
 
     #[inline(always)]
@@ -140,9 +178,22 @@ impl Cache {
         spot.look(arena, geometry, key.hash());
     }
 
-    /// Removes all items, in a time that does not depend on how many there are. Their memory is taken back by
-    /// [`Cache::maintain`], and by stores before they evict anything.
+    /// Removes all items of all databases, in a time that does not depend on how many there are. Their memory is taken back
+    /// by [`Cache::maintain`], and by stores before they evict anything.
     pub fn flush(&self) {
+        self.region.spaces.flush_all(|| self.empty());
+    }
+
+    /// Removes all items of one database, in a time that does not depend on how many there are. Their memory is taken
+    /// back by [`Cache::maintain`], or as that of others is. Where only database 0 was ever used, this is
+    /// [`Cache::flush`].
+    pub fn flush_database(&self, database: usize) {
+        self.region
+            .spaces
+            .flush(database % DATABASES, || self.empty());
+    }
+
+    fn empty(&self) {
         for shard in &self.shards {
             shard.lock(&self.region).flush();
         }
@@ -161,7 +212,7 @@ impl Cache {
         &self,
         now: Tick,
         work_max: usize,
-        is_late: impl FnMut() -> bool,
+        mut is_late: impl FnMut() -> bool,
     ) -> Maintained {
         let mut done = Maintained::default();
         for shard in &self.shards {
@@ -172,9 +223,13 @@ impl Cache {
         // Two who maintain at once are one too many.
         if let Some(mut round) = self.round.try_lock() {
             let shard = |shard_no: usize| self.shards[shard_no].lock(&self.region);
-            let (reclaimed, more) = round.go_on(&self.region, shard, now, work_max, is_late);
+            let (reclaimed, more) = round.go_on(&self.region, shard, now, work_max, &mut is_late);
             done.reclaimed = reclaimed;
             done.more |= more;
+        }
+        if let Some(mut cleaning) = self.cleaning.try_lock() {
+            let shard = |shard_no: usize| self.shards[shard_no].lock(&self.region);
+            done.more |= cleaning.go_on(&self.region, shard, work_max, is_late);
         }
         done
     }

@@ -2,7 +2,9 @@
 
 use super::Cache;
 use crate::geometry::SHARD_COUNT;
+use crate::shard::locked::Shard;
 use crate::slab::page::CLASS_SPECIAL;
+use crate::space::DATABASES;
 use crate::stats::{Audit, ClassStats, Stats};
 
 impl Cache {
@@ -29,10 +31,26 @@ impl Cache {
             stats.index_buckets += state.index.buckets() as u64;
             stats.pinned += state.pins.used() as u64;
             stats.inserted_bytes += state.inserted_bytes();
+            let items = state.counters.items;
+            for (database, sum) in stats.databases.iter_mut().enumerate() {
+                *sum += state.counts.of(database, items, &self.region.spaces);
+            }
         }
         stats.evicted_age_probation_bytes /= aged[0].max(1);
         stats.evicted_age_main_bytes /= aged[1].max(1);
         stats
+    }
+
+    /// Items of one database that are linked now; some may have expired and not been reclaimed yet.
+    pub fn items_in(&self, database: usize) -> u64 {
+        let items = |shard: &Shard| {
+            let state = shard.lock(&self.region);
+            let items = state.counters.items;
+            state
+                .counts
+                .of(database % DATABASES, items, &self.region.spaces)
+        };
+        self.shards.iter().map(items).sum()
     }
 
     /// Hands out what each size class holds, smallest chunks first. Takes one lock after the
@@ -87,6 +105,7 @@ impl Cache {
             .collect();
         for state in &mut states {
             state.audit(&mut audit)?;
+            state.audit_databases()?;
         }
         audit.free_pages = self.region.pool.count();
         audit.retired_pages = self.region.pool.retired();

@@ -20,6 +20,15 @@ use crate::types::ItemMeta;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scan(u64);
 
+/// What [`Cache::scan_in`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scanned {
+    /// That was not the last bucket.
+    pub more: bool,
+    /// Items that were passed over, because they are of other databases or were flushed.
+    pub passed: usize,
+}
+
 /// Bits of a place within a shard. With the shard's number that is what a client's signed number holds.
 const PLACE_BITS: u32 = SCAN_PLACE_BITS;
 
@@ -56,7 +65,8 @@ impl Scan {
 }
 
 impl Cache {
-    /// Calls `each` with the items of the next bucket of a scan, and moves it on. False: that was the last one.
+    /// Calls `each` with the items of the next bucket of a scan that are in database 0, and moves it on. False: that was the
+    /// last one.
     ///
     /// If `each` says no, because it has enough, the scan stays before that item: items of the same bucket that it was called
     /// with before are not met again, and a call in which it says yes at least once gets on.
@@ -64,11 +74,23 @@ impl Cache {
         &self,
         scan: &mut Scan,
         now: Tick,
-        mut each: impl FnMut(&[u8], ItemMeta) -> bool,
+        each: impl FnMut(&[u8], ItemMeta) -> bool,
     ) -> bool {
+        self.scan_in(0, scan, now, each).more
+    }
+
+    /// The same for one of the [databases](crate::DATABASES). All of them lie in the same buckets, and are gone through.
+    pub fn scan_in(
+        &self,
+        database: usize,
+        scan: &mut Scan,
+        now: Tick,
+        mut each: impl FnMut(&[u8], ItemMeta) -> bool,
+    ) -> Scanned {
+        let mut scanned = Scanned::default();
         if scan.shard_no() >= SHARD_COUNT {
             *scan = Scan(0);
-            return false;
+            return scanned;
         }
         let region = self.region();
         let (arena, geometry) = (&region.arena, &region.geometry);
@@ -87,8 +109,12 @@ impl Cache {
                         continue;
                     }
                     let place = view.hash().scan_place();
-                    if place >= from {
-                        batch.add(place, chunk);
+                    if place < from {
+                        continue;
+                    }
+                    match region.spaces.holds(database, view.space()) {
+                        true => batch.add(place, chunk),
+                        false => scanned.passed += 1,
                     }
                 }
                 rest = bucket.overflow(arena, geometry);
@@ -96,9 +122,10 @@ impl Cache {
             for &(place, chunk) in batch.items() {
                 let view = View::known(region, chunk);
                 let meta = view.meta();
-                if !view.with_key(|key| state.call(|_| each(key, meta))) {
+                if !view.with_key(|_, key| state.call(|_| each(key, meta))) {
                     *scan = Scan::at(scan.shard_no(), place);
-                    return true;
+                    scanned.more = true;
+                    return scanned;
                 }
             }
             match batch.full_until() {
@@ -107,7 +134,8 @@ impl Cache {
             }
         }
         *scan = Scan::at(scan.shard_no(), end);
-        scan.number() != 0
+        scanned.more = scan.number() != 0;
+        scanned
     }
 }
 
@@ -154,6 +182,7 @@ impl Batch {
 mod tests {
     use super::*;
     use crate::hash::{Key, KeyHash};
+    use crate::space::Space;
     use crate::{Attributes, Options, Plan};
 
     /// Among millions of items some share all bits that buckets go by: a scan of one at a time gets past them.
@@ -169,7 +198,7 @@ mod tests {
         for (no, name) in (0..).zip(&names) {
             let hash = KeyHash::from_number(7 << 60 | no << 33 | 0x1234_5678);
             let stored = cache.put(
-                Key::known(name, hash),
+                Key::known(name, Space::PLAIN, hash),
                 b"v",
                 Attributes::default(),
                 Tick::ZERO,

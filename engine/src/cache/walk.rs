@@ -1,4 +1,4 @@
-//! Going through all items, a few at a time.
+//! Going through all items of database 0, a few at a time.
 //!
 //! Page by page, chunk by chunk, under the lock of the page's shard for each few chunks. So a
 //! walk is bounded in memory and in time per step, however many items there are. What is not
@@ -102,12 +102,17 @@ impl Cache {
                     let word = geometry.page_word(page_no) + chunk_no * chunk_bytes / WORD_BYTES;
                     let view = View::known(region, geometry.chunk_at(word));
                     if view.header.kind() == Kind::Linked && !view.is_expired(now) {
+                        if !region.spaces.holds(0, view.space()) {
+                            walk.chunk_no = chunk_no as u16 + 1;
+                            left -= 1;
+                            continue;
+                        }
                         let place = state.place_of(geometry.chunk_at(word));
                         if walk.left == 0 {
                             return false;
                         }
                         let seen = state.examine(place, now);
-                        if !view.with_key(|key| state.call(|_| each(key, &seen))) {
+                        if !view.with_key(|_, key| state.call(|_| each(key, &seen))) {
                             return true;
                         }
                         if walk.left != WITHOUT_END {

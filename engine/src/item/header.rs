@@ -16,13 +16,14 @@
 //! client flags and CAS costs 12 bytes.
 //!
 //! A key of more than 250 bytes has the key length [`LONG_KEY`], and as many bytes before the value: how long it
-//! is (2), its hash (8), and its beginning. The rest of it is the front of what follows, its *body*; the value is what is
+//! is (2), its hash (8), its database (4, [`space`](crate::space)), and its beginning. The rest of it is the front of what follows, its *body*; the value is what is
 //! behind it. Such an item always has the chain's field, even if it is one piece, so that nothing that is said of an item
 //! without that field has to know of long keys.
 
 use static_assertions::const_assert;
 
 use crate::geometry::{KEY_BYTES_MAX, SHORT_KEY_BYTES_MAX, WORD_BYTES};
+use crate::space::PREFIX_BYTES;
 use crate::tick::Deadline;
 
 /// Bytes before the fields.
@@ -30,21 +31,23 @@ pub(crate) const HEADER_BYTES: usize = 12;
 
 /// The key length of an item whose key is longer than [`SHORT_KEY_BYTES_MAX`].
 pub(crate) const LONG_KEY: u8 = u8::MAX;
-/// Bytes before a long key's beginning: its length and its hash.
-pub(crate) const LONG_KEY_HEAD_BYTES: usize = 2 + 8;
+/// Where a long key's space is, behind its length and its hash.
+pub(crate) const LONG_KEY_SPACE_AT: usize = 2 + 8;
+/// Bytes before a long key's beginning.
+pub(crate) const LONG_KEY_HEAD_BYTES: usize = LONG_KEY_SPACE_AT + PREFIX_BYTES;
 /// So much of a long key lies before its body.
 pub(crate) const LONG_KEY_HERE_BYTES: usize = LONG_KEY as usize - LONG_KEY_HEAD_BYTES;
 const_assert!(SHORT_KEY_BYTES_MAX < LONG_KEY as usize);
 const_assert!(LONG_KEY_HERE_BYTES <= SHORT_KEY_BYTES_MAX);
 const_assert!(KEY_BYTES_MAX <= u16::MAX as usize);
 
-/// Bytes that a key takes up before the body.
+/// Bytes that a key takes up before the body, if so many stand before it.
 #[inline(always)]
-pub(crate) const fn key_field_bytes(key_len: usize) -> usize {
+pub(crate) const fn key_field_bytes(key_len: usize, prefix_len: usize) -> usize {
     if key_len > SHORT_KEY_BYTES_MAX {
         LONG_KEY as usize
     } else {
-        key_len
+        key_len + prefix_len
     }
 }
 

@@ -5,7 +5,9 @@
 //! is for the stamp to say. Functions that write are for the holder of the shard's lock,
 //! or for the owner of a reservation.
 
+mod apart;
 mod chain;
+mod key;
 mod long_key;
 
 use std::sync::atomic::AtomicU64;
@@ -17,6 +19,7 @@ use crate::chunk_ref::ChunkRef;
 use crate::geometry::{SHORT_KEY_BYTES_MAX, WORD_BYTES};
 use crate::hash::{Key, KeyHash};
 use crate::region::Region;
+use crate::space::Space;
 use crate::tick::{Deadline, Tick};
 use crate::types::ItemMeta;
 
@@ -59,9 +62,12 @@ impl<'a> View<'a> {
     }
 
     #[inline(always)]
-    pub fn key_is(&self, key: &[u8]) -> bool {
+    pub fn key_is(&self, key: &[u8], space: Space) -> bool {
         if key.len() > SHORT_KEY_BYTES_MAX {
-            return long_key::is(self.region, self.word, self.header, key);
+            return long_key::is(self.region, self.word, self.header, key, space);
+        }
+        if !space.is_plain() {
+            return apart::key_is(self.region, self.word, self.header, key, space);
         }
         usize::from(self.header.key_len) == key.len()
             && self.header.kind() == Kind::Linked
@@ -76,19 +82,7 @@ impl<'a> View<'a> {
         let mut key = [0u8; SHORT_KEY_BYTES_MAX + 5];
         let key = &mut key[..usize::from(self.header.key_len)];
         bytes::copy_out(self.words, self.header.key_at(), key);
-        KeyHash::of(key, self.region.hash_seed)
-    }
-
-    /// Calls `with` with the item's key.
-    #[inline(always)]
-    pub fn with_key<T>(&self, with: impl FnOnce(&[u8]) -> T) -> T {
-        if self.header.has_long_key() {
-            return long_key::with(self.region, self.word, self.header, with);
-        }
-        let mut key = [0u8; SHORT_KEY_BYTES_MAX + 6];
-        let key = &mut key[..usize::from(self.header.key_len)];
-        bytes::copy_out(self.words, self.header.key_at(), key);
-        with(key)
+        KeyHash::of_stored(key, self.region.hash_seed)
     }
 
     /// The key's length.
@@ -368,11 +362,16 @@ impl<'a> View<'a> {
     /// Writes the key, of a long one what is not in the body.
     pub fn write_key(&self, key: Key<'_>) {
         if key.is_long() {
-            self.write_long_key(key);
-        } else {
-            let at = self.at() + self.header.key_at();
-            self.region.arena.copy_in(at, key.bytes());
+            return self.write_long_key(key);
         }
+        let at = self.at() + self.header.key_at();
+        let space = key.space();
+        if !space.is_plain() {
+            self.region.arena.copy_in(at, &space.prefix());
+        }
+        self.region
+            .arena
+            .copy_in(at + space.prefix_len(), key.bytes());
     }
 
     /// Replaces the header; fields, key and value stay where they are.

@@ -22,6 +22,22 @@ macro_rules! ensure {
 }
 
 impl Locked<'_> {
+    /// Whether the databases' counts are those of what the index names.
+    pub fn audit_databases(&self) -> Result<(), String> {
+        let region = self.region;
+        let mut spaces = Vec::new();
+        self.index
+            .for_each(&region.arena, &region.geometry, |_, _, chunk| {
+                spaces.push(View::known(region, chunk).space());
+            });
+        ensure!(
+            self.counts.are_of(spaces.iter().copied()),
+            "shard {}: the databases' counts are wrong",
+            self.shard_no
+        );
+        Ok(())
+    }
+
     /// Adds this shard's account to `audit`.
     pub fn audit(&mut self, audit: &mut Audit) -> Result<(), String> {
         let region = self.region;

@@ -161,10 +161,15 @@ mod tests {
         Cache::open(Plan::new(&options).unwrap()).unwrap()
     }
 
+    /// A key of eight bytes with nothing before it.
+    fn key_of(number: u64) -> [u8; 8] {
+        (number << 8 | 0x80).to_le_bytes()
+    }
+
     /// Keys of shard 0.
     fn keys(cache: &Cache, count: usize) -> Vec<[u8; 8]> {
         (0u64..)
-            .map(u64::to_le_bytes)
+            .map(key_of)
             .filter(|bytes| cache.key(bytes).unwrap().hash().shard_no() == 0)
             .take(count)
             .collect()
@@ -269,7 +274,7 @@ mod tests {
         let value = [7u8; 2000];
         let mut reserved = Vec::new();
         for number in 0u64.. {
-            let bytes = number.to_le_bytes();
+            let bytes = key_of(number);
             let key = cache.key(&bytes).unwrap();
             match cache.reserve(key, VALUE_LEN, Attributes::default(), NOW) {
                 Ok(reservation) => reserved.push(reservation),

@@ -31,6 +31,7 @@ impl Locked<'_> {
             }
         }
         self.counters.items += 1;
+        self.counts.add(key.space(), &region.spaces);
     }
 
     /// `head` takes the place of the item at `place`, and its standing.
@@ -64,6 +65,7 @@ impl Locked<'_> {
             self.slab.give_overflow(region, spare);
         }
         self.counters.items -= 1;
+        self.counts.remove(View::known(region, place.chunk).space());
         self.delist(place.chunk)
     }
 

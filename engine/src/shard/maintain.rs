@@ -49,6 +49,7 @@ impl Locked<'_> {
         self.deadline_noted = NO_DEADLINE;
         self.ghost_bytes = 0;
         self.counters.items = 0;
+        self.counts = Default::default();
         self.counters.item_bytes = 0;
         let (kept, others) = self.index.set_aside(&region.arena, &region.geometry);
         self.slab.set_aside(region, kept, others);

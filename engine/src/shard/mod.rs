@@ -20,12 +20,14 @@
 //! | `link`, `lists`            | making items reachable and unreachable; which list they are on |
 //! | `evict`, `ages`            | making room; whose turn it is                                |
 //! | `evacuate`, `provision`    | emptying a page; the index's pages and buckets               |
-//! | `sweep`, `maintain`        | what has expired; what is done now and then                  |
+//! | `sweep`, `clean`           | what has expired; what was flushed with its database         |
+//! | `maintain`                 | what is done now and then                                    |
 //! | `storage`, `pins`          | pages and chunks; what must not be freed yet                 |
 //! | `audit`                    | whether all of it holds together                             |
 
 mod ages;
 pub(crate) mod audit;
+pub(crate) mod clean;
 pub(crate) mod edit;
 mod evacuate;
 mod evict;
@@ -54,6 +56,7 @@ use crate::lru::list::List;
 use crate::lru::segments::Segment;
 use crate::rebalance::Ages;
 use crate::region::Region;
+use crate::space::Counts;
 use crate::stats::Counters;
 use pins::{Guards, Pins};
 pub(crate) use storage::PageBag;
@@ -91,6 +94,8 @@ pub(crate) struct ShardState {
     /// The class with the oldest tail of each segment, as of not many evictions ago.
     oldest: [Oldest; 2],
     pub counters: Counters,
+    /// Items of each database.
+    pub counts: Counts,
 }
 
 /// The class with the oldest tail: looking at every class for each eviction would cost more
@@ -179,6 +184,7 @@ impl ShardState {
             evicted_lately: 0,
             oldest: Default::default(),
             counters: Counters::default(),
+            counts: Counts::default(),
         };
         let page_no = state
             .slab

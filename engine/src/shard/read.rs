@@ -15,6 +15,7 @@ use crate::index::probe::{Chain, First, Lost, Probe, Spot};
 use crate::item::view::View;
 use crate::lru::segments::MARKS_MAX;
 use crate::region::Region;
+use crate::space::Space;
 use crate::tick::Tick;
 use crate::types::{Copied, ItemMeta, Lookup};
 
@@ -112,7 +113,7 @@ impl Shard {
             Look::Miss => Some(Copied::Miss),
             Look::Hit { found, active } => {
                 if !active {
-                    self.mark(region, key.bytes(), key.hash(), now);
+                    self.mark(region, key.bytes(), key.space(), key.hash(), now);
                 }
                 Some(found)
             }
@@ -189,9 +190,9 @@ impl Shard {
     }
 
     #[cold]
-    fn mark(&self, region: &Region, key: &[u8], hash: KeyHash, now: Tick) {
+    fn mark(&self, region: &Region, key: &[u8], space: Space, hash: KeyHash, now: Tick) {
         if let Some(state) = self.try_lock(region)
-            && let Some(place) = state.find(Key::known(key, hash))
+            && let Some(place) = state.find(Key::known(key, space, hash))
         {
             state.mark_place(place);
             state.note_read(place, now);
@@ -226,7 +227,7 @@ fn look<T>(
     };
     let found = match first {
         First::Candidate(slot) => match View::new(region, slot.chunk()) {
-            Some(view) if view.key_is(key.bytes()) => Ok(Some((view, slot))),
+            Some(view) if view.key_is(key.bytes(), key.space()) => Ok(Some((view, slot))),
             _ => further(region, key, &probe),
         },
         First::Further => further(region, key, &probe),
@@ -259,7 +260,7 @@ fn further<'r>(
     key: Key<'_>,
     probe: &Probe,
 ) -> Result<Option<(View<'r>, Slot)>, Lost> {
-    let slot = find_further(region, key.bytes(), key.hash(), probe.chain())?;
+    let slot = find_further(region, key.bytes(), key.space(), key.hash(), probe.chain())?;
     Ok(slot.and_then(|slot| Some((View::new(region, slot.chunk())?, slot))))
 }
 
@@ -268,11 +269,12 @@ fn further<'r>(
 fn find_further(
     region: &Region,
     key: &[u8],
+    space: Space,
     hash: KeyHash,
     chain: Chain,
 ) -> Result<Option<Slot>, Lost> {
     chain.find(&region.arena, &region.geometry, hash, |chunk| {
-        View::new(region, chunk).is_some_and(|view| view.key_is(key))
+        View::new(region, chunk).is_some_and(|view| view.key_is(key, space))
     })
 }
 
@@ -283,7 +285,7 @@ impl Locked<'_> {
         let region = self.region;
         self.index
             .find(&region.arena, &region.geometry, key.hash(), |chunk| {
-                View::new(region, chunk).is_some_and(|view| view.key_is(key.bytes()))
+                View::new(region, chunk).is_some_and(|view| view.key_is(key.bytes(), key.space()))
             })
     }
 

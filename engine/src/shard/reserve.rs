@@ -73,7 +73,7 @@ impl<'a> Blueprint<'a> {
     pub fn lead(&self) -> usize {
         HEADER_BYTES
             + fields_bytes(self.flags & !flag::CHAINED)
-            + key_field_bytes(self.key.bytes().len())
+            + key_field_bytes(self.key.bytes().len(), self.key.space().prefix_len())
     }
 
     /// Bytes of the key that are in the body.
@@ -259,7 +259,8 @@ pub(super) fn first_piece<'r>(
     chained: bool,
 ) -> View<'r> {
     let chain = if chained { flag::CHAINED } else { 0 };
-    let key_bytes = key_field_bytes(blueprint.key.bytes().len());
+    let key = blueprint.key;
+    let key_bytes = key_field_bytes(key.bytes().len(), key.space().prefix_len());
     let header = Header::new(Kind::Reserved, blueprint.flags | chain, key_bytes, 0);
     let view = View::fresh(region, chunk, header);
     view.write_fields(

@@ -225,7 +225,7 @@ impl<'w> RequestLoop<'_, 'w, '_> {
         match codec.decode(&bytes[at..]) {
             Decoded::More => Next::More,
             Decoded::Request(request) => Next::Planned(Planned {
-                work: Work::of(self.shared.cache, request.command),
+                work: Work::of(self.shared.cache, request.command, codec.database()),
                 format: request.format,
                 end: at + request.taken,
                 inside: request.inside,

@@ -39,6 +39,7 @@ use crate::proto::{
 use crate::server::shared::Shared;
 
 static_assertions::const_assert!(LONG_KEY_BYTES_MAX <= flagstone_engine::KEY_BYTES_MAX);
+static_assertions::const_assert_eq!(crate::proto::DATABASES, flagstone_engine::DATABASES);
 
 /// A command, with its key hashed if it has one.
 #[derive(Clone, Copy)]
@@ -48,13 +49,13 @@ pub struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    /// Hashes the key of `command`.
+    /// Hashes the key of `command`, which is about `database`.
     #[inline]
-    pub fn of(cache: &Cache, command: Command<'a>) -> Self {
+    pub fn of(cache: &Cache, command: Command<'a>, database: usize) -> Self {
         let Some(key) = command.key() else {
             return Work { command, key: None };
         };
-        match cache.key(key) {
+        match cache.key_in(database, key) {
             Ok(key) => Work {
                 command,
                 key: Some(key),
@@ -92,7 +93,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Whether what is read behind it may mean something else once it is done.
+    /// Whether what is read behind it may mean something else once it is done: after a flush, a key.
     #[inline]
     #[must_use]
     pub fn changes_session(&self) -> bool {
@@ -100,7 +101,8 @@ impl<'a> Work<'a> {
             self.command,
             Command::Login { .. }
                 | Command::Binary(BinaryOp::Login { .. })
-                | Command::Resp(Op::Reset | Op::Queue(_, false) | Op::Messages(_))
+                | Command::Resp(Op::Reset | Op::FlushDb(_) | Op::Queue(_, false) | Op::Messages(_))
+                | Command::Flush { .. }
         )
     }
 
@@ -353,10 +355,16 @@ pub fn note_store(shared: &Shared<'_>, format: ReplyFormat<'_>) {
 pub fn with_order<T>(
     shared: &Shared<'_>,
     storing: Storing<'_>,
+    database: usize,
     now: Tick,
     then: impl FnOnce(Key<'_>, Order) -> T,
 ) -> Result<T, Refusal> {
-    let key = |bytes| shared.cache.key(bytes).map_err(|_| Refusal::LongKey);
+    let key = |bytes| {
+        shared
+            .cache
+            .key_in(database, bytes)
+            .map_err(|_| Refusal::LongKey)
+    };
     match storing {
         Storing::Plain { key: bytes, terms } => {
             Ok(then(key(bytes)?, Order::plain(&terms, now, &shared.clock)))

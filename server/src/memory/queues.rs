@@ -257,7 +257,7 @@ impl Queues {
         &mut self,
         bytes: &mut [u8],
         ticket: Ticket,
-        (key, looks): (&[u8], [u64; 2]),
+        (database, key, looks): (u8, &[u8], [u64; 2]),
         now_millis: u32,
     ) -> Result<(), Refused> {
         let len = WATCH_HEAD_BYTES + key.len();
@@ -266,7 +266,8 @@ impl Queues {
         let room = &mut bytes[start..start + len];
         room[..2].copy_from_slice(&key_len.to_le_bytes());
         room[2..10].copy_from_slice(&looks[0].to_le_bytes());
-        room[10..WATCH_HEAD_BYTES].copy_from_slice(&looks[1].to_le_bytes());
+        room[10..18].copy_from_slice(&looks[1].to_le_bytes());
+        room[18] = database;
         room[WATCH_HEAD_BYTES..].copy_from_slice(key);
         let last = self.get(ticket)?.last;
         let at = self.blocks[usize::from(last)].len;
@@ -281,7 +282,7 @@ impl Queues {
         &mut self,
         bytes: &[u8],
         ticket: Ticket,
-        mut holds: impl FnMut(&[u8], [u64; 2]) -> bool,
+        mut holds: impl FnMut(u8, &[u8], [u64; 2]) -> bool,
     ) -> bool {
         let Ok(queue) = self.get(ticket) else {
             return false;
@@ -302,7 +303,7 @@ impl Queues {
             };
             let key_len = usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
             let key = &bytes[at + WATCH_HEAD_BYTES..][..key_len];
-            if !holds(key, [number(at + 2), number(at + 10)]) {
+            if !holds(bytes[at + 18], key, [number(at + 2), number(at + 10)]) {
                 return false;
             }
             place.at += (WATCH_HEAD_BYTES + key_len) as u16;
@@ -362,8 +363,8 @@ impl Queues {
     }
 }
 
-/// The key's length and how the item looks.
-const WATCH_HEAD_BYTES: usize = 18;
+/// The key's length, how the item looks, and its database.
+const WATCH_HEAD_BYTES: usize = 19;
 
 #[cfg(test)]
 mod tests {
@@ -393,7 +394,7 @@ mod tests {
         for no in 0..100u64 {
             let key = [no as u8; 30];
             queues
-                .watch(&mut bytes, ticket, (&key, [no, 7]), 0)
+                .watch(&mut bytes, ticket, (no as u8, &key, [no, 7]), 0)
                 .unwrap();
         }
         let mut all = Vec::new();
@@ -405,13 +406,14 @@ mod tests {
             all.extend_from_slice(&request);
         }
         let mut next = 0;
-        assert!(queues.watched_hold(&bytes, ticket, |key, looks| {
-            assert_eq!((key, looks), (&[next as u8; 30][..], [next, 7]));
+        assert!(queues.watched_hold(&bytes, ticket, |database, key, looks| {
+            let wanted = (next as u8, &[next as u8; 30][..], [next, 7]);
+            assert_eq!((database, key, looks), wanted);
             next += 1;
             true
         }));
         assert_eq!(next, 100);
-        assert!(!queues.watched_hold(&bytes, ticket, |key, _| key[0] != 99));
+        assert!(!queues.watched_hold(&bytes, ticket, |_, key, _| key[0] != 99));
         assert_eq!(queues.in_use(), [1, 2]);
         assert_eq!(requests(&mut queues, &bytes, ticket), all);
         queues.close(ticket);

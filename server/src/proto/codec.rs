@@ -121,6 +121,16 @@ impl Codec {
         self.locked
     }
 
+    /// The database that its requests are about.
+    #[inline(always)]
+    #[must_use]
+    pub fn database(self) -> usize {
+        match self.inside {
+            Inside::Resp(session) => session.database(),
+            _ => 0,
+        }
+    }
+
     /// The client has logged in.
     pub fn unlock(&mut self, format: ReplyFormat<'_>) {
         self.locked = false;

@@ -48,6 +48,8 @@ pub use value::{HELD, ValueEnd, ValuePart, ValueScan};
 
 /// A memcached client's key has 1 to this many bytes; what is so short is short everywhere.
 pub const KEY_BYTES_MAX: usize = 250;
+/// Databases that Redis' clients can select.
+pub const DATABASES: usize = 16;
 
 /// The other protocols' keys have at most this many. Such a key and all that has to stand beside it (a command's name, a number,
 /// the lengths) are held whole: that is what bounds it. A setting may have it lower, which `execute` sees to.

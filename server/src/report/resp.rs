@@ -4,11 +4,11 @@ use flagstone_engine::{Stats, Tick};
 
 use crate::clock::Clock;
 use crate::observe::counters::cpu_micros;
-use crate::proto::glob;
 use crate::proto::resp::Op;
 use crate::proto::resp::encode::{Out, VERSION};
 use crate::proto::resp::names::{COMMANDS, Name, Spec};
 use crate::proto::writer::Writer;
+use crate::proto::{DATABASES, glob};
 use crate::server::shared::Shared;
 
 /// Of what a client sent, a refusal repeats so much.
@@ -174,7 +174,7 @@ fn settings(shared: &Shared<'_>) -> [(&'static str, Value<'static>); 14] {
         ),
         ("maxmemory-policy", Value::Text(POLICY)),
         ("maxclients", Value::Number(plan.connections_max as u64)),
-        ("databases", Value::Number(1)),
+        ("databases", Value::Number(DATABASES as u64)),
         ("timeout", Value::Number(seconds)),
         ("tcp-keepalive", Value::Number(0)),
         (
@@ -351,12 +351,18 @@ fn section_of(
         // Clients look here for whether keys lie on several servers.
         "Cluster" => numbers(&[("cluster_enabled", 0)], writer),
         // How many of the keys have a deadline is not counted.
-        _ if engine.items > 0 => {
-            writer.put(b"db0:keys=")?;
-            writer.number(engine.items)?;
-            writer.put(b",expires=0,avg_ttl=0\r\n")
+        _ => {
+            for (database, items) in (0..).zip(engine.databases) {
+                if items > 0 {
+                    writer.put(b"db")?;
+                    writer.number(database)?;
+                    writer.put(b":keys=")?;
+                    writer.number(items)?;
+                    writer.put(b",expires=0,avg_ttl=0\r\n")?;
+                }
+            }
+            Some(())
         }
-        _ => Some(()),
     }
 }
 

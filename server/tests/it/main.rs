@@ -26,6 +26,7 @@ mod binary;
 mod budget;
 mod bystander;
 mod clients;
+mod databases;
 mod differential;
 mod docs;
 mod drain;

@@ -100,7 +100,7 @@ fn every_command_in_version_2() {
             "+OK|+string|+none|$6|embstr|:1|$-1|",
         ),
         (
-            "SELECT 0|SELECT 1|SELECT x|CLIENT SETNAME me|CLIENT GETNAME|CLIENT SETINFO LIB-NAME x",
+            "SELECT 0|SELECT 16|SELECT x|CLIENT SETNAME me|CLIENT GETNAME|CLIENT SETINFO LIB-NAME x",
             "+OK|-ERR DB index is out of range|-ERR value is not an integer or out of range|+OK|$-1|+OK|",
         ),
         (

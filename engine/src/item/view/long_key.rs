@@ -7,8 +7,11 @@ use crate::arena::bytes;
 use crate::chunk_ref::ChunkRef;
 use crate::geometry::KEY_BYTES_MAX;
 use crate::hash::{Key, KeyHash};
-use crate::item::header::{Header, Kind, LONG_KEY_HEAD_BYTES, LONG_KEY_HERE_BYTES, flag};
+use crate::item::header::{
+    Header, Kind, LONG_KEY_HEAD_BYTES, LONG_KEY_HERE_BYTES, LONG_KEY_SPACE_AT, flag,
+};
 use crate::region::Region;
+use crate::space::Space;
 
 impl View<'_> {
     pub(super) fn long_key_len(&self) -> usize {
@@ -20,11 +23,19 @@ impl View<'_> {
         KeyHash::from_number(bytes::peek(self.words, self.header.key_at() + 2))
     }
 
+    /// What stands before the key, so to speak: it has a place of its own.
+    #[inline(never)]
+    pub(super) fn long_key_space(&self) -> Space {
+        let at = self.header.key_at() + LONG_KEY_SPACE_AT;
+        Space::stored(bytes::peek(self.words, at) as u32)
+    }
+
     /// Writes what is not in the body.
     pub(super) fn write_long_key(&self, key: Key<'_>) {
         let (arena, at) = (&self.region.arena, self.at() + self.header.key_at());
         arena.copy_in(at, &(key.bytes().len() as u16).to_le_bytes());
         arena.copy_in(at + 2, &key.hash().number().to_le_bytes());
+        arena.copy_in(at + LONG_KEY_SPACE_AT, &key.space().prefix());
         let here = &key.bytes()[..LONG_KEY_HERE_BYTES];
         arena.copy_in(at + LONG_KEY_HEAD_BYTES, here);
     }
@@ -45,11 +56,11 @@ impl View<'_> {
 /// anything; that it ends is certain.
 #[cold]
 #[inline(never)]
-pub(super) fn is(region: &Region, word: usize, header: Header, key: &[u8]) -> bool {
+pub(super) fn is(region: &Region, word: usize, header: Header, key: &[u8], space: Space) -> bool {
     let mut piece = View::of(region, word, header);
     let is_one =
         header.has_long_key() && header.kind() == Kind::Linked && header.has(flag::CHAINED);
-    if !is_one || piece.long_key_len() != key.len() {
+    if !is_one || piece.long_key_len() != key.len() || piece.long_key_space() != space {
         return false;
     }
     let (here, mut rest) = key.split_at(LONG_KEY_HERE_BYTES);
@@ -79,9 +90,10 @@ pub(super) fn with<T>(
     region: &Region,
     word: usize,
     header: Header,
-    with: impl FnOnce(&[u8]) -> T,
+    with: impl FnOnce(Space, &[u8]) -> T,
 ) -> T {
     let mut piece = View::of(region, word, header);
+    let space = piece.long_key_space();
     let mut key = [0u8; KEY_BYTES_MAX];
     let key = &mut key[..piece.long_key_len()];
     let (here, mut rest) = key.split_at_mut(LONG_KEY_HERE_BYTES);
@@ -96,7 +108,7 @@ pub(super) fn with<T>(
         }
         piece = View::known(region, piece.next_piece());
     }
-    with(key)
+    with(space, key)
 }
 
 #[cfg(test)]
@@ -140,7 +152,7 @@ mod tests {
         names.dedup();
         let mut out = [0; 8];
         for (number, name) in names.iter().enumerate() {
-            let key = Key::known(name, hash);
+            let key = Key::known(name, crate::space::Space::PLAIN, hash);
             assert_eq!(cache.get(key, Tick::ZERO, &mut out), Lookup::Miss);
             cache
                 .put(
@@ -152,12 +164,22 @@ mod tests {
                 .unwrap();
         }
         for (number, name) in names.iter().enumerate() {
-            let found = cache.get(Key::known(name, hash), Tick::ZERO, &mut out);
+            let found = cache.get(
+                Key::known(name, crate::space::Space::PLAIN, hash),
+                Tick::ZERO,
+                &mut out,
+            );
             assert!(matches!(found, Lookup::Hit(_)), "{number}: {found:?}");
             assert_eq!(out, number.to_le_bytes());
         }
         for (number, name) in names.iter().enumerate() {
-            assert!(cache.delete(Key::known(name, hash), Tick::ZERO), "{number}");
+            assert!(
+                cache.delete(
+                    Key::known(name, crate::space::Space::PLAIN, hash),
+                    Tick::ZERO
+                ),
+                "{number}"
+            );
         }
         assert_eq!(cache.stats().items, 0);
     }

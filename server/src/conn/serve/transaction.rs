@@ -135,7 +135,8 @@ impl RequestLoop<'_, '_, '_> {
         let key = planned.work.key().map_or(&b""[..], |key| key.bytes());
         let ticket = self.transaction.open(self.queues, now)?;
         let (queues, bytes) = (&mut *self.queues, &mut *self.kept);
-        let watched = queues.watch(bytes, ticket, (key, seen.pack()), now);
+        let watched = (self.codec.database() as u8, key, seen.pack());
+        let watched = queues.watch(bytes, ticket, watched, now);
         // Whoever believes that it watches must not be told that nothing has changed.
         self.transaction.is_spoiled |= watched.is_err();
         watched
@@ -159,8 +160,9 @@ impl RequestLoop<'_, '_, '_> {
         if let Some(ticket) = self.transaction.ticket {
             let (cache, now) = (self.shared.cache, self.now);
             let (queues, bytes) = (&mut *self.queues, &*self.kept);
-            let holds = queues.watched_hold(bytes, ticket, |key, looks| {
-                execute::is_as_seen(cache, key, Seen::unpack(looks), now)
+            let holds = queues.watched_hold(bytes, ticket, |database, key, looks| {
+                let database = usize::from(database);
+                execute::is_as_seen(cache, (database, key), Seen::unpack(looks), now)
             });
             count = match holds {
                 true => queues.begin(ticket).ok(),

@@ -69,8 +69,9 @@ impl RequestLoop<'_, '_, '_> {
         format: ReplyFormat<'_>,
     ) -> Begun {
         let (shared, now) = (self.shared, self.now);
+        let database = self.codec.database();
         execute::note_store(shared, format);
-        let begun = execute::with_order(shared, storing, now, |key, order| {
+        let begun = execute::with_order(shared, storing, database, now, |key, order| {
             let begun = self
                 .larges
                 .store(shared.cache, key, order, value_len, format, now);
@@ -226,7 +227,7 @@ impl RequestLoop<'_, '_, '_> {
         drop(reservation);
         let (room, work) = (
             self.outbox.room(),
-            Work::of(self.shared.cache, request.command),
+            Work::of(self.shared.cache, request.command, self.codec.database()),
         );
         match work.run(self.shared, self.now, request.format, room, self.counters) {
             Done::Reply(reply) => self.push(request.format, reply),

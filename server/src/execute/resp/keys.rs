@@ -25,6 +25,8 @@ const KEYS_MAX: usize = 20_000;
 const STEPS_A_KEY: usize = 64;
 /// … and no key may take more of them: a pattern with many stars and a long key would take seconds.
 const STEPS_MAX: usize = 64 << 10;
+/// One call passes so many keys of other databases, which lie among those that are asked for.
+const PASSED_MAX: usize = 4096;
 /// One call looks at so many buckets: all those of a small cache, most of which are empty.
 const BUCKETS_MAX: usize = 4096;
 
@@ -33,6 +35,8 @@ struct Found<'r> {
     out: Out<'r>,
     count: usize,
     steps_left: usize,
+    /// Of other databases.
+    passed: usize,
     stopped: Option<Stopped>,
 }
 
@@ -52,14 +56,21 @@ impl<'r> Found<'r> {
             out: Out::new(&mut room[HEAD_BYTES..], false),
             count: 0,
             steps_left: keys * STEPS_A_KEY,
+            passed: 0,
             stopped: None,
         }
     }
 
     /// Goes through one bucket, as far as there are steps left, and room for what matches. It gets past one key at least,
     /// if there is a step left.
-    fn bucket(&mut self, scan: &mut Scan, pattern: Option<&[u8]>, with: With<'_, '_>) {
-        with.shared.cache.scan(scan, with.now, |key, _| {
+    fn bucket(
+        &mut self,
+        (database, scan): (u8, &mut Scan),
+        pattern: Option<&[u8]>,
+        with: With<'_, '_>,
+    ) {
+        let (cache, database) = (with.shared.cache, usize::from(database));
+        let scanned = cache.scan_in(database, scan, with.now, |key, _| {
             if self.steps_left == 0 {
                 return false;
             }
@@ -76,6 +87,7 @@ impl<'r> Found<'r> {
             };
             self.stopped.is_none()
         });
+        self.passed += scanned.passed;
     }
 
     fn add(&mut self, key: &[u8]) -> bool {
@@ -95,14 +107,16 @@ pub fn scan(from: ScanFrom<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
     }
     let mut scan = Scan::from_number(from.cursor);
     let mut found = Found::new(room, from.count.min(COUNT_MAX) as usize);
+    let is_empty = is_empty(from.database, with);
     for _ in 0..BUCKETS_MAX {
         // Of a type that is not here there is nothing.
-        if !from.is_string {
+        if !from.is_string || is_empty {
             scan = Scan::default();
             break;
         }
-        found.bucket(&mut scan, from.pattern, with);
-        if found.stopped.is_some() || found.steps_left == 0 || scan.number() == 0 {
+        found.bucket((from.database, &mut scan), from.pattern, with);
+        let is_done = found.steps_left == 0 || found.passed >= PASSED_MAX;
+        if found.stopped.is_some() || is_done || scan.number() == 0 {
             break;
         }
     }
@@ -121,25 +135,32 @@ pub fn scan(from: ScanFrom<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
 }
 
 /// `KEYS`
-pub fn keys(pattern: &[u8], with: With<'_, '_>, room: &mut [u8]) -> Done {
+pub fn keys(pattern: &[u8], database: u8, with: With<'_, '_>, room: &mut [u8]) -> Done {
     if room.len() < ROOM_BYTES_LEAST {
         return Done::NeedsRoom;
     }
-    if with.shared.cache.stats().items as usize > KEYS_MAX {
+    let is_empty = is_empty(database, with);
+    // Those of the other databases are gone through, too.
+    if with.shared.cache.stats().items as usize > KEYS_MAX && !is_empty {
         return refused(words::TOO_MANY_KEYS);
     }
     let is_whole = room.len() >= OUTBOX_BYTES;
     let mut scan = Scan::default();
     let mut found = Found::new(room, 2 * KEYS_MAX);
     loop {
-        found.bucket(&mut scan, Some(pattern), with);
+        if is_empty {
+            break;
+        }
+        found.bucket((database, &mut scan), Some(pattern), with);
         match found.stopped {
             // It may fit into the whole outbox.
             Some(Stopped::Full) if !is_whole => return Done::NeedsRoom,
             Some(Stopped::Full) => return refused(words::TOO_MANY_KEYS),
             Some(Stopped::TooHard) => return refused(words::HARD_PATTERN),
             None if scan.number() == 0 => break,
-            None if found.steps_left == 0 => return refused(words::TOO_MANY_KEYS),
+            None if found.steps_left == 0 || found.passed > KEYS_MAX => {
+                return refused(words::TOO_MANY_KEYS);
+            }
             None => {}
         }
     }
@@ -161,21 +182,27 @@ fn begin(
 }
 
 /// `RANDOMKEY`: the first key behind a place anywhere.
-pub fn random_key(with: With<'_, '_>, room: &mut [u8], v3: bool) -> Done {
+pub fn random_key(database: u8, with: With<'_, '_>, room: &mut [u8], v3: bool) -> Done {
     if room.len() < ROOM_BYTES_LEAST {
         return Done::NeedsRoom;
     }
     let mut scan = Scan::from_number(anywhere(with));
     let mut found = None;
-    let mut ends = 0;
-    // To the end, and once more from the beginning. Where nearly all has expired, nothing may be found.
+    let (mut ends, mut passed) = (0, 0);
+    let is_empty = is_empty(database, with);
+    // To the end, and once more from the beginning. Where nearly all has expired or is of others, nothing may be found.
     for _ in 0..KEYS_MAX {
-        let more = with.shared.cache.scan(&mut scan, with.now, |key, _| {
+        if is_empty || passed > KEYS_MAX {
+            break;
+        }
+        let (cache, database) = (with.shared.cache, usize::from(database));
+        let scanned = cache.scan_in(database, &mut scan, with.now, |key, _| {
             let mut out = Out::new(room, false);
             found = out.bulk(key).map(|()| out.len());
             false
         });
-        ends += u32::from(!more);
+        passed += scanned.passed;
+        ends += u32::from(!scanned.more);
         if found.is_some() || ends == 2 {
             break;
         }
@@ -184,6 +211,11 @@ pub fn random_key(with: With<'_, '_>, room: &mut [u8], v3: bool) -> Done {
         let mut out = Out::new(room, v3);
         out.nil().map(|()| out.len())
     }))
+}
+
+/// Whether there is nothing in a database, among perhaps much of others.
+fn is_empty(database: u8, with: With<'_, '_>) -> bool {
+    database > 0 && with.shared.cache.items_in(usize::from(database)) == 0
 }
 
 /// A place that nobody can tell beforehand from the outside, which is all that is asked of it.

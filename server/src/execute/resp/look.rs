@@ -10,7 +10,7 @@ use crate::execute::lifetime::deadline;
 use crate::proto::resp::command::{About, Op, Ttl};
 use crate::proto::resp::encode::{Out, hello, integer};
 use crate::proto::resp::pubsub::pong;
-use crate::proto::{Refusal, Reply, ReplyFormat};
+use crate::proto::{Act, Refusal, Reply, ReplyFormat};
 use crate::report;
 
 /// Commands that look at an item, or change what is beside its value.
@@ -97,8 +97,8 @@ fn seen(cache: &Cache, key: Key<'_>, now: Tick) -> Result<Seen, StoreError> {
 
 /// Whether the item under a key is the one that was seen, unchanged.
 #[must_use]
-pub fn is_as_seen(cache: &Cache, key: &[u8], then: Seen, now: Tick) -> bool {
-    let Ok(key) = cache.key(key) else {
+pub fn is_as_seen(cache: &Cache, (database, key): (usize, &[u8]), then: Seen, now: Tick) -> bool {
+    let Ok(key) = cache.key_in(database, key) else {
         return false;
     };
     let meta = cache.meta(key, now);
@@ -147,6 +147,17 @@ fn ttl(meta: Option<ItemMeta>, form: Ttl, now: Tick, clock: &Clock) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
+/// Removes everything of one database.
+fn flush(database: u8, with: With<'_, '_>) -> Done {
+    with.counters.flushes.add(1);
+    Done::Reply(if with.shared.limits.flush {
+        with.shared.cache.flush_database(usize::from(database));
+        Reply::Flushed
+    } else {
+        Reply::Refused(Refusal::NotAllowed(Act::Flush))
+    })
+}
+
 /// Carries out a command without a key.
 pub fn run_keyless(op: Op<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
     let v3 = match with.format {
@@ -168,6 +179,7 @@ pub fn run_keyless(op: Op<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
             with.counters.misses.add(1);
             return Done::Reply(Reply::Missing);
         }
+        Op::FlushDb(database) => return flush(database, with),
         Op::Unknown(..)
         | Op::UnknownSub(..)
         | Op::WrongArity(_)
@@ -184,8 +196,8 @@ pub fn run_keyless(op: Op<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
     }
     match op {
         Op::Scan(from) => return keys::scan(from, with, room),
-        Op::Keys(pattern) => return keys::keys(pattern, with, room),
-        Op::RandomKey => return keys::random_key(with, room, v3),
+        Op::Keys(pattern, database) => return keys::keys(pattern, database, with, room),
+        Op::RandomKey(database) => return keys::random_key(database, with, room, v3),
         _ => {}
     }
     let mut out = Out::new(room, v3);
@@ -198,7 +210,10 @@ pub fn run_keyless(op: Op<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
         Op::Nil => out.nil(),
         Op::Empty => out.array(0),
         Op::Number(number) => out.integer(number),
-        Op::DbSize => out.integer(with.shared.cache.stats().items as i64),
+        Op::DbSize(database) => {
+            let items = with.shared.cache.items_in(usize::from(database));
+            out.integer(items as i64)
+        }
         Op::Time => report::resp::time(&with.shared.clock, &mut out),
         Op::ScriptLoad(text, script) => script::load(text, script, with, &mut out),
         Op::ScriptExists(hashes) => script::exist(&hashes, with, &mut out),

@@ -7,18 +7,18 @@ use super::words;
 use crate::proto::Command;
 use crate::proto::number::parse_i64;
 
-/// What `DBSIZE`, `KEYS`, `RANDOMKEY` and `SCAN` ask.
-pub fn ask<'a>(name: Name, args: &[&'a [u8]]) -> Result<Command<'a>, Wrong> {
+/// What `DBSIZE`, `KEYS`, `RANDOMKEY` and `SCAN` ask about a database.
+pub fn ask<'a>(name: Name, args: &[&'a [u8]], database: u8) -> Result<Command<'a>, Wrong> {
     Ok(match (name, args) {
-        (Name::DbSize, _) => Command::Resp(Op::DbSize),
-        (Name::RandomKey, _) => Command::Resp(Op::RandomKey),
-        (Name::Keys, [pattern]) => Command::Resp(Op::Keys(pattern)),
-        _ => return scan(args),
+        (Name::DbSize, _) => Command::Resp(Op::DbSize(database)),
+        (Name::RandomKey, _) => Command::Resp(Op::RandomKey(database)),
+        (Name::Keys, [pattern]) => Command::Resp(Op::Keys(pattern, database)),
+        _ => return scan(args, database),
     })
 }
 
 /// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`
-fn scan<'a>(args: &[&'a [u8]]) -> Result<Command<'a>, Wrong> {
+fn scan<'a>(args: &[&'a [u8]], database: u8) -> Result<Command<'a>, Wrong> {
     const COUNT_DEFAULT: u32 = 10;
     let [cursor, options @ ..] = args else {
         return Err(Wrong::Words(words::SYNTAX));
@@ -31,6 +31,7 @@ fn scan<'a>(args: &[&'a [u8]]) -> Result<Command<'a>, Wrong> {
         count: COUNT_DEFAULT,
         pattern: None,
         is_string: true,
+        database,
     };
     for option in options.chunks(2) {
         let [name, value] = *option else {

@@ -13,6 +13,8 @@ use super::words;
 use crate::proto::number::parse_i64;
 use crate::proto::{Command, How, LONG_KEY_BYTES_MAX, Lifetime, Refusal, Terms, Word, Words};
 
+const DATABASES: i64 = crate::proto::DATABASES as i64;
+
 /// What a request asks, and what its client expects.
 pub struct Asked<'a> {
     pub command: Command<'a>,
@@ -194,11 +196,7 @@ impl Asker {
                     _ => return Err(Wrong::Words(words::SYNTAX)),
                 }
             }
-            Name::Select => match parse_i64(args[0]) {
-                Some(0) => ok,
-                Some(_) => return Err(Wrong::Words(words::BAD_DB)),
-                None => return Err(Wrong::Words(words::NOT_INTEGER)),
-            },
+            Name::Select => return select(args[0], &mut asked.session),
             Name::Eval | Name::EvalRo | Name::EvalSha | Name::EvalShaRo => {
                 Command::Resp(Op::Eval(call(name, args).map_err(Wrong::Words)?))
             }
@@ -215,8 +213,8 @@ impl Asker {
                 _ => return unknown,
             },
             Name::FlushAll | Name::FlushDb => match args {
-                [] => flush(),
-                [_] if is(0, b"ASYNC") || is(0, b"SYNC") => flush(),
+                [] => flush(name, asked.session),
+                [_] if is(0, b"ASYNC") || is(0, b"SYNC") => flush(name, asked.session),
                 _ => return Err(Wrong::Words(words::SYNTAX)),
             },
             // There are none: removing all of them is done.
@@ -226,7 +224,9 @@ impl Asker {
                 [section] => Command::Resp(Op::Info(Some(section))),
                 _ => Command::Resp(Op::Info(None)),
             },
-            Name::DbSize | Name::Keys | Name::RandomKey | Name::Scan => all_keys::ask(name, args)?,
+            Name::DbSize | Name::Keys | Name::RandomKey | Name::Scan => {
+                all_keys::ask(name, args, self.session.database)?
+            }
             Name::Latency if is(0, b"LATEST") => Command::Resp(Op::Empty),
             Name::Latency if is(0, b"RESET") => Command::Resp(Op::Number(0)),
             Name::SlowLog if is(0, b"GET") => Command::Resp(Op::Empty),
@@ -368,6 +368,19 @@ fn ask_scripts<'a>(args: &[&'a [u8]]) -> Result<Command<'a>, Wrong> {
     }))
 }
 
+/// The session goes on in another database.
+fn select(number: &[u8], session: &mut Session) -> Result<Command<'static>, Wrong> {
+    Err(Wrong::Words(match parse_i64(number) {
+        Some(database @ 0..DATABASES) => {
+            session.database = database as u8;
+            return Ok(Command::Say(Word::Ok));
+        }
+        Some(number) if i32::try_from(number).is_ok() => words::BAD_DB,
+        Some(_) => words::NOT_INT,
+        None => words::NOT_INTEGER,
+    }))
+}
+
 /// Where a transaction begins and ends.
 fn transaction(name: Name, asked: &mut Asked<'_>) -> Result<Op<'static>, Wrong> {
     let multi = asked.session.multi;
@@ -445,9 +458,12 @@ fn login<'a>(user: &'a [u8], password: &'a [u8], lenient: bool) -> Command<'a> {
     }
 }
 
-fn flush() -> Command<'static> {
-    Command::Flush {
-        when: Lifetime::Past,
+fn flush(name: Name, session: Session) -> Command<'static> {
+    match name {
+        Name::FlushDb => Command::Resp(Op::FlushDb(session.database)),
+        _ => Command::Flush {
+            when: Lifetime::Past,
+        },
     }
 }
 

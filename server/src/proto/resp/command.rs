@@ -45,10 +45,10 @@ pub enum Op<'a> {
     Object(&'a [u8], About),
     /// `SCAN`
     Scan(ScanFrom<'a>),
-    /// `KEYS` that match this.
-    Keys(&'a [u8]),
-    /// `RANDOMKEY`
-    RandomKey,
+    /// `KEYS` that match this, in this database.
+    Keys(&'a [u8], u8),
+    /// `RANDOMKEY` of this database.
+    RandomKey(u8),
     /// Nothing: the head of an array of so many, whose members follow.
     Array(u32),
     /// A key that cannot be there: it is too long, or empty.
@@ -79,8 +79,10 @@ pub enum Op<'a> {
     ResetStat,
     /// `INFO`: of this section, or of those that are told by default.
     Info(Option<&'a [u8]>),
-    /// `DBSIZE`
-    DbSize,
+    /// `DBSIZE` of this database.
+    DbSize(u8),
+    /// `FLUSHDB` of this database.
+    FlushDb(u8),
     /// `TIME`
     Time,
     /// An array of nothing: `SLOWLOG GET`, `LATENCY LATEST`, `MODULE LIST`.
@@ -141,6 +143,8 @@ pub struct ScanFrom<'a> {
     pub pattern: Option<&'a [u8]>,
     /// Of a type that is here.
     pub is_string: bool,
+    /// Of this database.
+    pub database: u8,
 }
 
 /// What `TTL` and its like tell of a deadline.
@@ -205,8 +209,8 @@ impl<'a> Op<'a> {
                 | Op::SetRange(..)
                 | Op::Eval(_)
                 | Op::Scan(_)
-                | Op::Keys(_)
-                | Op::RandomKey
+                | Op::Keys(..)
+                | Op::RandomKey(_)
                 | Op::Info(_)
                 | Op::Command
                 | Op::CommandDocs(_)

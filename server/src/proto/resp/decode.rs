@@ -79,6 +79,14 @@ pub fn probe(line: &[u8], taken: usize, locked: bool) -> Decoded<'_> {
         whole: WHOLE_BYTES_MAX,
     };
     match reading.line_of(line, taken) {
+        // Nobody remembers a database for the next line.
+        Decoded::Request(request) if matches!(request.inside, Inside::Resp(session) if session.database() > 0) => {
+            Decoded::Request(Request {
+                command: Command::Refuse(Refusal::Words(words::BAD_DB)),
+                inside: Inside::Line,
+                ..request
+            })
+        }
         Decoded::Request(request) => Decoded::Request(Request {
             inside: Inside::Line,
             ..request

@@ -10,6 +10,8 @@ pub struct Session {
     pub(super) multi: Multi,
     /// It has subscribed to something.
     pub(super) subscribed: bool,
+    /// The database that was selected.
+    pub(super) database: u8,
     pub(super) at: At,
 }
 
@@ -70,10 +72,11 @@ impl Session {
         v3: false,
         multi: Multi::No,
         subscribed: false,
+        database: 0,
         at: At::Request,
     };
 
-    /// Between two requests.
+    /// Between two requests, in database 0.
     #[inline(always)]
     #[must_use]
     pub const fn between(v3: bool) -> Session {
@@ -81,6 +84,7 @@ impl Session {
             v3,
             multi: Multi::No,
             subscribed: false,
+            database: 0,
             at: At::Request,
         }
     }
@@ -132,16 +136,23 @@ impl Session {
         }
     }
 
-    /// Whether a request begins here that is executed at once.
+    /// Whether a request begins here that is executed at once, in database 0.
     #[must_use]
     pub fn is_between(self) -> bool {
-        self.at == At::Request && self.multi == Multi::No && !self.subscribed
+        self.at == At::Request && self.multi == Multi::No && !self.subscribed && self.database == 0
     }
 
     /// Whether a request begins here, of any kind.
     #[must_use]
     pub fn is_at_request(self) -> bool {
         self.at == At::Request
+    }
+
+    /// The database that was selected.
+    #[inline(always)]
+    #[must_use]
+    pub const fn database(self) -> usize {
+        self.database as usize
     }
 
     /// Whether requests are kept.

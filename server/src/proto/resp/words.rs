@@ -32,7 +32,10 @@ pub const OVERFLOW: Words = words!(b"-ERR increment or decrement would overflow\
 pub const NOT_FINITE: Words = words!(b"-ERR increment would produce NaN or Infinity\r\n");
 /// A wait into the past.
 pub const NEGATIVE_TIMEOUT: Words = words!(b"-ERR timeout is negative\r\n");
-/// There are no others than 0.
+/// For a number that has 64 bits.
+pub const NOT_INT: Words =
+    words!(b"-ERR value is out of range, value must between -2147483648 and 2147483647\r\n");
+/// There is no such database.
 pub const BAD_DB: Words = words!(b"-ERR DB index is out of range\r\n");
 /// Before the value's first byte.
 pub const BAD_OFFSET: Words = words!(b"-ERR offset is out of range\r\n");

@@ -226,7 +226,7 @@ fn one(rng: &mut Rng) -> Vec<u8> {
         // Nothing that ends while the commands run.
         let time = rng.of(&times);
         let seconds = (2000 + rng.below(1_000_000)).to_string();
-        let words: Vec<&[u8]> = match rng.below(38) {
+        let words: Vec<&[u8]> = match rng.below(41) {
             0..=2 => vec![b"SET", key, value],
             3 => vec![b"SET", key, value, b"NX"],
             4 => vec![b"SET", key, value, b"XX", b"GET"],
@@ -278,6 +278,21 @@ fn one(rng: &mut Rng) -> Vec<u8> {
             34 => vec![b"GETEX", key, b"PERSIST"],
             35 => vec![b"TOUCH", key, other],
             36 => vec![b"NOSUCH", b"a", number],
+            37 | 38 => vec![
+                b"SELECT",
+                rng.of(&[
+                    &b"0"[..],
+                    b"1",
+                    b"2",
+                    b"15",
+                    b"16",
+                    b"-1",
+                    b"x",
+                    b"99999999999",
+                ]),
+            ],
+            39 if rng.below(6) == 0 => vec![b"FLUSHDB"],
+            39 => vec![b"MGET", key, other],
             _ => vec![b"SET", key, value, b"FOO"],
         };
         array(&words)
