@@ -168,31 +168,28 @@ fn touch(
     let deadline = deadline(lifetime, now, &shared.clock);
     // Looked at before: of an item whose time is over then nothing can be told.
     let found = match cache.cas(key, now) {
-        Ok(Some(_)) => cache.meta(key, now),
-        Ok(None) => None,
+        Ok(cas) => cas.zip(cache.meta(key, now)),
         Err(_) => return Done::NotNow,
     };
-    let touched = match found {
-        Some(_) => cache.touch(key, deadline, now),
-        None => Ok(false),
+    let Some((cas, meta)) = found else {
+        counters.touch_misses.add(1);
+        return Done::Reply(Reply::Missing);
     };
-    match (touched, found) {
-        (Ok(true), Some(meta)) => {
-            counters.touch_hits.add(1);
-            let facts = Facts {
-                bare: true,
-                ..read::facts(&meta, now)
-            };
-            match format.value_head(key.bytes(), &facts, room) {
-                Some(len) => Done::Reply(Reply::Whole { len }),
-                // It is another item already, with no number yet.
-                None => Done::NotNow,
-            }
-        }
-        (Ok(_), _) => {
+    match cache.touch(key, deadline, now) {
+        Ok(true) => counters.touch_hits.add(1),
+        Ok(false) => {
             counters.touch_misses.add(1);
-            Done::Reply(Reply::Missing)
+            return Done::Reply(Reply::Missing);
         }
-        (Err(_), _) => Done::NotNow,
+        Err(_) => return Done::NotNow,
+    }
+    let facts = Facts {
+        bare: true,
+        cas: Some(cas),
+        ..read::facts(&meta, now)
+    };
+    match format.value_head(key.bytes(), &facts, room) {
+        Some(len) => Done::Reply(Reply::Whole { len }),
+        None => Done::NeedsRoom,
     }
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use crate::common;
+use crate::common::binary;
 use crate::common::process::Process;
 use crate::common::{
     connect, exchange, expect, expect_end, small_config, start_with, stat, wait_until,
@@ -197,7 +198,19 @@ fn who_was_served_without_a_buffer_may_idle_afterwards() {
 
 #[test]
 fn slow_uploads_keep_nobody_waiting() {
-    slow_uploads(&crowded(), 1_500, 20);
+    slow_uploads(&crowded(), &text_upload(), 1_500, 20);
+}
+
+#[test]
+fn slow_uploads_in_binary_keep_nobody_waiting() {
+    slow_uploads(&crowded(), &binary_upload(), 1_500, 20);
+    let server = start_with(Config {
+        connections_max: 600,
+        socket_buffer_bytes: 4 << 10,
+        ..small_config()
+    });
+    slow_uploads(&server, &binary_upload(), 1_500, 20);
+    assert_eq!(stat(&server, "connections_stalled"), 0);
 }
 
 #[test]
@@ -207,16 +220,32 @@ fn slow_uploads_keep_nobody_waiting_when_the_kernel_has_no_room_for_them_either(
         socket_buffer_bytes: 4 << 10,
         ..small_config()
     });
-    slow_uploads(&server, 1_500, 20);
+    slow_uploads(&server, &text_upload(), 1_500, 20);
     // The kernel counts each of these as most of a kilobyte: the buffer seems full when it has next to nothing.
-    slow_uploads(&server, 25, 6);
+    slow_uploads(&server, &text_upload(), 25, 6);
     assert_eq!(stat(&server, "connections_stalled"), 0);
 }
 
-fn slow_uploads(server: &Running, piece: usize, pause_millis: u64) {
-    let mut bystanders = [connect(server), connect(server)];
-    let value = vec![b'v'; 15_000];
+/// A request, and its answer.
+type Upload = (Vec<u8>, Vec<u8>);
+
+fn text_upload() -> Upload {
+    let value = [b'v'; 15_000];
     let store = [&b"set up 0 0 15000\r\n"[..], &value, b"\r\n"].concat();
+    (store, b"STORED\r\n".to_vec())
+}
+
+/// Quietly, because the answer to a store has a CAS number in it.
+fn binary_upload() -> Upload {
+    let store = binary::store(binary::SETQ, "up", (0, 0), [b'v'; 15_000]);
+    let noop = binary::packet(binary::NOOP, "");
+    let mut answer = noop.bytes();
+    answer[0] = 0x81;
+    (binary::bytes(&[store, noop]), answer)
+}
+
+fn slow_uploads(server: &Running, (store, answer): &Upload, piece: usize, pause_millis: u64) {
+    let mut bystanders = [connect(server), connect(server)];
     let mut slow: Vec<TcpStream> = (0..60).map(|_| connect(server)).collect();
     let mut sent = 0;
     while sent < store.len() {
@@ -231,7 +260,7 @@ fn slow_uploads(server: &Running, piece: usize, pause_millis: u64) {
         std::thread::sleep(Duration::from_millis(pause_millis));
     }
     for stream in &mut slow {
-        expect(stream, b"STORED\r\n");
+        expect(stream, answer);
     }
 }
 

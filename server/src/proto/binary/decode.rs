@@ -40,9 +40,9 @@ pub fn decode_within(bytes: &[u8], session: Session, locked: bool, whole: usize)
     match frame.check(locked) {
         Ok(opcode) => frame.read(opcode, bytes, whole),
         Err(Wrong::Unknown) => frame.refuse(Refusal::Malformed, bytes),
-        Err(Wrong::Lengths) => frame.close(Some(Refusal::BadLengths)),
-        Err(Wrong::Frame) => frame.close(Some(Refusal::Malformed)),
-        Err(Wrong::Locked) => frame.close(Some(Refusal::LoginFailed)),
+        Err(Wrong::Lengths) => frame.close(Refusal::BadLengths),
+        Err(Wrong::Frame) => frame.close(Refusal::Malformed),
+        Err(Wrong::Locked) => frame.close(Refusal::LoginFailed),
     }
 }
 
@@ -72,31 +72,15 @@ struct Frame {
 impl Frame {
     #[inline]
     fn of(header: &[u8; HEADER_BYTES], session: Session) -> Self {
-        let [
-            _,
-            opcode,
-            key_1,
-            key_2,
-            extras_len,
-            _,
-            _,
-            _,
-            body_1,
-            body_2,
-            body_3,
-            body_4,
-            opaque @ ..,
-        ] = *header;
-        let [o1, o2, o3, o4, cas @ ..] = opaque;
         Frame {
             head: Head {
-                opcode,
-                opaque: [o1, o2, o3, o4],
+                opcode: header[1],
+                opaque: [header[12], header[13], header[14], header[15]],
             },
-            key_len: usize::from(u16::from_be_bytes([key_1, key_2])),
-            extras_len: usize::from(extras_len),
-            body_len: u32::from_be_bytes([body_1, body_2, body_3, body_4]) as usize,
-            cas: u64::from_be_bytes(cas),
+            key_len: usize::from(u16::from_be_bytes([header[2], header[3]])),
+            extras_len: usize::from(header[4]),
+            body_len: number_at(header, 8) as usize,
+            cas: long_number_at(header, 16),
             session,
         }
     }
@@ -167,9 +151,9 @@ impl Frame {
     }
 
     /// The answer, and nothing behind it.
-    fn close(self, refusal: Option<Refusal>) -> Decoded<'static> {
+    fn close(self, refusal: Refusal) -> Decoded<'static> {
         Decoded::Request(Request {
-            command: Command::Binary(Op::Close(refusal)),
+            command: Command::Binary(Op::Close(Some(refusal))),
             format: ReplyFormat::Binary(Format::plain(self.head)),
             taken: HEADER_BYTES,
             inside: Inside::Binary(self.session),
@@ -301,14 +285,15 @@ impl Frame {
 
 /// A number of four bytes.
 #[inline]
-fn number_at(extras: &[u8], at: usize) -> u32 {
-    let bytes = extras[at..].first_chunk().copied();
+fn number_at(bytes: &[u8], at: usize) -> u32 {
+    let bytes = bytes[at..].first_chunk().copied();
     u32::from_be_bytes(bytes.unwrap_or_default())
 }
 
 /// A number of eight bytes.
-fn long_number_at(extras: &[u8], at: usize) -> u64 {
-    let bytes = extras[at..].first_chunk().copied();
+#[inline]
+fn long_number_at(bytes: &[u8], at: usize) -> u64 {
+    let bytes = bytes[at..].first_chunk().copied();
     u64::from_be_bytes(bytes.unwrap_or_default())
 }
 
