@@ -93,7 +93,7 @@ impl Codec {
             accepts,
             inside: match accepts {
                 Accepts::Resp => Inside::Resp(resp::Session::NEW),
-                Accepts::Binary => Inside::Binary(binary::Session::NEW),
+                Accepts::Binary => Inside::Binary,
                 _ => Inside::Line,
             },
             locked: false,
@@ -105,7 +105,7 @@ impl Codec {
 
     /// The first bytes were of memcached's binary protocol.
     pub fn begin_binary(&mut self) {
-        self.inside = Inside::Binary(binary::Session::NEW);
+        self.inside = Inside::Binary;
     }
 
     /// The same, for a client who has to log in first.
@@ -220,7 +220,8 @@ impl Codec {
         match self.inside {
             Inside::Keys(keys) => return memcache::decode::next_key(bytes, 0, keys),
             Inside::Resp(session) => return resp::decode::decode(bytes, session, self.locked),
-            Inside::Binary(session) => {
+            Inside::Binary | Inside::BinaryLogin => {
+                let session = binary::Session::of(self.inside).unwrap_or(binary::Session::NEW);
                 return binary::decode::decode(bytes, session, self.locked);
             }
             Inside::Line | Inside::MemcachedLine => {}
@@ -320,7 +321,7 @@ impl Codec {
                 _ => None,
             };
         }
-        if let Inside::Binary(session) = self.inside {
+        if let Some(session) = binary::Session::of(self.inside) {
             return match binary::decode::decode_within(bytes, session, self.locked, 0) {
                 Decoded::Long(head @ LongHead::Store { .. }) => Some(head),
                 _ => None,
@@ -349,7 +350,7 @@ impl Codec {
     /// long to be held until it is whole. `None`: hang up.
     pub fn decode_long(self, bytes: &[u8]) -> Option<LongHead<'_>> {
         match self.inside {
-            Inside::Resp(_) | Inside::Binary(_) => None,
+            Inside::Resp(_) | Inside::Binary | Inside::BinaryLogin => None,
             // memcached's decoder never asks for more than that.
             _ => native::decode_long(bytes),
         }

@@ -1,6 +1,5 @@
 //! Which protocols may be spoken, and where in a request the next bytes are.
 
-use super::binary;
 use super::memcache::keys::Keys;
 use super::resp::session::Session;
 
@@ -30,7 +29,9 @@ pub enum Inside {
     /// Among the keys of a list.
     Keys(Keys),
     /// At a request's beginning in memcached's binary protocol, which has begun and does not end.
-    Binary(binary::Session),
+    Binary,
+    /// The same, and a login has begun. Variants without contents: their number costs nothing where a request's place is noted.
+    BinaryLogin,
     /// In a session of RESP, which has begun and does not end.
     Resp(Session),
 }

@@ -53,7 +53,7 @@ impl Codec {
         !self.locked
             && match self.inside {
                 Inside::Line | Inside::MemcachedLine => true,
-                Inside::Keys(_) | Inside::Binary(_) => false,
+                Inside::Keys(_) | Inside::Binary | Inside::BinaryLogin => false,
                 Inside::Resp(session) => session.is_between(),
             }
     }

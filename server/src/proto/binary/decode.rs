@@ -9,7 +9,7 @@ use super::opcode::{Opcode, Verb};
 use super::{Format, HEADER_BYTES, Head, MAGIC};
 use crate::proto::memcache::keys::lifetime;
 use crate::proto::{
-    Answer, Command, Decoded, How, Inside, KEY_BYTES_MAX, Lifetime, LongHead, Refusal, ReplyFormat,
+    Answer, Command, Decoded, How, KEY_BYTES_MAX, Lifetime, LongHead, Refusal, ReplyFormat,
     Request, Rest, Storing, Terms, Topic, WHOLE_BYTES_MAX, Word,
 };
 
@@ -146,7 +146,7 @@ impl Frame {
                 key,
             }),
             taken: self.end(),
-            inside: Inside::Binary(session),
+            inside: session.inside(),
         })
     }
 
@@ -156,7 +156,7 @@ impl Frame {
             command: Command::Binary(Op::Close(Some(refusal))),
             format: ReplyFormat::Binary(Format::plain(self.head)),
             taken: HEADER_BYTES,
-            inside: Inside::Binary(self.session),
+            inside: self.session.inside(),
         })
     }
 
@@ -172,7 +172,7 @@ impl Frame {
             answer: Some(Answer::Brief(self.head.refused(refusal))),
             rest: Rest::bytes(self.body_len),
             taken: HEADER_BYTES,
-            inside: Inside::Binary(self.session),
+            inside: self.session.inside(),
         })
     }
 
@@ -258,7 +258,7 @@ impl Frame {
             value_len: Some(self.end() - value_at),
             format: ReplyFormat::Binary(Format::plain(self.head)),
             taken: value_at,
-            inside: Inside::Binary(self.session),
+            inside: self.session.inside(),
         })
     }
 

@@ -12,6 +12,7 @@
 
 use super::command::Op;
 use super::opcode::Verb;
+use crate::proto::Inside;
 
 /// The one mechanism.
 pub(super) const MECHANISM: &[u8] = b"PLAIN";
@@ -30,6 +31,27 @@ pub struct Session {
 impl Session {
     /// At the beginning.
     pub const NEW: Session = Session { is_started: false };
+
+    /// Where in it `inside` is; `None`: in another protocol.
+    #[inline]
+    #[must_use]
+    pub const fn of(inside: Inside) -> Option<Self> {
+        match inside {
+            Inside::Binary => Some(Session { is_started: false }),
+            Inside::BinaryLogin => Some(Session { is_started: true }),
+            _ => None,
+        }
+    }
+
+    /// Where the next request is.
+    #[inline]
+    #[must_use]
+    pub const fn inside(self) -> Inside {
+        match self.is_started {
+            false => Inside::Binary,
+            true => Inside::BinaryLogin,
+        }
+    }
 }
 
 /// What `auth` or `step` asks, and where the connection is then.
