@@ -57,7 +57,7 @@ use crate::proto::{
     Answer, Brief, Codec, HEAD_BYTES_MAX, KEY_BYTES_MAX, ListFormat, PlainFormat, REPLY_BYTES_MAX,
     Rest, Topic, WHOLE_BYTES_MAX, Words,
 };
-use crate::pubsub::SubscriberNo;
+use crate::pubsub::{LongNo, SubscriberNo};
 
 // A request that fills the inbox without an end is longer than any head, and one that is too
 // long is recognised by its head alone.
@@ -124,6 +124,8 @@ enum Phase {
     Skipping { words: Option<Words>, rest: Rest },
     /// The same, and this is its answer.
     SkippingTo { brief: Brief, rest: Rest },
+    /// A long message comes in, of which this is left.
+    Publishing { no: LongNo, rest: Rest },
     /// A long value comes in.
     Storing(LargeNo),
     /// A long value is there, and how it is to be stored is not known yet.

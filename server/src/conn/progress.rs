@@ -111,7 +111,10 @@ impl Conn {
     pub(super) fn note_progress(&mut self, bytes: usize, now: Tick) {
         // A whole request is progress whatever its size; a piece of a value is when it is
         // not a trickle.
-        if matches!(self.phase, Phase::Storing(_) | Phase::Settling(_)) {
+        if matches!(
+            self.phase,
+            Phase::Storing(_) | Phase::Settling(_) | Phase::Publishing { .. }
+        ) {
             self.note_moved(bytes, now);
         } else {
             self.got_on(now);

@@ -143,6 +143,7 @@ impl Conn {
                 Phase::SkippingTo { brief, rest } => {
                     requests.skip(Some(Answer::Brief(brief)), rest, bytes, at)?
                 }
+                Phase::Publishing { no, rest } => requests.publish_long(no, rest, bytes, at)?,
                 Phase::Storing(no) => requests.store(no, bytes, at)?,
                 Phase::Settling(no) => requests.settle(no, bytes, at)?,
                 Phase::Sending(no) => requests.send_value(no)?,

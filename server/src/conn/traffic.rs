@@ -194,6 +194,10 @@ impl Conn {
             worker.leases.give(lease);
         }
         self.transaction.close(&mut worker.kept.queues);
+        if let Phase::Publishing { no, .. } = self.phase {
+            worker.shared.pubsub.drop_long(no);
+            self.phase = Phase::Requests;
+        }
         if let Phase::Storing(no) | Phase::Settling(no) | Phase::Sending(no) = self.phase {
             worker.larges.take(no);
             self.phase = Phase::Requests;

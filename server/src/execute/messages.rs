@@ -81,9 +81,7 @@ pub fn run(
             match hub.publish((kind, channel), message, millis, waits) {
                 Published::NotNow => return Messaged::NotNow,
                 Published::To(received) => {
-                    counters.published.add(1);
-                    counters.messages_received.add(received);
-                    integer(received as i64, room)
+                    return Messaged::Said(received_by(received, counters, room), true);
                 }
             }
         }
@@ -110,6 +108,14 @@ pub fn run(
         }
         None => Messaged::NeedsRoom,
     }
+}
+
+/// A message reaches so many.
+pub fn received_by(count: u64, counters: &Counters, room: &mut [u8]) -> usize {
+    counters.others.add(1);
+    counters.published.add(1);
+    counters.messages_received.add(count);
+    integer(count as i64, room).unwrap_or(0)
 }
 
 /// A list does not fit into any room.

@@ -317,7 +317,9 @@ impl Codec {
     pub fn decode_begun(self, bytes: &[u8]) -> Option<LongHead<'_>> {
         if let Inside::Resp(session) = self.inside {
             return match resp::decode::decode_within(bytes, session, self.locked, 0) {
-                Decoded::Long(head @ LongHead::Store { .. }) => Some(head),
+                Decoded::Long(head @ (LongHead::Store { .. } | LongHead::Publish { .. })) => {
+                    Some(head)
+                }
                 _ => None,
             };
         }

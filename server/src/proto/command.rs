@@ -221,6 +221,15 @@ pub enum LongHead<'a> {
         /// Where the next request is behind it.
         inside: Inside,
     },
+    /// A message that goes on: it is published when all of it is there.
+    Publish {
+        /// Where to, and how long it is.
+        message: LongMessage<'a>,
+        /// How many bytes stand before it.
+        taken: usize,
+        /// Where the next request is behind it.
+        inside: Inside,
+    },
     /// No valid request: skip to its end, then refuse it once.
     Skip {
         /// What is answered then; nothing if it was refused already.
@@ -232,6 +241,17 @@ pub enum LongHead<'a> {
         /// Where the next request is behind it.
         inside: Inside,
     },
+}
+
+/// A message of Redis' without its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LongMessage<'a> {
+    /// As what it is published.
+    pub kind: resp::pubsub::Kind,
+    /// Where to.
+    pub channel: &'a [u8],
+    /// The text's length.
+    pub len: usize,
 }
 
 /// A store without its value.

@@ -242,6 +242,10 @@ impl ReplyFormat<'_> {
     pub const REVOKED: Refusal = Refusal::Words(resp::words::REVOKED);
     /// Why a request is not kept.
     pub const QUEUE_FULL: Refusal = Refusal::Words(resp::words::QUEUE_FULL);
+    /// A message of Redis' reaches nobody.
+    pub const NOBODY: Words = resp::words::NOBODY;
+    /// A long message of Redis' has lost its room to others.
+    pub const SLOW_MESSAGE: Words = resp::words::SLOW_MESSAGE;
     /// Why a key is not watched.
     pub const WATCH_FULL: Refusal = Refusal::Words(resp::words::WATCH_FULL);
 

@@ -35,7 +35,9 @@ pub mod writer;
 
 pub use binary::Brief;
 pub use codec::Codec;
-pub use command::{Command, Decoded, Listing, LongHead, Request, Rest, Storing, Topic};
+pub use command::{
+    Command, Decoded, Listing, LongHead, LongMessage, Request, Rest, Storing, Topic,
+};
 pub use facts::Facts;
 pub use format::{Answer, KeptFormat, ListFormat, PlainFormat, ReplyFormat};
 pub use inside::{Accepts, Inside};

@@ -15,10 +15,11 @@
 //! within a pass.
 //!
 //! All tables have their room at the start, and touch none of it before the first subscription: the cache has it until
-//! then. One lock guards them: it is held for as long as a message takes to be copied, patterns to be compared, or
+//! then. While it makes room, a few subscriptions and messages go ahead. One lock guards them: it is held for as long as a message takes to be copied, patterns to be compared, or
 //! those who receive it to be gone through, all of which are bounded.
 
 mod due;
+mod long;
 mod receivers;
 mod ring;
 mod terms;
@@ -28,12 +29,15 @@ use std::task::Waker;
 
 use parking_lot::Mutex;
 
+use self::long::Longs;
+pub use self::long::{LongBegun, LongNo};
 use self::ring::{Record, Ring};
 use self::terms::{Cursor, Match};
 pub use self::terms::{Full, Held, Kind, SubscriberNo};
 use self::topics::Tables;
 use crate::memory::lease_room::LeaseRoom;
 use crate::memory::plan::pubsub::PubSubPlan;
+use crate::proto::LongMessage;
 use crate::proto::resp::pubsub::{HEAD_BYTES_MAX, message_head};
 
 /// What became of a message.
@@ -56,6 +60,11 @@ pub enum Brought {
     Lapped,
 }
 
+/// Before the cache has made room, so many subscriptions …
+const EARLY_SUBSCRIPTIONS: usize = 64;
+/// … and so many bytes of messages come out of the headroom.
+const EARLY_BYTES: u64 = 64 << 10;
+
 /// So many names of records are looked at in one go.
 const LOOKED_AT_MAX: usize = 2048;
 
@@ -64,7 +73,7 @@ pub struct PubSub {
     state: Mutex<State>,
     /// Whether the cache has made room for all of it.
     pub room: LeaseRoom,
-    message_bytes_max: usize,
+    longs: Longs,
 }
 
 struct State {
@@ -89,14 +98,8 @@ impl PubSub {
                 ahead_max: plan.ahead_bytes_max() as u64,
             }),
             room,
-            message_bytes_max: plan.message_bytes_max,
+            longs: Longs::new(),
         }
-    }
-
-    /// How long a message may be.
-    #[must_use]
-    pub fn message_bytes_max(&self) -> usize {
-        self.message_bytes_max
     }
 
     /// Subscribes. A subscriber's first subscription gives it a place.
@@ -106,11 +109,11 @@ impl PubSub {
         (kind, name): (Kind, &[u8]),
         waker: &Waker,
     ) -> Result<Held, Full> {
-        if !self.room.is_granted() {
-            self.room.want();
+        self.room.want();
+        let mut state = self.state.lock();
+        if !self.room.is_granted() && state.tables.subscriptions.len() >= EARLY_SUBSCRIPTIONS {
             return Err(Full::NotNow);
         }
-        let mut state = self.state.lock();
         let since = state.ring.head();
         let no = match *subscriber {
             Some(no) => no,
@@ -188,7 +191,7 @@ impl PubSub {
         now: u32,
         waits: bool,
     ) -> Published {
-        if !self.room.is_granted() {
+        if !self.room.is_wanted() {
             return Published::To(0);
         }
         let mut guard = self.state.lock();
@@ -198,7 +201,8 @@ impl PubSub {
             ahead_max,
         } = &mut *guard;
         let place = ring.head();
-        if waits && tables.is_ahead(place, *ahead_max, now) {
+        let is_early = !self.room.is_granted() && place >= EARLY_BYTES;
+        if waits && (is_early || tables.is_ahead(place, *ahead_max, now)) {
             return Published::NotNow;
         }
         let direct = tables
@@ -223,6 +227,37 @@ impl PubSub {
             received += tables.wake_all(tables.matching(matching)[no].topic, place, now);
         }
         Published::To(received)
+    }
+
+    /// Begins to take in a long message.
+    pub fn begin_long(&self, message: LongMessage<'_>, now: u32) -> LongBegun {
+        if !self.room.is_wanted() || self.figures().1 == 0 {
+            return LongBegun::Nobody;
+        }
+        if !self.room.is_granted() {
+            return LongBegun::NotNow;
+        }
+        let no = self.longs.begin(message, now);
+        no.map_or(LongBegun::NotNow, LongBegun::Yes)
+    }
+
+    /// Takes in a piece of it. False: it took too long, and another has its room.
+    pub fn write_long(&self, no: LongNo, piece: &[u8]) -> bool {
+        self.longs.write(no, piece)
+    }
+
+    /// Publishes it.
+    pub fn publish_long(&self, no: LongNo, now: u32) -> Published {
+        let published = self.longs.with(no, |kind, channel, message| {
+            let published = self.publish((kind, channel), message, now, true);
+            (published, published != Published::NotNow)
+        });
+        published.unwrap_or(Published::To(0))
+    }
+
+    /// Its publisher is gone.
+    pub fn drop_long(&self, no: LongNo) {
+        self.longs.with(no, |_, _, _| ((), true));
     }
 
     /// A subscriber has its turn: nobody waits for it any more.

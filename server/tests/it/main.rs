@@ -49,6 +49,7 @@ mod places;
 mod pressure;
 mod process;
 mod pubsub;
+mod pubsub_ways;
 mod redis_clients;
 mod resp;
 mod resp_keys;

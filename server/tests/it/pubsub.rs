@@ -154,37 +154,91 @@ fn messages_reach_subscribers_on_all_workers_in_order() {
 #[test]
 fn long_messages_are_whole_and_longer_ones_are_refused() {
     let server = two_workers();
+    let mut publisher = connect(&server);
+    // Nobody has subscribed to anything: it is read, and reaches nobody.
+    let longest = vec![b'm'; 65_536];
+    let publish = |message: &[u8]| array(&[b"PUBLISH", b"c", message]);
+    exchange(&mut publisher, &publish(&longest), b":0\r\n");
     let mut subscriber = connect(&server);
     check(&mut subscriber, "SUBSCRIBE c", "*3|$9|subscribe|$1|c|:1|");
-    let mut publisher = connect(&server);
-    let message = vec![b'm'; 16_000];
-    for _ in 0..100 {
+    check(
+        &mut subscriber,
+        "PSUBSCRIBE c*",
+        "*3|$10|psubscribe|$2|c*|:2|",
+    );
+    for len in [0, 1, 16_000, 16_383, 16_384, 16_385, 40_960, 65_535, 65_536] {
+        let message: Vec<u8> = (0..len).map(|at| b'a' + (at % 23) as u8).collect();
+        for _ in 0..10 {
+            exchange(&mut publisher, &publish(&message), b":2\r\n");
+            let heads = ["*3|$7|message|$1|c|", "*4|$8|pmessage|$2|c*|$1|c|"];
+            for head in heads.map(|head| head.replace('|', "\r\n")) {
+                let head = format!("{head}${len}\r\n");
+                expect(
+                    &mut subscriber,
+                    &[head.as_bytes(), &message, b"\r\n"].concat(),
+                );
+            }
+        }
+    }
+    for len in [65_537, 100_000, 10_000_000] {
         exchange(
             &mut publisher,
-            &array(&[b"PUBLISH", b"c", &message]),
-            b":1\r\n",
-        );
-        expect(
-            &mut subscriber,
-            &[
-                b"*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$16000\r\n",
-                &message[..],
-                b"\r\n",
-            ]
-            .concat(),
+            &publish(&vec![b'm'; len]),
+            b"-ERR a message has up to 65536 bytes here\r\n",
         );
     }
-    exchange(
-        &mut publisher,
-        &array(&[b"PUBLISH", b"c", &vec![b'm'; 20_000]]),
-        b"-ERR the request's arguments are longer than 16 KiB\r\n",
-    );
+    check(&mut subscriber, "PING", "*2|$4|pong|$0||");
     exchange(
         &mut publisher,
         &array(&[b"SUBSCRIBE", &vec![b'c'; 251]]),
         b"-ERR a channel's name and a pattern have up to 250 bytes here\r\n",
     );
     check(&mut publisher, "PING", "+PONG|");
+}
+
+#[test]
+fn a_long_message_that_does_not_arrive_gives_way_to_others() {
+    let server = two_workers();
+    let mut subscriber = connect(&server);
+    check(&mut subscriber, "SUBSCRIBE c", "*3|$9|subscribe|$1|c|:1|");
+    let message = vec![b'm'; 60_000];
+    let publish = array(&[b"PUBLISH", b"c", &message]);
+    let (beginning, end) = publish.split_at(30_000);
+    let mut slow = [0; 4].map(|_| connect(&server));
+    for client in &mut slow {
+        client.write_all(beginning).expect("sent");
+    }
+    let began = Instant::now();
+    let head = b"*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$60000\r\n";
+    let told = [head, &message[..], b"\r\n"].concat();
+    for _ in 0..5 {
+        exchange(&mut connect(&server), &publish, b":1\r\n");
+        expect(&mut subscriber, &told);
+    }
+    println!("beside four that stop: {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(10));
+    let mut refused = 0;
+    for client in &mut slow {
+        client.write_all(end).expect("sent");
+        let mut first = [0; 1];
+        client.read_exact(&mut first).expect("answered");
+        refused += usize::from(first == *b"-");
+        let rest = match &first {
+            b"-" => &b"ERR the message took longer than a second to arrive, and others needed its room\r\n"[..],
+            _ => &b"1\r\n"[..],
+        };
+        expect(client, rest);
+        check(client, "PING", "+PONG|");
+    }
+    assert!(refused >= 1);
+    // Those that go in the middle of one leave nothing behind.
+    for _ in 0..20 {
+        connect(&server).write_all(beginning).expect("sent");
+    }
+    wait_until("there is room again", || {
+        talk(&server, &publish) == b":1\r\n"
+    });
+    server.shutdown().expect("ends");
 }
 
 #[test]

@@ -92,7 +92,10 @@ fn redis_pys_own_tests_pass() {
             ])
             .args(["--redis-url", &format!("redis://{}/0", at(&server))])
             .args(["--protocol", version])
-            .args(["commands", "encoding", "pipeline"].map(|part| format!("tests/test_{part}.py")));
+            .args(
+                ["commands", "encoding", "pipeline", "pubsub"]
+                    .map(|part| format!("tests/test_{part}.py")),
+            );
         let said = succeed(&mut command, PATIENCE);
         // As many as that: a run of none would be a good end, too.
         let counts = said.lines().find_map(|line| line.split_once(" passed, "));

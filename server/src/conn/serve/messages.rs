@@ -7,8 +7,8 @@ use super::super::outbox::Sent;
 use super::super::{Conn, Halt, Phase, Turn, WorkerState};
 use super::{Planned, RequestLoop};
 use crate::execute::messages::{self, Messaged};
-use crate::proto::Reply;
-use crate::pubsub::Brought;
+use crate::proto::{LongMessage, Reply, ReplyFormat, Rest};
+use crate::pubsub::{Brought, LongBegun, LongNo, Published};
 
 /// So often a turn fills the outbox with messages before it looks at requests.
 const ROUNDS_MAX: usize = 4;
@@ -65,6 +65,63 @@ impl RequestLoop<'_, '_, '_> {
                 }
             }
         }
+    }
+}
+
+impl RequestLoop<'_, '_, '_> {
+    /// A message that is not held whole. `None`: there is no room for it yet.
+    pub(super) fn begin_message(&mut self, message: LongMessage<'_>) -> Option<Phase> {
+        let rest = Rest::bytes(message.len + 2);
+        let now = self.now.as_millis() as u32;
+        match self.shared.pubsub.begin_long(message, now) {
+            LongBegun::Yes(no) => Some(Phase::Publishing { no, rest }),
+            LongBegun::NotNow => None,
+            LongBegun::Nobody => {
+                self.counters.published.add(1);
+                self.counters.others.add(1);
+                let words = Some(ReplyFormat::NOBODY);
+                Some(Phase::Skipping { words, rest })
+            }
+        }
+    }
+
+    /// A piece of a message comes in; the last publishes it.
+    pub(super) fn publish_long(
+        &mut self,
+        no: LongNo,
+        rest: Rest,
+        bytes: &[u8],
+        at: &mut usize,
+    ) -> io::Result<Option<Halt>> {
+        if let Some(halt) = self.lacks_room()? {
+            return Ok(Some(halt));
+        }
+        let (taken, left) = rest.within(&bytes[*at..]);
+        let hub = &self.shared.pubsub;
+        let piece = &bytes[*at..][..taken];
+        *at += taken;
+        if !hub.write_long(no, piece) {
+            self.counters.refusals.add(1);
+            *self.phase = Phase::Skipping {
+                words: Some(ReplyFormat::SLOW_MESSAGE),
+                rest: left.unwrap_or(Rest::bytes(0)),
+            };
+            return Ok(None);
+        }
+        let rest = left.unwrap_or(Rest::bytes(0));
+        *self.phase = Phase::Publishing { no, rest };
+        if left.is_some() {
+            return Ok(Some(Halt::Hungry));
+        }
+        let published = hub.publish_long(no, self.now.as_millis() as u32);
+        let Published::To(received) = published else {
+            return Ok(Some(Halt::Tired));
+        };
+        *self.phase = Phase::Requests;
+        let len = messages::received_by(received, self.counters, self.outbox.room());
+        self.outbox.filled(len);
+        self.budget.spend(1, taken);
+        Ok(None)
     }
 }
 

@@ -25,6 +25,14 @@ impl RequestLoop<'_, '_, '_> {
                 self.counters.refusals.add(u64::from(answer.is_some()));
                 (Phase::skipping(answer, rest), taken, inside)
             }
+            LongHead::Publish {
+                message,
+                taken,
+                inside,
+            } => match self.begin_message(message) {
+                Some(phase) => (phase, taken, inside),
+                None => return Some(Halt::WaitLarge),
+            },
             LongHead::Store {
                 storing,
                 value_len,

@@ -21,6 +21,9 @@ pub const RECORD_HEAD_BYTES: usize = 24;
 /// … and each pattern that matches.
 pub const MATCH_BYTES: usize = 8;
 
+/// Messages that are longer than an inbox and on their way in, at a time.
+pub const LONG_MESSAGES: usize = 2;
+
 /// So many steps all patterns take together at most, to be compared with a channel: about a millisecond. A connection may have
 /// half of them.
 pub const PATTERN_STEPS_MAX: u32 = 1 << 19;
@@ -33,8 +36,6 @@ const AHEAD_BYTES_MAX: usize = 128 << 10;
 pub struct PubSubPlan {
     /// Bytes of messages.
     pub ring_bytes: usize,
-    /// The longest message.
-    pub message_bytes_max: usize,
     /// Names with subscriptions.
     pub topics: usize,
     /// Subscriptions of all connections.
@@ -53,7 +54,6 @@ impl PubSubPlan {
         debug_assert!(3 * (names_bytes + MESSAGE_BYTES_MAX) <= ring_bytes);
         PubSubPlan {
             ring_bytes,
-            message_bytes_max: MESSAGE_BYTES_MAX,
             topics,
             subscriptions: bytes / 8 / SUBSCRIPTION_BYTES,
             subscribers: (bytes / 8 / SUBSCRIBER_BYTES).min(config.connections_max),
@@ -78,7 +78,8 @@ impl PubSubPlan {
         let bytes = self.ring_bytes
             + self.topics * TOPIC_BYTES
             + self.subscriptions * SUBSCRIPTION_BYTES
-            + self.subscribers * SUBSCRIBER_BYTES;
+            + self.subscribers * SUBSCRIBER_BYTES
+            + LONG_MESSAGES * (CHANNEL_BYTES_MAX + MESSAGE_BYTES_MAX);
         bytes.next_multiple_of(4096)
     }
 }

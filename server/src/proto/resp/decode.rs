@@ -262,6 +262,12 @@ impl Reading {
             return refused(words::NO_AUTH);
         }
         let (how, lifetime, shape) = match (name, args) {
+            (Some(name @ (Name::Publish | Name::SPublish)), [channel]) if left == 1 => {
+                return match self.long_message(name, channel, bulk) {
+                    Ok(head) => Decoded::Long(head),
+                    Err(words) => refused(words),
+                };
+            }
             (Some(Name::Set), [_]) if left == 1 => (How::Always, Lifetime::Forever, Shape::Status),
             (Some(Name::Set), [_]) => (How::Always, ANY_LIFETIME, Shape::Status),
             (Some(Name::SetNx), [_]) if left == 1 => (How::Absent, Lifetime::Forever, Shape::Flag),

@@ -125,6 +125,13 @@ pub const MANY_SCRIPTS: Words = words!(b"-ERR SCRIPT EXISTS takes up to 4 hashes
 /// A channel's name, or a pattern, that is too long.
 pub const BAD_CHANNEL: Words =
     words!(b"-ERR a channel's name and a pattern have up to 250 bytes here\r\n");
+/// A message that is too long.
+pub const LONG_MESSAGE: Words = words!(b"-ERR a message has up to 65536 bytes here\r\n");
+/// A long message that took too long to arrive.
+pub const SLOW_MESSAGE: Words =
+    words!(b"-ERR the message took longer than a second to arrive, and others needed its room\r\n");
+/// What is published reaches nobody.
+pub const NOBODY: Words = words!(b":0\r\n");
 /// All places for subscriptions, names or subscribers are taken.
 pub const NO_SUBSCRIPTION: Words =
     words!(b"-ERR max number of subscriptions or channels reached\r\n");

@@ -1,7 +1,10 @@
 //! Requests about messages.
 
-use super::super::pubsub::{CHANNEL_BYTES_MAX, Kind, Messages, is_allowed_subscribed};
+use super::super::pubsub::{
+    CHANNEL_BYTES_MAX, Kind, MESSAGE_BYTES_MAX, Messages, is_allowed_subscribed,
+};
 use super::*;
+use crate::proto::LongMessage;
 
 impl Reading {
     /// Refuses what may not be asked by one who has subscribed.
@@ -34,6 +37,30 @@ impl Reading {
         });
         let op = Command::Resp(Op::Array(2 * left));
         Some(self.request(op, Shape::Value, sub.end(), session))
+    }
+
+    /// A message that cannot be held whole.
+    pub(super) fn long_message<'a>(
+        self,
+        name: Name,
+        channel: &'a [u8],
+        bulk: Bulk,
+    ) -> Result<LongHead<'a>, Words> {
+        if channel.len() > CHANNEL_BYTES_MAX {
+            return Err(words::BAD_CHANNEL);
+        }
+        if bulk.len > MESSAGE_BYTES_MAX {
+            return Err(words::LONG_MESSAGE);
+        }
+        Ok(LongHead::Publish {
+            message: LongMessage {
+                kind: kind_of(name),
+                channel,
+                len: bulk.len,
+            },
+            taken: bulk.start,
+            inside: Inside::Resp(self.session.at(At::Request)),
+        })
     }
 
     /// The next name of a list about messages.
