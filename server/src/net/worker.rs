@@ -78,9 +78,9 @@ const PRESSURE_ON_BUFFER: u32 = 30;
 const PRESSURE_ON_TRANSFER: u32 = 15;
 /// If some does, it has so many times as long (six seconds) to get on by 64 KiB.
 const SLOW_FACTOR: u32 = 3;
-/// On a machine that has too few processors for what is to be done all of these are so many times as long: clients there are
-/// slow because they are not run.
-const SHORT_FACTOR: u32 = 10;
+/// On a machine that has too few processors for what is to be done these are so many times as long, for a buffer and for a
+/// long value, of which each keeps much from others: clients there are slow because they are not run.
+const SHORT_FACTORS: [u32; 2] = [10, 3];
 
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug)]

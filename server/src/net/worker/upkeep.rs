@@ -47,13 +47,13 @@ impl Worker<'_> {
         if left == 0 {
             return;
         }
-        let patience = match self.processor.is_short(self.pass_nanos) {
-            true => SHORT_FACTOR,
-            false => 1,
+        let [patience, patience_with_long] = match self.processor.is_short(self.pass_nanos) {
+            true => SHORT_FACTORS,
+            false => [1, 1],
         };
         let (for_buffer, for_transfer) = (
             patience * self.stall_millis(PRESSURE_ON_BUFFER),
-            patience * self.stall_millis(PRESSURE_ON_TRANSFER),
+            patience_with_long * self.stall_millis(PRESSURE_ON_TRANSFER),
         );
         let now = self.state.now;
         let mut longest = Slowest::new();
