@@ -26,6 +26,7 @@ impl<'c> Pinned<'c> {
             piece,
             at,
             left: meta.value_len,
+            from: 0,
             meta,
         };
         Pinned {
@@ -65,6 +66,12 @@ impl<'c> Pinned<'c> {
     pub fn seek(&mut self, at: usize) {
         self.reading.seek(self.region, at);
     }
+
+    /// From now on the value is its `len` bytes from its byte `from` on, as far as there are any:
+    /// [`meta`](Self::meta) has their length, and they are read from the first one on.
+    pub fn narrow(&mut self, from: usize, len: usize) {
+        self.reading.narrow(self.region, from, len);
+    }
 }
 
 impl std::io::Read for Pinned<'_> {
@@ -88,6 +95,8 @@ pub(crate) struct Reading {
     at: usize,
     /// Bytes that are still to be read. The item may be longer by now.
     left: usize,
+    /// The value's first byte that is of interest.
+    from: usize,
     meta: ItemMeta,
 }
 
@@ -120,7 +129,7 @@ impl Reading {
     pub fn seek(&mut self, region: &Region, at: usize) {
         let at = at.min(self.meta.value_len);
         self.piece = self.head;
-        self.at = View::known(region, self.head).key_body_len() + at;
+        self.at = View::known(region, self.head).key_body_len() + self.from + at;
         self.left = self.meta.value_len - at;
         while self.left > 0 {
             let view = View::known(region, self.piece);
@@ -131,6 +140,14 @@ impl Reading {
             self.at -= here;
             self.piece = view.next_piece();
         }
+    }
+
+    /// See [`Pinned::narrow`].
+    pub fn narrow(&mut self, region: &Region, from: usize, len: usize) {
+        let from = from.min(self.meta.value_len);
+        self.from += from;
+        self.meta.value_len = (self.meta.value_len - from).min(len);
+        self.seek(region, 0);
     }
 
     /// Lets go of the item: once, at the end.

@@ -241,6 +241,8 @@ pub enum Edit<'v> {
         /// Its CAS number; `None`: the next, which is higher than any of this value.
         cas: Option<u64>,
     },
+    /// It has this deadline from now on, and nothing else of it changes.
+    Touch(Deadline),
 }
 
 /// Bytes for an item, and where they are.
@@ -294,7 +296,7 @@ impl<'v> Edit<'v> {
                 NewValue::Room(len) => &room[..len],
                 NewValue::Given(bytes) => bytes,
             },
-            Edit::Keep | Edit::Remove | Edit::Outdate { .. } => b"",
+            Edit::Keep | Edit::Remove | Edit::Outdate { .. } | Edit::Touch(_) => b"",
         }
     }
 }

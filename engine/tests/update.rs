@@ -116,7 +116,10 @@ fn play(seed: u64, budget_bytes: usize, keys: u64, len_max: u64) {
         } else {
             Side::Behind
         };
-        let kind = dice >> 34 & 7;
+        let kind = match dice >> 37 & 7 {
+            0 => 8,
+            _ => dice >> 34 & 7,
+        };
         let context = format!("seed {seed} step {step} kind {kind}");
         let mut seen = None;
         let updated = cache.update(key, NOW, &mut room, |current, room| {
@@ -135,6 +138,7 @@ fn play(seed: u64, budget_bytes: usize, keys: u64, len_max: u64) {
                     deadline: attributes.deadline,
                     cas: None,
                 },
+                8 => Edit::Touch(attributes.deadline),
                 4 | 5 => Edit::Extend {
                     part: value,
                     side,
@@ -157,7 +161,7 @@ fn play(seed: u64, budget_bytes: usize, keys: u64, len_max: u64) {
         }
         let mut after = map.get(&number).cloned();
         let expected = match (kind, &mut after) {
-            (0, _) | (1 | 3 | 4 | 5, None) => Ok(Updated::Kept),
+            (0, _) | (1 | 3 | 4 | 5 | 8, None) => Ok(Updated::Kept),
             (1, entry) => {
                 *entry = None;
                 Ok(Updated::Removed)
@@ -173,6 +177,13 @@ fn play(seed: u64, budget_bytes: usize, keys: u64, len_max: u64) {
                 entry.cas = cas;
                 assert_eq!(value_len, entry.value.len(), "{context}");
                 Ok(Updated::Stored { cas, value_len })
+            }
+            (8, Some(entry)) => {
+                entry.attributes.deadline = attributes.deadline;
+                Ok(Updated::Stored {
+                    cas: entry.cas,
+                    value_len: entry.value.len(),
+                })
             }
             (4 | 5, Some(entry)) if entry.value.len() + new.len() > item_bytes_max => {
                 Err(Refused::Store(StoreError::TooLarge))

@@ -53,6 +53,18 @@ fn resp_allocates_nothing() {
         ("APPEND hot !", ":3\r\n"),
         ("GETRANGE hot 1 -1", "$2\r\ni!\r\n"),
         ("SETRANGE hot 0 H", ":3\r\n"),
+        ("SETBIT hot 1 1", ":1\r\n"),
+        ("GETBIT hot 7", ":0\r\n"),
+        ("BITCOUNT hot 0 -1 BIT", ":8\r\n"),
+        ("BITPOS hot 1", ":1\r\n"),
+        (
+            "GETBIT hot x",
+            "-ERR bit offset is not an integer or out of range\r\n",
+        ),
+        ("DELIFEQ hot no", ":0\r\n"),
+        ("SET n 9", "+OK\r\n"),
+        ("OBJECT ENCODING n", "$3\r\nint\r\n"),
+        ("DELEX n IFNE 8", ":1\r\n"),
         ("SET n 9", "+OK\r\n"),
         ("INCR n", ":10\r\n"),
         ("DECRBY n 4", ":6\r\n"),
@@ -146,6 +158,20 @@ fn resp_allocates_nothing() {
     let set_hot = line("SET hot hi");
     let get_long = line("GET long");
     let getdel_long = line("GETDEL long");
+    let bits_long = [
+        line("GETRANGE long 1 99999"),
+        line("SETBIT long 8000 1"),
+        line("BITCOUNT long"),
+        line("BITPOS long 0 7"),
+        line("GETBIT long 8000"),
+    ]
+    .concat();
+    let bits_told = [
+        &b"$99999\r\n"[..],
+        &long_value[1..100_000],
+        b"\r\n:0\r\n:1200001\r\n:56\r\n:1\r\n",
+    ]
+    .concat();
     let hello = [line("HELLO 3"), line("HELLO 2"), line("ECHO end-of-it")].concat();
     let transactions = [
         [
@@ -214,6 +240,8 @@ fn resp_allocates_nothing() {
             client.exchange(&long_new, b"+OK\r\n");
             client.exchange(&long, b"+OK\r\n");
             client.exchange(&get_long, &told);
+            client.exchange(&bits_long, &bits_told);
+            client.exchange(&long_new, b"+OK\r\n");
             client.exchange(&getdel_long, &told);
             client.exchange(&long_pair, b"+OK\r\n");
             client.exchange(&long_key_set, b"+OK\r\n");

@@ -87,8 +87,34 @@ impl Locked<'_> {
                 })
             }
             Edit::Outdate { deadline, cas } => self.outdate(key, place, (deadline, cas), bag, now),
+            Edit::Touch(deadline) => self.retime(key, place, deadline, bag, now),
             Edit::Keep | Edit::Store { .. } => Ok(Updated::Kept),
         }
+    }
+
+    /// Gives the item at `place` another deadline.
+    fn retime(
+        &mut self,
+        key: Key<'_>,
+        place: Place,
+        deadline: Deadline,
+        bag: &mut PageBag<'_>,
+        now: Tick,
+    ) -> Result<Updated, Shortage> {
+        self.mark_place(place);
+        let region = self.region;
+        let attributes = Attributes {
+            client_flags: View::known(region, place.chunk).client_flags(),
+            deadline,
+        };
+        let place = self.with_fields(key, place, attributes, false, false, bag, now)?;
+        self.touch_in_place(place, deadline);
+        self.counters.touches += 1;
+        let view = View::known(region, place.chunk);
+        Ok(Updated::Stored {
+            cas: view.cas(),
+            value_len: view.value_len(),
+        })
     }
 
     /// Declares the value at `place` out of date.

@@ -3,6 +3,7 @@
 //! A command that changes a value does it as one step, under the shard's lock ([`Cache::update`]); one whose value is
 //! too long for that reads it held still, and stores only if it is still the same.
 
+mod bits;
 mod common;
 mod keys;
 mod look;
@@ -51,6 +52,11 @@ fn run_keyed(op: Op<'_>, key: Key<'_>, with: With<'_, '_>, room: &mut [u8]) -> D
             Op::Incr(_, by) => incr(key, by, with, room),
             Op::IncrByFloat(_, by) => incr_by_float(key, by, with, room),
             Op::SetRange(_, offset, value) => set_range(key, offset, value, with, room),
+            Op::SetBit(_, at, on) => bits::set_bit(key, at, on, with, room),
+            Op::GetBit(_, at) => bits::get_bit(key, at, with, room),
+            Op::BitCount(_, span) => bits::count(key, span, with, room),
+            Op::BitPos(_, bit, span) => bits::find(key, bit, span, with, room),
+            Op::DelIf(_, condition) => del_if(key, condition, with, room),
             Op::Eval(ref call) => script::run(call, key, with, room),
             Op::GetRange(_, from, to) => get_range(key, from, to, with, room),
             _ => Ok(look(op, key, with, room)),
@@ -164,6 +170,32 @@ fn get_del(key: Key<'_>, with: With<'_, '_>, room: &mut [u8]) -> Tried<Done> {
     }))
 }
 
+/// Removes the item if its value is this one, or is not.
+fn del_if(
+    key: Key<'_>,
+    condition: Option<(&[u8], bool)>,
+    with: With<'_, '_>,
+    room: &mut [u8],
+) -> Tried<Done> {
+    let cache = with.shared.cache;
+    let holds = |item: &Current<'_>| match condition {
+        Some((value, wanted)) => is_equal(item, value) == wanted,
+        None => true,
+    };
+    let updated = cache.update(key, with.now, &mut [], |current, _| {
+        Ok::<_, Stop>(match current.is_some_and(holds) {
+            true => Edit::Remove,
+            false => Edit::Keep,
+        })
+    })?;
+    let removed = updated == Updated::Removed;
+    match removed {
+        true => with.counters.delete_hits.add(1),
+        false => with.counters.delete_misses.add(1),
+    }
+    Ok(whole(integer(i64::from(removed), room)))
+}
+
 fn append(key: Key<'_>, value: &[u8], with: With<'_, '_>, room: &mut [u8]) -> Tried<Done> {
     with.shared.note_counted();
     let part = NewValue::Given(value);
@@ -242,13 +274,16 @@ fn incr_by_float(key: Key<'_>, by: &[u8], with: With<'_, '_>, room: &mut [u8]) -
     Ok(whole(out.bulk(&number_room[..len]).map(|()| out.len())))
 }
 
-/// Holds a long value still that `SET … GET` or `GETDEL` answers with, after doing what else they do.
+/// Holds a long value still that `SET … GET`, `GETDEL` or `GETRANGE` answers with, after doing what else they do.
 pub fn pin<'h>(
     op: Op<'_>,
     key: Key<'_>,
     with: With<'_, 'h>,
     room: &mut [u8],
 ) -> Result<Option<(Pinned<'h>, usize)>, StoreError> {
+    if let Op::GetRange(_, from, to) = op {
+        return range::pin_range(key, (from, to), with, room);
+    }
     let cache: &'h Cache = with.shared.cache;
     // Whatever goes wrong, the whole request is tried again.
     const AGAIN: StoreError = StoreError::NoSpace;

@@ -52,6 +52,7 @@ mod pubsub;
 mod pubsub_ways;
 mod redis_clients;
 mod resp;
+mod resp_bits;
 mod resp_keys;
 mod scripts;
 mod settings;

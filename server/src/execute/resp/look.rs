@@ -1,8 +1,8 @@
 //! Commands that look at an item or change what is beside its value, and those that have no key.
 
-use flagstone_engine::{Cache, Deadline, ItemMeta, Key, StoreError, Tick};
+use flagstone_engine::{Cache, Deadline, Edit, ItemMeta, Key, StoreError, Tick, Updated};
 
-use super::common::{With, status, whole};
+use super::common::{With, canonical_i64, refused, status, whole};
 use super::{keys, script};
 use crate::clock::Clock;
 use crate::execute::done::{Done, Seen, Step};
@@ -10,6 +10,7 @@ use crate::execute::lifetime::deadline;
 use crate::proto::resp::command::{About, Op, Ttl};
 use crate::proto::resp::encode::{Out, hello, integer};
 use crate::proto::resp::pubsub::pong;
+use crate::proto::resp::words;
 use crate::proto::{Act, Refusal, Reply, ReplyFormat};
 use crate::report;
 
@@ -21,7 +22,7 @@ pub fn look(op: Op<'_>, key: Key<'_>, with: With<'_, '_>, room: &mut [u8]) -> Do
     let number = match op {
         Op::Expire(_, lifetime, condition) => {
             let until = deadline(lifetime, now, &shared.clock);
-            let holds = |meta: ItemMeta| {
+            let holds = |meta: &ItemMeta| {
                 let before = meta.deadline.tick();
                 let after = until.tick();
                 // None is later than any.
@@ -32,11 +33,10 @@ pub fn look(op: Op<'_>, key: Key<'_>, with: With<'_, '_>, room: &mut [u8]) -> Do
                     || condition.later && !is_later
                     || condition.earlier && !is_earlier)
             };
-            let is_set = meta().is_some_and(holds);
-            return touch(key, until, is_set, with, room);
+            return touch(key, until, holds, with, room);
         }
         Op::Persist(_) => {
-            let has_one = meta().is_some_and(|meta| !meta.deadline.is_never());
+            let has_one = |meta: &ItemMeta| !meta.deadline.is_never();
             return touch(key, Deadline::NEVER, has_one, with, room);
         }
         Op::Ttl(_, form) => ttl(meta(), form, now, &shared.clock),
@@ -68,12 +68,16 @@ pub fn look(op: Op<'_>, key: Key<'_>, with: With<'_, '_>, room: &mut [u8]) -> Do
             match about {
                 About::Encoding => {
                     let mut out = Out::new(room, false);
-                    let short = visited.meta.value_len <= EMBEDDED_BYTES_MAX;
-                    let word = if short { "embstr" } else { "raw" };
+                    let word = match visited.meta.value_len {
+                        ..=INTEGER_BYTES_MAX if is_integer(key, with) => "int",
+                        ..=EMBEDDED_BYTES_MAX => "embstr",
+                        _ => "raw",
+                    };
                     return whole(out.text(word).map(|()| out.len()));
                 }
                 About::IdleTime => visited.idle_seconds.unwrap_or(0) as i64,
                 About::RefCount => 1,
+                About::Freq => return refused(words::NO_FREQ),
                 About::MemoryUsage => visited.item_bytes as i64,
             }
         }
@@ -114,14 +118,42 @@ pub fn is_as_seen(cache: &Cache, (database, key): (usize, &[u8]), then: Seen, no
 
 /// Up to here Redis calls a value embedded.
 const EMBEDDED_BYTES_MAX: usize = 44;
+/// No number of 64 bits is longer.
+const INTEGER_BYTES_MAX: usize = 20;
 
-fn touch(key: Key<'_>, until: Deadline, holds: bool, with: With<'_, '_>, room: &mut [u8]) -> Done {
-    let done = match holds {
-        false => false,
-        true => match with.shared.cache.touch(key, until, with.now) {
-            Ok(done) => done,
-            Err(_) => return Done::NotNow,
-        },
+/// Whether the value is a number as Redis writes it.
+fn is_integer(key: Key<'_>, with: With<'_, '_>) -> bool {
+    let mut is_integer = false;
+    let looked = with
+        .shared
+        .cache
+        .update(key, with.now, &mut [], |current, _| {
+            let mut digits = [0; INTEGER_BYTES_MAX];
+            let len = current.and_then(|item| item.copy_to(&mut digits));
+            is_integer = len.is_some_and(|len| canonical_i64(&digits[..len]).is_some());
+            Ok::<_, StoreError>(Edit::Keep)
+        });
+    looked.is_ok() && is_integer
+}
+
+/// Gives the item another deadline if `holds` says so of what it has, as one step.
+fn touch(
+    key: Key<'_>,
+    until: Deadline,
+    holds: impl Fn(&ItemMeta) -> bool,
+    with: With<'_, '_>,
+    room: &mut [u8],
+) -> Done {
+    let cache = with.shared.cache;
+    let updated = cache.update(key, with.now, &mut [], |current, _| {
+        Ok::<_, StoreError>(match current {
+            Some(item) if holds(item.meta()) => Edit::Touch(until),
+            _ => Edit::Keep,
+        })
+    });
+    let done = match updated {
+        Ok(updated) => updated != Updated::Kept,
+        Err(_) => return Done::NotNow,
     };
     match done {
         true => with.counters.touch_hits.add(1),

@@ -1,7 +1,7 @@
 //! Parts of values: `GETRANGE` and `SETRANGE`.
 
 use flagstone_engine::{
-    Attributes, CasWish, Condition, Key, Outcome, Pinned, Reservation, StoreError, Tick,
+    Attributes, Cache, CasWish, Condition, Key, Outcome, Pinned, Reservation, StoreError, Tick,
 };
 
 use super::common::{Stop, Tried, WINDOW_BYTES, With, say, whole};
@@ -20,21 +20,38 @@ pub fn set_range(
     with: With<'_, '_>,
     room: &mut [u8],
 ) -> Tried<Done> {
-    let cache = with.shared.cache;
-    let cas = cache.cas(key, with.now)?;
-    let before = match cas {
-        None => None,
+    let before = hold(key, with)?;
+    if value.is_empty() {
+        let len = before.map_or(0, |before| before.meta().value_len);
+        with.counters.others.add(1);
+        return Ok(whole(integer(len as i64, room)));
+    }
+    let len = write_over(key, before, (offset, value), with)?;
+    Ok(whole(integer(len as i64, room)))
+}
+
+/// The item held still, with a CAS number by which it is told whether it is still the same; `None`: there is none.
+pub fn hold<'h>(key: Key<'_>, with: With<'_, 'h>) -> Tried<Option<Pinned<'h>>> {
+    let cache: &'h Cache = with.shared.cache;
+    match cache.cas(key, with.now)? {
+        None => Ok(None),
         Some(_) => match cache.pin(key, with.now)? {
-            Some(pinned) => Some(pinned),
-            None => return Err(Stop::Again),
+            Some(pinned) => Ok(Some(pinned)),
+            None => Err(Stop::Again),
         },
-    };
+    }
+}
+
+/// Stores the value that was held with `value` at `offset`, if it is still the same; says how long it is then.
+pub fn write_over(
+    key: Key<'_>,
+    before: Option<Pinned<'_>>,
+    (offset, value): (usize, &[u8]),
+    with: With<'_, '_>,
+) -> Tried<usize> {
+    let cache = with.shared.cache;
     let meta = before.as_ref().map(Pinned::meta);
     let len_before = meta.map_or(0, |meta| meta.value_len);
-    if value.is_empty() {
-        with.counters.others.add(1);
-        return Ok(whole(integer(len_before as i64, room)));
-    }
     let len = offset.saturating_add(value.len()).max(len_before);
     if len > with.shared.plan.engine.item_bytes_max() {
         return Err(say(words::STRING_TOO_LONG));
@@ -49,6 +66,7 @@ pub fn set_range(
     let mut window = [0; WINDOW_BYTES];
     // What was there, up to the offset; zeros, if it was shorter; the new part; what was there behind it.
     if let Some(mut before) = before {
+        before.seek(0);
         let mut left = offset.min(len_before);
         while left > 0 {
             let most = left.min(WINDOW_BYTES);
@@ -72,7 +90,7 @@ pub fn set_range(
     match after.commit_as(condition, with.now)?.outcome {
         Outcome::Stored => {
             with.counters.puts.add(1);
-            Ok(whole(integer(len as i64, room)))
+            Ok(len)
         }
         _ => Err(Stop::Again),
     }
@@ -96,25 +114,43 @@ pub fn get_range(
     room: &mut [u8],
 ) -> Tried<Done> {
     let pinned = with.shared.cache.pin(key, with.now)?;
-    note_read(pinned.is_some(), with.counters);
     let value_len = pinned.as_ref().map_or(0, |pinned| pinned.meta().value_len);
     let (start, end) = range(from, to, value_len);
     let len = end - start;
     let head_len = Format::value_head(len, room).unwrap_or(0);
     let whole_len = head_len + len + 2;
     if whole_len > room.len() {
-        // Into an empty outbox, if it is no longer than that.
-        return match len + REPLY_BYTES_MAX > OUTBOX_BYTES {
-            true => Err(say(words::RANGE_TOO_LONG)),
-            false => Ok(Done::NeedsRoom),
-        };
+        // Into an empty outbox, if it is no longer than that; else in pieces.
+        return Ok(match len + REPLY_BYTES_MAX > OUTBOX_BYTES {
+            true => Done::TooLong(len),
+            false => Done::NeedsRoom,
+        });
     }
+    note_read(pinned.is_some(), with.counters);
     if let Some(mut pinned) = pinned {
         pinned.seek(start);
         pinned.read(&mut room[head_len..head_len + len]);
     }
     room[head_len + len..whole_len].copy_from_slice(b"\r\n");
     Ok(whole(Some(whole_len)))
+}
+
+/// Holds a part of a value still that is longer than any room, and writes its head.
+pub fn pin_range<'h>(
+    key: Key<'_>,
+    (from, to): (i64, i64),
+    with: With<'_, 'h>,
+    room: &mut [u8],
+) -> Result<Option<(Pinned<'h>, usize)>, StoreError> {
+    let cache: &'h Cache = with.shared.cache;
+    let Some(mut pinned) = cache.pin(key, with.now)? else {
+        return Err(StoreError::NoSpace);
+    };
+    let (start, end) = range(from, to, pinned.meta().value_len);
+    pinned.narrow(start, end - start);
+    let head_len = Format::value_head(end - start, room).ok_or(StoreError::NoSpace)?;
+    note_read(true, with.counters);
+    Ok(Some((pinned, head_len)))
 }
 
 /// From where to where a range of a value reaches; what is below 0 counts from its end.

@@ -1,6 +1,8 @@
 //! What a command of RESP with its arguments asks.
 
+use super::about;
 use super::all_keys;
+use super::bits;
 use super::command::{About, Op, SCRIPTS_ASKED_MAX, Ttl};
 use super::encode::Shape;
 use super::messages;
@@ -137,11 +139,14 @@ impl Asker {
                 let lifetime = unit_of(name).lifetime(int(number)?).ok_or(Wrong::Time)?;
                 Command::Resp(Op::Expire(key, lifetime, condition))
             }
+            (Name::SetBit | Name::GetBit | Name::BitCount | Name::BitPos, _) => {
+                Command::Resp(bits::ask(name, key, args).map_err(Wrong::Words)?)
+            }
+            (Name::DelIfEq | Name::DelEx, _) => Command::Resp(del_if(name, key, args)?),
             (Name::Persist, _) => Command::Resp(Op::Persist(key)),
-            (Name::Ttl, _) => Command::Resp(Op::Ttl(key, Ttl::Seconds)),
-            (Name::PTtl, _) => Command::Resp(Op::Ttl(key, Ttl::Millis)),
-            (Name::ExpireTime, _) => Command::Resp(Op::Ttl(key, Ttl::UnixSeconds)),
-            (Name::PExpireTime, _) => Command::Resp(Op::Ttl(key, Ttl::UnixMillis)),
+            (Name::Ttl | Name::PTtl | Name::ExpireTime | Name::PExpireTime, _) => {
+                Command::Resp(Op::Ttl(key, ttl(name)))
+            }
             (Name::Type, _) => Command::Resp(Op::Type(key)),
             (Name::Del | Name::Unlink, _) => {
                 asked.shape = Shape::Sum { last: true };
@@ -203,7 +208,7 @@ impl Asker {
             Name::Script => return ask_scripts(args),
             name if is_about_messages(name) => return messages::ask(name, args),
             Name::Client | Name::Cluster | Name::Command | Name::Config => {
-                return ask_about(name, args);
+                return about::ask(name, args);
             }
             Name::Debug => match args {
                 [_, seconds] if is(0, b"SLEEP") => match parse_i64(seconds) {
@@ -241,6 +246,7 @@ impl Asker {
                     () if is(0, b"ENCODING") => About::Encoding,
                     () if is(0, b"IDLETIME") => About::IdleTime,
                     () if is(0, b"REFCOUNT") => About::RefCount,
+                    () if is(0, b"FREQ") => About::Freq,
                     () => return unknown,
                 };
                 about(args[1], what)?
@@ -368,6 +374,28 @@ fn ask_scripts<'a>(args: &[&'a [u8]]) -> Result<Command<'a>, Wrong> {
     }))
 }
 
+/// What a command tells of a deadline.
+fn ttl(name: Name) -> Ttl {
+    match name {
+        Name::PTtl => Ttl::Millis,
+        Name::ExpireTime => Ttl::UnixSeconds,
+        Name::PExpireTime => Ttl::UnixMillis,
+        _ => Ttl::Seconds,
+    }
+}
+
+/// `DELIFEQ key value`, `DELEX key [IFEQ value | IFNE value]`
+fn del_if<'a>(name: Name, key: &'a [u8], args: &[&'a [u8]]) -> Result<Op<'a>, Wrong> {
+    let condition = match (name, args) {
+        (Name::DelIfEq, [value]) => Some((*value, true)),
+        (_, []) => None,
+        (_, [how, value]) if how.eq_ignore_ascii_case(b"IFEQ") => Some((*value, true)),
+        (_, [how, value]) if how.eq_ignore_ascii_case(b"IFNE") => Some((*value, false)),
+        _ => return Err(Wrong::Words(words::SYNTAX)),
+    };
+    Ok(Op::DelIf(key, condition))
+}
+
 /// The session goes on in another database.
 fn select(number: &[u8], session: &mut Session) -> Result<Command<'static>, Wrong> {
     Err(Wrong::Words(match parse_i64(number) {
@@ -407,45 +435,6 @@ fn transaction(name: Name, asked: &mut Asked<'_>) -> Result<Op<'static>, Wrong> 
             Op::Discard
         }
         _ => Op::Unwatch,
-    })
-}
-
-/// What `CLIENT`, `COMMAND` and `CONFIG` ask.
-fn ask_about<'a>(name: Name, args: &[&'a [u8]]) -> Result<Command<'a>, Wrong> {
-    let is = |at: usize, word: &[u8]| {
-        args.get(at)
-            .is_some_and(|arg| arg.eq_ignore_ascii_case(word))
-    };
-    let sub = args.first().copied().unwrap_or_default();
-    let unknown = Ok(Command::Resp(Op::UnknownSub(name, sub)));
-    let ok = Command::Say(Word::Ok);
-    Ok(match name {
-        Name::Client => match args {
-            [_, _] if is(0, b"SETNAME") || is(0, b"NO-EVICT") || is(0, b"NO-TOUCH") => ok,
-            [_, _, _] if is(0, b"SETINFO") => ok,
-            [_] if is(0, b"GETNAME") => Command::Resp(Op::Nil),
-            [_, _] if is(0, b"REPLY") && is(1, b"ON") => ok,
-            [_, _] if is(0, b"TRACKING") && is(1, b"OFF") => ok,
-            _ => return unknown,
-        },
-        Name::Cluster => return Err(Wrong::Words(words::NO_CLUSTER)),
-        Name::Command => match args {
-            [] => Command::Resp(Op::Command),
-            [_] if is(0, b"COUNT") => Command::Resp(Op::CommandCount),
-            [_] if is(0, b"LIST") => Command::Resp(Op::CommandList),
-            [_] if is(0, b"INFO") => Command::Resp(Op::Command),
-            [_, one] if is(0, b"INFO") => Command::Resp(Op::CommandInfo(one)),
-            [_] if is(0, b"DOCS") => Command::Resp(Op::CommandDocs(None)),
-            [_, one] if is(0, b"DOCS") => Command::Resp(Op::CommandDocs(Some(one))),
-            _ => return unknown,
-        },
-        Name::Config => match args {
-            [_, pattern] if is(0, b"GET") => Command::Resp(Op::ConfigGet(pattern)),
-            [_, setting, _] if is(0, b"SET") => Command::Resp(Op::ConfigSet(setting)),
-            [_] if is(0, b"RESETSTAT") => Command::Resp(Op::ResetStat),
-            _ => return unknown,
-        },
-        _ => return unknown,
     })
 }
 

@@ -3,6 +3,7 @@
 //! `GET`, plain `SET`s, `DEL` and their like are the commands of all protocols ([`Command`](crate::proto::Command));
 //! these are Redis' own.
 
+use super::bits::Span;
 use super::names::Name;
 use super::pubsub::Messages;
 use super::script::{Call, Script};
@@ -27,6 +28,16 @@ pub enum Op<'a> {
     GetRange(&'a [u8], i64, i64),
     /// `SETRANGE`
     SetRange(&'a [u8], usize, &'a [u8]),
+    /// `SETBIT`: which one, and to what.
+    SetBit(&'a [u8], u64, bool),
+    /// `GETBIT`
+    GetBit(&'a [u8], u64),
+    /// `BITCOUNT`
+    BitCount(&'a [u8], Span),
+    /// `BITPOS`: the first bit that is this.
+    BitPos(&'a [u8], bool, Span),
+    /// `DELEX`, `DELIFEQ`: if the value is this one, or is not.
+    DelIf(&'a [u8], Option<(&'a [u8], bool)>),
     /// `INCR`, `DECRBY` and their like.
     Incr(&'a [u8], i64),
     /// `INCRBYFLOAT`
@@ -169,6 +180,8 @@ pub enum About {
     IdleTime,
     /// `OBJECT REFCOUNT`
     RefCount,
+    /// `OBJECT FREQ`
+    Freq,
     /// `MEMORY USAGE`
     MemoryUsage,
 }
@@ -185,6 +198,11 @@ impl<'a> Op<'a> {
             | Op::StrLen(key)
             | Op::GetRange(key, ..)
             | Op::SetRange(key, ..)
+            | Op::SetBit(key, ..)
+            | Op::GetBit(key, _)
+            | Op::BitCount(key, _)
+            | Op::BitPos(key, ..)
+            | Op::DelIf(key, _)
             | Op::Incr(key, _)
             | Op::IncrByFloat(key, _)
             | Op::Expire(key, ..)
@@ -207,6 +225,9 @@ impl<'a> Op<'a> {
             Op::Set(..)
                 | Op::Append(..)
                 | Op::SetRange(..)
+                | Op::SetBit(..)
+                | Op::BitCount(..)
+                | Op::BitPos(..)
                 | Op::Eval(_)
                 | Op::Scan(_)
                 | Op::Keys(..)

@@ -11,8 +11,10 @@
 //!   the store is settled then.
 //! - *Anything else* is read and forgotten, one argument at a time, behind its refusal.
 
+mod about;
 mod all_keys;
 mod ask;
+pub mod bits;
 pub mod command;
 pub mod decode;
 pub mod encode;

@@ -51,6 +51,7 @@ macro_rules! commands {
 const READ: &[&str] = &["readonly", "fast"];
 const READ_SLOW: &[&str] = &["readonly"];
 const WRITE: &[&str] = &["write", "denyoom", "fast"];
+const WRITE_SLOW: &[&str] = &["write", "denyoom"];
 const CHANGE: &[&str] = &["write", "fast"];
 const ADMIN: &[&str] = &["admin", "noscript", "loading", "stale"];
 const FAST: &[&str] = &["loading", "stale", "fast"];
@@ -70,6 +71,8 @@ const OPEN: &[&str] = &["noscript", "loading", "stale", "fast", "no_auth"];
 commands! {
     Append "append" b"APPEND" 3 1 1 1 WRITE;
     Auth "auth" b"AUTH" -2 0 0 0 OPEN;
+    BitCount "bitcount" b"BITCOUNT" -2 1 1 1 READ_SLOW;
+    BitPos "bitpos" b"BITPOS" -3 1 1 1 READ_SLOW;
     Client "client" b"CLIENT" -2 0 0 0 ADMIN;
     Cluster "cluster" b"CLUSTER" -2 0 0 0 ADMIN;
     Command "command" b"COMMAND" -1 0 0 0 FAST;
@@ -79,6 +82,8 @@ commands! {
     Decr "decr" b"DECR" 2 1 1 1 WRITE;
     DecrBy "decrby" b"DECRBY" 3 1 1 1 WRITE;
     Del "del" b"DEL" -2 1 -1 1 CHANGE;
+    DelEx "delex" b"DELEX" -2 1 1 1 CHANGE;
+    DelIfEq "delifeq" b"DELIFEQ" 3 1 1 1 CHANGE;
     Discard "discard" b"DISCARD" 1 0 0 0 OPENED;
     Echo "echo" b"ECHO" 2 0 0 0 FAST;
     Eval "eval" b"EVAL" -3 0 0 0 SCRIPT;
@@ -94,6 +99,7 @@ commands! {
     FlushDb "flushdb" b"FLUSHDB" -1 0 0 0 CHANGE;
     Function "function" b"FUNCTION" -2 0 0 0 ADMIN;
     Get "get" b"GET" 2 1 1 1 READ;
+    GetBit "getbit" b"GETBIT" 3 1 1 1 READ;
     GetDel "getdel" b"GETDEL" 2 1 1 1 CHANGE;
     GetEx "getex" b"GETEX" -2 1 1 1 CHANGE;
     GetRange "getrange" b"GETRANGE" 4 1 1 1 READ_SLOW;
@@ -129,6 +135,7 @@ commands! {
     Script "script" b"SCRIPT" -2 0 0 0 ADMIN;
     Select "select" b"SELECT" 2 0 0 0 FAST;
     Set "set" b"SET" -3 1 1 1 WRITE;
+    SetBit "setbit" b"SETBIT" 4 1 1 1 WRITE_SLOW;
     SetEx "setex" b"SETEX" 4 1 1 1 WRITE;
     SetNx "setnx" b"SETNX" 3 1 1 1 WRITE;
     SetRange "setrange" b"SETRANGE" 4 1 1 1 WRITE;

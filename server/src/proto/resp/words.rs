@@ -47,8 +47,17 @@ pub const NO_SPACE: Words = words!(b"-OOM command not allowed when used memory >
 /// Longer than a value may be, by what is added.
 pub const STRING_TOO_LONG: Words =
     words!(b"-ERR string exceeds maximum allowed size (--max-item)\r\n");
-/// A part of a value that has to be held whole.
-pub const RANGE_TOO_LONG: Words = words!(b"-ERR a range has up to 39 KiB here\r\n");
+/// Before the value's first bit, or behind 512 MB.
+pub const BAD_BIT_OFFSET: Words = words!(b"-ERR bit offset is not an integer or out of range\r\n");
+/// Neither 0 nor 1.
+pub const BAD_BIT: Words = words!(b"-ERR bit is not an integer or out of range\r\n");
+/// The same, to be looked for.
+pub const BAD_BIT_SOUGHT: Words = words!(b"-ERR The bit argument must be 1 or 0.\r\n");
+/// How often an item is used is not counted.
+pub const NO_FREQ: Words = words!(
+    b"-ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when \
+      switching between policies at runtime LRU and LFU data will take some time to adjust.\r\n"
+);
 /// A key of too many bytes.
 pub const LONG_KEY: Words =
     words!(b"-ERR the key is longer than the server's --max-key allows\r\n");

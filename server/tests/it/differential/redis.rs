@@ -218,7 +218,20 @@ fn one(rng: &mut Rng) -> Vec<u8> {
         b"9223372036854775807",
     ];
     let times: [&[u8]; 5] = [b"0", b"-1", b"x", b"100000", b"9223372036854775807"];
+    let bits: [&[u8]; 8] = [b"0", b"1", b"7", b"8", b"100", b"-1", b"x", b"4294967296"];
+    let places: [&[u8]; 9] = [
+        b"0",
+        b"1",
+        b"3",
+        b"-1",
+        b"-2",
+        b"-9",
+        b"9",
+        b"100",
+        b"-9223372036854775808",
+    ];
     {
+        let unit = rng.of(&[&b"BYTE"[..], b"BIT"]);
         let key = rng.of(&KEYS);
         let other = rng.of(&KEYS);
         let value = rng.of(&values);
@@ -226,7 +239,7 @@ fn one(rng: &mut Rng) -> Vec<u8> {
         // Nothing that ends while the commands run.
         let time = rng.of(&times);
         let seconds = (2000 + rng.below(1_000_000)).to_string();
-        let words: Vec<&[u8]> = match rng.below(41) {
+        let words: Vec<&[u8]> = match rng.below(48) {
             0..=2 => vec![b"SET", key, value],
             3 => vec![b"SET", key, value, b"NX"],
             4 => vec![b"SET", key, value, b"XX", b"GET"],
@@ -290,6 +303,25 @@ fn one(rng: &mut Rng) -> Vec<u8> {
                     b"x",
                     b"99999999999",
                 ]),
+            ],
+            40 => vec![
+                b"SETBIT",
+                key,
+                rng.of(&bits),
+                rng.of(&[&b"0"[..], b"1", b"1", b"2"]),
+            ],
+            41 => vec![b"GETBIT", key, rng.of(&bits)],
+            42 => vec![b"BITCOUNT", key],
+            43 => vec![b"BITCOUNT", key, rng.of(&places), rng.of(&places), unit],
+            44 => vec![b"BITPOS", key, rng.of(&[&b"0"[..], b"1"])],
+            45 => vec![b"BITPOS", key, rng.of(&[&b"0"[..], b"1"]), rng.of(&places)],
+            46 => vec![
+                b"BITPOS",
+                key,
+                rng.of(&[&b"0"[..], b"1"]),
+                rng.of(&places),
+                rng.of(&places),
+                unit,
             ],
             39 if rng.below(6) == 0 => vec![b"FLUSHDB"],
             39 => vec![b"MGET", key, other],
