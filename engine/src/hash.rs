@@ -105,7 +105,8 @@ pub struct Key<'k> {
 }
 
 impl<'k> Key<'k> {
-    #[inline]
+    /// Of a database whose space is this.
+    #[inline(always)]
     pub(crate) fn new(
         bytes: &'k [u8],
         space: Space,
@@ -115,12 +116,25 @@ impl<'k> Key<'k> {
         if bytes.len() > most {
             return Err(KeyError::TooLong);
         }
-        let space = space.of_key(bytes);
+        if !space.is_plain() || Space::is_like_one(bytes) {
+            return Ok(Key::apart(bytes, space, seed));
+        }
         Ok(Key {
+            bytes,
+            hash: KeyHash::of(bytes, seed),
+            space: Space::PLAIN,
+        })
+    }
+
+    /// One that may have something before it.
+    #[inline(never)]
+    pub(crate) fn apart(bytes: &'k [u8], space: Space, seed: u64) -> Self {
+        let space = space.of_key(bytes);
+        Key {
             bytes,
             hash: KeyHash::of(bytes, seed ^ space.seed()),
             space,
-        })
+        }
     }
 
     /// A key whose hash is known.

@@ -41,18 +41,21 @@ impl Space {
         self == Space::PLAIN
     }
 
-    /// The space of a key whose database's is `self`: a first byte that looks like a database needs one before it.
+    /// Whether a key's first byte looks like a database.
     #[inline(always)]
+    pub fn is_like_one(bytes: &[u8]) -> bool {
+        bytes
+            .first()
+            .is_some_and(|&first| usize::from(first) < DATABASES)
+    }
+
+    /// The space of a key whose database's is `self`: what looks like a database needs one before it, unless its place
+    /// is another.
     pub fn of_key(self, bytes: &[u8]) -> Self {
-        match bytes {
-            [first, ..]
-                if self.is_plain()
-                    && usize::from(*first) < DATABASES
-                    && bytes.len() <= SHORT_KEY_BYTES_MAX =>
-            {
-                Space::new(0, 0)
-            }
-            _ => self,
+        if self.is_plain() && Space::is_like_one(bytes) && bytes.len() <= SHORT_KEY_BYTES_MAX {
+            Space::new(0, 0)
+        } else {
+            self
         }
     }
 

@@ -135,15 +135,20 @@ impl Cache {
     /// As [`Cache::key`].
     #[inline]
     pub fn key_in<'k>(&self, database: usize, bytes: &'k [u8]) -> Result<Key<'k>, KeyError> {
-        if database == 0 {
-            return self.key(bytes);
+        match database {
+            0 => self.key(bytes),
+            _ => self.key_apart(database, bytes),
         }
-        Key::new(
-            bytes,
-            self.region.spaces.of(database),
-            self.region.key_bytes_max,
-            self.region.hash_seed,
-        )
+    }
+
+    #[inline(never)]
+    fn key_apart<'k>(&self, database: usize, bytes: &'k [u8]) -> Result<Key<'k>, KeyError> {
+        let region = &self.region;
+        if bytes.len() > region.key_bytes_max {
+            return Err(KeyError::TooLong);
+        }
+        let space = region.spaces.of(database);
+        Ok(Key::apart(bytes, space, region.hash_seed))
     }
 
     /// The same for a further key of the database that `first` is of.
