@@ -1,14 +1,14 @@
 //! What Redis' clients are told about the server: `INFO`, `CONFIG GET`, `COMMAND`, and refusals that name a command.
 
+mod about;
+
 use flagstone_engine::{Stats, Tick};
 
 use crate::clock::Clock;
 use crate::observe::counters::cpu_micros;
 use crate::proto::resp::Op;
 use crate::proto::resp::encode::{Out, VERSION};
-use crate::proto::resp::names::{COMMANDS, Name, Spec};
 use crate::proto::writer::Writer;
-use crate::proto::{DATABASES, glob};
 use crate::server::shared::Shared;
 
 /// Of what a client sent, a refusal repeats so much.
@@ -54,11 +54,6 @@ pub fn refusal(op: Op<'_>, room: &mut [u8]) -> Option<usize> {
             writer.put(name.spec().name.as_bytes())?;
             writer.put(b"' command")?;
         }
-        Op::ConfigSet(setting) => {
-            writer.put(b"-ERR CONFIG SET failed (possibly related to argument '")?;
-            repeat(setting, &mut writer)?;
-            writer.put(b"') - settings are given at the start")?;
-        }
         _ => writer.put(b"-ERR")?,
     }
     writer.put(b"\r\n")?;
@@ -100,119 +95,12 @@ pub fn tell(
 ) -> Option<()> {
     match op {
         Op::Info(section) => info(section, (shared, engine), now, out),
-        Op::ConfigGet(pattern) => config_get(pattern, shared, out),
-        Op::Command => {
-            out.array(COMMANDS.len())?;
-            COMMANDS.iter().try_for_each(|spec| command(spec, out))
-        }
-        Op::CommandCount => out.integer(COMMANDS.len() as i64),
-        Op::CommandList => {
-            out.array(COMMANDS.len())?;
-            COMMANDS.iter().try_for_each(|spec| out.text(spec.name))
-        }
-        Op::CommandInfo(name) => {
-            out.array(1)?;
-            match Name::of(name) {
-                Some(name) => command(name.spec(), out),
-                None => out.nil(),
-            }
-        }
-        Op::CommandDocs(Some(name)) => match Name::of(name) {
-            Some(name) => {
-                out.map(1)?;
-                docs(name.spec(), out)
-            }
-            None => out.map(0),
-        },
-        Op::CommandDocs(None) => {
-            out.map(COMMANDS.len())?;
-            COMMANDS.iter().try_for_each(|spec| docs(spec, out))
-        }
-        _ => out.raw(b"-ERR\r\n"),
+        _ => about::tell(op, shared, out),
     }
-}
-
-/// Name, arity, flags, first and last key and step, categories, tips, key specifications, subcommands.
-fn command(spec: &Spec, out: &mut Out<'_>) -> Option<()> {
-    out.array(10)?;
-    out.text(spec.name)?;
-    out.integer(i64::from(spec.arity))?;
-    out.set(spec.flags.len())?;
-    spec.flags.iter().try_for_each(|flag| out.status(flag))?;
-    for number in [spec.first_key, spec.last_key, spec.step] {
-        out.integer(i64::from(number))?;
-    }
-    out.set(0)?;
-    out.array(0)?;
-    out.array(0)?;
-    out.array(0)
-}
-
-fn docs(spec: &Spec, out: &mut Out<'_>) -> Option<()> {
-    out.text(spec.name)?;
-    out.map(1)?;
-    let group = match spec.first_key {
-        0 => "server",
-        _ => "string",
-    };
-    out.pair("group", group)
-}
-
-/// A setting under Redis' name, with its value.
-enum Value<'v> {
-    Text(&'v str),
-    Number(u64),
-}
-
-fn settings(shared: &Shared<'_>) -> [(&'static str, Value<'static>); 14] {
-    let plan = shared.plan;
-    let seconds = shared.limits.idle_timeout.map_or(0, |time| time.as_secs());
-    [
-        (
-            "maxmemory",
-            Value::Number(plan.engine.budget_bytes() as u64),
-        ),
-        ("maxmemory-policy", Value::Text(POLICY)),
-        ("maxclients", Value::Number(plan.connections_max as u64)),
-        ("databases", Value::Number(DATABASES as u64)),
-        ("timeout", Value::Number(seconds)),
-        ("tcp-keepalive", Value::Number(0)),
-        (
-            "proto-max-bulk-len",
-            Value::Number(plan.engine.item_bytes_max() as u64),
-        ),
-        ("save", Value::Text("")),
-        ("appendonly", Value::Text("no")),
-        ("slave-read-only", Value::Text("yes")),
-        ("replica-read-only", Value::Text("yes")),
-        ("cluster-enabled", Value::Text("no")),
-        ("io-threads", Value::Number(plan.worker_count as u64)),
-        ("slowlog-max-len", Value::Number(0)),
-    ]
 }
 
 /// What evicts: every key may go, and which is decided by how lately it was used.
 const POLICY: &str = "allkeys-lru";
-
-/// Whether a pattern means this name, in any case. One that takes more work than any name is worth means none.
-fn is_meant(pattern: &[u8], name: &str) -> bool {
-    glob::matches(pattern, name.as_bytes(), true, &mut 4096) == Some(true)
-}
-
-fn config_get(pattern: &[u8], shared: &Shared<'_>, out: &mut Out<'_>) -> Option<()> {
-    let settings = settings(shared);
-    let asked = |name: &str| is_meant(pattern, name);
-    out.map(settings.iter().filter(|(name, _)| asked(name)).count())?;
-    let mut text = [0; 24];
-    for (name, value) in settings.iter().filter(|(name, _)| asked(name)) {
-        out.text(name)?;
-        match value {
-            Value::Text(value) => out.text(value)?,
-            Value::Number(number) => out.bulk(digits(*number, &mut text))?,
-        }
-    }
-    Some(())
-}
 
 /// The sections of `INFO`.
 const SECTIONS: [&str; 9] = [
@@ -383,27 +271,4 @@ fn server(shared: &Shared<'_>, now: Tick, writer: &mut Writer<'_>) -> Option<()>
         ("io_threads_active", u64::from(shared.plan.worker_count > 1)),
     ];
     numbers(&server, writer)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns_match_whole_names() {
-        let table: &[(&str, &str, bool)] = &[
-            ("*", "maxmemory", true),
-            ("max*", "maxmemory", true),
-            ("maxmemory", "maxmemory", true),
-            ("maxmemory", "maxmemory-policy", false),
-            ("m?xmemory", "maxmemory", true),
-            ("*memory*", "maxmemory-policy", true),
-            ("*a*a*", "databases", true),
-            ("", "save", false),
-            ("save*", "save", true),
-        ];
-        for &(pattern, name, expected) in table {
-            assert_eq!(is_meant(pattern.as_bytes(), name), expected, "{pattern}");
-        }
-    }
 }

@@ -112,6 +112,18 @@ fn every_command_in_version_2() {
             "*1|*10|$3|get|:2|*2|+readonly|+fast|:1|:1|:1|*0|*0|*0|*0|*1|$-1|",
         ),
         (
+            "COMMAND INFO nope none|COMMAND DOCS nope echo",
+            "*2|$-1|$-1|*2|$4|echo|*2|$5|group|$6|server|",
+        ),
+        (
+            "COMMAND GETKEYS MSET a 1 b 2|COMMAND GETKEYS EVAL x 2 k l arg|COMMAND GETKEYS OBJECT ENCODING k|COMMAND GETKEYS DEL a b c d",
+            "*2|$1|a|$1|b|*2|$1|k|$1|l|*1|$1|k|*4|$1|a|$1|b|$1|c|$1|d|",
+        ),
+        (
+            "CONFIG GET save databases sav*|CONFIG SET appendonly no save \"\"|CONFIG SET maxmemory-policy ALLKEYS-LRU|CONFIG SET DATABASES 16",
+            "*4|$9|databases|$2|16|$4|save|$0||+OK|+OK|+OK|",
+        ),
+        (
             "FUNCTION FLUSH|RESET|FLUSHDB ASYNC|DBSIZE",
             "+OK|+RESET|+OK|:0|",
         ),
@@ -128,6 +140,14 @@ fn what_is_wrong_is_said_as_redis_says_it() {
         (
             "GET|GET a b|SET a|MSET a|MSET a 1 b",
             "-ERR wrong number of arguments for 'get' command|-ERR wrong number of arguments for 'get' command|-ERR wrong number of arguments for 'set' command|-ERR wrong number of arguments for 'mset' command|-ERR wrong number of arguments for 'mset' command|",
+        ),
+        (
+            "COMMAND GETKEYS PING x|COMMAND GETKEYS NOPE a|COMMAND GETKEYS GET a b|COMMAND GETKEYS OBJECT HELP|COMMAND GETKEYS DEL a b c d e",
+            "-ERR The command has no key arguments|-ERR Invalid command specified|-ERR Invalid number of arguments specified for command|-ERR The command has no key arguments|-ERR up to 4 names, patterns or keys, or 2 settings, at a time here|",
+        ),
+        (
+            "CONFIG SET nope 1|CONFIG SET appendonly no nope 1|CONFIG SET databases 17|CONFIG REWRITE|CONFIG GET a b c d e",
+            "-ERR Unknown option or number of arguments for CONFIG SET - 'nope'|-ERR Unknown option or number of arguments for CONFIG SET - 'nope'|-ERR CONFIG SET failed (possibly related to argument 'databases') - settings are given at the start|-ERR The server is running without a config file|-ERR up to 4 names, patterns or keys, or 2 settings, at a time here|",
         ),
         (
             "SET a 1 EX|SET a 1 FOO|SET a 1 NX XX|SET a 1 EX 1 PX 1",

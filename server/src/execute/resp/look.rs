@@ -216,8 +216,7 @@ pub fn run_keyless(op: Op<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
         | Op::UnknownSub(..)
         | Op::WrongArity(_)
         | Op::BadTime(_)
-        | Op::OnlyMessages(_)
-        | Op::ConfigSet(_) => {
+        | Op::OnlyMessages(_) => {
             with.counters.refusals.add(1);
             if let Op::Unknown(..) | Op::UnknownSub(..) = op {
                 with.counters.unknown_commands.add(1);

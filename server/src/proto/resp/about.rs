@@ -1,46 +1,110 @@
 //! What is asked about the server and the client's own connection.
 
-use super::command::Op;
+use super::command::{NAMES_ASKED_MAX, Names, Op};
 use super::names::Name;
 use super::set::Wrong;
 use super::words;
-use crate::proto::{Command, Word};
+use crate::proto::number::parse_i64;
+use crate::proto::{Command, Word, Words};
 
-/// What `CLIENT`, `COMMAND` and `CONFIG` ask.
-pub fn ask<'a>(name: Name, args: &[&'a [u8]]) -> Result<Command<'a>, Wrong> {
+/// Names, as many as are held.
+fn names<'a>(args: &[&'a [u8]]) -> Result<Names<'a>, Words> {
+    every(args, 1)
+}
+
+/// The same, of every so many-th argument.
+fn every<'a>(args: &[&'a [u8]], step: usize) -> Result<Names<'a>, Words> {
+    let mut names = [None; NAMES_ASKED_MAX];
+    if args.len().div_ceil(step) > names.len() {
+        return Err(words::MANY_NAMES);
+    }
+    for (name, arg) in names.iter_mut().zip(args.iter().step_by(step)) {
+        *name = Some(*arg);
+    }
+    Ok(names)
+}
+
+/// `CLIENT`
+pub fn client<'a>(args: &[&'a [u8]]) -> Command<'a> {
     let is = |at: usize, word: &[u8]| {
         args.get(at)
             .is_some_and(|arg| arg.eq_ignore_ascii_case(word))
     };
-    let sub = args.first().copied().unwrap_or_default();
-    let unknown = Ok(Command::Resp(Op::UnknownSub(name, sub)));
     let ok = Command::Say(Word::Ok);
-    Ok(match name {
-        Name::Client => match args {
-            [_, _] if is(0, b"SETNAME") || is(0, b"NO-EVICT") || is(0, b"NO-TOUCH") => ok,
-            [_, _, _] if is(0, b"SETINFO") => ok,
-            [_] if is(0, b"GETNAME") => Command::Resp(Op::Nil),
-            [_, _] if is(0, b"REPLY") && is(1, b"ON") => ok,
-            [_, _] if is(0, b"TRACKING") && is(1, b"OFF") => ok,
-            _ => return unknown,
-        },
-        Name::Cluster => return Err(Wrong::Words(words::NO_CLUSTER)),
-        Name::Command => match args {
-            [] => Command::Resp(Op::Command),
-            [_] if is(0, b"COUNT") => Command::Resp(Op::CommandCount),
-            [_] if is(0, b"LIST") => Command::Resp(Op::CommandList),
-            [_] if is(0, b"INFO") => Command::Resp(Op::Command),
-            [_, one] if is(0, b"INFO") => Command::Resp(Op::CommandInfo(one)),
-            [_] if is(0, b"DOCS") => Command::Resp(Op::CommandDocs(None)),
-            [_, one] if is(0, b"DOCS") => Command::Resp(Op::CommandDocs(Some(one))),
-            _ => return unknown,
-        },
-        Name::Config => match args {
-            [_, pattern] if is(0, b"GET") => Command::Resp(Op::ConfigGet(pattern)),
-            [_, setting, _] if is(0, b"SET") => Command::Resp(Op::ConfigSet(setting)),
-            [_] if is(0, b"RESETSTAT") => Command::Resp(Op::ResetStat),
-            _ => return unknown,
-        },
-        _ => return unknown,
-    })
+    match args {
+        [_, _] if is(0, b"SETNAME") || is(0, b"NO-EVICT") || is(0, b"NO-TOUCH") => ok,
+        [_, _, _] if is(0, b"SETINFO") => ok,
+        [_] if is(0, b"GETNAME") => Command::Resp(Op::Nil),
+        [_, _] if is(0, b"REPLY") && is(1, b"ON") => ok,
+        [_, _] if is(0, b"TRACKING") && is(1, b"OFF") => ok,
+        _ => {
+            let sub = args.first().copied().unwrap_or_default();
+            Command::Resp(Op::UnknownSub(Name::Client, sub))
+        }
+    }
+}
+
+/// `COMMAND`, `COUNT`, `LIST`, `INFO`, `DOCS`, `GETKEYS`
+pub fn command<'a>(args: &[&'a [u8]]) -> Result<Command<'a>, Wrong> {
+    let [sub, args @ ..] = args else {
+        return Ok(Command::Resp(Op::Command));
+    };
+    let is = |word: &[u8]| sub.eq_ignore_ascii_case(word);
+    Ok(Command::Resp(match args {
+        [] if is(b"COUNT") => Op::CommandCount,
+        [] if is(b"LIST") => Op::CommandList,
+        [] if is(b"INFO") => Op::Command,
+        asked if is(b"INFO") => Op::CommandInfo(names(asked).map_err(Wrong::Words)?),
+        [] if is(b"DOCS") => Op::CommandDocs(None),
+        asked if is(b"DOCS") => Op::CommandDocs(Some(names(asked).map_err(Wrong::Words)?)),
+        [name, args @ ..] if is(b"GETKEYS") && !args.is_empty() => {
+            Op::CommandKeys(keys_of(name, args).map_err(Wrong::Words)?)
+        }
+        [] | [_] if is(b"GETKEYS") => return Err(Wrong::Words(words::GET_KEYS_ARITY)),
+        _ => Op::UnknownSub(Name::Command, sub),
+    }))
+}
+
+/// The keys among the arguments of a command.
+fn keys_of<'a>(name: &[u8], args: &[&'a [u8]]) -> Result<Names<'a>, Words> {
+    let name = Name::of(name).ok_or(words::NO_COMMAND)?;
+    if !name.takes(1 + args.len() as u32) {
+        return Err(words::BAD_COMMAND);
+    }
+    let spec = name.spec();
+    let keys = match name {
+        Name::Eval | Name::EvalRo | Name::EvalSha | Name::EvalShaRo => {
+            let count = parse_i64(args[1]).and_then(|count| usize::try_from(count).ok());
+            let count = count.filter(|count| *count <= args.len() - 2);
+            return names(&args[2..][..count.unwrap_or(0)]);
+        }
+        _ if spec.first_key < 1 => &[],
+        _ => {
+            let last = match usize::try_from(spec.last_key) {
+                Ok(last) => last,
+                Err(_) => args.len(),
+            };
+            let keys = spec.first_key as usize - 1..last;
+            args.get(keys).unwrap_or_default()
+        }
+    };
+    match keys {
+        [] => Err(words::NO_KEYS),
+        keys => every(keys, (spec.step as usize).max(1)),
+    }
+}
+
+/// `CONFIG GET`, `SET`, `RESETSTAT`, `REWRITE`
+pub fn config<'a>(args: &[&'a [u8]]) -> Result<Command<'a>, Wrong> {
+    let (sub, args) = (args[0], &args[1..]);
+    let is = |word: &[u8]| sub.eq_ignore_ascii_case(word);
+    Ok(Command::Resp(match args {
+        [_, ..] if is(b"GET") => Op::ConfigGet(names(args).map_err(Wrong::Words)?),
+        [_, _, ..] if is(b"SET") && args.len().is_multiple_of(2) => {
+            Op::ConfigSet(names(args).map_err(Wrong::Words)?)
+        }
+        [] if is(b"RESETSTAT") => Op::ResetStat,
+        [] if is(b"REWRITE") => return Err(Wrong::Words(words::NO_FILE)),
+        _ => Op::UnknownSub(Name::Config, sub),
+    }))
 }

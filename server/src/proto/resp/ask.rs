@@ -207,9 +207,10 @@ impl Asker {
             }
             Name::Script => return ask_scripts(args),
             name if is_about_messages(name) => return messages::ask(name, args),
-            Name::Client | Name::Cluster | Name::Command | Name::Config => {
-                return about::ask(name, args);
-            }
+            Name::Client => about::client(args),
+            Name::Cluster => return Err(Wrong::Words(words::NO_CLUSTER)),
+            Name::Command => about::command(args)?,
+            Name::Config => about::config(args)?,
             Name::Debug => match args {
                 [_, seconds] if is(0, b"SLEEP") => match parse_i64(seconds) {
                     Some(seconds) => Command::MoveClock { seconds },

@@ -13,6 +13,11 @@ use crate::proto::Lifetime;
 /// `SCRIPT EXISTS` asks for so many at most.
 pub const SCRIPTS_ASKED_MAX: usize = 4;
 
+/// `COMMAND INFO`, `CONFIG GET` and their like take so many names at most.
+pub const NAMES_ASKED_MAX: usize = 4;
+/// A few names, one behind the other.
+pub type Names<'a> = [Option<&'a [u8]>; NAMES_ASKED_MAX];
+
 /// One of Redis' own commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op<'a> {
@@ -78,14 +83,16 @@ pub enum Op<'a> {
     CommandCount,
     /// `COMMAND LIST`
     CommandList,
-    /// `COMMAND DOCS`: of this one, or of all.
-    CommandDocs(Option<&'a [u8]>),
-    /// `COMMAND INFO` of one; `None`: of all.
-    CommandInfo(&'a [u8]),
-    /// `CONFIG GET` of what matches this.
-    ConfigGet(&'a [u8]),
-    /// `CONFIG SET` of what cannot be changed.
-    ConfigSet(&'a [u8]),
+    /// `COMMAND DOCS`: of these, or of all.
+    CommandDocs(Option<Names<'a>>),
+    /// `COMMAND INFO` of these.
+    CommandInfo(Names<'a>),
+    /// `COMMAND GETKEYS`: these are they.
+    CommandKeys(Names<'a>),
+    /// `CONFIG GET` of what matches one of these.
+    ConfigGet(Names<'a>),
+    /// `CONFIG SET`: a name and a value, and perhaps another.
+    ConfigSet(Names<'a>),
     /// `CONFIG RESETSTAT`
     ResetStat,
     /// `INFO`: of this section, or of those that are told by default.

@@ -130,6 +130,21 @@ pub const BAD_SCRIPT_FLUSH: Words = words!(b"-ERR SCRIPT FLUSH only support SYNC
 /// None runs when another command does.
 pub const NOT_BUSY: Words = words!(b"-NOTBUSY No scripts in execution right now.\r\n");
 /// So few can be asked for.
+pub const MANY_NAMES: Words =
+    words!(b"-ERR up to 4 names, patterns or keys, or 2 settings, at a time here\r\n");
+/// `COMMAND GETKEYS` of no command.
+pub const NO_COMMAND: Words = words!(b"-ERR Invalid command specified\r\n");
+/// `COMMAND GETKEYS` of a command with too few arguments, or too many.
+pub const BAD_COMMAND: Words =
+    words!(b"-ERR Invalid number of arguments specified for command\r\n");
+/// `COMMAND GETKEYS` of nothing.
+pub const GET_KEYS_ARITY: Words =
+    words!(b"-ERR wrong number of arguments for 'command|getkeys' command\r\n");
+/// `COMMAND GETKEYS` of a command without any.
+pub const NO_KEYS: Words = words!(b"-ERR The command has no key arguments\r\n");
+/// `CONFIG REWRITE`
+pub const NO_FILE: Words = words!(b"-ERR The server is running without a config file\r\n");
+/// So few can be asked for.
 pub const MANY_SCRIPTS: Words = words!(b"-ERR SCRIPT EXISTS takes up to 4 hashes here\r\n");
 /// A channel's name, or a pattern, that is too long.
 pub const BAD_CHANNEL: Words =

@@ -239,7 +239,7 @@ fn one(rng: &mut Rng) -> Vec<u8> {
         // Nothing that ends while the commands run.
         let time = rng.of(&times);
         let seconds = (2000 + rng.below(1_000_000)).to_string();
-        let words: Vec<&[u8]> = match rng.below(48) {
+        let words: Vec<&[u8]> = match rng.below(50) {
             0..=2 => vec![b"SET", key, value],
             3 => vec![b"SET", key, value, b"NX"],
             4 => vec![b"SET", key, value, b"XX", b"GET"],
@@ -325,6 +325,8 @@ fn one(rng: &mut Rng) -> Vec<u8> {
             ],
             39 if rng.below(6) == 0 => vec![b"FLUSHDB"],
             39 => vec![b"MGET", key, other],
+            // No more than one.
+            47 | 48 => vec![b"KEYS", key],
             _ => vec![b"SET", key, value, b"FOO"],
         };
         array(&words)
