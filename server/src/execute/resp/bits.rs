@@ -21,7 +21,7 @@ fn put(byte: &mut u8, mask: u8, on: bool) -> bool {
     was
 }
 
-/// `SETBIT`: a short value is changed under the shard's lock, a long one as `SETRANGE` does it.
+/// `SETBIT`: nothing is written where the bit is as it should be; a short value is changed under the shard's lock, a long one as `SETRANGE` does it.
 pub fn set_bit(
     key: Key<'_>,
     offset: u64,
@@ -48,8 +48,13 @@ pub fn set_bit(
         if let Some(item) = current {
             item.copy_to(value).ok_or(Stop::Again)?;
         }
-        was = Some(put(&mut value[at], mask, on));
-        Ok::<_, Stop>(Edit::store(NewValue::Room(len), kept(current)))
+        let before = put(&mut value[at], mask, on);
+        was = Some(before);
+        // As in Redis what is as it was counts as not written, for who watches it.
+        Ok::<_, Stop>(match before == on && len == len_before {
+            true => Edit::Keep,
+            false => Edit::store(NewValue::Room(len), kept(current)),
+        })
     })?;
     let was = match was {
         Some(was) => {
@@ -64,7 +69,10 @@ pub fn set_bit(
                 before.read(&mut byte);
             }
             let was = put(&mut byte[0], mask, on);
-            write_over(key, before, (at, &byte), with)?;
+            let is_within = |before: &Pinned<'_>| at < before.meta().value_len;
+            if was != on || !before.as_ref().is_some_and(is_within) {
+                write_over(key, before, (at, &byte), with)?;
+            }
             was
         }
     };
