@@ -120,7 +120,7 @@ fn every_command_in_version_2() {
             "*2|$1|a|$1|b|*2|$1|k|$1|l|*1|$1|k|*4|$1|a|$1|b|$1|c|$1|d|",
         ),
         (
-            "CONFIG GET save databases sav*|CONFIG SET appendonly no save \"\"|CONFIG SET maxmemory-policy ALLKEYS-LRU|CONFIG SET DATABASES 16",
+            "CONFIG GET save databases save*|CONFIG SET appendonly no save \"\"|CONFIG SET maxmemory-policy ALLKEYS-LRU|CONFIG SET DATABASES 16",
             "*4|$9|databases|$2|16|$4|save|$0||+OK|+OK|+OK|",
         ),
         (
