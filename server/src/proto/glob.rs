@@ -40,7 +40,7 @@ pub fn matches(pattern: &[u8], text: &[u8], ignore_case: bool, steps: &mut usize
     }
 }
 
-/// As many steps as [`matches`] takes at most, for a text of up to so many bytes.
+/// As many steps as [`matches()`] takes at most, for a text of up to so many bytes.
 #[must_use]
 pub fn steps_max(pattern: &[u8], text_bytes_max: usize) -> usize {
     let once = 2 * pattern.len() + 2;
