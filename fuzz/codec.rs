@@ -7,7 +7,7 @@
 //! - Bytes that fill the inbox are never answered with "more".
 
 use flagstone_server::proto::{
-    Accepts, Codec, Command, Decoded, LongHead, Refusal, Reply, ReplyFormat, WHOLE_BYTES_MAX,
+    Accepts, Codec, Command, Decoded, LongHead, Refusal, Reply, ReplyFormat, Rest, WHOLE_BYTES_MAX,
 };
 
 pub fn check(accepts: Accepts, bytes: &[u8]) {
@@ -76,7 +76,9 @@ fn requests(accepts: Accepts, bytes: &[u8], piece: usize) -> Vec<String> {
             },
             Decoded::Long(head) => head,
         };
-        let (LongHead::Store { inside, .. } | LongHead::Skip { inside, .. }) = head;
+        let (LongHead::Store { inside, .. }
+        | LongHead::Publish { inside, .. }
+        | LongHead::Skip { inside, .. }) = head;
         codec.go_on(inside);
         found.push(format!("{head:?}"));
         at += behind(&head, &bytes[at..]);
@@ -92,6 +94,11 @@ fn behind(head: &LongHead<'_>, bytes: &[u8]) -> usize {
             let (skipped, left) = rest.within(&bytes[taken..]);
             assert!(left.is_none() || taken + skipped == bytes.len());
             taken + skipped
+        }
+        LongHead::Publish { message, taken, .. } => {
+            assert!(0 < taken && taken <= bytes.len());
+            // And a line's end.
+            taken + Rest::bytes(message.len + 2).within(&bytes[taken..]).0
         }
         LongHead::Store {
             value_len,
