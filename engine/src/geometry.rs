@@ -86,6 +86,17 @@ pub(crate) const fn granule_shift_for(budget_bytes: usize) -> u32 {
 /// Past this the granule would pass the bucket's 64 bytes.
 pub(crate) const BUDGET_BYTES_MAX: usize = 1 << (CHUNK_REF_BITS + 6);
 
+/// What a geometry follows from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Places {
+    pub page_bytes: usize,
+    pub granule_shift: u32,
+    pub page_count: usize,
+    pub page_table_word: usize,
+    pub directory_word: usize,
+    pub first_page_word: usize,
+}
+
 /// Where everything is. Immutable after the cache is opened.
 #[derive(Clone, Debug)]
 pub(crate) struct Geometry {
@@ -111,27 +122,60 @@ impl Geometry {
     /// Lays out `page_count` pages; the caller has checked that they fit its budget.
     pub fn new(budget_bytes: usize, page_count: usize, os_page_bytes: usize) -> Self {
         let page_bytes = page_bytes_for(budget_bytes, os_page_bytes);
-        let granule_shift = granule_shift_for(budget_bytes);
-        let headers_word = SUPERBLOCK_BYTES / WORD_BYTES;
-        let page_table_word = headers_word + SHARD_COUNT * SHARD_HEADER_WORDS;
+        Geometry::of_pages(page_bytes, granule_shift_for(budget_bytes), page_count)
+    }
+
+    /// Lays out `page_count` pages of `page_bytes`.
+    pub fn of_pages(page_bytes: usize, granule_shift: u32, page_count: usize) -> Self {
+        let page_table_word = SUPERBLOCK_BYTES / WORD_BYTES + SHARD_COUNT * SHARD_HEADER_WORDS;
         let directory_word = page_table_word + page_count * PAGE_META_WORDS;
-        let directory_entries = directory_entries_for(page_count);
-        let directory_words = SHARD_COUNT * directory_entries * DIRECTORY_ENTRY_BYTES / WORD_BYTES;
-        let page_words = page_bytes / WORD_BYTES;
-        let first_page_word = (directory_word + directory_words).next_multiple_of(page_words);
-        Geometry {
-            arena_words: first_page_word + page_count * page_words,
-            headers_word,
+        let directory_end = directory_word + directory_words_for(page_count);
+        let places = Places {
+            page_bytes,
+            granule_shift,
+            page_count,
             page_table_word,
             directory_word,
-            directory_entries,
-            directory_stride: directory_words / SHARD_COUNT,
+            first_page_word: directory_end.next_multiple_of(page_bytes / WORD_BYTES),
+        };
+        Geometry::of(places)
+    }
+
+    /// The geometry whose parts are at these places.
+    pub fn of(places: Places) -> Self {
+        let Places {
+            page_bytes,
+            granule_shift,
+            page_count,
+            page_table_word,
+            directory_word,
+            first_page_word,
+        } = places;
+        Geometry {
+            arena_words: first_page_word + page_count * (page_bytes / WORD_BYTES),
+            headers_word: SUPERBLOCK_BYTES / WORD_BYTES,
+            page_table_word,
+            directory_word,
+            directory_entries: directory_entries_for(page_count),
+            directory_stride: directory_words_for(page_count) / SHARD_COUNT,
             first_page_word,
             page_count,
             page_bytes,
             page_shift: page_bytes.trailing_zeros(),
             granule_shift,
             classes: SizeClasses::new(page_bytes, 1 << granule_shift),
+        }
+    }
+
+    /// Where its parts are.
+    pub fn places(&self) -> Places {
+        Places {
+            page_bytes: self.page_bytes,
+            granule_shift: self.granule_shift,
+            page_count: self.page_count,
+            page_table_word: self.page_table_word,
+            directory_word: self.directory_word,
+            first_page_word: self.first_page_word,
         }
     }
 
@@ -218,9 +262,25 @@ impl Geometry {
         }
         seed
     }
+
+    /// The word of a shard's header in which the last CAS number that it gave out is kept: not on the line that
+    /// readers load.
+    pub fn cas_word(&self, shard_no: usize) -> usize {
+        self.header_word(shard_no) + SHARD_HEADER_WORDS / 2
+    }
+
+    /// The word of a shard's header in which the time of its ghosts is kept.
+    pub fn ghost_word(&self, shard_no: usize) -> usize {
+        self.cas_word(shard_no) + 1
+    }
 }
 
 /// A shard's index may take every sixteenth page, which is four times what 50-byte items need.
 pub(crate) const fn directory_entries_for(page_count: usize) -> usize {
     (page_count.div_ceil(SHARD_COUNT) + 1).next_multiple_of(2)
+}
+
+/// Words of all shards' parts of the directory.
+pub(crate) const fn directory_words_for(page_count: usize) -> usize {
+    SHARD_COUNT * directory_entries_for(page_count) * DIRECTORY_ENTRY_BYTES / WORD_BYTES
 }

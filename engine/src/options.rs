@@ -35,6 +35,15 @@ pub struct Options {
     /// CAS numbers begin above this. Give each process a higher one, so that a number from
     /// before a restart fits no item that came after it.
     pub cas_first: u64,
+    /// Whether a cache whose backing is a file goes on with what is in it. Then all that it needs to know of time and
+    /// place is in the file as well: the two settings below are for a new one, and [`Cache::unix_zero`](crate::Cache::unix_zero)
+    /// says what is true. False by default: a file is opened empty.
+    pub restore: bool,
+    /// The calendar's second (since 1970) at tick 0. Of a file that was made at a later one nothing is restored.
+    pub unix_zero: u64,
+    /// A number that is another each time the machine was started: a shared map outlives a process, not a machine. On
+    /// Linux `/proc/sys/kernel/random/boot_id` is one.
+    pub boot: u128,
 }
 
 impl Default for Options {
@@ -51,6 +60,9 @@ impl Default for Options {
             hash_seed: RandomState::new().build_hasher().finish(),
             os_page_bytes: rustix::param::page_size(),
             cas_first: 0,
+            restore: false,
+            unix_zero: 0,
+            boot: 0,
         }
     }
 }

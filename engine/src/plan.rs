@@ -4,6 +4,7 @@
 //! to the budget exactly. `Cache::open` then reserves what the plan says, and nothing
 //! after that asks the global allocator for anything.
 
+use crate::arena::Backing;
 use crate::error::PlanError;
 use crate::geometry::{
     BUDGET_BYTES_MAX, DIRECTORY_ENTRY_BYTES, Geometry, PAGE_META_WORDS, SHARD_COUNT,
@@ -12,6 +13,8 @@ use crate::geometry::{
 use crate::item::header::HEADER_BYTES;
 use crate::item::layout::Layout;
 use crate::options::{ITEM_BYTES_LEAST, ITEM_BYTES_MOST, Options};
+use crate::persist::superblock::{Superblock, Unusable};
+use crate::persist::{self, Nothing};
 use crate::shard::locked::Shard;
 
 /// What [`Cache`](crate::Cache) itself is counted as: about 1,100 bytes, which is asserted where it is defined. The plan
@@ -35,6 +38,10 @@ pub struct PlanLine {
 pub struct Plan {
     options: Options,
     geometry: Geometry,
+    /// What is in the arena's file, if the cache is to go on with it.
+    found: Result<Superblock, Nothing>,
+    /// Bytes that the arena has beyond the budget's: those of pages that are retired when it is opened.
+    excess_bytes: usize,
 }
 
 impl Plan {
@@ -57,16 +64,71 @@ impl Plan {
                 budget_bytes_max: BUDGET_BYTES_MAX,
             });
         }
-        match fit(options.budget_bytes, item_bytes_max, options.os_page_bytes) {
-            Some(geometry) => Ok(Plan {
-                options: options.clone(),
-                geometry,
-            }),
-            None => Err(PlanError::BudgetTooSmall {
+        let Some(geometry) = fit(options.budget_bytes, item_bytes_max, options.os_page_bytes)
+        else {
+            return Err(PlanError::BudgetTooSmall {
                 budget_bytes: options.budget_bytes,
                 budget_bytes_min: budget_bytes_min(item_bytes_max, options.os_page_bytes),
-            }),
+            });
+        };
+        let mut plan = Plan {
+            options: options.clone(),
+            geometry,
+            found: Err(Nothing::NotAsked),
+            excess_bytes: 0,
+        };
+        if options.restore
+            && let Backing::File(path) = &options.backing
+        {
+            plan.found = persist::look(path).and_then(|found| plan.go_on_with(found));
         }
+        Ok(plan)
+    }
+
+    /// Plans around an arena that is there.
+    fn go_on_with(&mut self, found: Superblock) -> Result<Superblock, Nothing> {
+        let options = &self.options;
+        let unusable = |why| Err(Nothing::Unusable(why));
+        if found.boot != options.boot {
+            return unusable(Unusable::Boot);
+        }
+        if found.unix_zero > options.unix_zero {
+            return unusable(Unusable::Future);
+        }
+        if found.places.page_bytes < options.os_page_bytes {
+            return unusable(Unusable::Pages);
+        }
+        let geometry = Geometry::of(found.places);
+        let needed = geometry.arena_words * WORD_BYTES + control_bytes(&geometry);
+        let excess_bytes = needed.saturating_sub(options.budget_bytes);
+        let pages = geometry
+            .page_count
+            .saturating_sub(excess_bytes.div_ceil(geometry.page_bytes));
+        if pages < page_count_min(geometry.page_bytes, options.item_bytes_max) {
+            return unusable(Unusable::Budget);
+        }
+        (self.geometry, self.excess_bytes) = (geometry, excess_bytes);
+        Ok(found)
+    }
+
+    /// The same, to go on with an arena that is not a file.
+    #[cfg(test)]
+    pub(crate) fn of_found(options: &Options, found: Superblock) -> Result<Plan, Nothing> {
+        let mut plan = Plan::new(options).expect("a plan");
+        plan.found = plan.go_on_with(found);
+        plan.found.map(|_| plan)
+    }
+
+    /// Pages that the budget holds: all, unless the arena was made for a larger one.
+    #[must_use]
+    pub fn pages_in_budget(&self) -> usize {
+        let page_bytes = self.geometry.page_bytes;
+        self.geometry.page_count - self.excess_bytes.div_ceil(page_bytes)
+    }
+
+    /// What is in the arena's file, if the cache is to go on with it.
+    pub(crate) fn found(&self) -> Result<Superblock, Nothing> {
+        self.found
     }
 
     /// The addends, in the order of the arena; they sum to [`Plan::budget_bytes`].
@@ -80,7 +142,7 @@ impl Plan {
         let arena = geometry.arena_words * WORD_BYTES;
         let alignment = arena - SUPERBLOCK_BYTES - headers - table - directory - page_bytes;
         let control = control_bytes(geometry);
-        let rest = self.options.budget_bytes - arena - control;
+        let rest = self.budget_bytes() - arena - control;
         [
             (
                 "superblock",
@@ -118,10 +180,10 @@ impl Plan {
         .map(|(name, bytes, note)| PlanLine { name, bytes, note })
     }
 
-    /// What was asked; the sum of the lines.
+    /// The sum of the lines: what was asked, or what an arena needs that is there and was made for more.
     #[must_use]
     pub fn budget_bytes(&self) -> usize {
-        self.options.budget_bytes
+        self.options.budget_bytes + self.excess_bytes
     }
 
     /// The longest value, in bytes.

@@ -120,6 +120,9 @@ pub(crate) struct Spaces {
     flushing: Mutex<()>,
 }
 
+/// Words in which the spaces are kept: two databases a word, and one for what else there is to know.
+pub(crate) const SPACE_WORDS: usize = DATABASES / 2 + 1;
+
 impl Default for Spaces {
     fn default() -> Self {
         let spaces = Spaces {
@@ -141,12 +144,46 @@ impl Spaces {
         Space(self.current[0].load(Relaxed))
     }
 
-    /// The space of `database`.
-    pub fn of(&self, database: usize) -> Space {
+    /// As [`Spaces::of_words`] reads them.
+    pub fn words(&self) -> [u64; SPACE_WORDS] {
+        let current = |database: usize| u64::from(self.current[database].load(Relaxed));
+        std::array::from_fn(|at| match at {
+            _ if at < DATABASES / 2 => current(2 * at) | current(2 * at + 1) << 32,
+            _ => {
+                let others = u64::from(self.others.load(Relaxed));
+                u64::from(self.first_number.load(Relaxed)) | others << 32
+            }
+        })
+    }
+
+    /// Those that these [`words`](Spaces::words) say; `None` if they are nobody's.
+    pub fn of_words(words: [u64; SPACE_WORDS]) -> Option<Spaces> {
+        let spaces = Spaces::default();
+        for database in 0..DATABASES {
+            let space = Space((words[database / 2] >> (32 * (database % 2))) as u32);
+            let is_one = if space.is_plain() {
+                database == 0
+            } else {
+                usize::from(space.0 as u8) == database
+            };
+            if !is_one {
+                return None;
+            }
+            spaces.set(database, space);
+        }
+        let rest = words[SPACE_WORDS - 1];
+        spaces.first_number.store(rest as u32 & NUMBER_MAX, Relaxed);
+        spaces.others.store(rest >> 32 != 0, Relaxed);
+        Some(spaces)
+    }
+
+    /// The space of `database`; `keep` keeps them in the arena where one is asked for that never was.
+    pub fn of(&self, database: usize, keep: impl FnOnce(&Spaces)) -> Space {
         // Before it holds anything, whoever flushes database 0 knows that there is more than that.
         if database > 0 && !self.others.load(Acquire) {
             let _flushing = self.flushing.lock();
             self.others.store(true, Release);
+            keep(self);
         }
         Space(self.current[database % DATABASES].load(Relaxed))
     }
@@ -176,8 +213,8 @@ impl Spaces {
     }
 
     /// Flushes a database by its number; `everything` empties the cache, which is called if that is the same, or the
-    /// numbers have come to an end.
-    pub fn flush(&self, database: usize, everything: impl FnOnce()) {
+    /// numbers have come to an end. `keep` keeps them in the arena.
+    pub fn flush(&self, database: usize, everything: impl FnOnce(), keep: impl FnOnce(&Spaces)) {
         let _flushing = self.flushing.lock();
         let number = match database {
             0 => self.first_number.load(Relaxed),
@@ -190,21 +227,24 @@ impl Spaces {
                 (1..DATABASES).for_each(|database| self.set(database, Space::new(database, 0)));
             }
             self.set(0, Space::PLAIN);
+            keep(self);
             return;
         }
         if database == 0 {
             self.first_number.store(number + 1, Relaxed);
         }
         self.set(database, Space::new(database, number + 1));
+        keep(self);
         self.flushes.fetch_add(1, Release);
     }
 
-    /// Flushes all: `everything` empties the cache.
-    pub fn flush_all(&self, everything: impl FnOnce()) {
+    /// Flushes all: `everything` empties the cache, and `keep` keeps them in the arena.
+    pub fn flush_all(&self, everything: impl FnOnce(), keep: impl FnOnce(&Spaces)) {
         let _flushing = self.flushing.lock();
         everything();
         if !self.first().is_plain() {
             self.set(0, Space::PLAIN);
+            keep(self);
             // What was stored between these two is to be taken back.
             self.flushes.fetch_add(1, Release);
         }
@@ -292,7 +332,7 @@ mod tests {
     #[test]
     fn no_key_looks_like_another_databases() {
         let spaces = Spaces::default();
-        spaces.of(1);
+        spaces.of(1, |_| ());
         let mut seen = std::collections::HashSet::new();
         for round in 0..3 {
             for database in 0..DATABASES {
@@ -302,7 +342,7 @@ mod tests {
                     b"\x00\x00\x00\x00key",
                     b"\x0f",
                 ] {
-                    let space = spaces.of(database).of_key(key);
+                    let space = spaces.of(database, |_| ()).of_key(key);
                     let mut stored = space.prefix()[..space.prefix_len()].to_vec();
                     stored.extend_from_slice(key);
                     assert_eq!(Space::split(&stored), (space, key));
@@ -311,7 +351,7 @@ mod tests {
                         "round {round} database {database} {key:?}"
                     );
                 }
-                spaces.flush(database, || unreachable!("others are in use"));
+                spaces.flush(database, || unreachable!("others are in use"), |_| ());
             }
         }
     }
@@ -319,15 +359,15 @@ mod tests {
     #[test]
     fn numbers_end_in_a_flush_of_all() {
         let spaces = Spaces::default();
-        spaces.flush(0, || ());
+        spaces.flush(0, || (), |_| ());
         assert!(spaces.first().is_plain());
-        spaces.of(1);
-        spaces.flush(0, || unreachable!());
+        spaces.of(1, |_| ());
+        spaces.flush(0, || unreachable!(), |_| ());
         assert!(!spaces.first().is_plain() && spaces.is_gone(Space::PLAIN));
         spaces.set(3, Space::new(3, NUMBER_MAX));
         let mut all = 0;
-        spaces.flush(3, || all += 1);
-        assert_eq!((all, spaces.of(3)), (1, Space::new(3, 0)));
+        spaces.flush(3, || all += 1, |_| ());
+        assert_eq!((all, spaces.of(3, |_| ())), (1, Space::new(3, 0)));
         assert!(spaces.first().is_plain());
     }
 }

@@ -43,8 +43,9 @@ pub(super) struct ArenaFile {
 }
 
 impl ArenaFile {
-    /// The file at `path`, made if it is not there, with `len` bytes.
-    pub fn open(path: &Path, len: u64) -> Result<Self, OpenError> {
+    /// The file at `path`, made if it is not there, with `len` bytes. To `keep` it: nothing of one that is there is
+    /// allocated or cut off.
+    pub fn open(path: &Path, len: u64, keep: bool) -> Result<Self, OpenError> {
         let failed = |error| OpenError::File(path.to_owned(), error);
         for _ in 0..TRIES {
             let (file, created) = open_or_create(path).map_err(failed)?;
@@ -74,6 +75,9 @@ impl ArenaFile {
                 file,
                 before: (!created).then_some(before),
             };
+            if keep && before >= len {
+                return Ok(file);
+            }
             if let Err(error) = file.prepare(len) {
                 file.undo(path);
                 return Err(failed(error));
@@ -175,7 +179,7 @@ mod tests {
     #[test]
     fn a_new_file_is_the_owners_alone_and_whole() {
         let path = scratch("new");
-        let file = ArenaFile::open(&path, 3 << 20).unwrap();
+        let file = ArenaFile::open(&path, 3 << 20, false).unwrap();
         let metadata = file.file().metadata().unwrap();
         assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
         assert_eq!(metadata.len(), 3 << 20);
@@ -187,12 +191,12 @@ mod tests {
     #[test]
     fn an_arena_is_taken_over_once_it_is_let_go() {
         let path = scratch("again");
-        let first = ArenaFile::open(&path, 1 << 20).unwrap();
-        let again = ArenaFile::open(&path, 2 << 20);
+        let first = ArenaFile::open(&path, 1 << 20, false).unwrap();
+        let again = ArenaFile::open(&path, 2 << 20, false);
         assert!(matches!(again, Err(OpenError::FileInUse(_))));
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 1 << 20);
         drop(first);
-        drop(ArenaFile::open(&path, 2 << 20).unwrap());
+        drop(ArenaFile::open(&path, 2 << 20, false).unwrap());
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 2 << 20);
         std::fs::remove_file(&path).unwrap();
     }
@@ -202,7 +206,7 @@ mod tests {
         for content in [&b"short"[..], &[7; 5000], b"flagston"] {
             let path = scratch("foreign");
             std::fs::write(&path, content).unwrap();
-            let opened = ArenaFile::open(&path, 1 << 20);
+            let opened = ArenaFile::open(&path, 1 << 20, false);
             assert!(matches!(opened, Err(OpenError::NotAnArena(_))));
             assert_eq!(std::fs::read(&path).unwrap(), content);
             std::fs::remove_file(&path).unwrap();
@@ -210,7 +214,7 @@ mod tests {
         // Nothing is lost in an empty one.
         let path = scratch("empty");
         std::fs::write(&path, "").unwrap();
-        drop(ArenaFile::open(&path, 1 << 20).unwrap());
+        drop(ArenaFile::open(&path, 1 << 20, false).unwrap());
         std::fs::remove_file(&path).unwrap();
     }
 
@@ -219,10 +223,10 @@ mod tests {
         let path = scratch("failed");
         // No file system has so much.
         let much = 1 << 55;
-        assert!(ArenaFile::open(&path, much).is_err());
+        assert!(ArenaFile::open(&path, much, false).is_err());
         assert!(!path.exists());
-        drop(ArenaFile::open(&path, 1 << 20).unwrap());
-        assert!(ArenaFile::open(&path, much).is_err());
+        drop(ArenaFile::open(&path, 1 << 20, false).unwrap());
+        assert!(ArenaFile::open(&path, much, false).is_err());
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 1 << 20);
         std::fs::remove_file(&path).unwrap();
     }

@@ -34,8 +34,8 @@ impl Mapping {
     }
 
     /// `len` bytes of the file at `path`: see [`ArenaFile::open`]. A start that fails leaves nothing behind.
-    pub fn file(path: &Path, len: usize, prefault: bool) -> Result<Self, OpenError> {
-        let file = ArenaFile::open(path, len as u64)?;
+    pub fn file(path: &Path, len: usize, prefault: bool, keep: bool) -> Result<Self, OpenError> {
+        let file = ArenaFile::open(path, len as u64, keep)?;
         let mapped = (|| {
             let map = MmapOptions::new().len(len).map_raw(file.file())?;
             if prefault {

@@ -8,6 +8,8 @@
 //! the prefetch hint. All access from above is bounds-checked.
 
 pub(crate) mod bytes;
+#[cfg(test)]
+pub(crate) mod crash;
 mod file;
 mod heap;
 mod mmap;
@@ -55,12 +57,14 @@ unsafe impl Send for Arena {}
 unsafe impl Sync for Arena {}
 
 impl Arena {
-    /// Reserves `len` words, all zero unless a file already holds something.
+    /// Reserves `len` words, all zero unless a file already holds something. `keep`: of a file that is there nothing is
+    /// allocated yet ([`Arena::provide`]).
     pub fn open(
         len: usize,
         backing: &Backing,
         prefault: bool,
         huge_pages: bool,
+        keep: bool,
         os_page_bytes: usize,
     ) -> Result<Self, OpenError> {
         let (words, owner) = match backing {
@@ -74,7 +78,7 @@ impl Arena {
                 (map.start(), Owner::Map(map))
             }
             Backing::File(path) => {
-                let map = mmap::Mapping::file(path, len * WORD_BYTES, prefault)?;
+                let map = mmap::Mapping::file(path, len * WORD_BYTES, prefault && !keep, keep)?;
                 (map.start(), Owner::Map(map))
             }
         };
@@ -98,6 +102,8 @@ impl Arena {
     /// The word itself, for the stamp.
     #[inline(always)]
     pub fn word(&self, at: usize) -> &AtomicU64 {
+        #[cfg(test)]
+        crash::point(self.words());
         &self.words()[at]
     }
 
@@ -110,6 +116,8 @@ impl Arena {
     /// Relaxed store; only under the lock that guards the word.
     #[inline(always)]
     pub fn store(&self, at: usize, value: u64) {
+        #[cfg(test)]
+        crash::point(self.words());
         self.words()[at].store(value, Ordering::Relaxed);
     }
 
@@ -142,8 +150,12 @@ impl Arena {
         (&self.words()[at / WORD_BYTES..][..count], shift)
     }
 
+    /// Bytes of it all.
+    pub fn len_bytes(&self) -> usize {
+        self.len * WORD_BYTES
+    }
+
     /// Copies `out.len()` bytes from byte `at`.
-    #[cfg(test)]
     pub fn copy_out(&self, at: usize, out: &mut [u8]) {
         let (words, shift) = self.around(at, out.len());
         bytes::copy_out(words, shift, out);
@@ -153,6 +165,16 @@ impl Arena {
     /// at the ends keep their other bytes.
     #[inline]
     pub fn copy_in(&self, at: usize, bytes: &[u8]) {
+        #[cfg(test)]
+        crash::point(self.words());
+        // A crash in the middle of it: where that is, is the processor's choice.
+        #[cfg(test)]
+        if crash::is_watched() && bytes.len() > 1 {
+            let half = bytes.len() / 2;
+            let (words, shift) = self.around(at, half);
+            bytes::copy_in(words, shift, &bytes[..half]);
+            crash::point(self.words());
+        }
         let (words, shift) = self.around(at, bytes.len());
         bytes::copy_in(words, shift, bytes);
     }
@@ -161,6 +183,8 @@ impl Arena {
     pub fn copy_words(&self, from: usize, to: usize, count: usize) {
         let words = self.words();
         for (source, target) in words[from..from + count].iter().zip(&words[to..to + count]) {
+            #[cfg(test)]
+            crash::point(words);
             target.store(source.load(Ordering::Relaxed), Ordering::Relaxed);
         }
     }
@@ -168,6 +192,8 @@ impl Arena {
     /// Zeroes `count` words.
     pub fn clear_words(&self, at: usize, count: usize) {
         for word in &self.words()[at..at + count] {
+            #[cfg(test)]
+            crash::point(self.words());
             word.store(0, Ordering::Relaxed);
         }
     }

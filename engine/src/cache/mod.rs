@@ -2,6 +2,7 @@
 //!
 //! | file       | what                                                            |
 //! |------------|-----------------------------------------------------------------|
+//! | `opening`  | from a plan to a cache, with what an arena's file holds          |
 //! | `read`     | `get` and its kin, pins, visits                                  |
 //! | `store`    | values that are at hand, and removing them                       |
 //! | `update`   | the caller's function under the lock                             |
@@ -11,6 +12,7 @@
 //! | `scan`     | all items, hash by hash: none that stays is left out             |
 //! | `report`   | counters, size classes, the audit                                |
 
+pub(crate) mod opening;
 mod pages;
 pub(crate) mod read;
 mod report;
@@ -21,22 +23,19 @@ pub(crate) mod update;
 pub(crate) mod walk;
 
 use parking_lot::{Mutex, RwLock};
-use std::sync::atomic::AtomicUsize;
 
-use crate::arena::Arena;
+use opening::{Opening, Restored};
+
 use crate::error::{KeyError, OpenError};
-use crate::geometry::{KEY_BYTES_MAX, SHARD_COUNT, WORD_BYTES};
+use crate::geometry::WORD_BYTES;
 use crate::hash::{Key, KeyHash};
 use crate::index::probe::Spot;
 use crate::plan::{CACHE_BYTES_MAX, Plan};
-use crate::rebalance::Tails;
 use crate::region::Region;
 use crate::shard::clean::Cleaning;
 use crate::shard::locked::Shard;
 use crate::shard::sweep::Round;
-use crate::slab::free_list::PagePool;
 use crate::space::{DATABASES, Spaces};
-use crate::superblock::Superblock;
 use crate::tick::Tick;
 use crate::types::Maintained;
 
@@ -57,6 +56,8 @@ pub struct Cache {
     /// Shared by those who store a large value, which they hold memory for meanwhile; taken alone by one for whom
     /// that left no space. Taken before any shard's lock.
     large: RwLock<()>,
+    unix_zero: u64,
+    restored: Restored,
 }
 
 // What the plan counts the cache itself as.
@@ -66,45 +67,27 @@ impl Cache {
     /// Reserves the arena and everything beside it. What happens afterwards asks the global
     /// allocator for nothing.
     ///
-    /// A file is opened empty, whatever it held.
+    /// A file is opened empty, whatever it held, unless the plan says that it is [to be restored](crate::Options::restore).
+    /// [`Opening`] does the same in parts, by several threads.
     ///
     /// # Errors
     /// When the memory or the file cannot be had.
     pub fn open(plan: Plan) -> Result<Cache, OpenError> {
-        let geometry = plan.geometry().clone();
-        let options = plan.options();
-        let arena = Arena::open(
-            geometry.arena_words,
-            &options.backing,
-            options.prefault,
-            options.huge_pages,
-            options.os_page_bytes,
-        )?;
-        arena.clear_words(0, geometry.directory_word);
-        Superblock::new(&geometry, options.hash_seed, options.item_bytes_max).write(&arena);
-        let region = Region {
-            arena,
-            pool: PagePool::new(geometry.page_count),
-            hash_seed: options.hash_seed,
-            key_bytes_max: options.key_bytes_max.min(KEY_BYTES_MAX),
-            eviction: options.eviction,
-            tails: Tails::default(),
-            stale: AtomicUsize::new(0),
-            spaces: Spaces::default(),
-            geometry,
-        };
-        let shards = (0..SHARD_COUNT)
-            .map(|shard_no| Shard::new(&region, shard_no, options.cas_first))
-            .collect();
-        Ok(Cache {
-            plan,
-            region,
-            shards,
-            round: Mutex::default(),
-            cleaning: Mutex::default(),
-            resizing: Mutex::new(()),
-            large: RwLock::new(()),
-        })
+        let opening = Opening::new(plan)?;
+        (0..opening.parts()).for_each(|part| opening.restore(part));
+        opening.finish()
+    }
+
+    /// The calendar's second (since 1970) at tick 0: the plan's, or that of the file which was restored.
+    #[must_use]
+    pub fn unix_zero(&self) -> u64 {
+        self.unix_zero
+    }
+
+    /// What became of the items that the arena's file held.
+    #[must_use]
+    pub fn restored(&self) -> Restored {
+        self.restored
     }
 
     /// The plan that the cache was opened with.
@@ -147,7 +130,9 @@ impl Cache {
         if bytes.len() > region.key_bytes_max {
             return Err(KeyError::TooLong);
         }
-        let space = region.spaces.of(database);
+        let space = region
+            .spaces
+            .of(database, |spaces| spaces.keep(&region.arena));
         Ok(Key::apart(bytes, space, region.hash_seed))
     }
 
@@ -186,16 +171,18 @@ impl Cache {
     /// Removes all items of all databases, in a time that does not depend on how many there are. Their memory is taken back
     /// by [`Cache::maintain`], and by stores before they evict anything.
     pub fn flush(&self) {
-        self.region.spaces.flush_all(|| self.empty());
+        let keep = |spaces: &Spaces| spaces.keep(&self.region.arena);
+        self.region.spaces.flush_all(|| self.empty(), keep);
     }
 
     /// Removes all items of one database, in a time that does not depend on how many there are. Their memory is taken
     /// back by [`Cache::maintain`], or as that of others is. Where only database 0 was ever used, this is
     /// [`Cache::flush`].
     pub fn flush_database(&self, database: usize) {
+        let keep = |spaces: &Spaces| spaces.keep(&self.region.arena);
         self.region
             .spaces
-            .flush(database % DATABASES, || self.empty());
+            .flush(database % DATABASES, || self.empty(), keep);
     }
 
     fn empty(&self) {

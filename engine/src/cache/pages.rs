@@ -78,8 +78,11 @@ impl Cache {
         mut attempt: impl FnMut(&mut PageBag<'r>) -> Result<T, Shortage>,
         mut shortage: Shortage,
     ) -> Result<T, StoreError> {
+        let mut want = 0;
         loop {
-            let want = bag.count() + shortage.0;
+            // More each time: what an attempt took and gave back is in the pool, and asking for as much again would find
+            // it there for ever.
+            want = (bag.count() + shortage.0).max(want + 1);
             let guard = self.guard(key, now);
             let mut enough = self.gather(bag, want, now);
             self.unguard(key, guard);

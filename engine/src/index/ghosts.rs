@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn ghosts_fill_the_free_slots_and_the_oldest_gives_way() {
-        let arena = Arena::open(8, &Backing::Heap, false, false, 4096).unwrap();
+        let arena = Arena::open(8, &Backing::Heap, false, false, false, 4096).unwrap();
         let bucket = bucket_of_nine(&arena);
         for print in 1..=6 {
             assert_eq!(put(&arena, bucket, ghost(print, print), 6), GHOST_LIFE);
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_ghost_is_forgotten_after_its_life() {
-        let arena = Arena::open(8, &Backing::Heap, false, false, 4096).unwrap();
+        let arena = Arena::open(8, &Backing::Heap, false, false, false, 4096).unwrap();
         let bucket = bucket_of_nine(&arena);
         for left in [0, 13, 14, 15] {
             for since in 0..16 {
@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn an_item_takes_the_slot_of_ghosts() {
-        let arena = Arena::open(8, &Backing::Heap, false, false, 4096).unwrap();
+        let arena = Arena::open(8, &Backing::Heap, false, false, false, 4096).unwrap();
         let bucket = bucket_of_nine(&arena);
         (1..=6).for_each(|print| {
             put(&arena, bucket, ghost(print, 0), 0);

@@ -13,6 +13,7 @@ mod chain;
 pub(crate) mod ghosts;
 pub(crate) mod probe;
 mod resize;
+pub(crate) mod restore;
 
 use bucket::{Bucket, SLOTS};
 use chain::{chain_end, chain_overflows, push_overflow, take_out};
@@ -82,8 +83,9 @@ pub(crate) struct Index {
     /// Mirror of the extent word.
     extent: Extent,
     items: usize,
-    /// The time of ghosts.
+    /// The time of ghosts, and where the arena remembers it.
     ghost_epoch: u32,
+    ghost_word: usize,
 }
 
 /// A bucket's word, through the shard's part of the directory.
@@ -115,6 +117,7 @@ impl Index {
             extent: Extent(0),
             items: 0,
             ghost_epoch: 0,
+            ghost_word: geometry.ghost_word(shard_no),
         }
     }
 
@@ -278,8 +281,9 @@ impl Index {
     }
 
     /// Time passes for the ghosts.
-    pub fn next_ghost_epoch(&mut self) {
+    pub fn next_ghost_epoch(&mut self, arena: &Arena) {
         self.ghost_epoch = self.ghost_epoch.wrapping_add(1);
+        arena.store(self.ghost_word, u64::from(self.ghost_epoch));
     }
 
     fn ghost(&self, hash: KeyHash) -> Ghost {

@@ -275,7 +275,8 @@ impl<'a> View<'a> {
 
     /// The piece before this continuation.
     pub fn prev_piece(&self) -> ChunkRef {
-        ChunkRef::from_granule((self.region.arena.load(self.word) >> 32) as u32)
+        let granule = (self.region.arena.load(self.word) >> 32) as u32;
+        ChunkRef::from_granule(granule & ((1 << crate::chunk_ref::CHUNK_REF_BITS) - 1))
     }
 
     pub fn set_prev_piece(&self, prev: ChunkRef) {

@@ -29,6 +29,15 @@ fn set_links(arena: &Arena, geometry: &Geometry, chunk: ChunkRef, next: ChunkRef
 }
 
 impl List {
+    /// One whose items are linked already.
+    pub fn restored(head: ChunkRef, tail: ChunkRef, len: usize) -> Self {
+        List {
+            head,
+            tail,
+            len: len as u32,
+        }
+    }
+
     pub fn len(&self) -> usize {
         self.len as usize
     }

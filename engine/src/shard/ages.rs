@@ -4,7 +4,7 @@
 //! (`rebalance::Ages`). What follows from the ages is decided in `rebalance` and `lru`, and done in `evict`.
 
 use super::locked::Locked;
-use super::{Epoch, Oldest};
+use super::{Epoch, Oldest, ShardState};
 use crate::geometry::SHARD_COUNT;
 use crate::lru::segments::{self, Segment};
 use crate::rebalance;
@@ -21,6 +21,13 @@ const OLDEST_USES: u32 = 32;
 /// Evictions from a segment between two notes of how old its tail is.
 const EVICTIONS_A_NOTE: u64 = 16;
 
+impl ShardState {
+    /// The shard's clock: one tick for [`CLOCK_BYTES`] inserted.
+    pub(super) fn clock(&self) -> u32 {
+        (self.inserted_bytes / CLOCK_BYTES) as u32
+    }
+}
+
 impl Locked<'_> {
     /// The segment from which the next item should leave.
     pub(super) fn leaving(&self, probation_min: usize) -> Option<Segment> {
@@ -30,11 +37,6 @@ impl Locked<'_> {
             (main.items, main.bytes),
             probation_min,
         )
-    }
-
-    /// The shard's clock: one tick for [`CLOCK_BYTES`] inserted.
-    pub(super) fn clock(&self) -> u32 {
-        (self.inserted_bytes / CLOCK_BYTES) as u32
     }
 
     /// The age of the tail of one of the class's lists; `None` without items.

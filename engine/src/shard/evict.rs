@@ -288,7 +288,7 @@ impl Locked<'_> {
         // After one life all are outdated; more would make them seem new again.
         if self.ghost_bytes >= epoch {
             for _ in 0..(self.ghost_bytes / epoch).min(u64::from(GHOST_LIFE)) {
-                self.index.next_ghost_epoch();
+                self.index.next_ghost_epoch(&region.arena);
             }
             self.ghost_bytes %= epoch;
         }

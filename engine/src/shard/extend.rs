@@ -279,9 +279,9 @@ impl Locked<'_> {
             set_value_here(&mut view, into_head);
             match self.reserve_pieces(front - into_head, bag, now) {
                 Ok(pieces) => Ok((head, pieces)),
-                Err(shortage) => {
+                Err(Shortage(pages)) => {
                     self.abandon(head);
-                    Err(shortage)
+                    Err(Shortage(pages + 1))
                 }
             }
         });

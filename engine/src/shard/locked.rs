@@ -6,6 +6,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::storage::Slab;
 use super::{Class, ShardState};
+use crate::geometry::SHARD_COUNT;
 use crate::region::Region;
 
 /// A shard's lock, on lines of its own.
@@ -27,6 +28,18 @@ pub(crate) struct Locked<'s> {
 }
 
 impl Locked<'_> {
+    /// The next CAS number: rising within the shard, and so for every key, and never one that
+    /// another shard gives out. The arena remembers it, so that whoever opens it again goes on above.
+    pub fn next_cas(&mut self) -> u64 {
+        let cas = self.cas_last + SHARD_COUNT as u64;
+        self.cas_last = cas;
+        let region = self.region;
+        region
+            .arena
+            .store(region.geometry.cas_word(self.shard_no), cas);
+        cas
+    }
+
     /// Runs the caller's code.
     #[inline(always)]
     pub fn call<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> R {
@@ -81,10 +94,10 @@ impl Shard {
         })
     }
 
-    /// A shard with one page of index.
-    pub fn new(region: &Region, shard_no: usize, cas_first: u64) -> Self {
+    /// With this state.
+    pub fn new(state: ShardState) -> Self {
         Shard {
-            state: Mutex::new(ShardState::new(region, shard_no, cas_first)),
+            state: Mutex::new(state),
         }
     }
 
@@ -100,7 +113,6 @@ mod tests {
 
     use super::*;
     use crate::chunk_ref::ChunkRef;
-    use crate::geometry::SHARD_COUNT;
     use crate::item::view::View;
     use crate::lru::segments::Segment;
     use crate::shard::storage;

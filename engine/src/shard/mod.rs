@@ -23,6 +23,7 @@
 //! | `sweep`, `clean`           | what has expired; what was flushed with its database         |
 //! | `maintain`                 | what is done now and then                                    |
 //! | `storage`, `pins`          | pages and chunks; what must not be freed yet                 |
+//! | `restore`                  | a shard that another process left                            |
 //! | `audit`                    | whether all of it holds together                             |
 
 mod ages;
@@ -43,6 +44,7 @@ pub(crate) mod pins;
 mod provision;
 pub(crate) mod read;
 pub(crate) mod reserve;
+pub(crate) mod restore;
 mod storage;
 mod store;
 pub(crate) mod sweep;
@@ -161,9 +163,20 @@ impl Class {
 
 impl ShardState {
     /// A shard with one page of index. The pool of a planned arena has more than that.
-    fn new(region: &Region, shard_no: usize, cas_first: u64) -> Self {
+    pub(crate) fn new(region: &Region, shard_no: usize, cas_first: u64) -> Self {
+        let mut state = ShardState::blank(region, shard_no, cas_first);
+        let page_no = state
+            .slab
+            .take_index_page(region)
+            .expect("a plan has a page for each shard's index");
+        state.index.open(&region.arena, &region.geometry, page_no);
+        state
+    }
+
+    /// A shard without any page.
+    fn blank(region: &Region, shard_no: usize, cas_first: u64) -> Self {
         let geometry = &region.geometry;
-        let mut state = ShardState {
+        ShardState {
             shard_no,
             index: Index::new(geometry, shard_no),
             slab: Slab::new(geometry, shard_no),
@@ -185,20 +198,7 @@ impl ShardState {
             oldest: Default::default(),
             counters: Counters::default(),
             counts: Counts::default(),
-        };
-        let page_no = state
-            .slab
-            .take_index_page(region)
-            .expect("a plan has a page for each shard's index");
-        state.index.open(&region.arena, geometry, page_no);
-        state
-    }
-
-    /// The next CAS number: rising within the shard, and so for every key, and never one that
-    /// another shard gives out.
-    pub fn next_cas(&mut self) -> u64 {
-        self.cas_last += SHARD_COUNT as u64;
-        self.cas_last
+        }
     }
 
     /// Chunk bytes that were ever inserted.

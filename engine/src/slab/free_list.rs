@@ -100,6 +100,52 @@ impl PagePool {
         }
     }
 
+    /// The pool of an arena that another process left: every page that is nobody's, of `is_owned`.
+    pub fn found(
+        table: PageTable<'_>,
+        page_count: usize,
+        mut is_owned: impl FnMut(usize) -> bool,
+    ) -> Self {
+        let fresh = (0..page_count)
+            .rev()
+            .find(|&page_no| is_owned(page_no))
+            .map_or(0, |last| last + 1);
+        let pool = PagePool::new(page_count);
+        pool.free.lock().fresh = fresh;
+        // The first ones are taken first.
+        for page_no in (0..fresh).rev().filter(|&page_no| !is_owned(page_no)) {
+            pool.push(table, page_no);
+        }
+        let free = pool.free.lock();
+        pool.note_available(&free);
+        drop(free);
+        pool
+    }
+
+    /// The runs of pages that are not retired, one after the other.
+    pub fn for_each_in_use<E>(
+        &self,
+        table: PageTable<'_>,
+        mut each: impl FnMut(Range<usize>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (mut retired, end) = {
+            let free = self.free.lock();
+            let list = std::iter::successors(free.retired.first(), |&page_no| {
+                (table.get(page_no).next as usize).checked_sub(1)
+            });
+            (list.collect::<Vec<_>>(), free.fresh_end)
+        };
+        retired.sort_unstable();
+        let mut from = 0;
+        for page_no in retired.into_iter().chain([end]) {
+            if from < page_no {
+                each(from..page_no)?;
+            }
+            from = page_no + 1;
+        }
+        Ok(())
+    }
+
     fn note_available(&self, free: &Free) {
         // Relaxed: whoever pushed a page sees it, and for others it is as if they had asked before.
         let available = free.count + (free.fresh_end - free.fresh);

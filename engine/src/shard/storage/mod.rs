@@ -6,6 +6,7 @@
 //! A flush leaves whole pages behind: see `stale`.
 
 mod bag;
+mod restore;
 mod stale;
 
 pub(crate) use bag::PageBag;

@@ -1,0 +1,381 @@
+//! What a process leaves that is killed before any of its stores: each such arena is opened, audited, and compared with
+//! what was acknowledged.
+//!
+//! Values tell whose they are. Before an operation and behind it every key's value is noted; whatever the arena holds that was
+//! copied in between, a key has one of the two or none. And hardly any has none that had one all the time.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::superblock::{HEAD_BYTES, Superblock};
+use crate::arena::{Arena, Backing, crash};
+use crate::{
+    Attributes, Cache, CasWish, Condition, Deadline, Lookup, Opening, Options, Plan, Side, Tick,
+    Visit,
+};
+
+/// What a killed process may cost that was not being changed: the chains in which writers were at work.
+const LOST_MAX: usize = 40;
+/// Copies for one operation.
+const COPIES_MAX: usize = 24;
+
+fn options() -> Options {
+    Options {
+        budget_bytes: 700 << 10,
+        item_bytes_max: 12 << 10,
+        backing: Backing::Heap,
+        hash_seed: 7,
+        unix_zero: 1000,
+        cas_first: 1 << 20,
+        ..Options::default()
+    }
+}
+
+/// An arena like that one.
+fn copy_of(words: &[u64]) -> Arena {
+    let arena = Arena::open(words.len(), &Backing::Heap, false, false, false, 4096).unwrap();
+    for (at, &word) in words.iter().enumerate() {
+        arena.store(at, word);
+    }
+    arena
+}
+
+pub(super) fn reopen(words: &[u64]) -> Cache {
+    let arena = copy_of(words);
+    let mut head = [0; HEAD_BYTES];
+    arena.copy_out(0, &mut head);
+    let found = Superblock::read(&head, arena.len_bytes() as u64).expect("a superblock");
+    let plan = Plan::of_found(&options(), found).expect("it can be gone on with");
+    Opening::over(plan, arena).unwrap().finish().unwrap()
+}
+
+type Item = (Vec<u8>, u32, Deadline, Option<u64>);
+type State = BTreeMap<(usize, Vec<u8>), Item>;
+
+/// A cache, and the keys that were ever stored in it.
+struct Explorer {
+    cache: Cache,
+    now: Tick,
+    keys: Vec<(usize, Vec<u8>)>,
+    state: State,
+    /// One in so many stores is looked at, and the next one.
+    every: usize,
+    seed: u64,
+    looked_at: usize,
+    lost: usize,
+}
+
+fn state_of(cache: &Cache, keys: &[(usize, Vec<u8>)], now: Tick) -> State {
+    let mut out = vec![0; 64 << 10];
+    let mut state = State::new();
+    for (database, bytes) in keys {
+        let key = cache.key_in(*database, bytes).unwrap();
+        if let Lookup::Hit(meta) = cache.get(key, now, &mut out) {
+            let value = out[..meta.value_len].to_vec();
+            let item = (value, meta.client_flags, meta.deadline, meta.cas);
+            state.insert((*database, bytes.clone()), item);
+        }
+    }
+    state
+}
+
+impl Explorer {
+    fn new(every: usize) -> Self {
+        Explorer {
+            cache: Cache::open(Plan::new(&options()).unwrap()).unwrap(),
+            now: Tick::from_secs(5),
+            keys: Vec::new(),
+            state: State::new(),
+            every,
+            seed: 0x1234_5678,
+            looked_at: 0,
+            lost: 0,
+        }
+    }
+
+    fn random(&mut self, below: usize) -> usize {
+        self.seed = self
+            .seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.seed >> 33) as usize % below
+    }
+
+    /// Does `work`, which changes what is under `keys`, and looks at what a kill in the middle of it leaves.
+    fn step(&mut self, keys: &[(usize, Vec<u8>)], what: &str, work: impl FnOnce(&Cache, Tick)) {
+        for key in keys {
+            if !self.keys.contains(key) {
+                self.keys.push(key.clone());
+            }
+        }
+        let copies = Rc::new(RefCell::new(Vec::new()));
+        let (into, every) = (Rc::clone(&copies), self.every);
+        let mut no = self.random(every);
+        crash::watch(move |copy| {
+            no += 1;
+            if no.is_multiple_of(every) && into.borrow().len() < COPIES_MAX {
+                into.borrow_mut().push(copy());
+            }
+        });
+        work(&self.cache, self.now);
+        crash::unwatch();
+        self.cache
+            .audit()
+            .unwrap_or_else(|wrong| panic!("{what}: {wrong}"));
+        let before = std::mem::take(&mut self.state);
+        self.state = state_of(&self.cache, &self.keys, self.now);
+        for words in copies.take() {
+            self.look(&words, &before, what);
+        }
+    }
+
+    fn look(&mut self, words: &[u64], before: &State, what: &str) {
+        let cache = reopen(words);
+        cache
+            .audit()
+            .unwrap_or_else(|wrong| panic!("{what}: {wrong}"));
+        let found = state_of(&cache, &self.keys, self.now);
+        let mut lost = 0;
+        for key in &self.keys {
+            let (old, new) = (before.get(key), self.state.get(key));
+            match found.get(key) {
+                None => lost += usize::from(old.is_some() && old == new),
+                item => assert!(
+                    item == old || item == new,
+                    "{what}: {key:?} has {item:?}, and had {old:?}, then {new:?}"
+                ),
+            }
+        }
+        assert!(lost <= LOST_MAX, "{what}: {lost} items are lost");
+        self.lost = self.lost.max(lost);
+        self.looked_at += 1;
+        // And it can be gone on with.
+        let key = cache.key(b"one more").unwrap();
+        cache
+            .put(key, b"value", Attributes::default(), self.now)
+            .unwrap();
+        cache.maintain(self.now, 100);
+        cache
+            .audit()
+            .unwrap_or_else(|wrong| panic!("{what}, and one more: {wrong}"));
+    }
+}
+
+fn value(number: usize, len: usize) -> Vec<u8> {
+    (0..len).map(|at| (number * 31 + at * 7) as u8).collect()
+}
+
+fn name(number: usize) -> Vec<u8> {
+    format!("key-{number}").into_bytes()
+}
+
+/// One operation of those that there are, chosen by a number.
+fn operate(explorer: &mut Explorer, round: usize) {
+    let number = explorer.random(90);
+    let database = if number.is_multiple_of(11) {
+        1 + number % 3
+    } else {
+        0
+    };
+    let mut bytes = name(number);
+    if number.is_multiple_of(13) {
+        bytes.resize(251 + number * 5, b'/');
+    }
+    let len = [1, 10, 40, 60, 200, 900, 3000, 5000, 9000][explorer.random(9)];
+    let keys = [(database, bytes.clone())];
+    let attributes = Attributes {
+        client_flags: if round.is_multiple_of(3) {
+            number as u32
+        } else {
+            0
+        },
+        deadline: match round % 4 {
+            0 => Deadline::at(Tick::from_secs(1000 + round as u64)),
+            1 => Deadline::exact(Tick::from_millis(900_001 + round as u64)),
+            _ => Deadline::NEVER,
+        },
+    };
+    let chosen = explorer.random(16);
+    let next = value(round, len);
+    macro_rules! step {
+        ($what:literal, |$cache:ident, $key:ident, $now:ident| $work:expr) => {
+            explorer.step(&keys, $what, |$cache, $now| {
+                let $key = $cache.key_in(database, &bytes).unwrap();
+                let _ = $work;
+            })
+        };
+    }
+    match chosen {
+        0..=4 => step!("put", |cache, key, now| cache
+            .put(key, &next, attributes, now)),
+        5 => step!("delete", |cache, key, now| cache.delete(key, now)),
+        6 => step!("append", |cache, key, now| {
+            let reserved = cache.reserve(key, len, Attributes::default(), now);
+            reserved.map(|mut reservation| {
+                reservation.write(&next, now).unwrap();
+                reservation.commit_extending(Side::Behind, None, true, now)
+            })
+        }),
+        7 => step!("prepend", |cache, key, now| {
+            let reserved = cache.reserve(key, 5, Attributes::default(), now);
+            reserved.map(|mut reservation| {
+                reservation.write(b"front", now).unwrap();
+                reservation.commit_extending(Side::Before, None, true, now)
+            })
+        }),
+        8 => step!("touch", |cache, key, now| {
+            let visit = Visit {
+                touch: Some(attributes.deadline),
+                ..Visit::default()
+            };
+            cache
+                .visit(key, &visit, now, &mut [0; 64], 64, |_, _| Some(0))
+                .map(drop)
+        }),
+        9 => step!("cas", |cache, key, now| {
+            let visit = Visit {
+                cas: CasWish::Next,
+                note: round.is_multiple_of(2),
+                ..Visit::default()
+            };
+            cache
+                .visit(key, &visit, now, &mut [0; 64], 64, |_, _| Some(0))
+                .map(drop)
+        }),
+        10 => step!("create", |cache, key, now| {
+            let visit = Visit {
+                create: Some(attributes.deadline),
+                ..Visit::default()
+            };
+            cache
+                .visit(key, &visit, now, &mut [0; 64], 64, |_, _| Some(0))
+                .map(drop)
+        }),
+        11 => step!("reserve", |cache, key, now| {
+            cache
+                .reserve(key, len, attributes, now)
+                .map(|mut reservation| {
+                    for part in next.chunks(700) {
+                        reservation.write(part, now).unwrap();
+                    }
+                    reservation.commit(Condition::Always, now)
+                })
+        }),
+        12 => step!("pin", |cache, key, now| {
+            let pin = cache.pin(key, now);
+            let _ = cache.put(key, &next, attributes, now);
+            drop(pin);
+        }),
+        13 => step!("maintain", |cache, key, now| {
+            let _ = key;
+            cache.maintain(now, 1000)
+        }),
+        14 => step!("resize", |cache, key, now| {
+            let _ = key;
+            let all = cache.plan().page_count();
+            cache.resize(all - explorer_pages(round), 8, now).unwrap();
+            cache.resize(all, 8, now)
+        }),
+        _ => step!("hit", |cache, key, now| {
+            let mut out = vec![0; 64 << 10];
+            cache.get(key, now, &mut out)
+        }),
+    }
+}
+
+fn explorer_pages(round: usize) -> usize {
+    round % 8
+}
+
+fn scale() -> usize {
+    std::env::var("FLAGSTONE_EXPLORE")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(1)
+}
+
+#[test]
+fn whatever_a_kill_interrupts_the_next_process_finds_what_was_acknowledged() {
+    let mut explorer = Explorer::new(7);
+    for round in 0..400 * scale() {
+        operate(&mut explorer, round);
+        if round % 100 == 99 {
+            explorer.now = explorer.now.plus_secs(1 + round as u64 / 10);
+        }
+    }
+    assert!(explorer.looked_at > 1000, "{}", explorer.looked_at);
+    println!(
+        "{} kills, at most {} items lost",
+        explorer.looked_at, explorer.lost
+    );
+}
+
+/// The same without a look at the stamps finds what is torn: so the test above would fail if they were not where they
+/// have to be.
+#[test]
+fn without_stamps_a_kill_shows() {
+    let found = std::panic::catch_unwind(|| {
+        crash::trust_writers(true);
+        let mut explorer = Explorer::new(3);
+        for round in 0..400 {
+            operate(&mut explorer, round);
+        }
+    });
+    crash::trust_writers(false);
+    crash::unwatch();
+    let message = found.expect_err("something torn");
+    let message = message.downcast_ref::<String>().expect("a message");
+    assert!(message.contains(" has "), "{message}");
+}
+
+/// The index grows by splits, and shrinks by merges; chains get overflow buckets.
+#[test]
+fn a_kill_in_a_split_or_a_merge() {
+    let mut explorer = Explorer::new(11);
+    let all: Vec<_> = (0..2000).map(|number| (0, name(number))).collect();
+    for batch in all.chunks(40) {
+        explorer.step(batch, "grow", |cache, now| {
+            for (_, bytes) in batch {
+                let key = cache.key(bytes).unwrap();
+                cache.put(key, bytes, Attributes::default(), now).unwrap();
+            }
+        });
+    }
+    for batch in all[100..].chunks(40) {
+        explorer.step(batch, "shrink", |cache, now| {
+            for (_, bytes) in batch {
+                cache.delete(cache.key(bytes).unwrap(), now);
+            }
+            cache.maintain(now, 1000);
+        });
+    }
+    assert!(explorer.looked_at > 500, "{}", explorer.looked_at);
+}
+
+/// What was flushed does not come back, of one database or of all.
+#[test]
+fn a_kill_in_a_flush_and_behind_it() {
+    let mut explorer = Explorer::new(3);
+    let all: Vec<_> = (0..300).map(|number| (number % 4, name(number))).collect();
+    for round in 0..6 {
+        explorer.every = 97;
+        explorer.step(&all, "fill", |cache, now| {
+            for (database, bytes) in &all {
+                let key = cache.key_in(*database, bytes).unwrap();
+                cache.put(key, bytes, Attributes::default(), now).unwrap();
+            }
+        });
+        explorer.every = 3;
+        // A flush is one operation on all of them: those of the shards that it has come to are gone.
+        explorer.step(&all, "flush", |cache, _| match round {
+            0 | 4 => cache.flush_database(1),
+            1 => cache.flush_database(0),
+            _ => cache.flush(),
+        });
+        explorer.step(&all[..1], "behind", |cache, now| {
+            cache.maintain(now, 1000);
+        });
+    }
+    assert!(explorer.looked_at > 60, "{}", explorer.looked_at);
+}
