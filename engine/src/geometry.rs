@@ -10,6 +10,8 @@
 //! All positions are word numbers (a word is 8 bytes) from the arena's start, so
 //! that they mean the same wherever the arena is mapped. Knows no item and no lock.
 
+use std::ops::Range;
+
 use static_assertions::const_assert;
 
 use crate::chunk_ref::{CHUNK_REF_BITS, ChunkRef};
@@ -165,6 +167,42 @@ impl Geometry {
             granule_shift,
             classes: SizeClasses::new(page_bytes, 1 << granule_shift),
         }
+    }
+
+    /// The pages in which its page table and its directory are: none unless the arena has grown.
+    pub fn table_pages(&self) -> Range<usize> {
+        if self.page_table_word < self.first_page_word {
+            return 0..0;
+        }
+        let end = self.directory_word + directory_words_for(self.page_count);
+        let first = self.page_of_word(self.page_table_word);
+        first..self.page_of_word(end - 1) + 1
+    }
+
+    /// Pages for items and index.
+    pub fn usable_pages(&self) -> usize {
+        self.page_count - self.table_pages().len()
+    }
+
+    /// The same arena with as many pages as `bytes` more hold; `None` if that is no more than the tables of them would
+    /// need, or more than names of chunks reach. Nothing moves but the tables, behind what is there.
+    pub fn grown(&self, bytes: usize) -> Option<Geometry> {
+        let names_reach = 1usize << (CHUNK_REF_BITS + self.granule_shift);
+        let bytes = bytes.min(names_reach.saturating_sub(self.arena_words * WORD_BYTES));
+        let places = Places {
+            page_count: self.page_count + bytes / self.page_bytes,
+            page_table_word: self.arena_words,
+            directory_word: 0,
+            ..self.places()
+        };
+        let directory_word = places.page_table_word + places.page_count * PAGE_META_WORDS;
+        let grown = Geometry::of(Places {
+            directory_word,
+            ..places
+        });
+        let tables_end = directory_word + directory_words_for(grown.page_count);
+        (tables_end <= grown.arena_words && grown.usable_pages() > self.usable_pages())
+            .then_some(grown)
     }
 
     /// Where its parts are.

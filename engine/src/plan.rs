@@ -102,12 +102,16 @@ impl Plan {
         let needed = geometry.arena_words * WORD_BYTES + control_bytes(&geometry);
         let excess_bytes = needed.saturating_sub(options.budget_bytes);
         let pages = geometry
-            .page_count
+            .usable_pages()
             .saturating_sub(excess_bytes.div_ceil(geometry.page_bytes));
         if pages < page_count_min(geometry.page_bytes, options.item_bytes_max) {
             return unusable(Unusable::Budget);
         }
-        (self.geometry, self.excess_bytes) = (geometry, excess_bytes);
+        let spare = options.budget_bytes.saturating_sub(needed);
+        let grown = (spare >= needed / GROWTH_SHARE_MIN)
+            .then(|| geometry.grown(spare))
+            .flatten();
+        (self.geometry, self.excess_bytes) = (grown.unwrap_or(geometry), excess_bytes);
         Ok(found)
     }
 
@@ -123,7 +127,7 @@ impl Plan {
     #[must_use]
     pub fn pages_in_budget(&self) -> usize {
         let page_bytes = self.geometry.page_bytes;
-        self.geometry.page_count - self.excess_bytes.div_ceil(page_bytes)
+        self.page_count() - self.excess_bytes.div_ceil(page_bytes)
     }
 
     /// What is in the arena's file, if the cache is to go on with it.
@@ -134,9 +138,10 @@ impl Plan {
     /// The addends, in the order of the arena; they sum to [`Plan::budget_bytes`].
     pub fn lines(&self) -> impl Iterator<Item = PlanLine> + use<> {
         let geometry = &self.geometry;
-        let pages = geometry.page_count;
+        let pages = geometry.usable_pages();
+        let entries = geometry.page_count;
         let headers = SHARD_COUNT * SHARD_HEADER_BYTES;
-        let table = pages * PAGE_META_WORDS * WORD_BYTES;
+        let table = entries * PAGE_META_WORDS * WORD_BYTES;
         let directory = SHARD_COUNT * geometry.directory_entries * DIRECTORY_ENTRY_BYTES;
         let page_bytes = pages * geometry.page_bytes;
         let arena = geometry.arena_words * WORD_BYTES;
@@ -157,7 +162,7 @@ impl Plan {
             (
                 "page table",
                 table,
-                format!("{pages} x {}", PAGE_META_WORDS * WORD_BYTES),
+                format!("{entries} x {}", PAGE_META_WORDS * WORD_BYTES),
             ),
             (
                 "index directory",
@@ -201,7 +206,7 @@ impl Plan {
     /// Pages for items and index.
     #[must_use]
     pub fn page_count(&self) -> usize {
-        self.geometry.page_count
+        self.geometry.usable_pages()
     }
 
     /// About how many items of `item_bytes` (key and value) the pages hold: chunk, and 8
@@ -215,7 +220,7 @@ impl Plan {
             .classes(classes.whole_page())
             .map(|class| self.geometry.page_bytes as f64 / classes.chunks_per_page(class) as f64)
             .sum();
-        let bytes = self.geometry.page_count * self.geometry.page_bytes;
+        let bytes = self.page_count() * self.geometry.page_bytes;
         (bytes as f64 / (chunks + 8.0)) as usize
     }
 
@@ -233,6 +238,10 @@ impl Plan {
         page_count_min(self.page_bytes(), self.item_bytes_max())
     }
 }
+
+/// An arena that is there grows if the budget has a 64th of it to spare: each time its tables are made anew, and the
+/// place of the old ones is lost.
+const GROWTH_SHARE_MIN: usize = 64;
 
 /// The pages that must be there: each shard's first index page and two more, and the
 /// largest item twice, so that one can be replaced while another arrives.

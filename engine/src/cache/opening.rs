@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use super::Cache;
 use crate::arena::{Arena, Backing};
 use crate::error::OpenError;
-use crate::geometry::{KEY_BYTES_MAX, SHARD_COUNT, WORD_BYTES};
+use crate::geometry::{Geometry, KEY_BYTES_MAX, PAGE_META_WORDS, SHARD_COUNT, WORD_BYTES};
 use crate::persist::Nothing;
 use crate::persist::superblock::{self, Superblock, Unusable};
 use crate::plan::Plan;
@@ -19,6 +19,7 @@ use crate::shard::ShardState;
 use crate::shard::locked::Shard;
 use crate::shard::restore::owned;
 use crate::slab::free_list::PagePool;
+use crate::slab::page::{PageMeta, PageTable};
 use crate::space::Spaces;
 use crate::tick::Tick;
 
@@ -127,6 +128,12 @@ impl Opening {
         };
         if is_found {
             block = found.unwrap_or(block);
+            if block.places != geometry.places() {
+                grow(&arena, &Geometry::of(block.places), &geometry);
+                block.places = geometry.places();
+                block.places_no += 1;
+                block.write_places(&arena);
+            }
         } else {
             if plan.found().is_ok() {
                 let provided = arena.provide(0, geometry.arena_words);
@@ -150,7 +157,8 @@ impl Opening {
         };
         if is_found {
             let page_count = region.geometry.page_count;
-            let is_owned = |page_no| owned(&region, page_no).is_some();
+            let tables = region.geometry.table_pages();
+            let is_owned = |page_no| tables.contains(&page_no) || owned(&region, page_no).is_some();
             region.pool = PagePool::found(region.pages(), page_count, is_owned);
         }
         Ok(Opening {
@@ -232,6 +240,9 @@ impl Opening {
             restored,
         };
         if matches!(restored, Restored::Items { .. }) {
+            let shards = || cache.shards.iter().map(|shard| shard.lock(&cache.region));
+            let bytes_of_all = shards().map(|state| state.held_bytes()).sum();
+            shards().for_each(|mut state| state.begin_epochs(bytes_of_all));
             cache
                 .fit(pages)
                 .map_err(|error| file_error(&cache.plan, error))?;
@@ -249,6 +260,26 @@ impl Cache {
             let count = pages.len() * geometry.page_bytes / WORD_BYTES;
             region.arena.provide(geometry.page_word(pages.start), count)
         })
+    }
+}
+
+/// Copies the tables of an arena to where they are when it has grown. Until that is said, the old ones count.
+fn grow(arena: &Arena, from: &Geometry, to: &Geometry) {
+    let end = to.directory_word + to.directory_stride * SHARD_COUNT;
+    arena.clear_words(to.page_table_word, end - to.page_table_word);
+    let entries = from.page_count * PAGE_META_WORDS;
+    arena.copy_words(from.page_table_word, to.page_table_word, entries);
+    for shard_no in 0..SHARD_COUNT {
+        arena.copy_words(
+            from.directory_word + shard_no * from.directory_stride,
+            to.directory_word + shard_no * to.directory_stride,
+            from.directory_stride,
+        );
+    }
+    // What they were in, if it was pages, is free.
+    let table = PageTable::new(arena, to);
+    for page_no in from.table_pages() {
+        table.set(page_no, PageMeta::EMPTY);
     }
 }
 

@@ -134,7 +134,7 @@ impl Cache {
     /// Pages that may be used now: the plan's, less those that [`Cache::resize`] retired.
     #[must_use]
     pub fn pages_usable(&self) -> usize {
-        self.region.geometry.page_count - self.region.pool.retired()
+        self.region.geometry.usable_pages() - self.region.pool.retired()
     }
 
     /// The fewest pages that [`Cache::resize`] leaves.
@@ -161,7 +161,7 @@ impl Cache {
             let count = pages.len() * geometry.page_bytes / WORD_BYTES;
             (geometry.page_word(pages.start), count)
         };
-        let pages = pages.clamp(self.pages_usable_min(), geometry.page_count);
+        let pages = pages.clamp(self.pages_usable_min(), geometry.usable_pages());
         let usable = self.pages_usable();
         if pages >= usable {
             let count = (pages - usable).min(pages_max);

@@ -114,10 +114,10 @@ impl Cache {
             + audit.free_pages
             + audit.retired_pages
             + audit.flushed_pages;
-        if pages != self.region.geometry.page_count {
+        if pages != self.region.geometry.usable_pages() {
             return Err(format!(
                 "{audit:?}: {pages} pages, the plan has {}",
-                self.region.geometry.page_count
+                self.region.geometry.usable_pages()
             ));
         }
         let lines: usize = self.plan.lines().map(|line| line.bytes).sum();

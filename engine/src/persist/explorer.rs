@@ -379,3 +379,65 @@ fn a_kill_in_a_flush_and_behind_it() {
     }
     assert!(explorer.looked_at > 60, "{}", explorer.looked_at);
 }
+
+/// Words of an arena changed at random: it is opened and used without a panic, and what is served is right but for the
+/// words that were changed in it.
+#[test]
+fn a_damaged_arena_is_opened_and_used() {
+    let mut explorer = Explorer::new(usize::MAX >> 1);
+    for round in 0..600 {
+        operate(&mut explorer, round);
+    }
+    let words = Rc::new(RefCell::new(Vec::new()));
+    let into = Rc::clone(&words);
+    crash::watch(move |copy| *into.borrow_mut() = copy());
+    explorer.cache.flush_database(3);
+    crash::unwatch();
+    let whole = words.take();
+    let (mut restored, mut found) = (0, 0);
+    for round in 0..250 * scale() {
+        let mut words = whole.clone();
+        let changes = 1 + explorer.random(30);
+        // Half of the changes are where the arena says what is where.
+        for _ in 0..changes {
+            let within = [words.len(), words.len() / 16][round % 2];
+            let at = 96 + explorer.random(within - 96);
+            words[at] = match explorer.random(3) {
+                0 => u64::MAX,
+                1 => words[at] ^ 1 << explorer.random(64),
+                _ => words[explorer.random(words.len())],
+            };
+        }
+        let cache = reopen(&words);
+        cache
+            .audit()
+            .unwrap_or_else(|wrong| panic!("round {round}: {wrong}"));
+        restored += 1;
+        let state = state_of(&cache, &explorer.keys, explorer.now);
+        for (key, (value, ..)) in &state {
+            let Some((expected, ..)) = explorer.state.get(key) else {
+                continue;
+            };
+            let differ = value.iter().zip(expected).filter(|(a, b)| a != b).count();
+            if value.len() == expected.len() {
+                assert!(differ <= changes * 8, "round {round}: {key:?}: {differ}");
+                found += 1;
+            }
+        }
+        for number in 0..300 {
+            let key = name(number);
+            let key = cache.key(&key).unwrap();
+            let _ = cache.put(
+                key,
+                &value(number, 900),
+                Attributes::default(),
+                explorer.now,
+            );
+        }
+        while cache.maintain(explorer.now.plus_secs(5000), 100).more {}
+        cache
+            .audit()
+            .unwrap_or_else(|wrong| panic!("round {round}, used: {wrong}"));
+    }
+    assert!(found > 10 * restored, "{found} in {restored}");
+}

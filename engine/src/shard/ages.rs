@@ -86,6 +86,23 @@ impl Locked<'_> {
         Some((class, age))
     }
 
+    /// Nobody knows how old what was restored is: all shards' is taken to be as old, of which all together hold so many bytes.
+    pub(crate) fn begin_epochs(&mut self, bytes_of_all: u64) {
+        let held = self.held_bytes();
+        self.epoch = Epoch {
+            begun: self.inserted_bytes,
+            begun_all: 0,
+            span: held.max(1),
+            span_all: bytes_of_all,
+        };
+        self.publish_age();
+    }
+
+    /// Bytes on its lists.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        self.held.iter().map(|held| held.bytes).sum()
+    }
+
     /// A new epoch, when enough was inserted.
     pub(super) fn roll_epoch(&mut self) {
         let region = self.region;

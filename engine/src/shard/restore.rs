@@ -13,7 +13,7 @@
 use super::ShardState;
 use super::lists::{due_second, footprint, segment_of};
 use crate::chunk_ref::{CHUNK_REF_BITS, ChunkRef};
-use crate::geometry::{BUCKET_BYTES, KEY_BYTES_MAX, SHORT_KEY_BYTES_MAX, WORD_BYTES};
+use crate::geometry::{BUCKET_BYTES, KEY_BYTES_MAX, SHARD_COUNT, SHORT_KEY_BYTES_MAX, WORD_BYTES};
 use crate::index::Index;
 use crate::index::bucket::Bucket;
 use crate::index::restore::Chunks;
@@ -33,6 +33,9 @@ const BUCKET_MARK: u32 = u32::MAX - 1;
 const FORGOTTEN_MAX: usize = 64;
 /// Parts of a list that are put in order. More are a sign of damage, and the order is given up.
 const PARTS_MAX: usize = 4096;
+
+/// Above any CAS number: half of those that there are.
+const CAS_MAX: u64 = 1 << 63;
 
 /// What a shard was found to hold.
 #[derive(Clone, Copy, Debug, Default)]
@@ -86,7 +89,10 @@ impl ShardState {
             reached.owns(page_no) == Some(CLASS_INDEX) && pages.insert(page_no)
         });
         let mut found = Found::default();
-        let cas_last = cas_first.max(arena.load(geometry.cas_word(shard_no)));
+        // None is ever so high, nor another shard's: then it is damaged.
+        let cas_last = Some(arena.load(geometry.cas_word(shard_no)))
+            .filter(|cas| cas % SHARD_COUNT as u64 == shard_no as u64 && *cas < CAS_MAX)
+            .map_or(cas_first, |cas| cas.max(cas_first));
         let Some(mut index) = index else {
             reached.drop_pages();
             return (ShardState::new(region, shard_no, cas_last), found);
@@ -604,7 +610,7 @@ pub(crate) fn owned(region: &Region, page_no: usize) -> Option<(u8, usize)> {
     let (class, shard_no) = region.pages().owner(page_no);
     let is_class = usize::from(class) < region.geometry.classes.count()
         || (CLASS_SPECIAL..=CLASS_INDEX).contains(&class);
-    let is_owned = is_class && usize::from(shard_no) < crate::geometry::SHARD_COUNT;
+    let is_owned = is_class && usize::from(shard_no) < SHARD_COUNT;
     is_owned.then_some((class, usize::from(shard_no)))
 }
 
