@@ -41,12 +41,22 @@ fn copy_of(words: &[u64]) -> Arena {
     arena
 }
 
-pub(super) fn reopen(words: &[u64]) -> Cache {
-    let arena = copy_of(words);
+fn reopen(words: &[u64]) -> Cache {
+    reopen_with(&options(), words, || ())
+}
+
+/// With a budget that may be larger.
+fn reopen_with(options: &Options, words: &[u64], begins: impl FnOnce()) -> Cache {
     let mut head = [0; HEAD_BYTES];
-    arena.copy_out(0, &mut head);
-    let found = Superblock::read(&head, arena.len_bytes() as u64).expect("a superblock");
-    let plan = Plan::of_found(&options(), found).expect("it can be gone on with");
+    let bytes: &[u8] = bytemuck::cast_slice(words);
+    head.copy_from_slice(&bytes[..HEAD_BYTES]);
+    let found = Superblock::read(&head, bytes.len() as u64).expect("a superblock");
+    let plan = Plan::of_found(options, found).expect("it can be gone on with");
+    let mut words = words.to_vec();
+    // As a file is lengthened.
+    words.resize(words.len().max(plan.geometry().arena_words), 0);
+    let arena = copy_of(&words);
+    begins();
     Opening::over(plan, arena).unwrap().finish().unwrap()
 }
 
@@ -380,6 +390,52 @@ fn a_kill_in_a_flush_and_behind_it() {
     assert!(explorer.looked_at > 60, "{}", explorer.looked_at);
 }
 
+/// Who is killed while it restores, or grows, leaves all that was there.
+#[test]
+fn a_kill_while_it_is_restored_costs_nothing() {
+    let mut explorer = Explorer::new(usize::MAX >> 1);
+    for round in 0..300 {
+        operate(&mut explorer, round);
+    }
+    let whole = whole(&explorer);
+    for (budget_bytes, grows) in [(700 << 10, false), (1400 << 10, true)] {
+        let options = Options {
+            budget_bytes,
+            ..options()
+        };
+        let copies = Rc::new(RefCell::new(Vec::new()));
+        let into = Rc::clone(&copies);
+        let mut no = 0;
+        let watch = || {
+            crash::watch(move |copy| {
+                no += 1;
+                if no % 61 == 1 && into.borrow().len() < 400 {
+                    into.borrow_mut().push(copy());
+                }
+            });
+        };
+        let cache = reopen_with(&options, &whole, watch);
+        crash::unwatch();
+        let pages = cache.plan().page_count();
+        assert_eq!(pages > explorer.cache.plan().page_count(), grows);
+        assert!(copies.borrow().len() > 10);
+        for words in copies.take() {
+            let cache = reopen_with(&options, &words, || ());
+            cache.audit().unwrap();
+            assert_eq!(cache.plan().page_count(), pages);
+            let found = state_of(&cache, &explorer.keys, explorer.now);
+            assert!(found == explorer.state, "{} items", found.len());
+        }
+    }
+}
+
+/// The arena as it is.
+fn whole(explorer: &Explorer) -> Vec<u64> {
+    let arena = &explorer.cache.region().arena;
+    let words = arena.len_bytes() / size_of::<u64>();
+    (0..words).map(|at| arena.load(at)).collect()
+}
+
 /// Words of an arena changed at random: it is opened and used without a panic, and what is served is right but for the
 /// words that were changed in it.
 #[test]
@@ -388,12 +444,7 @@ fn a_damaged_arena_is_opened_and_used() {
     for round in 0..600 {
         operate(&mut explorer, round);
     }
-    let words = Rc::new(RefCell::new(Vec::new()));
-    let into = Rc::clone(&words);
-    crash::watch(move |copy| *into.borrow_mut() = copy());
-    explorer.cache.flush_database(3);
-    crash::unwatch();
-    let whole = words.take();
+    let whole = whole(&explorer);
     let (mut restored, mut found) = (0, 0);
     for round in 0..250 * scale() {
         let mut words = whole.clone();
