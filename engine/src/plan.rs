@@ -130,6 +130,15 @@ impl Plan {
         self.page_count() - self.excess_bytes.div_ceil(page_bytes)
     }
 
+    /// Why nothing of the arena's file can be restored, if that is asked for and there is one.
+    #[must_use]
+    pub fn unusable(&self) -> Option<Unusable> {
+        match self.found {
+            Err(Nothing::Unusable(why)) => Some(why),
+            _ => None,
+        }
+    }
+
     /// What is in the arena's file, if the cache is to go on with it.
     pub(crate) fn found(&self) -> Result<Superblock, Nothing> {
         self.found

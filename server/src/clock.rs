@@ -13,7 +13,7 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 #[derive(Debug)]
 pub struct Clock {
     start: Timespec,
-    /// What it said at the start: [`Clock::EPOCH`] and the begun second.
+    /// What it said at the start.
     start_millis: u64,
     /// The calendar's second (since 1970) at tick 0.
     unix_zero: u64,
@@ -22,22 +22,37 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// What the clock says at the start, less than a second before. Not 0, so that something
+    /// What the clock of a new cache says at the start, less than a second before. Not 0, so that something
     /// can lie before it.
     pub const EPOCH: Tick = Tick::from_secs(1);
 
-    /// A clock that starts now.
+    /// A clock whose tick 0 was at this second of the calendar, which is [`Clock::new_zero`] for a new cache.
     #[must_use]
-    pub fn start() -> Self {
+    pub fn start(unix_zero: u64) -> Self {
         let start = clock_gettime(ClockId::MonotonicCoarse);
         let unix = clock_gettime(ClockId::RealtimeCoarse);
         let begun_millis = u64::try_from(unix.tv_nsec / 1_000_000).unwrap_or(0);
+        let seconds = u64::try_from(unix.tv_sec)
+            .unwrap_or(0)
+            .saturating_sub(unix_zero);
         Clock {
             start,
-            start_millis: Self::EPOCH.as_millis() + begun_millis,
-            unix_zero: u64::try_from(unix.tv_sec).unwrap_or(0).saturating_sub(1),
+            start_millis: (seconds * 1000 + begun_millis).max(Self::EPOCH.as_millis()),
+            unix_zero,
             moved_millis: AtomicI64::new(0),
         }
+    }
+
+    /// The second of the calendar at which tick 0 is for a cache that is new: one before this.
+    #[must_use]
+    pub fn new_zero() -> u64 {
+        unix_seconds().saturating_sub(Self::EPOCH.as_millis() / 1000)
+    }
+
+    /// The second in which it started.
+    #[must_use]
+    pub fn started(&self) -> Tick {
+        Tick::from_secs(self.start_millis / 1000)
     }
 
     /// What time it is.
@@ -82,6 +97,12 @@ impl Clock {
     }
 }
 
+/// The calendar's second, since 1970.
+pub fn unix_seconds() -> u64 {
+    let unix = clock_gettime(ClockId::RealtimeCoarse);
+    u64::try_from(unix.tv_sec).unwrap_or(0)
+}
+
 /// The number of this thread in the kernel.
 pub fn thread_id() -> u64 {
     u64::from(
@@ -114,8 +135,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_clock_goes_on_from_where_another_began() {
+        let clock = Clock::start(Clock::new_zero() - 3600);
+        let hour = Clock::EPOCH.plus_secs(3600);
+        assert!(clock.now() >= hour && clock.now() < hour.plus_secs(5));
+        let unix = clock.unix_of(clock.now());
+        assert!(unix.abs_diff(unix_seconds()) <= 1);
+        // A calendar that was set back is no reason for a clock that does not go.
+        assert!(Clock::start(unix_seconds() + 1000).now() >= Clock::EPOCH);
+    }
+
+    #[test]
     fn the_clock_begins_at_its_epoch_and_goes_on() {
-        let clock = Clock::start();
+        let clock = Clock::start(Clock::new_zero());
         let first = clock.now();
         assert!(first >= Clock::EPOCH && first < Clock::EPOCH.plus_secs(5));
         std::thread::sleep(Duration::from_millis(30));

@@ -6,6 +6,7 @@ use std::fmt;
 use std::future::{Ready, ready};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
@@ -16,7 +17,7 @@ use hyper::header::{
 use hyper::service::Service;
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::{authorization, host, json, prometheus};
+use super::{Told, authorization, host, json, prometheus};
 use crate::auth::users::Logins;
 use crate::observe::liveness::Liveness;
 use crate::observe::snapshot::{Snapshot, SnapshotTaker};
@@ -36,6 +37,27 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 
                       connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 
+/// How far a start is, by the parts of the arena that are restored: one for each shard.
+const PROGRESS: [&str; 17] = [
+    "starting\n",
+    "starting: 6 % restored\n",
+    "starting: 12 % restored\n",
+    "starting: 18 % restored\n",
+    "starting: 25 % restored\n",
+    "starting: 31 % restored\n",
+    "starting: 37 % restored\n",
+    "starting: 43 % restored\n",
+    "starting: 50 % restored\n",
+    "starting: 56 % restored\n",
+    "starting: 62 % restored\n",
+    "starting: 68 % restored\n",
+    "starting: 75 % restored\n",
+    "starting: 81 % restored\n",
+    "starting: 87 % restored\n",
+    "starting: 93 % restored\n",
+    "starting: 99 % restored\n",
+];
+
 /// Who is answered.
 #[derive(Clone, Copy)]
 pub struct Rules<'r> {
@@ -47,8 +69,8 @@ pub struct Rules<'r> {
 
 /// Everything that can be asked.
 pub struct Pages<'p> {
-    /// `None` while the server is starting.
-    pub snapshots: Option<&'p SnapshotTaker<'p>>,
+    /// What there is to say.
+    pub told: Told<'p>,
     /// Who is answered.
     pub rules: Rules<'p>,
 }
@@ -160,12 +182,14 @@ impl Pages<'_> {
             response.headers_mut().insert(ALLOW, allow);
             return response;
         }
-        let Some(snapshots) = self.snapshots else {
-            return match path {
-                // It lives; killing it would make it start again.
-                "/livez" => words(StatusCode::OK, "starting\n"),
-                _ => words(StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
-            };
+        let snapshots = match self.told {
+            Told::Snapshots(snapshots) => snapshots,
+            // It lives; killing it would make it start again.
+            Told::Starting(_) if path == "/livez" => return words(StatusCode::OK, "starting\n"),
+            Told::Starting(progress) => {
+                let far = progress.load(Relaxed).min(PROGRESS.len() - 1);
+                return words(StatusCode::SERVICE_UNAVAILABLE, PROGRESS[far]);
+            }
         };
         match path {
             "/" => page(StatusCode::OK, HTML, Page::whole(PAGE)),

@@ -41,6 +41,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::{Pin, pin};
+use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -98,11 +99,19 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Answers until `stop` is told. While the server is starting there is no `snapshots`, and
-/// all there is to say is that.
+/// What there is to say.
+#[derive(Clone, Copy)]
+pub enum Told<'t> {
+    /// The server is starting, and so many parts of the arena are restored.
+    Starting(&'t AtomicUsize),
+    /// All that is known.
+    Snapshots(&'t SnapshotTaker<'t>),
+}
+
+/// Answers until `stop` is told.
 pub fn run(
     listener: &TcpListener,
-    snapshots: Option<&SnapshotTaker<'_>>,
+    told: Told<'_>,
     rules: Rules<'_>,
     stop: &Notify,
 ) -> io::Result<()> {
@@ -112,7 +121,7 @@ pub fn run(
         .build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
-        let pages = Pages { snapshots, rules };
+        let pages = Pages { told, rules };
         let mut visitors = Visitors::new(listener, &pages);
         let mut stopped = pin!(stop.notified());
         // Unconstrained: tokio's budget would make those that have asked look silent.

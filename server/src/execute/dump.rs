@@ -19,7 +19,7 @@ pub fn walk_of(listing: Listing) -> Walk {
 /// What a dump tells of an item: moments of the calendar, where other answers count seconds.
 #[must_use]
 pub fn dump_facts(visited: &Visited, now: Tick, clock: &Clock) -> Facts {
-    let accessed = visited.idle_seconds.map_or(Clock::EPOCH, |seconds| {
+    let accessed = visited.idle_seconds.map_or(clock.started(), |seconds| {
         Tick::from_millis(now.as_millis().saturating_sub(seconds * 1000))
     });
     Facts {

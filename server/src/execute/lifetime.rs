@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn a_new_item_says_the_seconds_it_was_given() {
-        let clock = Clock::start();
+        let clock = Clock::start(Clock::new_zero());
         for now in [0, 1, 499, 500, 999, 1000, 12_345] {
             let now = Tick::from_millis(now);
             for seconds in [1, 10, 86_400] {

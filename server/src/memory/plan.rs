@@ -44,8 +44,11 @@ use self::sockets::{
 use self::transfers::TransferPlan;
 use self::words::refusal;
 
+use std::hash::{BuildHasher, Hasher, RandomState};
+
 use flagstone_engine::{Backing, Options, Plan, PlanError};
 
+use crate::clock::Clock;
 use crate::settings::config::{CONNECTIONS_MAX_DEFAULT, Config, Invalid};
 
 /// A worker reads into an inbox of this size, which its connections share. Enough for
@@ -113,6 +116,14 @@ fn cas_first() -> u64 {
         .map_or(1, |since| {
             since.as_secs().saturating_sub(CAS_EPOCH_UNIX).max(1) << 24
         })
+}
+
+/// Which start of the machine this is; a number that no file has, if that cannot be read.
+fn boot() -> u128 {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .ok()
+        .and_then(|text| u128::from_str_radix(&text.trim().replace('-', ""), 16).ok())
+        .unwrap_or_else(|| u128::from(RandomState::new().build_hasher().finish()) << 64)
 }
 
 /// The beginning of 2025.
@@ -281,9 +292,22 @@ impl ServerPlan {
             eviction: config.eviction,
             hash_seed,
             cas_first: cas_first(),
+            restore: matches!(config.backing, Backing::File(_)),
+            unix_zero: Clock::new_zero(),
+            boot: boot(),
             ..Options::default()
         };
         let engine = Plan::new(&options).map_err(Short::Engine)?;
+        let excess_bytes = engine.budget_bytes() - budget_bytes;
+        if excess_bytes > 0 {
+            // A file that was made for more memory than there is now: as if so much could be had at most, of which what
+            // is too much is not used. What depends on the most is more, too.
+            let config = Config {
+                memory_bytes_max: Some(memory_bytes_max + excess_bytes + excess_bytes / 64),
+                ..config.clone()
+            };
+            return Self::divide(&config, memory_bytes, hash_seed);
+        }
         let mut plan = ServerPlan {
             transfers: TransferPlan::new(budget_bytes, config.item_bytes_max),
             pubsub: PubSubPlan::new(config, memory_bytes),

@@ -13,7 +13,6 @@ use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::auth::tls::{CertificateStore, Handshake};
-use crate::clock::Clock;
 use crate::memory::board::BoardFigures;
 use crate::observe::allocations::{self, During};
 use crate::observe::counters::{Totals, WorkerFigures};
@@ -21,6 +20,7 @@ use crate::observe::departures::Departures;
 use crate::observe::latency::{Distribution, distributions};
 use crate::observe::liveness::Liveness;
 use crate::observe::logs;
+use crate::server::opening::Restoring;
 use crate::server::shared::Shared;
 use crate::server::stage::Stage;
 
@@ -36,6 +36,8 @@ pub struct Snapshot {
     pub started_unix: u64,
     /// For how long some thread has shown no sign of life.
     pub silent_for: Duration,
+    /// What was restored when it started.
+    pub restoring: Restoring,
     pub totals: Totals,
     pub engine: Stats,
     pub classes: Rc<[Class]>,
@@ -111,7 +113,7 @@ impl<'h> SnapshotTaker<'h> {
     pub fn new(shared: &'h Shared<'h>) -> Self {
         let lines = shared.plan.lines().iter();
         let now = clock_gettime(ClockId::Realtime).tv_sec;
-        let uptime = shared.clock.now().millis_since(Clock::EPOCH) / 1000;
+        let uptime = shared.clock.now().millis_since(shared.clock.started()) / 1000;
         SnapshotTaker {
             shared,
             plan: lines
@@ -145,9 +147,10 @@ impl<'h> SnapshotTaker<'h> {
         let (stage, silent_for) = self.health();
         Rc::new(Snapshot {
             stage,
-            uptime_millis: now.millis_since(Clock::EPOCH),
+            uptime_millis: now.millis_since(shared.clock.started()),
             started_unix: self.started_unix,
             silent_for,
+            restoring: shared.restoring,
             totals: shared.threads.totals(),
             engine,
             classes: self.classes(now, engine.inserted_bytes),

@@ -8,7 +8,7 @@ use flagstone_engine::Tick;
 use super::counters::{Counters, Totals};
 use super::latency::Latencies;
 use super::liveness::{Liveness, Look, judge};
-use crate::clock::{Clock, thread_cpu_micros, thread_id};
+use crate::clock::{thread_cpu_micros, thread_id};
 
 /// The workers and the acceptor.
 pub struct Threads {
@@ -18,6 +18,8 @@ pub struct Threads {
     latencies: Vec<Latencies>,
     /// When the acceptor's thread last made its round, in milliseconds of the clock.
     seen_alive: AtomicU64,
+    /// When they all began, in milliseconds.
+    begun: u64,
     /// What it had used of the CPU then, and its number in the kernel.
     acceptor_cpu_micros: AtomicU64,
     acceptor_id: AtomicU64,
@@ -25,12 +27,13 @@ pub struct Threads {
 
 impl Threads {
     /// Of so many workers, and of the thread that calls this: the acceptor's.
-    pub fn new(worker_count: usize) -> Self {
+    pub fn new(worker_count: usize, begun: Tick) -> Self {
         let workers = 0..worker_count;
         Threads {
             counters: workers.clone().map(|_| Counters::default()).collect(),
             latencies: workers.map(|_| Latencies::default()).collect(),
-            seen_alive: AtomicU64::new(Clock::EPOCH.as_millis()),
+            seen_alive: AtomicU64::new(begun.as_millis()),
+            begun: begun.as_millis(),
             acceptor_cpu_micros: AtomicU64::new(0),
             acceptor_id: AtomicU64::new(thread_id()),
         }
@@ -76,7 +79,7 @@ impl Threads {
     pub fn liveness(&self, now: Tick) -> Liveness {
         let silent_for = |seen: u64| {
             // Not warm yet is not silent.
-            let seen = seen.max(Clock::EPOCH.as_millis());
+            let seen = seen.max(self.begun);
             Duration::from_millis(now.as_millis().saturating_sub(seen))
         };
         let worker = |counters: &Counters| {
@@ -101,7 +104,7 @@ impl Threads {
     pub fn silent_for(&self, now: Tick) -> Duration {
         let workers = self.counters.iter().map(|counters| {
             // Not warm yet is not silent.
-            counters.seen_alive.get().max(Clock::EPOCH.as_millis())
+            counters.seen_alive.get().max(self.begun)
         });
         let acceptor = self.seen_alive.load(Relaxed);
         let oldest = workers.chain([acceptor]).min().unwrap_or(acceptor);

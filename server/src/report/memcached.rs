@@ -6,7 +6,6 @@
 
 use flagstone_engine::Tick;
 
-use crate::clock::Clock;
 use crate::memory::plan::{INBOX_BYTES, OUTBOX_BYTES};
 use crate::observe::counters::Totals;
 use crate::proto::memcache::encode::VERSION;
@@ -42,7 +41,7 @@ pub fn general<'h>(shared: &Shared<'h>, now: Tick) -> [Stat<'h>; 86] {
     let index_bytes = engine.pages_index * engine.page_bytes;
     [
         n("pid", u64::from(std::process::id())),
-        n("uptime", now.millis_since(Clock::EPOCH) / 1000),
+        n("uptime", now.millis_since(shared.clock.started()) / 1000),
         n("time", shared.clock.unix_of(now)),
         Stat::text("version", VERSION),
         Stat::text("product", PRODUCT),

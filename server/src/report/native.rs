@@ -4,14 +4,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use flagstone_engine::Tick;
 
-use crate::clock::Clock;
 use crate::proto::writer::Writer;
 use crate::proto::{Reply, Stat};
 use crate::server::shared::Shared;
 
 /// A fixed list in a fixed order, so that nothing is allocated for it and a reader may rely
 /// on it.
-pub fn stats<'h>(shared: &Shared<'h>, now: Tick) -> [Stat<'h>; 44] {
+pub fn stats<'h>(shared: &Shared<'h>, now: Tick) -> [Stat<'h>; 47] {
     let totals = shared.threads.totals();
     let engine = shared.cache.stats();
     let plan = shared.plan;
@@ -27,7 +26,10 @@ pub fn stats<'h>(shared: &Shared<'h>, now: Tick) -> [Stat<'h>; 44] {
     [
         Stat::text("version", env!("CARGO_PKG_VERSION")),
         n("process_id", u64::from(std::process::id())),
-        n("uptime_seconds", now.millis_since(Clock::EPOCH) / 1000),
+        n(
+            "uptime_seconds",
+            now.millis_since(shared.clock.started()) / 1000,
+        ),
         n("workers", plan.worker_count as u64),
         n("memory_bytes", memory(&board.memory_bytes)),
         n("memory_bytes_max", plan.memory_bytes_max as u64),
@@ -66,6 +68,9 @@ pub fn stats<'h>(shared: &Shared<'h>, now: Tick) -> [Stat<'h>; 44] {
         n("puts", totals.puts),
         n("dels", totals.delete_hits + totals.delete_misses),
         n("errors", totals.refusals),
+        n("restored_items", shared.restoring.items()),
+        n("restored_forgotten", shared.restoring.forgotten()),
+        n("restored_millis", shared.restoring.took_millis()),
         n("items", engine.items),
         n("item_bytes", engine.item_bytes),
         n("evictions", engine.evictions),

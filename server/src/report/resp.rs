@@ -255,7 +255,7 @@ fn section_of(
 }
 
 fn server(shared: &Shared<'_>, now: Tick, writer: &mut Writer<'_>) -> Option<()> {
-    let uptime = now.millis_since(Clock::EPOCH) / 1000;
+    let uptime = now.millis_since(shared.clock.started()) / 1000;
     text("redis_version", VERSION, writer)?;
     text("server_name", "flagstone", writer)?;
     text("flagstone_version", env!("CARGO_PKG_VERSION"), writer)?;

@@ -2,10 +2,11 @@
 
 use crate::settings::config::Invalid;
 use crate::settings::endpoint::Place;
-use flagstone_engine::OpenError;
+use flagstone_engine::{OpenError, Unusable};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// Why a server did not start, or did not end well.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub enum StartError {
     Invalid(Invalid),
     /// The cache's memory could not be had.
     Open(OpenError),
+    /// Nothing of the arena's file can be restored, and that was wanted.
+    Unusable(PathBuf, Unusable),
     /// An address could not be listened on.
     Listen(Place, io::Error),
     /// The admin pages' address could not be listened on.
@@ -45,6 +48,12 @@ impl fmt::Display for StartError {
             StartError::Open(error @ OpenError::Memory(_)) => {
                 write!(f, "--memory: {error}: lower it, or --memory-max")
             }
+            StartError::Unusable(path, why) => write!(
+                f,
+                "--arena-required: nothing can be restored of {}: {why}; it stays as it is: remove it, or leave out \
+                 --arena-required, to begin with an empty cache",
+                path.display()
+            ),
             StartError::Open(error) => write!(f, "--arena: {error}"),
             StartError::Listen(place, error) => {
                 write!(f, "--listen {place}: cannot listen there: {error}")

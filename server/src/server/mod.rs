@@ -15,6 +15,7 @@ mod error;
 pub(crate) mod gates;
 mod listening;
 pub(crate) mod maintainer;
+pub(crate) mod opening;
 pub(crate) mod scripts;
 pub(crate) mod shared;
 pub(crate) mod stage;
@@ -29,14 +30,13 @@ use self::listening::{listen_for_admin, listen_on};
 use self::stop::{Stop, Why, tell_of_end, warn_of_certificate};
 use std::cell::Cell;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::AcqRel, Ordering::Acquire};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
-use flagstone_engine::Cache;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
@@ -265,14 +265,13 @@ fn serve(
     {
         listen.auth_file = path.display().to_string();
     }
-    // Prefaulting a large arena takes seconds: whoever asks meanwhile is told.
     let rules = admin::Rules {
         hosts: &config.admin_hosts,
         logins: &users,
     };
-    let cache = while_starting(admin.as_ref(), rules, || Cache::open(plan.engine.clone()))
-        .map_err(StartError::Open)?;
+    let (cache, restoring) = opening::open(config, &plan.engine, admin.as_ref(), rules)?;
     let mut shared = Shared::new(&cache, &plan, config.limits(), &listen, &users);
+    shared.restoring = restoring;
     shared.tls = tls;
     let shared = shared;
     let (watch, limit_bytes) = match &config.cgroup_root {
@@ -298,7 +297,12 @@ fn serve(
                 .name("admin".to_owned())
                 .spawn_scoped(scope, move || {
                     let snapshots = SnapshotTaker::new(shared);
-                    warn_of_admin(admin::run(listener, Some(&snapshots), rules, over));
+                    warn_of_admin(admin::run(
+                        listener,
+                        admin::Told::Snapshots(&snapshots),
+                        rules,
+                        over,
+                    ));
                 })
                 .map_err(StartError::System)?;
         }
@@ -381,28 +385,6 @@ async fn end_at_once(stop: &mut Stop) {
     log::info!("a second signal, ending at once");
     log::logger().flush();
     std::process::exit(128 + number);
-}
-
-/// Does `work` while the admin pages say that the server is starting.
-fn while_starting<R>(
-    admin: Option<&TcpListener>,
-    rules: admin::Rules<'_>,
-    work: impl FnOnce() -> R,
-) -> R {
-    let Some(listener) = admin else {
-        return work();
-    };
-    let over = Notify::new();
-    thread::scope(|scope| {
-        // Without this thread nobody is told, which is no reason not to start.
-        let _ = thread::Builder::new()
-            .name("admin".to_owned())
-            .spawn_scoped(scope, || {
-                warn_of_admin(admin::run(listener, None, rules, &over))
-            });
-        let _over = NotifyOnDrop(&over);
-        work()
-    })
 }
 
 fn warn_of_admin(ended: io::Result<()>) {

@@ -3,8 +3,10 @@
 //! It outlives every worker and every connection, so a reservation or a pinned value can live in a connection's
 //! state without a reference count. The parts know nothing of each other, and none of them knows this file.
 
+use super::opening::Restoring;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use flagstone_engine::{Cache, Stats, Tick};
 use parking_lot::Mutex;
@@ -63,6 +65,8 @@ pub struct Shared<'h> {
     pub guesses: Guesses,
     /// The TLS port's certificate and seats, if there is one.
     pub tls: Option<Arc<CertificateStore>>,
+    /// What was restored at the start.
+    pub restoring: Restoring,
     /// Told when a client that may has asked for the end.
     pub shutdown: Notify,
     /// Where the server is in its life.
@@ -95,10 +99,12 @@ impl<'h> Shared<'h> {
         listen: &'h Listen,
         users: &'h Logins,
     ) -> Self {
+        let clock = Clock::start(cache.unix_zero());
+        let begun = clock.started();
         Shared {
             cache,
             plan,
-            clock: Clock::start(),
+            clock,
             permits: Permits::new(&plan.transfers, plan.worker_count),
             sockets: SocketRoom::new(plan.socket_buffer_bytes),
             leases: LeaseRoom::default(),
@@ -110,12 +116,17 @@ impl<'h> Shared<'h> {
             users,
             guesses: Guesses::default(),
             tls: None,
+            restoring: Restoring {
+                restored: cache.restored(),
+                took: Duration::ZERO,
+                unix: 0,
+            },
             shutdown: Notify::new(),
             life: Life::default(),
             pubsub: PubSub::new(&plan.pubsub, plan.connections_share_pages),
             flush: FlushTimer::default(),
             memory: Board::default(),
-            threads: Threads::new(plan.worker_count),
+            threads: Threads::new(plan.worker_count, begun),
             pace: Mutex::default(),
             departures: Mutex::default(),
             slow: Mutex::new(Slow::default()),

@@ -62,6 +62,8 @@ pub struct Config {
     pub socket_buffer_bytes: usize,
     /// What the arena is made of.
     pub backing: Backing,
+    /// An arena file of which nothing can be restored is a reason not to start.
+    pub arena_required: bool,
     /// Which items leave when room is needed.
     pub eviction: Eviction,
     /// Touch the whole arena before the first connection.
@@ -134,6 +136,7 @@ impl Default for Config {
             socket_buffer_bytes: SOCKET_BUFFER_BYTES_DEFAULT,
             backing: Backing::Mmap,
             prefault: false,
+            arena_required: false,
             huge_pages: false,
             eviction: Eviction::default(),
             slow_request: Some(Duration::from_millis(100)),

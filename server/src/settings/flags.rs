@@ -229,6 +229,9 @@ pub(super) struct Settings {
         default_value = "mmap"
     )]
     arena: String,
+    /// Do not start if there is a file at --arena of which nothing can be restored
+    #[arg(long, global = true, value_name = "BOOL", env = "FLAGSTONE_ARENA_REQUIRED", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    arena_required: String,
     /// Which items leave when room is needed: s3fifo (new ones prove themselves first) or lru (who was used
     /// longest ago)
     #[arg(
@@ -437,6 +440,7 @@ impl Settings {
                 None => 1,
             },
             backing: parse_backing("--arena", &self.arena)?,
+            arena_required: parse_switch("--arena-required", &self.arena_required)?,
             eviction: parse_eviction("--eviction", &self.eviction)?,
             prefault: parse_switch("--prefault", &self.prefault)?,
             huge_pages: parse_switch("--huge-pages", &self.huge_pages)?,
