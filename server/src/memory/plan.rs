@@ -27,6 +27,7 @@
 //! engine has evicted what was in them and has given them back to the OS. The arithmetic is
 //! here, the doing in the module `governor`.
 
+mod each_start;
 mod lines;
 pub mod pubsub;
 mod queues;
@@ -34,6 +35,7 @@ mod sockets;
 pub mod transfers;
 mod words;
 
+use self::each_start::{boot, cas_first};
 use self::lines::server_lines;
 use self::pubsub::PubSubPlan;
 pub use self::queues::{QUEUE_LARGE_BYTES, QUEUE_SMALL_BYTES, QueuePlan};
@@ -43,8 +45,6 @@ use self::sockets::{
 };
 use self::transfers::TransferPlan;
 use self::words::refusal;
-
-use std::hash::{BuildHasher, Hasher, RandomState};
 
 use flagstone_engine::{Backing, Options, Plan, PlanError};
 
@@ -106,28 +106,6 @@ const CONNECTIONS_LEAVE_SHARE: usize = 8;
 const fn page_table_bytes(arena_bytes: usize) -> usize {
     (arena_bytes / 512).next_multiple_of(4096) + 4 * 4096
 }
-
-/// CAS numbers begin at the second since [`CAS_EPOCH_UNIX`], with room for a million a second in each of
-/// sixteen shards: after a restart they go on above all that were given out before. So they stay below 2^53 until
-/// 2042: many clients keep them in a double.
-fn cas_first() -> u64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(1, |since| {
-            since.as_secs().saturating_sub(CAS_EPOCH_UNIX).max(1) << 24
-        })
-}
-
-/// Which start of the machine this is; a number that no file has, if that cannot be read.
-fn boot() -> u128 {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .ok()
-        .and_then(|text| u128::from_str_radix(&text.trim().replace('-', ""), 16).ok())
-        .unwrap_or_else(|| u128::from(RandomState::new().build_hasher().finish()) << 64)
-}
-
-/// The beginning of 2025.
-const CAS_EPOCH_UNIX: u64 = 1_735_689_600;
 
 /// What one worker has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ pub(crate) mod liveness;
 pub(crate) mod log_writer;
 pub mod logs;
 pub(crate) mod pace;
+pub(crate) mod restoring;
 pub(crate) mod slow;
 pub(crate) mod snapshot;
 pub(crate) mod threads;

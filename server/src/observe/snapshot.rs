@@ -20,7 +20,7 @@ use crate::observe::departures::Departures;
 use crate::observe::latency::{Distribution, distributions};
 use crate::observe::liveness::Liveness;
 use crate::observe::logs;
-use crate::server::opening::Restoring;
+use crate::observe::restoring::Restoring;
 use crate::server::shared::Shared;
 use crate::server::stage::Stage;
 

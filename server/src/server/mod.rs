@@ -15,7 +15,7 @@ mod error;
 pub(crate) mod gates;
 mod listening;
 pub(crate) mod maintainer;
-pub(crate) mod opening;
+mod opening;
 pub(crate) mod scripts;
 pub(crate) mod shared;
 pub(crate) mod stage;

@@ -4,7 +4,7 @@
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use flagstone_engine::{Backing, Cache, Opening, Plan, Restored};
 use tokio::sync::Notify;
@@ -12,41 +12,8 @@ use tokio::sync::Notify;
 use super::error::StartError;
 use super::{NotifyOnDrop, warn_of_admin};
 use crate::admin;
+use crate::observe::restoring::Restoring;
 use crate::settings::config::Config;
-
-/// What was restored, and how long it took.
-#[derive(Clone, Copy, Debug)]
-pub struct Restoring {
-    /// What became of the file's items.
-    pub restored: Restored,
-    /// From taking the file to having them.
-    pub took: Duration,
-    /// The calendar's second at which it was done.
-    pub unix: u64,
-}
-
-impl Restoring {
-    /// Items that came back.
-    pub fn items(&self) -> u64 {
-        match self.restored {
-            Restored::Items { items, .. } => items,
-            _ => 0,
-        }
-    }
-
-    /// How long that took, in milliseconds.
-    pub fn took_millis(&self) -> u64 {
-        u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX)
-    }
-
-    /// Slots of the index that were forgotten: what was being written to, and what did not check.
-    pub fn forgotten(&self) -> u64 {
-        match self.restored {
-            Restored::Items { forgotten, .. } => forgotten,
-            _ => 0,
-        }
-    }
-}
 
 /// Opens the cache that the plan says.
 pub(super) fn open(

@@ -3,7 +3,7 @@
 //! It outlives every worker and every connection, so a reservation or a pinned value can live in a connection's
 //! state without a reference count. The parts know nothing of each other, and none of them knows this file.
 
-use super::opening::Restoring;
+use crate::observe::restoring::Restoring;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
