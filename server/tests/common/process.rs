@@ -28,6 +28,8 @@ pub struct Process {
     pub address: String,
     pub places: Vec<String>,
     pub admin: String,
+    /// What it said before it listened.
+    pub before: String,
 }
 
 impl Process {
@@ -49,7 +51,13 @@ impl Process {
         let mut child = command.stderr(Stdio::piped()).spawn().expect("starts");
         let mut line = String::new();
         let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
-        stderr.read_line(&mut line).expect("a start-up line");
+        let mut before = String::new();
+        while !line.contains("listening on ") {
+            before.push_str(&line);
+            line.clear();
+            let read = stderr.read_line(&mut line).expect("a start-up line");
+            assert!(read > 0, "it ended: {before}");
+        }
         let places = line
             .split("listening on ")
             .nth(1)
@@ -71,6 +79,7 @@ impl Process {
             address,
             places,
             admin,
+            before,
         }
     }
 
