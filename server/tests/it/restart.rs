@@ -112,15 +112,12 @@ fn start(settings: &[&str]) -> Process {
     Process::spawn(command)
 }
 
-fn ask(stream: &mut (impl Read + Write), command: &str) -> Vec<u8> {
-    stream.write_all(command.as_bytes()).expect("sends");
+/// Sends a line or several, and reads one.
+fn ask(client: &mut BufReader<TcpStream>, command: impl AsRef<[u8]>) -> Vec<u8> {
+    client.get_mut().write_all(command.as_ref()).expect("sends");
     let mut reply = Vec::new();
-    let mut byte = [0; 1];
-    while reply.last() != Some(&b'\n') {
-        stream.read_exact(&mut byte).expect("a reply");
-        reply.push(byte[0]);
-    }
-    reply.pop();
+    client.read_until(b'\n', &mut reply).expect("a reply");
+    assert_eq!(reply.pop(), Some(b'\n'), "it hung up");
     reply
 }
 
@@ -154,14 +151,7 @@ fn a_killed_server_comes_back_with_what_it_acknowledged() {
         let mut client = BufReader::with_capacity(1 << 17, server.connect());
         for (no, keys) in known.iter_mut().enumerate() {
             for (key, known) in keys.iter_mut().enumerate() {
-                let command = format!("GET k{no}-{key}\n");
-                client
-                    .get_mut()
-                    .write_all(command.as_bytes())
-                    .expect("sends");
-                let mut found = Vec::new();
-                client.read_until(b'\n', &mut found).expect("a reply");
-                found.pop();
+                let found = ask(&mut client, format!("GET k{no}-{key}\n"));
                 let store = match &found[..] {
                     b"NOTFOUND" => 0,
                     found => {
@@ -188,7 +178,7 @@ fn a_killed_server_comes_back_with_what_it_acknowledged() {
             }
         }
         for (no, counted) in counted.iter_mut().enumerate() {
-            let found = ask(client.get_mut(), &format!("GET n{no}\n"));
+            let found = ask(&mut client, format!("GET n{no}\n"));
             let found = match &found[..] {
                 b"NOTFOUND" => {
                     lost += u64::from(*counted > 0);
@@ -245,16 +235,16 @@ fn a_server_that_ended_comes_back_whole() {
         let items = server.metric("flagstone_restored_items");
         assert_eq!(items as usize, stored.len(), "{}", server.before);
         assert_eq!(server.metric("flagstone_restored_forgotten"), 0.0);
-        let mut client = server.connect();
+        let mut client = BufReader::new(server.connect());
         for (key, value) in &stored {
-            assert_eq!(ask(&mut client, &format!("GET {key}\n")), *value, "{key}");
+            assert_eq!(ask(&mut client, format!("GET {key}\n")), *value, "{key}");
         }
         for number in 0..200 {
             let key = format!("key-{round}-{number}");
             let value = value(round, number, number as u64);
             let command = [format!("PUT {key} ").into_bytes(), value.clone()].concat();
-            client.write_all(&command).expect("sends");
-            assert_eq!(ask(&mut client, "\n"), b"OK");
+            let command = [command, b"\n".to_vec()].concat();
+            assert_eq!(ask(&mut client, command), b"OK");
             stored.insert(key, value);
         }
         server.signal("TERM");
@@ -269,14 +259,14 @@ fn deadlines_go_on_while_no_server_runs() {
     let path = scratch.0.join("arena");
     let arena = ["--arena", path.to_str().expect("plain")];
     let mut server = Process::start(&arena);
-    let mut client = server.connect();
+    let mut client = BufReader::new(server.connect());
     for (key, seconds) in [("short", "2"), ("long", "600")] {
         let command = format!(
             "*5\r\n$3\r\nSET\r\n${}\r\n{key}\r\n$1\r\nv\r\n$2\r\nEX\r\n${}\r\n{seconds}\r\n",
             key.len(),
             seconds.len()
         );
-        assert_eq!(ask(&mut client, &command), b"+OK\r");
+        assert_eq!(ask(&mut client, command), b"+OK\r");
     }
     let uptime = server.metric("flagstone_uptime_seconds");
     let begun = Instant::now();
@@ -286,10 +276,10 @@ fn deadlines_go_on_while_no_server_runs() {
     std::thread::sleep(Duration::from_millis(1600));
     let server = Process::start(&arena);
     assert!(server.metric("flagstone_uptime_seconds") <= uptime + 2.0);
-    let mut client = server.connect();
-    let ttl = |client: &mut TcpStream, key: &str| {
+    let mut client = BufReader::new(server.connect());
+    let ttl = |client: &mut BufReader<TcpStream>, key: &str| {
         let command = format!("*2\r\n$3\r\nTTL\r\n${}\r\n{key}\r\n", key.len());
-        let reply = String::from_utf8(ask(client, &command)).expect("a number");
+        let reply = String::from_utf8(ask(client, command)).expect("a number");
         reply
             .trim_matches([':', '\r'])
             .parse::<i64>()
@@ -341,14 +331,14 @@ fn who_comes_while_it_restores_is_told_or_waits() {
         });
         let first = scope.spawn(|| {
             let begun = Instant::now();
-            let mut stream = loop {
+            let stream = loop {
                 match TcpStream::connect(&address) {
                     Ok(stream) => break stream,
                     Err(_) if begun.elapsed() < Duration::from_secs(30) => {}
                     Err(error) => panic!("{error}"),
                 }
             };
-            ask(&mut stream, "GET key-77\n")
+            ask(&mut BufReader::new(stream), "GET key-77\n")
         });
         let places = ["--listen", &address, "--admin", &admin];
         let server = start(&[&arena[..], &places].concat());
