@@ -36,9 +36,9 @@ fn numbers(of: &Snapshot, out: &mut String) -> fmt::Result {
     )?;
     let numbers = [
         ("uptime_ms", of.uptime_millis),
-        ("restored", of.restoring.items()),
-        ("restored_ms", of.restoring.took_millis()),
-        ("restored_unix", of.restoring.unix),
+        ("arena_restored", of.restoring.items()),
+        ("arena_restored_ms", of.restoring.took_millis()),
+        ("arena_restored_unix", of.restoring.unix),
         ("cpu_ms", of.process.cpu_millis),
         ("resident", of.process.resident_bytes),
         ("workers", of.workers),

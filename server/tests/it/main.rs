@@ -22,6 +22,7 @@
 mod common;
 
 mod admin;
+mod arena;
 mod binary;
 mod budget;
 mod bystander;
@@ -54,7 +55,7 @@ mod redis_clients;
 mod resp;
 mod resp_bits;
 mod resp_keys;
-mod restart;
+
 mod scripts;
 mod settings;
 mod tls;

@@ -38,21 +38,21 @@ pub(super) fn server(of: &Snapshot, out: &mut String) -> fmt::Result {
     )?;
     one(
         out,
-        "flagstone_restored_items",
+        "flagstone_arena_restored_items",
         GAUGE,
         "Items of the arena's file that were there when the server started.",
         of.restoring.items(),
     )?;
     one(
         out,
-        "flagstone_restored_forgotten",
+        "flagstone_arena_restored_forgotten",
         GAUGE,
         "Slots of the index in the arena's file that were being written to when it was left, or did not check.",
         of.restoring.forgotten(),
     )?;
     one(
         out,
-        "flagstone_restore_seconds",
+        "flagstone_arena_restore_seconds",
         GAUGE,
         "How long it took to open the cache when the server started.",
         Thousandths(of.restoring.took_millis()),

@@ -232,9 +232,9 @@ fn a_server_that_ended_comes_back_whole() {
     .enumerate()
     {
         let mut server = start(&[&arena[..], settings].concat());
-        let items = server.metric("flagstone_restored_items");
+        let items = server.metric("flagstone_arena_restored_items");
         assert_eq!(items as usize, stored.len(), "{}", server.before);
-        assert_eq!(server.metric("flagstone_restored_forgotten"), 0.0);
+        assert_eq!(server.metric("flagstone_arena_restored_forgotten"), 0.0);
         let mut client = BufReader::new(server.connect());
         for (key, value) in &stored {
             assert_eq!(ask(&mut client, format!("GET {key}\n")), *value, "{key}");
