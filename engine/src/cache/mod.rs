@@ -9,8 +9,10 @@
 //! | `pages`    | pages across shards: gathering them, shrinking, growing          |
 //! | `walk`     | all items, a few at a time, page by page                         |
 //! | `scan`     | all items, hash by hash: none that stays is left out             |
+//! | `export`   | all items with all that is known of them, least valuable first   |
 //! | `report`   | counters, size classes, the audit                                |
 
+pub(crate) mod export;
 mod pages;
 pub(crate) mod read;
 mod report;
@@ -54,6 +56,8 @@ pub struct Cache {
     cleaning: Mutex<Cleaning>,
     /// Pages are retired and restored by one thread at a time.
     resizing: Mutex<()>,
+    /// Held by an export: there is one at a time. Taken before any shard's lock.
+    exporting: Mutex<()>,
     /// Shared by those who store a large value, which they hold memory for meanwhile; taken alone by one for whom
     /// that left no space. Taken before any shard's lock.
     large: RwLock<()>,
@@ -103,6 +107,7 @@ impl Cache {
             round: Mutex::default(),
             cleaning: Mutex::default(),
             resizing: Mutex::new(()),
+            exporting: Mutex::new(()),
             large: RwLock::new(()),
         })
     }

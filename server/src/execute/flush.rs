@@ -13,12 +13,15 @@ use crate::proto::Lifetime;
 pub struct FlushTimer {
     /// In milliseconds of the clock; `u64::MAX`: never.
     due: AtomicU64,
+    /// How often anything was flushed.
+    flushes: AtomicU64,
 }
 
 impl Default for FlushTimer {
     fn default() -> Self {
         FlushTimer {
             due: AtomicU64::new(u64::MAX),
+            flushes: AtomicU64::new(0),
         }
     }
 }
@@ -30,6 +33,7 @@ impl FlushTimer {
         if due <= now {
             self.due.store(u64::MAX, Relaxed);
             cache.flush();
+            self.note_flush();
         } else {
             self.due.store(due.as_millis(), Relaxed);
         }
@@ -47,6 +51,28 @@ impl FlushTimer {
                 .is_ok()
         {
             cache.flush();
+            self.note_flush();
         }
+    }
+
+    /// The moment, if there is one.
+    pub fn due(&self) -> Option<Tick> {
+        let due = self.due.load(Relaxed);
+        (due != u64::MAX).then_some(Tick::from_millis(due))
+    }
+
+    /// Everything is to be removed then, as it was to be before a restart.
+    pub fn set_due(&self, due: Tick) {
+        self.due.store(due.as_millis(), Relaxed);
+    }
+
+    /// Items were flushed: whoever is writing them down meanwhile begins anew.
+    pub fn note_flush(&self) {
+        self.flushes.fetch_add(1, Relaxed);
+    }
+
+    /// How often that was.
+    pub fn flushes(&self) -> u64 {
+        self.flushes.load(Relaxed)
     }
 }

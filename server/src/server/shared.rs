@@ -32,6 +32,7 @@ use crate::observe::threads::Threads;
 use crate::pubsub::PubSub;
 use crate::settings::limits::Limits;
 use crate::settings::listen::Listen;
+use crate::snapfile::job::Snapshots;
 
 /// Bytes that change hands in one go: about a millisecond of evicting.
 pub const PORTION_BYTES: usize = 512 << 10;
@@ -71,6 +72,8 @@ pub struct Shared<'h> {
     pub pubsub: PubSub,
     /// When everything is to be removed.
     pub flush: FlushTimer,
+    /// Items in a file, if there is a place for one.
+    pub snapshots: Snapshots,
     /// What the governor knows.
     pub memory: Board,
     /// What each thread has counted, and whether it gets on.
@@ -114,6 +117,7 @@ impl<'h> Shared<'h> {
             life: Life::default(),
             pubsub: PubSub::new(&plan.pubsub, plan.connections_share_pages),
             flush: FlushTimer::default(),
+            snapshots: Snapshots::default(),
             memory: Board::default(),
             threads: Threads::new(plan.worker_count),
             pace: Mutex::default(),

@@ -50,6 +50,11 @@ impl Process {
         let mut line = String::new();
         let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
         stderr.read_line(&mut line).expect("a start-up line");
+        // What it restores it tells first.
+        while line.contains("snapshot") && !line.contains("listening on ") {
+            line.clear();
+            stderr.read_line(&mut line).expect("a start-up line");
+        }
         let places = line
             .split("listening on ")
             .nth(1)

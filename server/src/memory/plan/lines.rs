@@ -3,7 +3,7 @@
 use super::*;
 use crate::memory::costs::{
     ADMIN_BYTES, ADMIN_CONNECTION_BYTES, ADMIN_CONNECTIONS, ADMIN_THREAD_BYTES,
-    TLS_CONNECTION_BYTES,
+    SNAPSHOT_BUFFER_BYTES, SNAPSHOT_THREAD_BYTES, TLS_CONNECTION_BYTES, snapshot_window_bytes,
 };
 use crate::settings::config::Config;
 
@@ -73,6 +73,16 @@ pub(super) fn server_lines(
             ADMIN_BYTES,
             format!(
                 "thread {ADMIN_THREAD_BYTES} + {ADMIN_CONNECTIONS} × {ADMIN_CONNECTION_BYTES}: buffers, sockets"
+            ),
+        ));
+    }
+    if config.snapshot.is_some() {
+        let window = snapshot_window_bytes(memory);
+        lines.push(line(
+            "snapshot",
+            SNAPSHOT_THREAD_BYTES + SNAPSHOT_BUFFER_BYTES + window,
+            format!(
+                "thread {SNAPSHOT_THREAD_BYTES} + {SNAPSHOT_BUFFER_BYTES} + {window} that are not on the disk yet"
             ),
         ));
     }
