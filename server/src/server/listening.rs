@@ -34,9 +34,7 @@ pub(super) fn listen_for_pages(
     }
 }
 
-fn listen_for_admin(
-    address: SocketAddr,
-) -> Result<(TcpListener, SocketAddr), StartError> {
+fn listen_for_admin(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let listened = match admin::listen(address) {
         // All addresses, of the one family that there is.
         Err(error)

@@ -194,10 +194,7 @@ fn pages(
     let none = || Invalid::new("--admin", text, "has no pages to ask");
     let address = parse_admin("--admin", text)?.ok_or_else(none)?;
     let file = settings.admin_token_file.as_deref();
-    Ok((
-        address,
-        file.map(users::page_token).transpose()?.flatten(),
-    ))
+    Ok((address, file.map(users::page_token).transpose()?.flatten()))
 }
 
 #[cfg(test)]

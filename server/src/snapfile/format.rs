@@ -274,8 +274,11 @@ impl Record {
     /// Bytes of the record without the key and the value; `parted` if it has parts.
     #[must_use]
     pub fn len(&self, parted: bool) -> usize {
-        8 + if self.deadline_unix_millis.is_some() { 8 } else { 0 }
-            + if self.client_flags != 0 { 4 } else { 0 }
+        8 + if self.deadline_unix_millis.is_some() {
+            8
+        } else {
+            0
+        } + if self.client_flags != 0 { 4 } else { 0 }
             + if self.cas.is_some() { 8 } else { 0 }
             + if parted { 8 } else { 0 }
     }

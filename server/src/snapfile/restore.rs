@@ -200,7 +200,10 @@ pub fn read(
         }
         let at = HEAD_BYTES as u64 + number * BLOCK_BYTES as u64;
         let is_read = read_at(input, at, &mut block);
-        match is_read.then(|| format::open(&block, head.id, number)).flatten() {
+        match is_read
+            .then(|| format::open(&block, head.id, number))
+            .flatten()
+        {
             None => restoring.lose(),
             Some((Kind::Items, _, records)) => restoring.take(records),
             Some((Kind::End, _, records)) => {
@@ -312,9 +315,7 @@ impl<'c> Restoring<'c> {
             self.done.refused += 1;
             return;
         };
-        let stored = self
-            .cache
-            .import(known, value, &meta, record.standing, now);
+        let stored = self.cache.import(known, value, &meta, record.standing, now);
         self.count(stored, key.len() + value.len());
     }
 

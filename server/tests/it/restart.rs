@@ -56,17 +56,27 @@ fn a_drain_writes_what_the_next_start_restores() {
         .find_map(|line| line.strip_prefix("VALUE a 7 5 "))
         .expect("a CAS number")
         .to_owned();
-    ask(&server, b"*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n*3\r\n$3\r\nSET\r\n$1\r\na\r\n$5\r\nthree\r\n");
+    ask(
+        &server,
+        b"*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n*3\r\n$3\r\nSET\r\n$1\r\na\r\n$5\r\nthree\r\n",
+    );
     end(server);
     let mode = fs::metadata(&path).expect("written").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     assert_eq!(fs::read_dir(&scratch.0).expect("readable").count(), 1);
 
     // A smaller one, with other workers.
-    let args = ["--memory", "32m", "--workers", "1"];
-    let server = Process::start(&[&with(&path)[..], &args].concat());
+    let mut smaller = flagstone();
+    smaller
+        .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        .args(["--memory", "32m", "--workers", "1"])
+        .args(with(&path));
+    let server = Process::spawn(smaller);
     assert_eq!(
-        ask(&server, format!("gets a\r\ncas a 7 0 3 {cas}\r\nnew\r\n").as_bytes()),
+        ask(
+            &server,
+            format!("gets a\r\ncas a 7 0 3 {cas}\r\nnew\r\n").as_bytes()
+        ),
         format!("VALUE a 7 5 {cas}\r\nhello\r\nEND\r\nSTORED\r\n")
     );
     let again = ask(&server, b"gets a\r\n");
@@ -122,7 +132,10 @@ fn whoever_asks_gets_a_snapshot_of_a_running_server() {
     assert_eq!(answer.status, 403);
     kill(server);
     let server = Process::start(&with(&path));
-    assert_eq!(ask(&server, b"get a\r\n"), "VALUE a 0 5\r\nhello\r\nEND\r\n");
+    assert_eq!(
+        ask(&server, b"get a\r\n"),
+        "VALUE a 0 5\r\nhello\r\nEND\r\n"
+    );
     end(server);
     // Without a place there is nothing to write to.
     let server = Process::start(&[]);
@@ -147,7 +160,7 @@ for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
 done
 echo "first $asked"
 cp "$0/snapshot" "$2"
-head -c 1300000 /dev/zero > "$0/fill"
+head -c 1700000 /dev/zero > "$0/fill"
 "$1" snapshot "$4" > /dev/null 2>&1
 echo "full $?"
 cmp "$0/snapshot" "$2" && ls "$0"
@@ -184,7 +197,7 @@ fn a_full_disk_leaves_the_old_snapshot_and_the_server_running() {
     let Some(wrapper) = OWN_MOUNTS.iter().find(works) else {
         return tool::skip(test, "neither unshare -rm nor sudo may mount a disk");
     };
-    let output = on_small_disk(&format!("{{ {ON_A_FULL_DISK}; }}"), wrapper).expect("runs");
+    let output = on_small_disk(&format!("{{ {ON_A_FULL_DISK} }}"), wrapper).expect("runs");
     let log = fs::read_to_string(copy.0.join("copy.log")).unwrap_or_default();
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
@@ -211,7 +224,14 @@ fn a_signal_while_it_restores_or_writes_loses_nothing() {
     ask(&server, request.as_bytes());
     end(server);
     let mut command = flagstone();
-    command.args(["--listen", "127.0.0.1:0", "--admin", "none", "--memory", "48m"]);
+    command.args([
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "none",
+        "--memory",
+        "48m",
+    ]);
     command.args(["--max-connections", "100"]).args(with(&path));
     for millis in (0..300).step_by(15) {
         let mut child = command
@@ -228,9 +248,7 @@ fn a_signal_while_it_restores_or_writes_loses_nothing() {
         assert!(path.exists(), "after {millis} ms");
     }
     let server = Process::start(&with(&path));
-    assert!(
-        (server.metric("flagstone_restored_items{result=\"stored\"}") - 10_000.0).abs() < 0.1
-    );
+    assert!((server.metric("flagstone_restored_items{result=\"stored\"}") - 10_000.0).abs() < 0.1);
     end(server);
 }
 
@@ -241,7 +259,10 @@ fn what_is_no_snapshot_is_told_and_the_cache_begins_empty() {
     for nonsense in [&b""[..], b"nonsense", &[0; 9000]] {
         fs::write(&path, nonsense).expect("written");
         let server = Process::start(&with(&path));
-        assert_eq!(ask(&server, b"get a\r\nset a 0 0 1\r\nx\r\n"), "END\r\nSTORED\r\n");
+        assert_eq!(
+            ask(&server, b"get a\r\nset a 0 0 1\r\nx\r\n"),
+            "END\r\nSTORED\r\n"
+        );
         end(server);
         let server = Process::start(&with(&path));
         assert_eq!(ask(&server, b"get a\r\n"), "VALUE a 0 1\r\nx\r\nEND\r\n");

@@ -76,16 +76,7 @@ pub(super) fn server_lines(
             ),
         ));
     }
-    if config.snapshot.is_some() {
-        let window = snapshot_window_bytes(memory);
-        lines.push(line(
-            "snapshot",
-            SNAPSHOT_THREAD_BYTES + SNAPSHOT_BUFFER_BYTES + window,
-            format!(
-                "thread {SNAPSHOT_THREAD_BYTES} + {SNAPSHOT_BUFFER_BYTES} + {window} that are not on the disk yet"
-            ),
-        ));
-    }
+    lines.extend(snapshot_line(config, memory));
     let tls_bytes = tls_bytes(config);
     if tls_bytes > 0 {
         lines.push(line(
@@ -142,4 +133,16 @@ fn message_line(config: &Config, memory: usize) -> Line {
             pubsub.subscribers
         ),
     }
+}
+
+/// What writing items to a file takes, if there is a place for one.
+fn snapshot_line(config: &Config, memory: usize) -> Option<Line> {
+    let window = snapshot_window_bytes(memory);
+    config.snapshot.as_ref().map(|_| Line {
+        name: "snapshot".to_owned(),
+        bytes: SNAPSHOT_THREAD_BYTES + SNAPSHOT_BUFFER_BYTES + window,
+        note: format!(
+            "thread {SNAPSHOT_THREAD_BYTES} + {SNAPSHOT_BUFFER_BYTES} + {window} of a file that are not on the disk yet"
+        ),
+    })
 }
