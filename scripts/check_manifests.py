@@ -131,6 +131,26 @@ def check_same_pod(base: list[dict], cluster: list[dict]) -> None:
     expect(pod == one["spec"]["template"]["spec"], "the StatefulSet's pod is not the base's Deployment's")
 
 
+def check_warm(base: list[dict], warm: list[dict]) -> None:
+    """The cache with a snapshot is the base's, but for the snapshot; and there is time to write it."""
+    [one] = of_kind(base, "Deployment")
+    [kept] = of_kind(warm, "StatefulSet")
+    expect(not of_kind(warm, "Deployment"), "the warm overlay has the base's Deployment, too")
+    before, after = one["spec"]["template"]["spec"], kept["spec"]["template"]["spec"]
+    [container] = after["containers"]
+    path = next((a.partition("=")[2] for a in container["args"] if a.startswith("--snapshot=")), "")
+    [mount] = container["volumeMounts"]
+    claims = [claim["metadata"]["name"] for claim in kept["spec"]["volumeClaimTemplates"]]
+    expect(path.startswith(mount["mountPath"] + "/"), f"the snapshot {path} is not on the volume at {mount['mountPath']}")
+    expect([mount["name"]] == claims, f"the pod mounts {mount['name']}, and the volumes are {claims}")
+    # 3 s of delay, 10 s of draining, 20 s of writing.
+    expect(after["terminationGracePeriodSeconds"] > 33, "the warm pod has no time to write its snapshot")
+    same = dict(container, args=[a for a in container["args"] if not a.startswith("--snapshot=")])
+    same.pop("volumeMounts")
+    pod = dict(after, containers=[same], terminationGracePeriodSeconds=before["terminationGracePeriodSeconds"])
+    expect(pod == before, "the warm pod is not the base's, but for its snapshot")
+
+
 def check_ring(cluster: list[dict]) -> None:
     """The proxy's servers are the StatefulSet's pods, by the names that its headless Service gives them."""
     [caches] = of_kind(cluster, "StatefulSet")
@@ -162,11 +182,13 @@ def main() -> int:
     base = render(K8S / "base")
     cluster = render(K8S / "overlays/cluster")
     monitored = render(K8S / "overlays/monitored")
+    warm = render(K8S / "overlays/warm")
     monitor = render(K8S / "components/servicemonitor")
     for name, documents, pods_from in [
         ("base", base, base),
         ("cluster", cluster, cluster),
         ("monitored", monitored, monitored),
+        ("warm", warm, warm),
         # It fits the cluster's pods as well.
         ("servicemonitor", monitor, cluster),
     ]:
@@ -175,8 +197,9 @@ def main() -> int:
         (out / f"{name}.yaml").write_text(yaml.safe_dump_all(documents))
     check_rendered(base)
     check_same_pod(base, cluster)
+    check_warm(base, warm)
     check_ring(cluster)
-    check_versions(base + cluster)
+    check_versions(base + cluster + warm)
     for problem in problems:
         print(f"check_manifests: {problem}", file=sys.stderr)
     return 1 if problems else 0

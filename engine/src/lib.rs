@@ -33,6 +33,7 @@ mod types;
 
 pub use arena::Backing;
 pub use cache::Cache;
+pub use cache::export::{Export, Exporting};
 pub use cache::opening::{Opening, Restored};
 pub use cache::read::Seen;
 pub use cache::scan::{Scan, Scanned};
@@ -57,6 +58,6 @@ pub use space::DATABASES;
 pub use stats::{Audit, ClassStats, Expired, Stats};
 pub use tick::{Deadline, Tick};
 pub use types::{
-    Attributes, CasWish, Condition, Copied, Edit, ItemMeta, Lookup, Maintained, NewValue, Outcome,
-    Side, Stored, Updated, Visit, Visited, Want,
+    Attributes, CasWish, Condition, Copied, Edit, Exported, ItemMeta, Lookup, Maintained, NewValue,
+    Outcome, Room, Side, Sink, Standing, Stored, Updated, Visit, Visited, Want,
 };

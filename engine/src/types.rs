@@ -310,3 +310,43 @@ pub struct Maintained {
     /// Whether there is more to do right now.
     pub more: bool,
 }
+
+/// How an item stands among the others: what eviction goes by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// It has proved itself, and is on the main list.
+    pub is_main: bool,
+    /// Hits that are noted of it, 3 at most.
+    pub hits: u32,
+}
+
+/// An item that [`Cache::export`](crate::Cache::export) has come to.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Exported<'k> {
+    /// The database that it is in.
+    pub database: usize,
+    /// Its key.
+    pub key: &'k [u8],
+    /// What is known of it.
+    pub meta: ItemMeta,
+    /// How it stands.
+    pub standing: Standing,
+}
+
+/// Where exported items go.
+pub trait Sink {
+    /// Where this item's value is to be copied. Called under a shard's lock, so it should not take long, and must not call
+    /// the cache.
+    fn room(&mut self, item: &Exported<'_>) -> Room<'_>;
+}
+
+/// What a sink says of an item.
+pub enum Room<'b> {
+    /// It is to be copied there, which is as long as it is.
+    Here(&'b mut [u8]),
+    /// It is long: it is to be held still and read in pieces.
+    Pin,
+    /// There is no room now: the sink is told of the item again.
+    Later,
+}

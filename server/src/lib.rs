@@ -47,6 +47,9 @@ mod pubsub;
 mod report;
 mod server;
 pub mod settings;
+mod snapfile;
 
 pub use server::{Running, Server, StartError};
 pub use settings::config::{Config, Invalid};
+#[doc(hidden)]
+pub use snapfile::restore_made_up;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use flagstone_server::auth::users::Login;
 use flagstone_server::auth::{tls, users};
 use flagstone_server::commands::healthcheck::Target;
-use flagstone_server::commands::{healthcheck, stats, top};
+use flagstone_server::commands::{healthcheck, snapshot, stats, top};
 use flagstone_server::memory::plan::ServerPlan;
 use flagstone_server::observe::allocations::Counting;
 use flagstone_server::observe::logs;
@@ -50,6 +50,10 @@ fn main() -> ExitCode {
             once,
         } => match top::run(address, token.as_deref(), once) {
             Ok(()) => ExitCode::SUCCESS,
+            Err(error) => refuse(&error, EXIT_FAILED),
+        },
+        Asked::Snapshot(address, token) => match snapshot::ask(address, token.as_deref()) {
+            Ok(done) => say(&format!("flagstone: {done}\n")),
             Err(error) => refuse(&error, EXIT_FAILED),
         },
     }

@@ -10,8 +10,10 @@
 //! | `pages`    | pages across shards: gathering them, shrinking, growing          |
 //! | `walk`     | all items, a few at a time, page by page                         |
 //! | `scan`     | all items, hash by hash: none that stays is left out             |
+//! | `export`   | all items with all that is known of them, least valuable first   |
 //! | `report`   | counters, size classes, the audit                                |
 
+pub(crate) mod export;
 pub(crate) mod opening;
 mod pages;
 pub(crate) mod read;
@@ -22,6 +24,8 @@ mod transfer;
 pub(crate) mod update;
 pub(crate) mod walk;
 
+use std::sync::atomic::Ordering;
+
 use parking_lot::{Mutex, RwLock};
 
 use opening::{Opening, Restored};
@@ -30,6 +34,7 @@ use crate::error::{KeyError, OpenError};
 use crate::geometry::WORD_BYTES;
 use crate::hash::{Key, KeyHash};
 use crate::index::probe::Spot;
+use crate::persist::superblock;
 use crate::plan::{CACHE_BYTES_MAX, Plan};
 use crate::region::Region;
 use crate::shard::clean::Cleaning;
@@ -53,6 +58,8 @@ pub struct Cache {
     cleaning: Mutex<Cleaning>,
     /// Pages are retired and restored by one thread at a time.
     resizing: Mutex<()>,
+    /// Held by an export: there is one at a time. Taken before any shard's lock.
+    exporting: Mutex<()>,
     /// Shared by those who store a large value, which they hold memory for meanwhile; taken alone by one for whom
     /// that left no space. Taken before any shard's lock.
     large: RwLock<()>,
@@ -82,6 +89,17 @@ impl Cache {
     #[must_use]
     pub fn unix_zero(&self) -> u64 {
         self.unix_zero
+    }
+
+    /// A number that whoever has the cache keeps in it, and finds again when it is restored; 0 in a new one.
+    #[must_use]
+    pub fn kept_number(&self) -> u64 {
+        superblock::number(&self.region.arena).load(Ordering::Acquire)
+    }
+
+    /// Keeps another.
+    pub fn keep_number(&self, number: u64) {
+        superblock::number(&self.region.arena).store(number, Ordering::Release);
     }
 
     /// What became of the items that the arena's file held.

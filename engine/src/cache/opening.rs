@@ -235,6 +235,7 @@ impl Opening {
             round: Mutex::default(),
             cleaning: Mutex::default(),
             resizing: Mutex::new(()),
+            exporting: Mutex::new(()),
             large: Default::default(),
             unix_zero: self.unix_zero,
             restored,

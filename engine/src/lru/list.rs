@@ -11,6 +11,9 @@ pub(crate) struct List {
     head: ChunkRef,
     tail: ChunkRef,
     len: u32,
+    /// The next item of a walk from the tail to the head, during which items may come and go; none: there is no walk, or
+    /// it has come to the end.
+    walker: ChunkRef,
 }
 
 #[inline(always)]
@@ -35,6 +38,7 @@ impl List {
             head,
             tail,
             len: len as u32,
+            ..List::default()
         }
     }
 
@@ -73,6 +77,9 @@ impl List {
 
     pub fn remove(&mut self, arena: &Arena, geometry: &Geometry, chunk: ChunkRef) {
         let (next, prev) = links(arena, geometry, chunk);
+        if self.walker == chunk {
+            self.walker = prev;
+        }
         self.join(arena, geometry, prev, next);
         self.len -= 1;
     }
@@ -97,6 +104,9 @@ impl List {
     pub fn replace(&mut self, arena: &Arena, geometry: &Geometry, from: ChunkRef, to: ChunkRef) {
         let (next, prev) = links(arena, geometry, from);
         set_links(arena, geometry, to, next, prev);
+        if self.walker == from {
+            self.walker = to;
+        }
         if prev.is_some() {
             let (_, before) = links(arena, geometry, prev);
             set_links(arena, geometry, prev, to, before);
@@ -109,6 +119,28 @@ impl List {
         } else {
             self.tail = to;
         }
+    }
+
+    /// Begins a walk at the tail. An item that is on the list until its end, wherever on it, is met.
+    pub fn begin_walk(&mut self) {
+        self.walker = self.tail;
+    }
+
+    /// The next item of the walk.
+    pub fn walker(&self) -> Option<ChunkRef> {
+        self.walker.is_some().then_some(self.walker)
+    }
+
+    /// The walk goes on by one item.
+    pub fn step(&mut self, arena: &Arena, geometry: &Geometry) {
+        if self.walker.is_some() {
+            (_, self.walker) = links(arena, geometry, self.walker);
+        }
+    }
+
+    /// There is no walk any more.
+    pub fn end_walk(&mut self) {
+        self.walker = ChunkRef::NONE;
     }
 
     /// Every item from the tail on; `None` at the first broken link.

@@ -23,7 +23,9 @@ pub(crate) const FORMAT: u64 = 3;
 const PLACES_WORDS: [usize; 2] = [32, 48];
 const MADE_WORD: usize = 64;
 const SPACES_WORD: usize = 72;
-const_assert!((SPACES_WORD + SPACE_WORDS) * WORD_BYTES <= SUPERBLOCK_BYTES);
+const NUMBER_WORD: usize = 96;
+const_assert!(SPACES_WORD + SPACE_WORDS <= NUMBER_WORD);
+const_assert!((NUMBER_WORD + 1) * WORD_BYTES <= SUPERBLOCK_BYTES);
 
 /// Written once, little-endian.
 #[repr(C)]
@@ -184,6 +186,11 @@ pub(crate) fn set_made(arena: &Arena, is_made: bool) {
     arena
         .word(MADE_WORD)
         .store(u64::from(is_made), Ordering::Release);
+}
+
+/// The number that the cache's owner keeps in it.
+pub(crate) fn number(arena: &Arena) -> &std::sync::atomic::AtomicU64 {
+    arena.word(NUMBER_WORD)
 }
 
 impl Spaces {

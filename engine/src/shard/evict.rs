@@ -313,7 +313,7 @@ impl Locked<'_> {
     }
 
     /// Moves an item to the head of `to`.
-    fn requeue(&mut self, chunk: ChunkRef, class: usize, from: Segment, to: Segment) {
+    pub(super) fn requeue(&mut self, chunk: ChunkRef, class: usize, from: Segment, to: Segment) {
         let region = self.region;
         let mut view = View::known(region, chunk);
         let bytes = footprint(region, view, class);

@@ -22,6 +22,7 @@
 //! | `evacuate`, `provision`    | emptying a page; the index's pages and buckets               |
 //! | `sweep`, `clean`           | what has expired; what was flushed with its database         |
 //! | `maintain`                 | what is done now and then                                    |
+//! | `export`                   | items on their way into a file, and back                     |
 //! | `storage`, `pins`          | pages and chunks; what must not be freed yet                 |
 //! | `restore`                  | a shard that another process left                            |
 //! | `audit`                    | whether all of it holds together                             |
@@ -32,6 +33,7 @@ pub(crate) mod clean;
 pub(crate) mod edit;
 mod evacuate;
 mod evict;
+pub(crate) mod export;
 mod extend;
 mod fields;
 pub(crate) mod fill;

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::header::{
     ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderName,
-    HeaderValue, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    HeaderValue, ORIGIN, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use hyper::service::Service;
 use hyper::{Method, Request, Response, StatusCode};
@@ -20,7 +20,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use super::{Told, authorization, host, json, prometheus};
 use crate::auth::users::Logins;
 use crate::observe::liveness::Liveness;
-use crate::observe::snapshot::{Snapshot, SnapshotTaker};
+use crate::observe::snapshot::{Asked, Snapshot, SnapshotTaker};
 use crate::server::stage::Stage;
 
 /// The page to look at: markup, style and script in one file, and nothing from elsewhere.
@@ -115,6 +115,8 @@ impl Service<Request<Incoming>> for Visitor<'_> {
             let challenge = HeaderValue::from_static(authorization::CHALLENGE);
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
             response
+        } else if path == "/snapshot" && request.method() == Method::POST {
+            self.pages.snapshot(&request)
         } else {
             self.pages.answer(request.method(), path)
         };
@@ -173,6 +175,25 @@ impl Pages<'_> {
         authorization::token(header.map(HeaderValue::as_bytes), |token| {
             self.rules.logins.let_see_pages(token)
         })
+    }
+
+    /// The one request that has a consequence.
+    fn snapshot(&self, request: &Request<Incoming>) -> Response<Page> {
+        // A page of somebody else's can have a browser send this here, and then says where it comes from.
+        if request.headers().contains_key(ORIGIN) {
+            return words(StatusCode::FORBIDDEN, "this is not for browsers\n");
+        }
+        let Told::Snapshots(snapshots) = self.told else {
+            return words(StatusCode::SERVICE_UNAVAILABLE, "starting\n");
+        };
+        match snapshots.ask_for_file() {
+            Asked::Begun => words(StatusCode::ACCEPTED, "a snapshot is being written\n"),
+            Asked::Busy => words(StatusCode::CONFLICT, "one is being written already\n"),
+            Asked::Nowhere => words(
+                StatusCode::CONFLICT,
+                "there is no place for one (--snapshot PATH), or the server leaves\n",
+            ),
+        }
     }
 
     fn answer(&self, method: &Method, path: &str) -> Response<Page> {

@@ -73,6 +73,17 @@ fn numbers(of: &Snapshot, out: &mut String) -> fmt::Result {
         ("usage", memory.usage_bytes),
         ("pressure", memory.pressure_hundredths),
         ("oom_kills", memory.kill_count),
+        ("snapshot_writing", u64::from(of.file.is_writing)),
+        ("snapshots_written", of.file.written),
+        ("snapshots_failed", of.file.failed),
+        ("snapshot_unix", of.file.last_unix),
+        ("snapshot_ms", of.file.last_millis),
+        ("snapshot_items", of.file.last_items),
+        ("snapshot_bytes", of.file.last_bytes),
+        ("restored_unix", of.file.restored_begun_unix),
+        ("restored_ms", of.file.restored_millis),
+        ("restored_items", of.file.restored_items),
+        ("restored_damaged", of.file.restored_damaged),
     ];
     for (name, number) in numbers {
         write!(out, ",\"{name}\":{number}")?;

@@ -4,12 +4,12 @@
 //! ```text
 //!   /          a page to look at           /livez    does it live?
 //!   /metrics   for Prometheus              /readyz   shall it be sent requests?
-//!   /stats     what the page polls (JSON)
+//!   /stats     what the page polls (JSON)      POST /snapshot    all items into a file
 //! ```
 //!
 //! Its own thread, because neither may wait for the other: a busy data path does not delay a
 //! probe, and a scrape does not delay a request. It sees snapshots, never
-//! the cache, and changes nothing.
+//! the cache, and changes nothing: of the file that a POST asks for it passes the wish on.
 //!
 //! It stays small whoever calls:
 //!

@@ -36,3 +36,20 @@ pub fn tls_connections_default(memory_bytes: usize) -> usize {
 pub const CHARGE_MIN: usize = 16 << 10;
 /// A shorter value counts as short.
 pub const SHORT_BYTES: usize = 256 << 10;
+
+/// The block that a snapshot is written from, and a long item's key.
+pub const SNAPSHOT_BUFFER_BYTES: usize = 272 << 10;
+/// The touched part of its thread's stack, and the kernel's.
+pub const SNAPSHOT_THREAD_BYTES: usize = 128 << 10;
+/// What is written of a snapshot and not synced yet lies in the container's memory: this part of it …
+const SNAPSHOT_WINDOW_SHARE: usize = 64;
+/// … but never more than this …
+const SNAPSHOT_WINDOW_MAX: usize = 8 << 20;
+/// … nor less than a block.
+const SNAPSHOT_WINDOW_MIN: usize = 256 << 10;
+
+/// Bytes of a snapshot that are not synced yet, at most.
+#[must_use]
+pub fn snapshot_window_bytes(memory_bytes: usize) -> usize {
+    (memory_bytes / SNAPSHOT_WINDOW_SHARE).clamp(SNAPSHOT_WINDOW_MIN, SNAPSHOT_WINDOW_MAX)
+}

@@ -14,6 +14,7 @@
 //!             ├─ page tables      the kernel's, for the arena
 //!             ├─ headroom         for what nobody counts
 //!             ├─ admin pages      their thread, and so much a connection
+//!             ├─ snapshot         its thread, a block, and what of the file is not synced, if there is a place for one
 //!             ├─ tls connections  what rustls allocates, if there is a port for them
 //!             └─ the engine       everything else …
 //!                  └─ connections … of which they take theirs while they are there: user space,

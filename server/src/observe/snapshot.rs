@@ -23,6 +23,8 @@ use crate::observe::logs;
 use crate::observe::restoring::Restoring;
 use crate::server::shared::Shared;
 use crate::server::stage::Stage;
+use crate::snapfile::figures::SnapshotFigures;
+pub use crate::snapfile::job::Asked;
 
 /// What the classes hold is asked of the engine no more often than this.
 const CLASSES_FRESH_MILLIS: u64 = 1000;
@@ -63,6 +65,8 @@ pub struct Snapshot {
     pub tls: Option<TlsFigures>,
     pub allocations: [(&'static str, u64); During::ALL.len()],
     pub latencies: Vec<Distribution>,
+    /// About items in a file.
+    pub file: SnapshotFigures,
     pub process: ProcessFigures,
 }
 
@@ -139,6 +143,11 @@ impl<'h> SnapshotTaker<'h> {
         (self.shared.life.stage(), self.shared.threads.liveness(now))
     }
 
+    /// Asks for all items in a file.
+    pub fn ask_for_file(&self) -> Asked {
+        self.shared.snapshots.ask()
+    }
+
     /// The server now.
     pub fn take(&self) -> Rc<Snapshot> {
         let now = self.shared.clock.now();
@@ -174,6 +183,7 @@ impl<'h> SnapshotTaker<'h> {
             tls: shared.tls.as_deref().map(TlsFigures::of),
             allocations: During::ALL.map(|(during, name)| (name, allocations::count(during))),
             latencies: distributions(shared.threads.all_latencies()),
+            file: shared.snapshots.figures.read(),
             process: ProcessFigures::read(),
         })
     }

@@ -10,11 +10,12 @@ use crate::server::shared::Shared;
 
 /// A fixed list in a fixed order, so that nothing is allocated for it and a reader may rely
 /// on it.
-pub fn stats<'h>(shared: &Shared<'h>, now: Tick) -> [Stat<'h>; 47] {
+pub fn stats<'h>(shared: &Shared<'h>, now: Tick) -> [Stat<'h>; 54] {
     let totals = shared.threads.totals();
     let engine = shared.cache.stats();
     let plan = shared.plan;
     let board = &shared.memory;
+    let file = shared.snapshots.figures.read();
     // Relaxed: figures of their own, each.
     let memory = |figure: &AtomicU64| figure.load(Relaxed);
     let usage_bytes = memory(&board.usage_bytes);
@@ -80,6 +81,13 @@ pub fn stats<'h>(shared: &Shared<'h>, now: Tick) -> [Stat<'h>; 47] {
         n("pages_retired", engine.pages_retired),
         n("pages_items", engine.pages_items),
         n("pages_index", engine.pages_index),
+        n("snapshots_written", file.written),
+        n("snapshots_failed", file.failed),
+        n("snapshot_unix_seconds", file.last_unix),
+        n("snapshot_items", file.last_items),
+        n("restored_items", file.restored_items),
+        n("restored_milliseconds", file.restored_millis),
+        n("restored_unix_seconds", file.restored_begun_unix),
     ]
 }
 

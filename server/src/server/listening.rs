@@ -11,9 +11,30 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
-pub(super) fn listen_for_admin(
-    address: SocketAddr,
-) -> Result<(TcpListener, SocketAddr), StartError> {
+/// Where the admin pages are to be, if anywhere.
+pub(super) fn listen_for_pages(
+    config: &Config,
+) -> Result<(Option<TcpListener>, Option<SocketAddr>), StartError> {
+    let Some(address) = config.admin else {
+        return Ok((None, None));
+    };
+    match listen_for_admin(address) {
+        Ok((listener, address)) => Ok((Some(listener), Some(address))),
+        // A second server on one machine: nobody has asked for this address.
+        Err(StartError::Admin(_, error))
+            if config.admin_is_default && error.kind() == io::ErrorKind::AddrInUse =>
+        {
+            log::warn!(
+                "no admin pages: {address} is taken, by another server perhaps; --admin \
+                 ADDR:PORT names a place for those of this one, --admin none does without"
+            );
+            Ok((None, None))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn listen_for_admin(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let listened = match admin::listen(address) {
         // All addresses, of the one family that there is.
         Err(error)

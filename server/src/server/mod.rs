@@ -16,6 +16,7 @@ pub(crate) mod gates;
 mod listening;
 pub(crate) mod maintainer;
 mod opening;
+mod restart;
 pub(crate) mod scripts;
 pub(crate) mod shared;
 pub(crate) mod stage;
@@ -26,7 +27,7 @@ use self::checks::{
     warn_of_open_files, warn_of_openness, watch_limit,
 };
 pub use self::error::StartError;
-use self::listening::{listen_for_admin, listen_on};
+use self::listening::{listen_for_pages, listen_on};
 use self::stop::{Stop, Why, tell_of_end, warn_of_certificate};
 use std::cell::Cell;
 use std::io;
@@ -57,6 +58,7 @@ use crate::settings::config::Config;
 use crate::settings::endpoint::Place;
 use crate::settings::listen::Listen;
 use crate::settings::size::size_text;
+use crate::snapfile::job::Snapshots;
 
 /// A whole server.
 pub struct Server;
@@ -240,29 +242,10 @@ fn serve(
     stop.reloads(tls.as_ref(), &users);
     warn_of_certificate(tls.as_deref());
     let (listeners, places) = listen_on(config, tls.as_ref())?;
-    let (admin, admin_address) = match config.admin {
-        Some(address) => match listen_for_admin(address) {
-            Ok((listener, address)) => (Some(listener), Some(address)),
-            // A second server on one machine: nobody has asked for this address.
-            Err(StartError::Admin(_, error))
-                if config.admin_is_default && error.kind() == io::ErrorKind::AddrInUse =>
-            {
-                log::warn!(
-                    "no admin pages: {address} is taken, by another server perhaps; --admin \
-                     ADDR:PORT names a place for those of this one, --admin none does without"
-                );
-                (None, None)
-            }
-            Err(error) => return Err(error),
-        },
-        None => (None, None),
-    };
+    let (admin, admin_address) = listen_for_pages(config)?;
     let mut listen = Listen::new(&places, config.unix_mode);
-    if let Some(path) = config
-        .auth_file
-        .as_ref()
-        .or(config.auth_token_file.as_ref())
-    {
+    let auth_file = config.auth_file.as_ref();
+    if let Some(path) = auth_file.or(config.auth_token_file.as_ref()) {
         listen.auth_file = path.display().to_string();
     }
     let rules = admin::Rules {
@@ -271,9 +254,14 @@ fn serve(
     };
     let (cache, restoring) = opening::open(config, &plan.engine, admin.as_ref(), rules)?;
     let mut shared = Shared::new(&cache, &plan, config.limits(), &listen, &users);
-    shared.restoring = restoring;
+    shared.go_on_with(restoring);
     shared.tls = tls;
+    shared.snapshots = Snapshots::new(restart::place(config));
     let shared = shared;
+    let restore = |_: &AtomicUsize| restart::restore(&shared, &runtime, &mut stop);
+    if !opening::while_starting(admin.as_ref(), rules, restore) {
+        return Ok(());
+    }
     let (watch, limit_bytes) = match &config.cgroup_root {
         Some(root) => watch_limit(root),
         None => (None, None),
@@ -306,6 +294,7 @@ fn serve(
                 })
                 .map_err(StartError::System)?;
         }
+        restart::spawn_writer(scope, &shared)?;
         let (warm, warmed) = mpsc::channel::<()>();
         let spawned = (0..mailboxes.len()).try_for_each(|no| {
             let (shared, mailboxes) = (&shared, &mailboxes[..]);
@@ -363,7 +352,11 @@ fn serve(
         shared.life.drain();
         mailboxes.iter().for_each(Mailbox::wake);
         shared.life.set_stage(Stage::Leaving);
-        runtime.block_on(first_of(alive.at_most(0), end_at_once(&mut stop)));
+        let ended = async {
+            alive.at_most(0).await;
+            shared.snapshots.end(served.is_ok()).await;
+        };
+        runtime.block_on(first_of(ended, end_at_once(&mut stop)));
         if let Some((why, since)) = leaving.get() {
             tell_of_end(
                 why,

@@ -86,7 +86,7 @@ fn tell(config: &Config, restoring: Restoring) {
 }
 
 /// Runs `work` while the admin pages, if there are any, say that the server is starting and how far it is.
-fn while_starting<R>(
+pub(super) fn while_starting<R>(
     admin: Option<&TcpListener>,
     rules: admin::Rules<'_>,
     work: impl FnOnce(&AtomicUsize) -> R,

@@ -34,6 +34,7 @@ use crate::observe::threads::Threads;
 use crate::pubsub::PubSub;
 use crate::settings::limits::Limits;
 use crate::settings::listen::Listen;
+use crate::snapfile::job::Snapshots;
 
 /// Bytes that change hands in one go: about a millisecond of evicting.
 pub const PORTION_BYTES: usize = 512 << 10;
@@ -75,6 +76,8 @@ pub struct Shared<'h> {
     pub pubsub: PubSub,
     /// When everything is to be removed.
     pub flush: FlushTimer,
+    /// Items in a file, if there is a place for one.
+    pub snapshots: Snapshots,
     /// What the governor knows.
     pub memory: Board,
     /// What each thread has counted, and whether it gets on.
@@ -125,6 +128,7 @@ impl<'h> Shared<'h> {
             life: Life::default(),
             pubsub: PubSub::new(&plan.pubsub, plan.connections_share_pages),
             flush: FlushTimer::default(),
+            snapshots: Snapshots::default(),
             memory: Board::default(),
             threads: Threads::new(plan.worker_count, begun),
             pace: Mutex::default(),
@@ -156,6 +160,16 @@ impl<'h> Shared<'h> {
         }
         self.memory.set_tight(is_tight);
         is_tight
+    }
+
+    /// What follows from what the arena's file brought back.
+    pub fn go_on_with(&mut self, restoring: Restoring) {
+        self.restoring = restoring;
+        self.flush.go_on(self.cache);
+        if restoring.items() > 0 {
+            // Nobody knows by now how its values came.
+            self.note_counted();
+        }
     }
 
     /// A value is about to be stored whose length was counted, so that it may hold a line end.

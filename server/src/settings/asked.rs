@@ -12,9 +12,10 @@ use clap::FromArgMatches;
 use super::config::{Config, Invalid};
 use super::endpoint::parse_listen;
 use super::file;
-use super::flags::{Flags, Sub, command, settings};
+use super::flags::{Flags, Settings, command, settings};
 use super::given::{Given, Origin, blame, given};
 use super::parse::parse_admin;
+use super::subcommands::Sub;
 use crate::auth::users::{self, Login};
 use crate::commands::healthcheck::Target;
 use crate::observe::logs::LogSettings;
@@ -45,6 +46,8 @@ pub enum Asked {
         /// One view.
         once: bool,
     },
+    /// Ask the server whose admin pages are there for a snapshot; with the token that they want to see.
+    Snapshot(SocketAddr, Option<Vec<u8>>),
 }
 
 /// Settings, and where they came from.
@@ -71,7 +74,10 @@ pub enum Refusal {
 /// code 1: a prober knows no other.
 pub fn is_question<T: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = T>) -> bool {
     let mut words = arguments.into_iter().skip(1);
-    words.any(|word| word.as_ref() == "healthcheck" || word.as_ref() == "stats")
+    words.any(|word| {
+        let questions = ["healthcheck", "stats", "snapshot"];
+        questions.iter().any(|question| word.as_ref() == *question)
+    })
 }
 
 /// Reads the command line, the environment and the file that they may name.
@@ -164,18 +170,31 @@ fn question(flags: &Flags, given: &[Given]) -> Result<Option<Asked>, Invalid> {
             Some(Asked::Stats(target, login, certificate))
         }
         Some(Sub::Top { address, once }) => {
-            let text = address.as_ref().unwrap_or(&settings.admin);
-            let none = || Invalid::new("--admin", text, "has no pages to ask");
-            let address = parse_admin("--admin", text)?.ok_or_else(none)?;
-            let file = settings.admin_token_file.as_deref();
+            let (address, token) = pages(settings, address.as_ref())?;
             Some(Asked::Top {
                 address,
-                token: file.map(users::page_token).transpose()?.flatten(),
+                token,
                 once: *once,
             })
         }
+        Some(Sub::Snapshot { address }) => {
+            let (address, token) = pages(settings, address.as_ref())?;
+            Some(Asked::Snapshot(address, token))
+        }
         Some(Sub::Plan) | None => None,
     })
+}
+
+/// Where a running server's admin pages are, and the token that they want to see.
+fn pages(
+    settings: &Settings,
+    address: Option<&String>,
+) -> Result<(SocketAddr, Option<Vec<u8>>), Invalid> {
+    let text = address.unwrap_or(&settings.admin);
+    let none = || Invalid::new("--admin", text, "has no pages to ask");
+    let address = parse_admin("--admin", text)?.ok_or_else(none)?;
+    let file = settings.admin_token_file.as_deref();
+    Ok((address, file.map(users::page_token).transpose()?.flatten()))
 }
 
 #[cfg(test)]

@@ -72,6 +72,10 @@ pub struct Config {
     pub huge_pages: bool,
     /// Requests that take so long or longer are told of.
     pub slow_request: Option<Duration>,
+    /// The file that items are written to at the end and restored from at the start; `None`: they are not kept.
+    pub snapshot: Option<PathBuf>,
+    /// How long writing it at the end may take.
+    pub snapshot_timeout: Duration,
     /// How long it goes on serving, and says that it is leaving, before a shutdown begins.
     pub drain_delay: Duration,
     /// How long a shutdown may take.
@@ -140,6 +144,8 @@ impl Default for Config {
             huge_pages: false,
             eviction: Eviction::default(),
             slow_request: Some(Duration::from_millis(100)),
+            snapshot: None,
+            snapshot_timeout: Duration::from_secs(20),
             drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(10),
             stall_timeout: Duration::from_secs(30),
@@ -247,11 +253,18 @@ impl Config {
             SOCKET_BUFFER_BYTES_LEAST,
             SOCKET_BUFFER_BYTES_MOST,
         )?;
+        if let Some(path) = &self.snapshot
+            && path.file_name().is_none()
+        {
+            let why = "is no file's path: such as /var/lib/flagstone/snapshot works";
+            return Err(Invalid::new("--snapshot", path.display(), why));
+        }
         self.validate_places()?;
         self.validate_growth()?;
         for (setting, timeout) in [
             ("--drain-timeout", self.drain_timeout),
             ("--stall-timeout", self.stall_timeout),
+            ("--snapshot-timeout", self.snapshot_timeout),
         ] {
             if timeout.is_zero() || timeout > TIMEOUT_MAX {
                 return Err(Invalid::new(

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser};
 
 use crate::memory::cgroup::Groups;
 use crate::memory::plan::connections_default;
@@ -20,6 +20,7 @@ use crate::settings::parse::{
     parse_slow_request, parse_switch, parse_timeout,
 };
 use crate::settings::size::size_text;
+use crate::settings::subcommands::Sub;
 
 /// A cache server whose whole memory is one budget, planned at the start.
 #[derive(Parser)]
@@ -29,37 +30,6 @@ pub(super) struct Flags {
     pub(super) command: Option<Sub>,
     #[command(flatten)]
     pub(super) settings: Settings,
-}
-
-#[derive(Subcommand)]
-pub(super) enum Sub {
-    /// Print where each byte of the memory would go, and exit
-    Plan,
-    /// Print the counters of a running server; where it wants a login, with the first of its
-    /// --auth-token-file or --auth-file, and over TLS only if it presents the certificate of
-    /// --tls-cert
-    Stats {
-        /// Where to ask [default: the first plain place of --listen; 127.0.0.1 for 0.0.0.0]
-        #[arg(value_name = "PLACE")]
-        address: Option<String>,
-    },
-    /// Watch a running server: rates, percentiles, memory, size classes; where its pages want a token,
-    /// with the first of its --admin-token-file
-    Top {
-        /// Where its admin pages are [default: --admin; 127.0.0.1 for 0.0.0.0]
-        #[arg(value_name = "ADDR:PORT")]
-        address: Option<String>,
-        /// Print one view and exit, as it also does when the output is no terminal
-        #[arg(long)]
-        once: bool,
-    },
-    /// Ask a running server whether it answers: exit code 0 if it does, else 1. One that listens
-    /// for TLS alone is asked at its admin pages, where --admin names them, else over TLS
-    Healthcheck {
-        /// Where to ask [default: the first plain place of --listen; 127.0.0.1 for 0.0.0.0]
-        #[arg(long, value_name = "PLACE")]
-        address: Option<String>,
-    },
 }
 
 #[derive(Args)]
@@ -248,6 +218,19 @@ pub(super) struct Settings {
     /// Ask the kernel for huge pages
     #[arg(long, global = true, value_name = "BOOL", env = "FLAGSTONE_HUGE_PAGES", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
     huge_pages: String,
+    /// A file that all items are written to at the end, after the last request, and whenever `flagstone
+    /// snapshot` asks for it; the next start restores them, on whatever machine and with whatever memory
+    #[arg(long, global = true, value_name = "PATH", env = "FLAGSTONE_SNAPSHOT")]
+    snapshot: Option<PathBuf>,
+    /// How long writing that file at the end may take; after that an older one stays as it is
+    #[arg(
+        long,
+        global = true,
+        value_name = "TIME",
+        env = "FLAGSTONE_SNAPSHOT_TIMEOUT",
+        default_value = "20s"
+    )]
+    snapshot_timeout: String,
     /// After a first SIGTERM, how long to go on serving while /readyz says no, so that whoever
     /// sends requests here finds out before the door closes
     #[arg(
@@ -413,6 +396,8 @@ impl Settings {
             admin_is_default,
             admin_hosts: self.admin_host.clone(),
             admin_token_file: self.admin_token_file.clone(),
+            snapshot: self.snapshot.clone(),
+            snapshot_timeout: parse_timeout("--snapshot-timeout", &self.snapshot_timeout)?,
             drain_delay: parse_delay("--drain-delay", &self.drain_delay)?,
             auth_file: self.auth_file.clone(),
             auth_token_file: self.auth_token_file.clone(),

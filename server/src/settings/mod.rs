@@ -10,3 +10,4 @@ pub(crate) mod limits;
 pub(crate) mod listen;
 pub(crate) mod parse;
 pub(crate) mod size;
+pub(crate) mod subcommands;

@@ -55,7 +55,7 @@ mod redis_clients;
 mod resp;
 mod resp_bits;
 mod resp_keys;
-
+mod restart;
 mod scripts;
 mod settings;
 mod tls;

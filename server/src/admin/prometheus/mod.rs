@@ -9,6 +9,7 @@ mod format;
 mod items;
 mod memory;
 mod server;
+mod snapshots;
 mod workers;
 
 use std::fmt::{self, Write};
@@ -17,6 +18,7 @@ use self::format::{COUNTER, GAUGE, HISTOGRAM, head, many, one};
 use self::items::{classes, items};
 use self::memory::{memory, pages, plan};
 use self::server::{process, server};
+use self::snapshots::snapshots;
 use self::workers::{leases, workers};
 use crate::observe::counters::Totals;
 use crate::observe::latency::{Distribution, bucket_end_micros};
@@ -49,7 +51,7 @@ pub fn write(snapshot: &Snapshot, section: usize, out: &mut String) -> Result<bo
 type Section = fn(&Snapshot, &mut String) -> fmt::Result;
 
 /// In the order of the page. Each is a few kilobytes at most.
-const SECTIONS: [Section; 13] = [
+const SECTIONS: [Section; 14] = [
     server,
     process,
     workers,
@@ -63,6 +65,7 @@ const SECTIONS: [Section; 13] = [
     plan,
     pages,
     classes,
+    snapshots,
 ];
 
 fn requests(of: &Snapshot, out: &mut String) -> fmt::Result {

@@ -82,7 +82,7 @@ impl Page {
     }
 
     /// 0 for what is not there.
-    fn get(&self, name: &str) -> f64 {
+    pub(crate) fn get(&self, name: &str) -> f64 {
         self.samples.get(name).copied().unwrap_or(0.0)
     }
 
@@ -150,25 +150,37 @@ fn watch(address: SocketAddr, token: Option<&[u8]>, once: bool) -> Result<(), Bl
     }
 }
 
-fn look(address: SocketAddr, token: Option<&[u8]>) -> Result<Page, Blind> {
-    let answer = fetch(address, token).map_err(|error| Blind::Silent(address, error))?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
-    if head.split(' ').nth(1) == Some("401") {
-        return Err(Blind::WantsToken(address));
-    }
-    let page = Page::parse(body);
+/// The metrics now.
+pub(crate) fn look(address: SocketAddr, token: Option<&[u8]>) -> Result<Page, Blind> {
+    let (_, body) = ask(address, token, "GET /metrics")?;
+    let page = Page::parse(&body);
     if page.family("flagstone_build_info").next().is_none() {
         return Err(Blind::Stranger(address));
     }
     Ok(page)
 }
 
+/// The status and the body of the answer to `request`, a method and a path.
+pub(crate) fn ask(
+    address: SocketAddr,
+    token: Option<&[u8]>,
+    request: &str,
+) -> Result<(u16, String), Blind> {
+    let answer = fetch(address, token, request).map_err(|error| Blind::Silent(address, error))?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    match head.split(' ').nth(1).and_then(|code| code.parse().ok()) {
+        Some(401) => Err(Blind::WantsToken(address)),
+        Some(status) => Ok((status, body.to_owned())),
+        None => Err(Blind::Stranger(address)),
+    }
+}
+
 /// HTTP 1.0, so that the answer comes in one piece and ends with the connection.
-fn fetch(address: SocketAddr, token: Option<&[u8]>) -> io::Result<String> {
+fn fetch(address: SocketAddr, token: Option<&[u8]>, request: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let mut request = b"GET /metrics HTTP/1.0\r\n".to_vec();
+    let mut request = format!("{request} HTTP/1.0\r\n").into_bytes();
     if let Some(token) = token {
         request.extend([&b"Authorization: Bearer "[..], token, b"\r\n"].concat());
     }

@@ -184,6 +184,7 @@ fn flush(database: u8, with: With<'_, '_>) -> Done {
     with.counters.flushes.add(1);
     Done::Reply(if with.shared.limits.flush {
         with.shared.cache.flush_database(usize::from(database));
+        with.shared.flush.note_flush();
         Reply::Flushed
     } else {
         Reply::Refused(Refusal::NotAllowed(Act::Flush))

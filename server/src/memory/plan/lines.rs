@@ -3,7 +3,7 @@
 use super::*;
 use crate::memory::costs::{
     ADMIN_BYTES, ADMIN_CONNECTION_BYTES, ADMIN_CONNECTIONS, ADMIN_THREAD_BYTES,
-    TLS_CONNECTION_BYTES,
+    SNAPSHOT_BUFFER_BYTES, SNAPSHOT_THREAD_BYTES, TLS_CONNECTION_BYTES, snapshot_window_bytes,
 };
 use crate::settings::config::Config;
 
@@ -76,6 +76,7 @@ pub(super) fn server_lines(
             ),
         ));
     }
+    lines.extend(snapshot_line(config, memory));
     let tls_bytes = tls_bytes(config);
     if tls_bytes > 0 {
         lines.push(line(
@@ -132,4 +133,16 @@ fn message_line(config: &Config, memory: usize) -> Line {
             pubsub.subscribers
         ),
     }
+}
+
+/// What writing items to a file takes, if there is a place for one.
+fn snapshot_line(config: &Config, memory: usize) -> Option<Line> {
+    let window = snapshot_window_bytes(memory);
+    config.snapshot.as_ref().map(|_| Line {
+        name: "snapshot".to_owned(),
+        bytes: SNAPSHOT_THREAD_BYTES + SNAPSHOT_BUFFER_BYTES + window,
+        note: format!(
+            "thread {SNAPSHOT_THREAD_BYTES} + {SNAPSHOT_BUFFER_BYTES} + {window} of a file that are not on the disk yet"
+        ),
+    })
 }
