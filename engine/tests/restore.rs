@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use flagstone_engine::{
     Attributes, Backing, Cache, CasWish, Condition, Deadline, Eviction, Lookup, Opening, Options,
@@ -407,17 +407,4 @@ fn several_threads_restore_as_one_does() {
             Some(value(number as usize % 5))
         );
     }
-}
-
-/// A file that was written by the release before is read by this one, or refused by its number: this is the number.
-#[test]
-fn the_format_is_the_one_that_is_documented() {
-    let scratch = Scratch::new("format");
-    drop(open(&scratch.options(8 << 20)));
-    let head = std::fs::read(&scratch.0).unwrap();
-    assert_eq!(&head[..8], b"FLAGSTON");
-    assert_eq!(head[8..16], 3u64.to_le_bytes());
-    let text = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/file-format.md");
-    let text = std::fs::read_to_string(text).unwrap();
-    assert!(text.contains("format number 3"), "docs/file-format.md");
 }
