@@ -85,6 +85,9 @@ def check_references(where: str, documents: list[dict], pods_from: list[dict]) -
                 port = action.get("httpGet", action.get("tcpSocket", {})).get("port")
                 expect(port is None or port in port_names(pod), f"{here}: {probe} asks an unknown port {port}")
         for volume in pod["spec"].get("volumes", []):
+            if "emptyDir" in volume:
+                expect(volume["emptyDir"] == {"medium": "Memory"}, f"{here}: the volume {volume['name']} is no memory")
+                continue
             configs = [name_of(config) for config in of_kind(documents, "ConfigMap")]
             wanted = f"ConfigMap/{volume['configMap']['name']}"
             expect(wanted in configs, f"{here} mounts {wanted}, which is not there")
@@ -123,12 +126,29 @@ def check_rendered(base: list[dict]) -> None:
 
 
 def check_same_pod(base: list[dict], cluster: list[dict]) -> None:
-    """The cluster's caches are the base's, but for where they may stand."""
+    """The cluster's caches are the base's, but for where they may stand, and that each begins empty: while one was away
+    the others had its keys."""
     [one] = of_kind(base, "Deployment")
     [three] = of_kind(cluster, "StatefulSet")
     pod = dict(three["spec"]["template"]["spec"])
     pod.pop("topologySpreadConstraints")
-    expect(pod == one["spec"]["template"]["spec"], "the StatefulSet's pod is not the base's Deployment's")
+    expect(pod == without_arena(one["spec"]["template"]["spec"]), "the StatefulSet's pod is not the base's Deployment's")
+
+
+def without_arena(pod: dict) -> dict:
+    """The same pod with nothing that outlives its container."""
+    [container] = pod["containers"]
+    [path] = [a.partition("=")[2] for a in container["args"] if a.startswith("--arena=")]
+    [mount] = [mount for mount in container["volumeMounts"] if mount["name"] == "arena"]
+    expect(path.startswith(mount["mountPath"] + "/"), f"the arena {path} is not on the volume at {mount['mountPath']}")
+    rest = [mount for mount in container["volumeMounts"] if mount["name"] != "arena"]
+    container = dict(container, args=[a for a in container["args"] if not a.startswith("--arena=")], volumeMounts=rest)
+    if not rest:
+        container.pop("volumeMounts")
+    pod = dict(pod, containers=[container], volumes=[volume for volume in pod["volumes"] if volume["name"] != "arena"])
+    if not pod["volumes"]:
+        pod.pop("volumes")
+    return pod
 
 
 def check_warm(base: list[dict], warm: list[dict]) -> None:
@@ -136,7 +156,7 @@ def check_warm(base: list[dict], warm: list[dict]) -> None:
     [one] = of_kind(base, "Deployment")
     [kept] = of_kind(warm, "StatefulSet")
     expect(not of_kind(warm, "Deployment"), "the warm overlay has the base's Deployment, too")
-    before, after = one["spec"]["template"]["spec"], kept["spec"]["template"]["spec"]
+    before, after = (without_arena(workload["spec"]["template"]["spec"]) for workload in (one, kept))
     [container] = after["containers"]
     path = next((a.partition("=")[2] for a in container["args"] if a.startswith("--snapshot=")), "")
     [mount] = container["volumeMounts"]

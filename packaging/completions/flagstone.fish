@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_flagstone_global_optspecs
-    string join \n config= check-config print-config log-format= log-level= slow-request= listen= unix-mode= tls-cert= tls-key= tls-max-connections= admin= admin-host= admin-token-file= memory= memory-max= max-item= max-key= workers= max-connections= socket-buffer= arena= eviction= prefault= huge-pages= snapshot= snapshot-timeout= drain-delay= drain-timeout= stall-timeout= flush= enable-shutdown= login-timeout= idle-timeout= auth-file= auth-token-file= test-hooks= cgroup-root= h/help V/version
+    string join \n config= check-config print-config log-format= log-level= slow-request= listen= unix-mode= tls-cert= tls-key= tls-max-connections= admin= admin-host= admin-token-file= memory= memory-max= max-item= max-key= workers= max-connections= socket-buffer= arena= arena-required= eviction= prefault= huge-pages= snapshot= snapshot-timeout= drain-delay= drain-timeout= stall-timeout= flush= enable-shutdown= login-timeout= idle-timeout= auth-file= auth-token-file= test-hooks= cgroup-root= h/help V/version
 end
 
 function __fish_flagstone_needs_command
@@ -43,7 +43,8 @@ complete -c flagstone -n "__fish_flagstone_needs_command" -l max-key -d 'The lon
 complete -c flagstone -n "__fish_flagstone_needs_command" -l workers -d 'Threads that serve connections [default: the CPUs that the process may use]' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l max-connections -d 'Connections served at a time; the next one gets ERROR and is closed [default: 10000, or as many as leave the cache an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l socket-buffer -d 'Each of a connection\'s two socket buffers: larger carries long values faster over long ways, smaller bounds what peers that do not read can cost' -r
-complete -c flagstone -n "__fish_flagstone_needs_command" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file, which the next process goes on with' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l arena-required -d 'Do not start if there is a file at --arena of which nothing can be restored' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l eviction -d 'Which items leave when room is needed: s3fifo (new ones prove themselves first) or lru (who was used longest ago)' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l prefault -d 'Touch all of the cache\'s memory before the first connection' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l huge-pages -d 'Ask the kernel for huge pages' -r
@@ -88,7 +89,8 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l max-key -d 
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l workers -d 'Threads that serve connections [default: the CPUs that the process may use]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l max-connections -d 'Connections served at a time; the next one gets ERROR and is closed [default: 10000, or as many as leave the cache an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l socket-buffer -d 'Each of a connection\'s two socket buffers: larger carries long values faster over long ways, smaller bounds what peers that do not read can cost' -r
-complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file, which the next process goes on with' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l arena-required -d 'Do not start if there is a file at --arena of which nothing can be restored' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l eviction -d 'Which items leave when room is needed: s3fifo (new ones prove themselves first) or lru (who was used longest ago)' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l prefault -d 'Touch all of the cache\'s memory before the first connection' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l huge-pages -d 'Ask the kernel for huge pages' -r
@@ -125,7 +127,8 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l max-key -d
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l workers -d 'Threads that serve connections [default: the CPUs that the process may use]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l max-connections -d 'Connections served at a time; the next one gets ERROR and is closed [default: 10000, or as many as leave the cache an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l socket-buffer -d 'Each of a connection\'s two socket buffers: larger carries long values faster over long ways, smaller bounds what peers that do not read can cost' -r
-complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file, which the next process goes on with' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l arena-required -d 'Do not start if there is a file at --arena of which nothing can be restored' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l eviction -d 'Which items leave when room is needed: s3fifo (new ones prove themselves first) or lru (who was used longest ago)' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l prefault -d 'Touch all of the cache\'s memory before the first connection' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l huge-pages -d 'Ask the kernel for huge pages' -r
@@ -162,7 +165,8 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l max-key -d '
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l workers -d 'Threads that serve connections [default: the CPUs that the process may use]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l max-connections -d 'Connections served at a time; the next one gets ERROR and is closed [default: 10000, or as many as leave the cache an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l socket-buffer -d 'Each of a connection\'s two socket buffers: larger carries long values faster over long ways, smaller bounds what peers that do not read can cost' -r
-complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file, which the next process goes on with' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l arena-required -d 'Do not start if there is a file at --arena of which nothing can be restored' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l eviction -d 'Which items leave when room is needed: s3fifo (new ones prove themselves first) or lru (who was used longest ago)' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l prefault -d 'Touch all of the cache\'s memory before the first connection' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l huge-pages -d 'Ask the kernel for huge pages' -r
@@ -201,7 +205,8 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l max-
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l workers -d 'Threads that serve connections [default: the CPUs that the process may use]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l max-connections -d 'Connections served at a time; the next one gets ERROR and is closed [default: 10000, or as many as leave the cache an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l socket-buffer -d 'Each of a connection\'s two socket buffers: larger carries long values faster over long ways, smaller bounds what peers that do not read can cost' -r
-complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file, which the next process goes on with' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l arena-required -d 'Do not start if there is a file at --arena of which nothing can be restored' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l eviction -d 'Which items leave when room is needed: s3fifo (new ones prove themselves first) or lru (who was used longest ago)' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l prefault -d 'Touch all of the cache\'s memory before the first connection' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l huge-pages -d 'Ask the kernel for huge pages' -r
@@ -238,7 +243,8 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l max-key
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l workers -d 'Threads that serve connections [default: the CPUs that the process may use]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l max-connections -d 'Connections served at a time; the next one gets ERROR and is closed [default: 10000, or as many as leave the cache an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l socket-buffer -d 'Each of a connection\'s two socket buffers: larger carries long values faster over long ways, smaller bounds what peers that do not read can cost' -r
-complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file, which the next process goes on with' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l arena-required -d 'Do not start if there is a file at --arena of which nothing can be restored' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l eviction -d 'Which items leave when room is needed: s3fifo (new ones prove themselves first) or lru (who was used longest ago)' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l prefault -d 'Touch all of the cache\'s memory before the first connection' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l huge-pages -d 'Ask the kernel for huge pages' -r

@@ -190,7 +190,7 @@ pub(super) struct Settings {
         default_value = "32KiB"
     )]
     socket_buffer: String,
-    /// What the cache's memory is made of: heap, mmap (anonymous), or the path of a file
+    /// What the cache's memory is made of: heap, mmap (anonymous), or the path of a file, which the next process goes on with
     #[arg(
         long,
         global = true,
