@@ -47,7 +47,7 @@ pub(super) fn restore(shared: &Shared<'_>, runtime: &Runtime, stop: &mut Stop) -
     let (stops, over) = (AtomicBool::new(false), Notify::new());
     let work = || {
         let _over = NotifyOnDrop(&over);
-        restore::restore((shared.cache, &shared.clock), path, &stops)
+        restore::restore((shared.cache, &shared.clock), path, place.workers, &stops)
     };
     let restored = thread::scope(|scope| {
         let spawned = thread::Builder::new()

@@ -1,4 +1,5 @@
-//! A file into a cache: block by block, in one block's memory, trusting no byte.
+//! A file into a cache: block by block, in the memory of a few, trusting no byte. One thread reads and checks blocks while
+//! others store what was in those before.
 //!
 //! A block that is not what it should be loses its items and no others; an item that has expired meanwhile is passed over.
 //! Blocks have the least valuable items first, so that a smaller cache evicts those again; of a file that is far larger than the
@@ -7,15 +8,19 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use flagstone_engine::{
-    Cache, CasWish, Condition, Deadline, ItemMeta, Reservation, StoreError, Tick,
+    Cache, CasWish, Condition, Deadline, ItemMeta, Key, Reservation, StoreError, Tick,
 };
 use rustix::fs::{Advice, OFlags, fadvise};
+use smallvec::SmallVec;
 
 use super::format::{
     self, BLOCK_BYTES, BLOCK_HEAD_BYTES, Counts, Entries, Entry, HEAD_BYTES, Head, Kind, Misfit,
@@ -24,6 +29,13 @@ use super::format::{
 use super::write::sync_directory;
 use super::{restored, unfinished};
 use crate::clock::Clock;
+
+/// Between two looks whether all is well.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// Threads that store, at most: each has a block in memory, and there is one more.
+pub const THREADS_MAX: usize = 2;
+/// The buckets of so many items are asked for before the first of them is stored.
+const BATCH: usize = 16;
 
 /// What became of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +60,17 @@ pub struct Restored {
     pub flush_unix_millis: u64,
     /// How long it took.
     pub took: Duration,
+}
+
+impl Restored {
+    /// Adds what another thread has done.
+    fn add(&mut self, part: &Restored) {
+        self.items += part.items;
+        self.bytes += part.bytes;
+        self.expired += part.expired;
+        self.refused += part.refused;
+        self.damaged += part.damaged;
+    }
 }
 
 /// Why nothing was restored.
@@ -110,6 +133,7 @@ pub fn is_being_written(path: &Path) -> bool {
 pub fn restore(
     (cache, clock): (&Cache, &Clock),
     path: &Path,
+    threads: usize,
     stop: &AtomicBool,
 ) -> Result<Restored, NotRestored> {
     let failed = |error| NotRestored::File(path.to_owned(), error);
@@ -128,7 +152,8 @@ pub fn restore(
     }
     let _ = fadvise(&file, 0, None, Advice::Sequential);
     let begun = Instant::now();
-    let read = read((cache, clock), &mut file, about.len(), stop);
+    let threads = threads.clamp(1, THREADS_MAX);
+    let read = read((cache, clock), (&mut file, about.len()), threads, stop);
     let _ = fadvise(&file, 0, None, Advice::DontNeed);
     match read {
         Ok(read) => Ok(Restored {
@@ -137,6 +162,7 @@ pub fn restore(
         }),
         Err(Unread::Misfit(misfit)) => Err(NotRestored::Misfit(path.to_owned(), misfit)),
         Err(Unread::Stopped) => Err(NotRestored::Stopped),
+        Err(Unread::NoThread) => Err(failed(io::Error::other("no thread can be had to read it"))),
     }
 }
 
@@ -156,66 +182,126 @@ pub enum Unread {
     Misfit(Misfit),
     /// It was told to stop.
     Stopped,
+    /// No thread can be had.
+    NoThread,
 }
 
-/// Stores the items of a snapshot of so many bytes.
+/// Stores the items of a snapshot of so many bytes, on so many threads beside this one, which reads.
 ///
 /// # Errors
 /// Why there are none.
 pub fn read(
     (cache, clock): (&Cache, &Clock),
-    input: &mut (impl Read + Seek),
-    len: u64,
+    (input, len): (&mut (impl Read + Seek), u64),
+    threads: usize,
     stop: &AtomicBool,
 ) -> Result<Restored, Unread> {
-    let mut block = vec![0; BLOCK_BYTES].into_boxed_slice();
-    let head = head(input, len, &mut block).map_err(Unread::Misfit)?;
+    let head = head(input, len).map_err(Unread::Misfit)?;
     cache.raise_cas(head.cas_last);
-    let mut restoring = Restoring {
-        cache,
-        clock,
-        done: Restored {
-            begun_unix_millis: head.begun_unix_millis,
-            flush_unix_millis: head.flush_unix_millis,
-            is_short: true,
-            ..Restored::default()
-        },
-        long: None,
-        long_key: Vec::new(),
+    let mut done = Restored {
+        begun_unix_millis: head.begun_unix_millis,
+        flush_unix_millis: head.flush_unix_millis,
+        ..Restored::default()
     };
     let flush = head.flush_unix_millis;
     if flush != 0 && flush <= clock.unix_millis_of(clock.now()) {
         // Everything in it was to be removed by now.
-        restoring.done.is_short = false;
-        return Ok(restoring.done);
+        return Ok(done);
     }
     let blocks = len
         .saturating_sub(HEAD_BYTES as u64)
         .div_ceil(BLOCK_BYTES as u64);
     let first = blocks.saturating_sub(blocks_that_fill(cache));
-    restoring.done.passed = first;
-    for number in first..blocks {
-        if stop.load(Relaxed) {
-            return Err(Unread::Stopped);
+    done.passed = first;
+    thread::scope(|scope| {
+        let (emptied, empty) = mpsc::sync_channel(threads + 1);
+        let mut storing = Vec::with_capacity(threads);
+        let mut filled = Vec::with_capacity(threads);
+        for _ in 0..threads {
+            let (send, arrives) = mpsc::sync_channel(threads + 1);
+            let emptied = emptied.clone();
+            let store = move || Restoring::new(cache, clock).run(&arrives, &emptied, stop);
+            let thread = thread::Builder::new().name("restore".to_owned());
+            let spawned = thread.spawn_scoped(scope, store);
+            storing.push(spawned.map_err(|_| Unread::NoThread)?);
+            filled.push(send);
         }
-        let at = HEAD_BYTES as u64 + number * BLOCK_BYTES as u64;
-        let is_read = read_at(input, at, &mut block);
-        match is_read
-            .then(|| format::open(&block, head.id, number))
-            .flatten()
-        {
-            None => restoring.lose(),
-            Some((Kind::Items, _, records)) => restoring.take(records),
-            Some((Kind::End, _, records)) => {
-                restoring.done.is_short = Counts::decode(records).is_none();
+        for _ in 0..=threads {
+            // There is room for all blocks that there are.
+            let _ = emptied.send(vec![0; BLOCK_BYTES].into_boxed_slice());
+        }
+        let has_ended = || storing.iter().any(thread::ScopedJoinHandle::is_finished);
+        let is_whole = ahead(input, (head.id, first..blocks), &empty, &filled, || {
+            stop.load(Relaxed) || has_ended()
+        });
+        drop(filled);
+        for thread in storing {
+            match thread.join() {
+                Ok(part) => done.add(&part),
+                Err(panic) => std::panic::resume_unwind(panic),
             }
         }
+        done.is_short = !is_whole;
+        match stop.load(Relaxed) {
+            true => Err(Unread::Stopped),
+            false => Ok(done),
+        }
+    })
+}
+
+/// A block, and how many bytes of it are records, if it is what it should be.
+struct Arrived {
+    block: Box<[u8]>,
+    records_len: Option<usize>,
+}
+
+/// Reads and checks blocks, and hands them out in turn while those before are stored; one that begins with a part of a value to
+/// whoever has the part before. True: the last one is an end block.
+fn ahead(
+    input: &mut (impl Read + Seek),
+    (id, numbers): (u64, Range<u64>),
+    empty: &Receiver<Box<[u8]>>,
+    filled: &[SyncSender<Arrived>],
+    is_over: impl Fn() -> bool,
+) -> bool {
+    let mut turn = 0;
+    let mut is_whole = false;
+    for number in numbers {
+        let mut block = loop {
+            if is_over() {
+                return false;
+            }
+            // Nobody waits for a thread that has panicked.
+            if let Ok(block) = empty.recv_timeout(LOOK_INTERVAL) {
+                break block;
+            }
+        };
+        let at = HEAD_BYTES as u64 + number * BLOCK_BYTES as u64;
+        let is_read = read_at(input, at, &mut block);
+        let opened = is_read.then(|| format::open(&block, id, number)).flatten();
+        let records_len = match opened {
+            Some((Kind::End, _, records)) => {
+                is_whole = Counts::decode(records).is_some();
+                Some(0)
+            }
+            Some((Kind::Items, _, records)) => {
+                is_whole = false;
+                if !format::begins_with_further(records) {
+                    turn = (turn + 1) % filled.len();
+                }
+                Some(records.len())
+            }
+            None => None,
+        };
+        if filled[turn].send(Arrived { block, records_len }).is_err() {
+            return false;
+        }
     }
-    Ok(restoring.done)
+    is_whole
 }
 
 /// The head, or its copy in the last block.
-fn head(input: &mut (impl Read + Seek), len: u64, block: &mut [u8]) -> Result<Head, Misfit> {
+fn head(input: &mut (impl Read + Seek), len: u64) -> Result<Head, Misfit> {
     let mut first = [0; HEAD_BYTES];
     let read = match read_at(input, 0, &mut first) {
         true => Head::decode(&first),
@@ -226,10 +312,11 @@ fn head(input: &mut (impl Read + Seek), len: u64, block: &mut [u8]) -> Result<He
         return read;
     }
     let at = HEAD_BYTES as u64 + (blocks - 1) * BLOCK_BYTES as u64;
-    if !read_at(input, at, block) {
+    let mut block = vec![0; BLOCK_BYTES];
+    if !read_at(input, at, &mut block) {
         return read;
     }
-    match format::open(block, format::id_of(block), blocks - 1) {
+    match format::open(&block, format::id_of(&block), blocks - 1) {
         Some((Kind::End, _, records)) => Head::decode(records),
         _ => read,
     }
@@ -262,6 +349,36 @@ struct Restoring<'c> {
 }
 
 impl<'c> Restoring<'c> {
+    fn new(cache: &'c Cache, clock: &'c Clock) -> Self {
+        Restoring {
+            cache,
+            clock,
+            done: Restored::default(),
+            long: None,
+            long_key: Vec::new(),
+        }
+    }
+
+    /// Stores what arrives until nothing more does; to be told to stop it gives the blocks back as they are.
+    fn run(
+        mut self,
+        arrives: &Receiver<Arrived>,
+        emptied: &SyncSender<Box<[u8]>>,
+        stop: &AtomicBool,
+    ) -> Restored {
+        while let Ok(Arrived { block, records_len }) = arrives.recv() {
+            match records_len {
+                _ if stop.load(Relaxed) => {}
+                None => self.lose(),
+                Some(len) => self.take(&block[BLOCK_HEAD_BYTES..][..len]),
+            }
+            if emptied.send(block).is_err() {
+                break;
+            }
+        }
+        self.done
+    }
+
     /// A block is lost, and with it the value that went on there.
     fn lose(&mut self) {
         self.done.damaged += 1;
@@ -272,16 +389,32 @@ impl<'c> Restoring<'c> {
         let now = self.clock.now();
         let mut entries = Entries::of(records);
         let mut is_first = true;
-        for entry in &mut entries {
-            // A value goes on at the beginning of the next block, or not at all.
-            if !(is_first && matches!(entry, Entry::Further(..))) {
-                self.long = None;
+        loop {
+            let mut batch: SmallVec<[_; BATCH]> = SmallVec::new();
+            for entry in entries.by_ref().take(BATCH) {
+                let key = match entry {
+                    Entry::Whole(record, key, _) => self.cache.key_in(record.database, key).ok(),
+                    Entry::First(..) | Entry::Further(..) => None,
+                };
+                if let Some(key) = key {
+                    self.cache.prefetch(key);
+                }
+                batch.push((entry, key));
             }
-            is_first = false;
-            match entry {
-                Entry::Whole(record, key, value) => self.whole(&record, key, value, now),
-                Entry::First(record, key, part) => self.first(record, key, part, now),
-                Entry::Further(part, bytes) => self.further(part, bytes, now),
+            if batch.is_empty() {
+                break;
+            }
+            for (entry, key) in batch {
+                // A value goes on at the beginning of the next block, or not at all.
+                if !(is_first && matches!(entry, Entry::Further(..))) {
+                    self.long = None;
+                }
+                is_first = false;
+                match entry {
+                    Entry::Whole(record, _, value) => self.whole(&record, key, value, now),
+                    Entry::First(record, key, part) => self.first(record, key, part, now),
+                    Entry::Further(part, bytes) => self.further(part, bytes, now),
+                }
             }
         }
         if entries.is_broken {
@@ -307,16 +440,16 @@ impl<'c> Restoring<'c> {
         Some(meta)
     }
 
-    fn whole(&mut self, record: &Record, key: &[u8], value: &[u8], now: Tick) {
+    fn whole(&mut self, record: &Record, key: Option<Key<'_>>, value: &[u8], now: Tick) {
         let Some(meta) = self.meta(record, now) else {
             return;
         };
-        let Ok(known) = self.cache.key_in(record.database, key) else {
+        let Some(key) = key else {
             self.done.refused += 1;
             return;
         };
-        let stored = self.cache.import(known, value, &meta, record.standing, now);
-        self.count(stored, key.len() + value.len());
+        let stored = self.cache.import(key, value, &meta, record.standing, now);
+        self.count(stored, key.bytes().len() + value.len());
     }
 
     fn first(&mut self, record: Record, key: &[u8], part: &[u8], now: Tick) {

@@ -90,10 +90,11 @@ fn written(cache: &Cache, clock: &Clock, name: &str) -> (Vec<u8>, Counts) {
 
 fn restored(cache: &Cache, clock: &Clock, bytes: &[u8]) -> Result<Restored, Unread> {
     let stop = AtomicBool::new(false);
+    let threads = 2;
     restore::read(
         (cache, clock),
-        &mut Cursor::new(bytes),
-        bytes.len() as u64,
+        (&mut Cursor::new(bytes), bytes.len() as u64),
+        threads,
         &stop,
     )
 }
