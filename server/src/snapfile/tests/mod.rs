@@ -332,7 +332,7 @@ fn a_snapshot_that_is_not_finished_leaves_the_old_one() {
         assert_eq!(fs::read_dir(&scratch.0).expect("readable").count(), 1);
     }
     // While another server is at it, it is left to that one.
-    let other = super::unfinished(&path);
+    let other = super::names::unfinished(&path);
     let file = fs::File::create(&other).expect("made");
     file.lock().expect("locked");
     let in_use = try_write(&from, &clock, &path, &|| Ok(()));
