@@ -112,8 +112,9 @@ fn whatever_becomes_of_the_next_item_the_others_are_met() {
 #[test]
 fn a_walk_follows_an_item_that_is_moved() {
     let cache = cache(16);
-    let count = 60_000;
+    let count = 90_000;
     (0..count).for_each(|no| put(&cache, no, 100));
+    assert_eq!(cache.stats().evictions, 0, "all of them fit");
     let pages = cache.pages_usable();
     // Room in every page, so that what is in one can move to others.
     let stays = |no: u32| no % 3 == 0;
@@ -129,10 +130,15 @@ fn a_walk_follows_an_item_that_is_moved() {
             cache.resize(pages_left, 8, NOW).expect("it shrinks");
         }
     });
-    assert_eq!(cache.stats().evictions, 0, "they stay");
+    // Some leave for lack of room in their shard.
+    assert!(cache.stats().evictions < 2000);
     assert!(pages_left < pages * 3 / 4, "{pages_left} of {pages}");
+    let is_there = |no: u32| {
+        let name = no.to_le_bytes();
+        cache.meta(cache.key(&name).expect("short"), NOW).is_some()
+    };
     for no in (0..count).filter(|&no| stays(no)) {
-        assert!(sink.met.contains(&no), "{no} is missing");
+        assert!(sink.met.contains(&no) || !is_there(no), "{no} is missing");
     }
     assert_eq!(sink.twice, 0);
     cache.audit().expect("all of it holds together");
