@@ -23,7 +23,7 @@ use crate::snapfile::job::Place;
 use crate::snapfile::restore::{self, NotRestored, Restored};
 
 /// What the kernel calls a tmpfs.
-const TMPFS_MAGIC: i64 = 0x0102_1994;
+const TMPFS_MAGIC: i128 = 0x0102_1994;
 
 /// Where snapshots go, if anywhere.
 pub(super) fn place(config: &Config) -> Option<Place> {
@@ -50,7 +50,7 @@ pub(super) fn restore(shared: &Shared<'_>, runtime: &Runtime, stop: &mut Stop) -
     let (stops, over) = (AtomicBool::new(false), Notify::new());
     let work = || {
         let _over = NotifyOnDrop(&over);
-        restore::restore((shared.cache, &shared.clock), path, &stops)
+        restore::restore((shared.cache, &shared.clock), path, place.workers, &stops)
     };
     let restored = thread::scope(|scope| {
         let spawned = thread::Builder::new()
@@ -170,7 +170,7 @@ fn warn_of_memory(path: &Path) {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    if statfs(directory).is_ok_and(|about| about.f_type == TMPFS_MAGIC) {
+    if statfs(directory).is_ok_and(|about| i128::from(about.f_type) == TMPFS_MAGIC) {
         log::warn!(
             "--snapshot {}: this is a tmpfs, whose files take memory that no line of the plan has: \
              a volume on a disk works",

@@ -333,6 +333,13 @@ impl Part {
     }
 }
 
+/// Whether the first of a block's records is a further part of a value.
+#[must_use]
+pub fn begins_with_further(records: &[u8]) -> bool {
+    let place = records.get(1).copied().unwrap_or(0);
+    place & PARTED != 0 && place & FURTHER != 0
+}
+
 /// The entries of a block's records. Ends at the first that cannot be one.
 pub struct Entries<'b> {
     rest: &'b [u8],

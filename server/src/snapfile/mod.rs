@@ -5,7 +5,9 @@
 //! | `format`  | bytes: head, blocks, records; knows no file and no cache                    |
 //! | `blocks`  | a cache's items into blocks                                                 |
 //! | `write`   | blocks into a file beside the old one, which it replaces when it is whole    |
-//! | `restore` | a file into a cache                                                         |
+//! | `restore` | a file into blocks, checked, and what became of it                           |
+//! | `store`   | blocks into a cache                                                         |
+//! | `names`   | what a file is called while it is written, and once it was restored        |
 //! | `figures` | what was written and restored, for those who look                            |
 //! | `job`     | the thread that writes, and who asks it to                                   |
 //!
@@ -16,36 +18,20 @@ mod blocks;
 pub mod figures;
 pub mod format;
 pub mod job;
+mod names;
 pub mod restore;
+mod store;
 #[cfg(test)]
 mod tests;
 mod write;
 
 use std::io::Cursor;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use flagstone_engine::{Cache, Options, Plan};
 
 use self::format::{BLOCK_BYTES, BLOCK_HEAD_BYTES, HEAD_BYTES, Head, Kind};
 use crate::clock::Clock;
-
-/// `path` with `suffix` behind its name.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
-/// A file that is being written.
-fn unfinished(path: &Path) -> PathBuf {
-    beside(path, ".tmp")
-}
-
-/// A file that was restored: its successor must not be found with it.
-fn restored(path: &Path) -> PathBuf {
-    beside(path, ".restored")
-}
 
 /// Restores records that somebody has made up, and says what of the cache does not hold together: for the fuzzer. They are cut
 /// into blocks where `cuts` says, and each block gets a right checksum, which no fuzzer would find.
@@ -74,7 +60,7 @@ pub fn restore_made_up(records: &[u8], cut: usize) -> Result<u64, String> {
     let stop = AtomicBool::new(false);
     let len = file.len() as u64;
     let from = (&cache, &Clock::start(Clock::new_zero()));
-    let restored = restore::read(from, &mut Cursor::new(&file), len, &stop)
+    let restored = restore::read(from, (&mut Cursor::new(&file), len), 2, &stop)
         .map_err(|unread| format!("{unread:?}"))?;
     cache.audit()?;
     Ok(restored.items)

@@ -1,4 +1,5 @@
-//! A file into a cache: block by block, in one block's memory, trusting no byte.
+//! A file into a cache: block by block, in the memory of a few, trusting no byte. One thread reads and checks blocks while
+//! others store what was in those before.
 //!
 //! A block that is not what it should be loses its items and no others; an item that has expired meanwhile is passed over.
 //! Blocks have the least valuable items first, so that a smaller cache evicts those again; of a file that is far larger than the
@@ -7,23 +8,26 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use flagstone_engine::{
-    Cache, CasWish, Condition, Deadline, ItemMeta, Reservation, StoreError, Tick,
-};
+use flagstone_engine::Cache;
 use rustix::fs::{Advice, OFlags, fadvise};
 
-use super::format::{
-    self, BLOCK_BYTES, BLOCK_HEAD_BYTES, Counts, Entries, Entry, HEAD_BYTES, Head, Kind, Misfit,
-    Part, Record,
-};
-use super::write::sync_directory;
-use super::{restored, unfinished};
+use super::format::{self, BLOCK_BYTES, BLOCK_HEAD_BYTES, Counts, HEAD_BYTES, Head, Kind, Misfit};
+use super::names::{restored, sync_directory, unfinished};
+use super::store::{Arrived, Restoring};
 use crate::clock::Clock;
+
+/// Between two looks whether all is well.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// Threads that store, at most: each has a block in memory, and there is one more.
+pub const THREADS_MAX: usize = 2;
 
 /// What became of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +52,17 @@ pub struct Restored {
     pub flush_unix_millis: u64,
     /// How long it took.
     pub took: Duration,
+}
+
+impl Restored {
+    /// Adds what another thread has done.
+    fn add(&mut self, part: &Restored) {
+        self.items += part.items;
+        self.bytes += part.bytes;
+        self.expired += part.expired;
+        self.refused += part.refused;
+        self.damaged += part.damaged;
+    }
 }
 
 /// Why nothing was restored.
@@ -110,6 +125,7 @@ pub fn is_being_written(path: &Path) -> bool {
 pub fn restore(
     (cache, clock): (&Cache, &Clock),
     path: &Path,
+    threads: usize,
     stop: &AtomicBool,
 ) -> Result<Restored, NotRestored> {
     let failed = |error| NotRestored::File(path.to_owned(), error);
@@ -128,7 +144,8 @@ pub fn restore(
     }
     let _ = fadvise(&file, 0, None, Advice::Sequential);
     let begun = Instant::now();
-    let read = read((cache, clock), &mut file, about.len(), stop);
+    let threads = threads.clamp(1, THREADS_MAX);
+    let read = read((cache, clock), (&mut file, about.len()), threads, stop);
     let _ = fadvise(&file, 0, None, Advice::DontNeed);
     match read {
         Ok(read) => Ok(Restored {
@@ -137,6 +154,7 @@ pub fn restore(
         }),
         Err(Unread::Misfit(misfit)) => Err(NotRestored::Misfit(path.to_owned(), misfit)),
         Err(Unread::Stopped) => Err(NotRestored::Stopped),
+        Err(Unread::NoThread) => Err(failed(io::Error::other("no thread can be had to read it"))),
     }
 }
 
@@ -156,66 +174,120 @@ pub enum Unread {
     Misfit(Misfit),
     /// It was told to stop.
     Stopped,
+    /// No thread can be had.
+    NoThread,
 }
 
-/// Stores the items of a snapshot of so many bytes.
+/// Stores the items of a snapshot of so many bytes, on so many threads beside this one, which reads.
 ///
 /// # Errors
 /// Why there are none.
 pub fn read(
     (cache, clock): (&Cache, &Clock),
-    input: &mut (impl Read + Seek),
-    len: u64,
+    (input, len): (&mut (impl Read + Seek), u64),
+    threads: usize,
     stop: &AtomicBool,
 ) -> Result<Restored, Unread> {
-    let mut block = vec![0; BLOCK_BYTES].into_boxed_slice();
-    let head = head(input, len, &mut block).map_err(Unread::Misfit)?;
+    let head = head(input, len).map_err(Unread::Misfit)?;
     cache.raise_cas(head.cas_last);
-    let mut restoring = Restoring {
-        cache,
-        clock,
-        done: Restored {
-            begun_unix_millis: head.begun_unix_millis,
-            flush_unix_millis: head.flush_unix_millis,
-            is_short: true,
-            ..Restored::default()
-        },
-        long: None,
-        long_key: Vec::new(),
+    let mut done = Restored {
+        begun_unix_millis: head.begun_unix_millis,
+        flush_unix_millis: head.flush_unix_millis,
+        ..Restored::default()
     };
     let flush = head.flush_unix_millis;
     if flush != 0 && flush <= clock.unix_millis_of(clock.now()) {
         // Everything in it was to be removed by now.
-        restoring.done.is_short = false;
-        return Ok(restoring.done);
+        return Ok(done);
     }
     let blocks = len
         .saturating_sub(HEAD_BYTES as u64)
         .div_ceil(BLOCK_BYTES as u64);
     let first = blocks.saturating_sub(blocks_that_fill(cache));
-    restoring.done.passed = first;
-    for number in first..blocks {
-        if stop.load(Relaxed) {
-            return Err(Unread::Stopped);
+    done.passed = first;
+    thread::scope(|scope| {
+        let (emptied, empty) = mpsc::sync_channel(threads + 1);
+        let mut storing = Vec::with_capacity(threads);
+        let mut filled = Vec::with_capacity(threads);
+        for _ in 0..threads {
+            let (send, arrives) = mpsc::sync_channel(threads + 1);
+            let emptied = emptied.clone();
+            let store = move || Restoring::new(cache, clock).run(&arrives, &emptied, stop);
+            let thread = thread::Builder::new().name("restore".to_owned());
+            let spawned = thread.spawn_scoped(scope, store);
+            storing.push(spawned.map_err(|_| Unread::NoThread)?);
+            filled.push(send);
         }
-        let at = HEAD_BYTES as u64 + number * BLOCK_BYTES as u64;
-        let is_read = read_at(input, at, &mut block);
-        match is_read
-            .then(|| format::open(&block, head.id, number))
-            .flatten()
-        {
-            None => restoring.lose(),
-            Some((Kind::Items, _, records)) => restoring.take(records),
-            Some((Kind::End, _, records)) => {
-                restoring.done.is_short = Counts::decode(records).is_none();
+        for _ in 0..=threads {
+            // There is room for all blocks that there are.
+            let _ = emptied.send(vec![0; BLOCK_BYTES].into_boxed_slice());
+        }
+        let has_ended = || storing.iter().any(thread::ScopedJoinHandle::is_finished);
+        let is_whole = ahead(input, (head.id, first..blocks), &empty, &filled, || {
+            stop.load(Relaxed) || has_ended()
+        });
+        drop(filled);
+        for thread in storing {
+            match thread.join() {
+                Ok(part) => done.add(&part),
+                Err(panic) => std::panic::resume_unwind(panic),
             }
         }
+        done.is_short = !is_whole;
+        match stop.load(Relaxed) {
+            true => Err(Unread::Stopped),
+            false => Ok(done),
+        }
+    })
+}
+
+/// Reads and checks blocks, and hands them out in turn while those before are stored; one that begins with a part of a value to
+/// whoever has the part before. True: the last one is an end block.
+fn ahead(
+    input: &mut (impl Read + Seek),
+    (id, numbers): (u64, Range<u64>),
+    empty: &Receiver<Box<[u8]>>,
+    filled: &[SyncSender<Arrived>],
+    is_over: impl Fn() -> bool,
+) -> bool {
+    let mut turn = 0;
+    let mut is_whole = false;
+    for number in numbers {
+        let mut block = loop {
+            if is_over() {
+                return false;
+            }
+            // Nobody waits for a thread that has panicked.
+            if let Ok(block) = empty.recv_timeout(LOOK_INTERVAL) {
+                break block;
+            }
+        };
+        let at = HEAD_BYTES as u64 + number * BLOCK_BYTES as u64;
+        let is_read = read_at(input, at, &mut block);
+        let opened = is_read.then(|| format::open(&block, id, number)).flatten();
+        let records_len = match opened {
+            Some((Kind::End, _, records)) => {
+                is_whole = Counts::decode(records).is_some();
+                Some(0)
+            }
+            Some((Kind::Items, _, records)) => {
+                is_whole = false;
+                if !format::begins_with_further(records) {
+                    turn = (turn + 1) % filled.len();
+                }
+                Some(records.len())
+            }
+            None => None,
+        };
+        if filled[turn].send(Arrived { block, records_len }).is_err() {
+            return false;
+        }
     }
-    Ok(restoring.done)
+    is_whole
 }
 
 /// The head, or its copy in the last block.
-fn head(input: &mut (impl Read + Seek), len: u64, block: &mut [u8]) -> Result<Head, Misfit> {
+fn head(input: &mut (impl Read + Seek), len: u64) -> Result<Head, Misfit> {
     let mut first = [0; HEAD_BYTES];
     let read = match read_at(input, 0, &mut first) {
         true => Head::decode(&first),
@@ -226,10 +298,11 @@ fn head(input: &mut (impl Read + Seek), len: u64, block: &mut [u8]) -> Result<He
         return read;
     }
     let at = HEAD_BYTES as u64 + (blocks - 1) * BLOCK_BYTES as u64;
-    if !read_at(input, at, block) {
+    let mut block = vec![0; BLOCK_BYTES];
+    if !read_at(input, at, &mut block) {
         return read;
     }
-    match format::open(block, format::id_of(block), blocks - 1) {
+    match format::open(&block, format::id_of(&block), blocks - 1) {
         Some((Kind::End, _, records)) => Head::decode(records),
         _ => read,
     }
@@ -245,154 +318,6 @@ fn blocks_that_fill(cache: &Cache) -> u64 {
 /// Fills `out` from there on. False: it ends before, or cannot be read.
 fn read_at(input: &mut (impl Read + Seek), at: u64, out: &mut [u8]) -> bool {
     input.seek(SeekFrom::Start(at)).is_ok() && input.read_exact(out).is_ok()
-}
-
-/// A value whose parts are arriving.
-struct Long<'c> {
-    reservation: Reservation<'c>,
-    record: Record,
-}
-
-struct Restoring<'c> {
-    cache: &'c Cache,
-    clock: &'c Clock,
-    done: Restored,
-    long: Option<Long<'c>>,
-    long_key: Vec<u8>,
-}
-
-impl<'c> Restoring<'c> {
-    /// A block is lost, and with it the value that went on there.
-    fn lose(&mut self) {
-        self.done.damaged += 1;
-        self.long = None;
-    }
-
-    fn take(&mut self, records: &[u8]) {
-        let now = self.clock.now();
-        let mut entries = Entries::of(records);
-        let mut is_first = true;
-        for entry in &mut entries {
-            // A value goes on at the beginning of the next block, or not at all.
-            if !(is_first && matches!(entry, Entry::Further(..))) {
-                self.long = None;
-            }
-            is_first = false;
-            match entry {
-                Entry::Whole(record, key, value) => self.whole(&record, key, value, now),
-                Entry::First(record, key, part) => self.first(record, key, part, now),
-                Entry::Further(part, bytes) => self.further(part, bytes, now),
-            }
-        }
-        if entries.is_broken {
-            self.lose();
-        }
-    }
-
-    /// What is known of an item; `None`: it has expired.
-    fn meta(&mut self, record: &Record, now: Tick) -> Option<ItemMeta> {
-        let mut meta = ItemMeta::default();
-        if let Some(unix_millis) = record.deadline_unix_millis {
-            let at = self.clock.tick_of_unix_millis(unix_millis);
-            if at <= now {
-                self.done.expired += 1;
-                return None;
-            }
-            meta.deadline = Deadline::exact(at);
-        }
-        meta.client_flags = record.client_flags;
-        meta.cas = record.cas;
-        meta.stale = record.stale;
-        meta.won = record.won;
-        Some(meta)
-    }
-
-    fn whole(&mut self, record: &Record, key: &[u8], value: &[u8], now: Tick) {
-        let Some(meta) = self.meta(record, now) else {
-            return;
-        };
-        let Ok(known) = self.cache.key_in(record.database, key) else {
-            self.done.refused += 1;
-            return;
-        };
-        let stored = self.cache.import(known, value, &meta, record.standing, now);
-        self.count(stored, key.len() + value.len());
-    }
-
-    fn first(&mut self, record: Record, key: &[u8], part: &[u8], now: Tick) {
-        let Some(meta) = self.meta(&record, now) else {
-            return;
-        };
-        let Ok(known) = self.cache.key_in(record.database, key) else {
-            self.done.refused += 1;
-            return;
-        };
-        let wish = meta.cas.map_or(CasWish::IfKept, CasWish::Be);
-        let len = record.value_len as usize;
-        let reserved = self
-            .cache
-            .reserve_as(known, len, meta.attributes(), wish, now);
-        let Ok(reservation) = reserved else {
-            self.done.refused += 1;
-            return;
-        };
-        self.long_key.clear();
-        self.long_key.extend_from_slice(key);
-        self.go_on(
-            Long {
-                reservation,
-                record,
-            },
-            part,
-            now,
-        );
-    }
-
-    fn further(&mut self, part: Part, bytes: &[u8], now: Tick) {
-        let Some(long) = self.long.take() else {
-            return;
-        };
-        if long.reservation.written() == part.offset as usize {
-            self.go_on(long, bytes, now);
-        }
-    }
-
-    /// Writes a part; behind the last one the item is complete.
-    fn go_on(&mut self, mut long: Long<'c>, bytes: &[u8], now: Tick) {
-        if long.reservation.write(bytes, now).is_err() {
-            self.done.refused += 1;
-            return;
-        }
-        let len = long.record.value_len as usize;
-        if long.reservation.written() < len {
-            self.long = Some(long);
-            return;
-        }
-        let stored = self.commit(long, now);
-        self.count(stored, self.long_key.len() + len);
-    }
-
-    fn commit(&mut self, long: Long<'c>, now: Tick) -> Result<(), StoreError> {
-        let record = long.record;
-        long.reservation.commit(Condition::Always, now)?;
-        let Some(meta) = self.meta(&record, now) else {
-            return Ok(());
-        };
-        match self.cache.key_in(record.database, &self.long_key) {
-            Ok(key) => self.cache.settle(key, &meta, record.standing, now),
-            Err(_) => Ok(()),
-        }
-    }
-
-    fn count(&mut self, stored: Result<(), StoreError>, bytes: usize) {
-        match stored {
-            Ok(()) => {
-                self.done.items += 1;
-                self.done.bytes += bytes as u64;
-            }
-            Err(_) => self.done.refused += 1,
-        }
-    }
 }
 
 const _: () = assert!(BLOCK_HEAD_BYTES + HEAD_BYTES < BLOCK_BYTES);

@@ -20,7 +20,7 @@ use rustix::fs::{Advice, OFlags, fadvise};
 
 use super::blocks::{Blocks, Output};
 use super::format::{Counts, HEAD_BYTES, Head};
-use super::{restored, unfinished};
+use super::names::{restored, sync_directory, unfinished};
 use crate::clock::{Clock, thread_cpu_micros};
 
 /// The writer rests after so much work.
@@ -198,15 +198,6 @@ fn finish(file: &mut Synced, temporary: &Path, path: &Path) -> Result<(), Unwrit
     // The one that was restored has a successor.
     let _ = fs::remove_file(restored(path));
     Ok(())
-}
-
-/// What was renamed there stays so after a loss of power.
-pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    File::open(directory)?.sync_all()
 }
 
 /// A file that is synced, and let go of, each few MiB.

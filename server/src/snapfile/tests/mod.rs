@@ -90,10 +90,11 @@ fn written(cache: &Cache, clock: &Clock, name: &str) -> (Vec<u8>, Counts) {
 
 fn restored(cache: &Cache, clock: &Clock, bytes: &[u8]) -> Result<Restored, Unread> {
     let stop = AtomicBool::new(false);
+    let threads = 2;
     restore::read(
         (cache, clock),
-        &mut Cursor::new(bytes),
-        bytes.len() as u64,
+        (&mut Cursor::new(bytes), bytes.len() as u64),
+        threads,
         &stop,
     )
 }
@@ -195,20 +196,28 @@ fn every_kind_of_item_comes_back_as_it_was() {
     let clock = Clock::start(Clock::new_zero());
     let from = cache(32);
     let zoo = zoo(&from, &clock);
+    // All of those were read, and this one was not.
+    let unread = from.key(b"unread").expect("short");
+    from.put(unread, b"", Attributes::default(), clock.now())
+        .expect("stored");
     let (file, counts) = written(&from, &clock, "zoo");
-    assert_eq!(counts.items, zoo.len() as u64);
+    assert_eq!(counts.items, zoo.len() as u64 + 1);
     assert_eq!(counts.skipped, 0);
     // Another seed of hashes, another size, another second of the start.
     for mib in [24, 64] {
         let to = cache(mib);
         let later = Clock::start(Clock::new_zero());
         let done = restored(&to, &later, &file).expect("restored");
-        assert_eq!(done.items, zoo.len() as u64, "{done:?}");
+        assert_eq!(done.items, zoo.len() as u64 + 1, "{done:?}");
         assert_eq!(done.bytes, counts.bytes);
         assert_eq!((done.damaged, done.expired, done.refused), (0, 0, 0));
         assert!(!done.is_short);
         let now = later.now();
+        let is_read = |key| to.examine(key, now).expect("it is there").read;
+        assert!(!is_read(to.key(b"unread").expect("short")));
         for ((database, key), (meta, value)) in &zoo {
+            let read = is_read(to.key_in(*database, key).expect("short enough"));
+            assert!(read, "{database} {:?}", String::from_utf8_lossy(key));
             let (back, bytes) = known(&to, *database, key, now).expect("it is there");
             let mut wanted = *meta;
             let unix = |clock: &Clock, deadline: Deadline| {
@@ -228,7 +237,7 @@ fn every_kind_of_item_comes_back_as_it_was() {
                 String::from_utf8_lossy(key)
             );
         }
-        assert_eq!(to.stats().items, zoo.len() as u64);
+        assert_eq!(to.stats().items, zoo.len() as u64 + 1);
         to.audit().expect("all of it holds together");
         // The next number is above all that were given out.
         let key = to.key(b"a new one").expect("short");
@@ -298,6 +307,12 @@ fn a_smaller_cache_keeps_the_most_valuable() {
         left < counts.items / 2 && left > 30_000,
         "{left} of {counts:?}"
     );
+    let main = |cache: &Cache| {
+        let mut items = 0;
+        cache.classes(|class| items += class.items_main);
+        items
+    };
+    assert!(main(&to) > hot * 9 / 10, "{} of {}", main(&to), main(&from));
     let hot_left = count(&to, 0, hot);
     assert!(hot_left > hot * 9 / 10, "{hot_left} of {hot}");
     // Of the others the youngest.
@@ -331,7 +346,7 @@ fn a_snapshot_that_is_not_finished_leaves_the_old_one() {
         assert_eq!(fs::read_dir(&scratch.0).expect("readable").count(), 1);
     }
     // While another server is at it, it is left to that one.
-    let other = super::unfinished(&path);
+    let other = super::names::unfinished(&path);
     let file = fs::File::create(&other).expect("made");
     file.lock().expect("locked");
     let in_use = try_write(&from, &clock, &path, &|| Ok(()));
