@@ -79,7 +79,7 @@ fn whatever_becomes_of_the_next_item_the_others_are_met() {
         (0..count).for_each(|no| put(&cache, no, 50));
         let mut touched = BTreeSet::new();
         let sink = export(&cache, |no| {
-            if no % 3 != 0 || !touched.insert(no) {
+            if !no.is_multiple_of(3) || !touched.insert(no) {
                 return;
             }
             let name = no.to_le_bytes();
@@ -96,12 +96,12 @@ fn whatever_becomes_of_the_next_item_the_others_are_met() {
                 }
             }
         });
-        let stays = (0..count).filter(|no| what == "hit" || no % 3 != 0);
+        let stays = (0..count).filter(|no| what == "hit" || !no.is_multiple_of(3));
         for no in stays {
             assert!(sink.met.contains(&no), "{what}: {no} is missing");
         }
         if what == "removed" {
-            let gone = (0..count).filter(|no| no % 3 == 0 && sink.met.contains(no));
+            let gone = (0..count).filter(|no| no.is_multiple_of(3) && sink.met.contains(no));
             assert_eq!(gone.count(), 0, "what is gone is not handed out");
         }
         cache.audit().expect("all of it holds together");
@@ -125,7 +125,7 @@ fn a_walk_follows_an_item_that_is_moved() {
     let mut steps = 0;
     let sink = export(&cache, |_| {
         steps += 1;
-        if steps % 100 == 0 {
+        if u32::is_multiple_of(steps, 100) {
             pages_left = pages_left.saturating_sub(8).max(pages / 2);
             cache.resize(pages_left, 8, NOW).expect("it shrinks");
         }

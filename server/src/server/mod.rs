@@ -258,15 +258,16 @@ fn serve(
     shared.tls = tls;
     shared.snapshots = Snapshots::new(restart::place(config));
     let shared = shared;
-    let restore = |_: &AtomicUsize| restart::restore(&shared, &runtime, &mut stop);
-    if !opening::while_starting(admin.as_ref(), rules, restore) {
-        return Ok(());
-    }
     let (watch, limit_bytes) = match &config.cgroup_root {
         Some(root) => watch_limit(root),
         None => (None, None),
     };
     let governor = Governor::new(&shared, watch, limit_bytes);
+    // Behind the governor, which has retired what the memory of the moment does not allow.
+    let restore = |_: &AtomicUsize| restart::restore(&shared, &runtime, &mut stop);
+    if !opening::while_starting(admin.as_ref(), rules, restore) {
+        return Ok(());
+    }
     let mailboxes: Vec<Mailbox> = (0..plan.worker_count)
         .map(|_| Mailbox::new(plan.worker.slot_count))
         .collect();

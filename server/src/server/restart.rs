@@ -20,7 +20,7 @@ use crate::net::gate::first_of;
 use crate::net::worker::park_once;
 use crate::settings::config::Config;
 use crate::snapfile::job::Place;
-use crate::snapfile::restore::{self, NotRestored, Restored};
+use crate::snapfile::restore::{self, NotRestored, Restored, Target};
 
 /// What the kernel calls a tmpfs.
 const TMPFS_MAGIC: i128 = 0x0102_1994;
@@ -48,9 +48,16 @@ pub(super) fn restore(shared: &Shared<'_>, runtime: &Runtime, stop: &mut Stop) -
     }
     let is_being_written = restore::is_being_written(path);
     let (stops, over) = (AtomicBool::new(false), Notify::new());
+    let target = Target {
+        cache: shared.cache,
+        clock: &shared.clock,
+        look: &|now| {
+            shared.look_at_memory(now);
+        },
+    };
     let work = || {
         let _over = NotifyOnDrop(&over);
-        restore::restore((shared.cache, &shared.clock), path, place.workers, &stops)
+        restore::restore(&target, path, place.workers, &stops)
     };
     let restored = thread::scope(|scope| {
         let spawned = thread::Builder::new()

@@ -59,8 +59,12 @@ pub fn restore_made_up(records: &[u8], cut: usize) -> Result<u64, String> {
     }
     let stop = AtomicBool::new(false);
     let len = file.len() as u64;
-    let from = (&cache, &Clock::start(Clock::new_zero()));
-    let restored = restore::read(from, (&mut Cursor::new(&file), len), 2, &stop)
+    let target = restore::Target {
+        cache: &cache,
+        clock: &Clock::start(Clock::new_zero()),
+        look: &|_| (),
+    };
+    let restored = restore::read(&target, (&mut Cursor::new(&file), len), 2, &stop)
         .map_err(|unread| format!("{unread:?}"))?;
     cache.audit()?;
     Ok(restored.items)

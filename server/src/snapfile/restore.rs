@@ -16,7 +16,7 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use flagstone_engine::Cache;
+use flagstone_engine::{Cache, Tick};
 use rustix::fs::{Advice, OFlags, fadvise};
 
 use super::format::{self, BLOCK_BYTES, BLOCK_HEAD_BYTES, Counts, HEAD_BYTES, Head, Kind, Misfit};
@@ -99,6 +99,15 @@ impl fmt::Display for NotRestored {
     }
 }
 
+/// Where items go.
+#[derive(Clone, Copy)]
+pub struct Target<'c> {
+    pub cache: &'c Cache,
+    pub clock: &'c Clock,
+    /// Looks at the container's memory before each block, and has the cache give way if need be.
+    pub look: &'c (dyn Fn(Tick) + Sync),
+}
+
 /// Whether another server is about to put a file there. What one left that was ended in the middle is removed.
 #[must_use]
 pub fn is_being_written(path: &Path) -> bool {
@@ -123,7 +132,7 @@ pub fn is_being_written(path: &Path) -> bool {
 /// # Errors
 /// Why there is nothing to restore.
 pub fn restore(
-    (cache, clock): (&Cache, &Clock),
+    target: &Target<'_>,
     path: &Path,
     threads: usize,
     stop: &AtomicBool,
@@ -145,7 +154,7 @@ pub fn restore(
     let _ = fadvise(&file, 0, None, Advice::Sequential);
     let begun = Instant::now();
     let threads = threads.clamp(1, THREADS_MAX);
-    let read = read((cache, clock), (&mut file, about.len()), threads, stop);
+    let read = read(target, (&mut file, about.len()), threads, stop);
     let _ = fadvise(&file, 0, None, Advice::DontNeed);
     match read {
         Ok(read) => Ok(Restored {
@@ -183,11 +192,12 @@ pub enum Unread {
 /// # Errors
 /// Why there are none.
 pub fn read(
-    (cache, clock): (&Cache, &Clock),
+    target: &Target<'_>,
     (input, len): (&mut (impl Read + Seek), u64),
     threads: usize,
     stop: &AtomicBool,
 ) -> Result<Restored, Unread> {
+    let Target { cache, clock, .. } = *target;
     let head = head(input, len).map_err(Unread::Misfit)?;
     cache.raise_cas(head.cas_last);
     let mut done = Restored {
@@ -212,7 +222,7 @@ pub fn read(
         for _ in 0..threads {
             let (send, arrives) = mpsc::sync_channel(threads + 1);
             let emptied = emptied.clone();
-            let store = move || Restoring::new(cache, clock).run(&arrives, &emptied, stop);
+            let store = move || Restoring::new(target).run(&arrives, &emptied, stop);
             let thread = thread::Builder::new().name("restore".to_owned());
             let spawned = thread.spawn_scoped(scope, store);
             storing.push(spawned.map_err(|_| Unread::NoThread)?);
@@ -311,7 +321,7 @@ fn head(input: &mut (impl Read + Seek), len: u64) -> Result<Head, Misfit> {
 /// So many blocks at the end fill the cache, whatever is in them: an item takes no less memory than it takes there, but for
 /// what has expired, and blocks that are lost.
 fn blocks_that_fill(cache: &Cache) -> u64 {
-    let bytes = cache.plan().page_count() as u64 * cache.plan().page_bytes() as u64;
+    let bytes = cache.pages_usable() as u64 * cache.plan().page_bytes() as u64;
     bytes / 2 * 3 / BLOCK_BYTES as u64 + 2
 }
 

@@ -9,7 +9,7 @@ use flagstone_engine::{
 use smallvec::SmallVec;
 
 use super::format::{BLOCK_HEAD_BYTES, Entries, Entry, Part, Record};
-use super::restore::Restored;
+use super::restore::{Restored, Target};
 use crate::clock::Clock;
 
 /// The buckets of so many items are asked for before the first of them is stored.
@@ -29,6 +29,7 @@ struct Long<'c> {
 
 /// What one thread stores.
 pub struct Restoring<'c> {
+    target: Target<'c>,
     cache: &'c Cache,
     clock: &'c Clock,
     done: Restored,
@@ -37,10 +38,11 @@ pub struct Restoring<'c> {
 }
 
 impl<'c> Restoring<'c> {
-    pub fn new(cache: &'c Cache, clock: &'c Clock) -> Self {
+    pub fn new(target: &Target<'c>) -> Self {
         Restoring {
-            cache,
-            clock,
+            target: *target,
+            cache: target.cache,
+            clock: target.clock,
             done: Restored::default(),
             long: None,
             long_key: Vec::new(),
@@ -75,6 +77,7 @@ impl<'c> Restoring<'c> {
 
     fn take(&mut self, records: &[u8]) {
         let now = self.clock.now();
+        (self.target.look)(now);
         let mut entries = Entries::of(records);
         let mut is_first = true;
         loop {

@@ -16,7 +16,7 @@ use flagstone_engine::{
 
 use super::blocks::Blocks;
 use super::format::{Counts, Head};
-use super::restore::{self, Restored, Unread};
+use super::restore::{self, Restored, Target, Unread};
 use super::write::{Pace, Unwritten, write};
 use crate::clock::Clock;
 
@@ -91,8 +91,13 @@ fn written(cache: &Cache, clock: &Clock, name: &str) -> (Vec<u8>, Counts) {
 fn restored(cache: &Cache, clock: &Clock, bytes: &[u8]) -> Result<Restored, Unread> {
     let stop = AtomicBool::new(false);
     let threads = 2;
+    let target = Target {
+        cache,
+        clock,
+        look: &|_| (),
+    };
     restore::read(
-        (cache, clock),
+        &target,
         (&mut Cursor::new(bytes), bytes.len() as u64),
         threads,
         &stop,
