@@ -1,6 +1,6 @@
 //! Every invariant of a shard, checked the slow way, for tests and soaks.
 
-use super::lists::{footprint, segment_of};
+use super::lists::{due_second, footprint, segment_of};
 use super::locked::Locked;
 use super::storage::chunk_geometry;
 use super::sweep::LATE_MAX;
@@ -19,6 +19,24 @@ macro_rules! ensure {
             return Err(format!($($message)+));
         }
     };
+}
+
+/// What one walk through a shard has found. Chunks are named by their granules.
+#[derive(Default)]
+struct Walk {
+    /// Which list each item is on.
+    listed: BTreeMap<u32, (usize, Segment)>,
+    /// Items in the pages, and bytes of them.
+    linked: usize,
+    item_bytes: u64,
+    /// Pieces in the pages, and those that chains lead to.
+    pieces: BTreeSet<u32>,
+    reached: BTreeSet<u32>,
+    /// By class.
+    pages: BTreeMap<u8, usize>,
+    free_chunks: BTreeMap<u8, usize>,
+    /// Pages that a flush left.
+    stale: usize,
 }
 
 impl Locked<'_> {
@@ -40,15 +58,30 @@ impl Locked<'_> {
 
     /// Adds this shard's account to `audit`.
     pub fn audit(&mut self, audit: &mut Audit) -> Result<(), String> {
-        let region = self.region;
-        let (arena, geometry) = (&region.arena, &region.geometry);
-        let shard = self.shard_no;
+        let indexed = self.audit_index()?;
+        let mut walk = Walk {
+            listed: self.audit_lists(&indexed)?,
+            ..Walk::default()
+        };
+        self.audit_pages(&mut walk, audit)?;
+        self.audit_totals(&walk)?;
+        self.audit_slab(&walk, audit)?;
+        self.audit_overflow()?;
+        audit.flushed_pages += walk.stale;
+        audit.items += walk.linked;
+        audit.pieces += walk.pieces.len();
+        audit.orphans += self.pins.orphans().count();
+        Ok(())
+    }
 
-        // The index: every item once, in its own bucket, under its own tag.
+    /// The index: every item once, in its own bucket, under its own tag. Returns the granules of all items.
+    fn audit_index(&self) -> Result<BTreeSet<u32>, String> {
+        let region = self.region;
+        let shard = self.shard_no;
         let mut indexed = BTreeSet::new();
         let mut wrong = None;
         self.index
-            .for_each(arena, geometry, |bucket_no, tag, chunk| {
+            .for_each(&region.arena, &region.geometry, |bucket_no, tag, chunk| {
                 let hash = View::known(region, chunk).hash();
                 if !indexed.insert(chunk.granule())
                     || hash.tag() != tag
@@ -69,14 +102,22 @@ impl Locked<'_> {
             self.index.items(),
             self.counters.items
         );
+        Ok(indexed)
+    }
 
-        // The lists: the same items, each on the list that it says.
+    /// The lists: the same items as in the index, and as many bytes as was counted. Returns each item's list.
+    fn audit_lists(
+        &self,
+        indexed: &BTreeSet<u32>,
+    ) -> Result<BTreeMap<u32, (usize, Segment)>, String> {
+        let region = self.region;
+        let shard = self.shard_no;
         let mut listed = BTreeMap::new();
         for segment in [Segment::Probation, Segment::Main] {
             let (mut items, mut bytes) = (0, 0);
             for (class_no, class) in self.classes.iter().enumerate() {
                 let list = class.queues[segment as usize].list;
-                list.walk(arena, geometry, |chunk| {
+                list.walk(&region.arena, &region.geometry, |chunk| {
                     listed.insert(chunk.granule(), (class_no, segment));
                     items += 1;
                     bytes += footprint(region, View::known(region, chunk), class_no);
@@ -95,147 +136,200 @@ impl Locked<'_> {
             listed.len(),
             indexed.len()
         );
+        Ok(listed)
+    }
 
-        // The pages: each chunk is free, reserved, linked, or a piece of an item.
+    /// The pages: each chunk is free, reserved, linked, or a piece of an item.
+    fn audit_pages(&mut self, walk: &mut Walk, audit: &mut Audit) -> Result<(), String> {
+        let region = self.region;
         let table = region.pages();
-        let mut stale = 0;
-        let mut pages = BTreeMap::<u8, usize>::new();
-        let mut free_chunks = BTreeMap::<u8, usize>::new();
-        let mut linked = 0;
-        let mut item_bytes = 0;
-        let mut pieces = BTreeSet::new();
-        let mut reached = BTreeSet::new();
-        for page_no in 0..geometry.page_count {
+        for page_no in 0..region.geometry.page_count {
             let (class, owner) = table.owner(page_no);
-            if usize::from(owner) != shard || class > CLASS_INDEX {
+            if usize::from(owner) != self.shard_no || class > CLASS_INDEX {
                 continue;
             }
             if self.slab.is_stale(region, page_no) {
-                stale += 1;
-                self.audit_stale(page_no, audit, &mut pieces, &mut reached)?;
+                walk.stale += 1;
+                self.audit_stale(page_no, walk, audit)?;
                 continue;
             }
-            *pages.entry(class).or_default() += 1;
+            *walk.pages.entry(class).or_default() += 1;
             if class == CLASS_INDEX {
                 continue;
             }
-            let meta = table.get(page_no);
-            let (chunk_bytes, chunks) = chunk_geometry(geometry, class);
-            ensure!(
-                usize::from(meta.carved) <= chunks,
-                "page {page_no}: carved {meta:?}"
-            );
-            let mut free = BTreeSet::new();
-            let mut next = meta.free_head;
-            while next != 0 {
-                ensure!(
-                    next <= meta.carved && free.insert(next - 1),
-                    "page {page_no}: free list {meta:?}"
-                );
-                let word =
-                    geometry.page_word(page_no) + usize::from(next - 1) * chunk_bytes / WORD_BYTES;
-                next = arena.load(word) as u16;
-            }
-            ensure!(
-                free.len() + usize::from(meta.live) == usize::from(meta.carved),
-                "page {page_no}: {} free, {meta:?}",
-                free.len()
-            );
+            let free = self.audit_free_list(page_no, class)?;
             if class == CLASS_OVERFLOW {
                 audit.free_chunks += free.len();
                 continue;
             }
-            *free_chunks.entry(class).or_default() += chunks - usize::from(meta.live);
-            audit.free_bytes += (chunks - usize::from(meta.live)) * chunk_bytes;
+            self.audit_chunks(page_no, class, &free, walk, audit)?;
+        }
+        Ok(())
+    }
+
+    /// The free chunks of a page: each once, and none that was not carved. Returns their numbers.
+    fn audit_free_list(&self, page_no: usize, class: u8) -> Result<BTreeSet<u16>, String> {
+        let region = self.region;
+        let geometry = &region.geometry;
+        let meta = region.pages().get(page_no);
+        let (chunk_bytes, chunks) = chunk_geometry(geometry, class);
+        ensure!(
+            usize::from(meta.carved) <= chunks,
+            "page {page_no}: carved {meta:?}"
+        );
+        let mut free = BTreeSet::new();
+        let mut next = meta.free_head;
+        while next != 0 {
             ensure!(
-                meta.live > 0,
-                "page {page_no} is empty and not in the pool: {meta:?}"
+                next <= meta.carved && free.insert(next - 1),
+                "page {page_no}: free list {meta:?}"
             );
-            let mut held = 0;
-            for chunk_no in 0..meta.carved {
-                let word =
-                    geometry.page_word(page_no) + usize::from(chunk_no) * chunk_bytes / WORD_BYTES;
-                let chunk = geometry.chunk_at(word);
-                let view = View::known(region, chunk);
-                let kind = view.header.kind();
-                ensure!(
-                    (kind == Kind::Free) == free.contains(&chunk_no),
-                    "page {page_no} chunk {chunk_no}: {kind:?}, {meta:?}"
-                );
-                if kind != Kind::Free {
-                    audit.used_bytes += view.header.value_at() + usize::from(view.header.value_len);
-                }
-                held += u16::from(view.header.is_held() || self.pins.is_pinned(chunk));
-                if kind == Kind::Reserved && self.pins.is_pinned(chunk) {
-                    ensure!(
-                        self.pins.orphans().any(|orphan| orphan == chunk),
-                        "page {page_no} chunk {chunk_no}: reserved, and pinned"
-                    );
-                }
-                match kind {
-                    Kind::Free => audit.free_chunks += 1,
-                    Kind::Reserved => {
-                        audit.reserved_chunks += 1;
-                        self.reach(chunk, &mut reached)?;
-                    }
-                    Kind::Linked => {
-                        linked += 1;
-                        item_bytes += view.payload_len() as u64;
-                        let place = (usize::from(class), segment_of(view.header));
-                        ensure!(
-                            listed.get(&chunk.granule()) == Some(&place),
-                            "page {page_no} chunk {chunk_no}: linked, but listed {:?}",
-                            listed.get(&chunk.granule())
-                        );
-                        self.reach(chunk, &mut reached)?;
-                    }
-                    Kind::Continuation => {
-                        pieces.insert(chunk.granule());
-                    }
-                }
-                if let Some(due) = super::lists::due_second(view.deadline())
-                    && kind == Kind::Linked
-                {
-                    let late = due.saturating_add(LATE_MAX);
-                    ensure!(
-                        table.deadline(page_no) <= late && self.deadline_min <= late,
-                        "page {page_no}: an item is due at {due}, the page at {}, the shard at {}",
-                        table.deadline(page_no),
-                        self.deadline_min
-                    );
-                }
-            }
-            ensure!(
-                held == meta.held,
-                "page {page_no}: {held} chunks are held, {meta:?}"
-            );
+            let word =
+                geometry.page_word(page_no) + usize::from(next - 1) * chunk_bytes / WORD_BYTES;
+            next = region.arena.load(word) as u16;
         }
         ensure!(
-            stale == self.slab.stale(),
-            "shard {shard}: {stale} stale pages, not {}",
+            free.len() + usize::from(meta.live) == usize::from(meta.carved),
+            "page {page_no}: {} free, {meta:?}",
+            free.len()
+        );
+        Ok(free)
+    }
+
+    /// All carved chunks of a page of items, of which those in `free` are free.
+    fn audit_chunks(
+        &mut self,
+        page_no: usize,
+        class: u8,
+        free: &BTreeSet<u16>,
+        walk: &mut Walk,
+        audit: &mut Audit,
+    ) -> Result<(), String> {
+        let region = self.region;
+        let geometry = &region.geometry;
+        let meta = region.pages().get(page_no);
+        let (chunk_bytes, chunks) = chunk_geometry(geometry, class);
+        let free_chunks = chunks - usize::from(meta.live);
+        *walk.free_chunks.entry(class).or_default() += free_chunks;
+        audit.free_bytes += free_chunks * chunk_bytes;
+        ensure!(
+            meta.live > 0,
+            "page {page_no} is empty and not in the pool: {meta:?}"
+        );
+        let mut held = 0;
+        for chunk_no in 0..meta.carved {
+            let word =
+                geometry.page_word(page_no) + usize::from(chunk_no) * chunk_bytes / WORD_BYTES;
+            let chunk = geometry.chunk_at(word);
+            let view = View::known(region, chunk);
+            let kind = view.header.kind();
+            ensure!(
+                (kind == Kind::Free) == free.contains(&chunk_no),
+                "page {page_no} chunk {chunk_no}: {kind:?}, {meta:?}"
+            );
+            held += u16::from(view.header.is_held() || self.pins.is_pinned(chunk));
+            self.audit_chunk(chunk, class, walk, audit)
+                .map_err(|wrong| format!("page {page_no} chunk {chunk_no}: {wrong}"))?;
+            if kind == Kind::Linked {
+                self.audit_deadline(page_no, view)?;
+            }
+        }
+        ensure!(
+            held == meta.held,
+            "page {page_no}: {held} chunks are held, {meta:?}"
+        );
+        Ok(())
+    }
+
+    /// One chunk of a page of items: what it says it is, the lists, the pins and its chain say, too.
+    fn audit_chunk(
+        &mut self,
+        chunk: ChunkRef,
+        class: u8,
+        walk: &mut Walk,
+        audit: &mut Audit,
+    ) -> Result<(), String> {
+        let view = View::known(self.region, chunk);
+        let kind = view.header.kind();
+        if kind != Kind::Free {
+            audit.used_bytes += view.header.value_at() + usize::from(view.header.value_len);
+        }
+        match kind {
+            Kind::Free => audit.free_chunks += 1,
+            Kind::Reserved => {
+                ensure!(
+                    !self.pins.is_pinned(chunk)
+                        || self.pins.orphans().any(|orphan| orphan == chunk),
+                    "reserved, and pinned"
+                );
+                audit.reserved_chunks += 1;
+                self.reach(chunk, &mut walk.reached)?;
+            }
+            Kind::Linked => {
+                walk.linked += 1;
+                walk.item_bytes += view.payload_len() as u64;
+                let place = (usize::from(class), segment_of(view.header));
+                let listed = walk.listed.get(&chunk.granule());
+                ensure!(listed == Some(&place), "linked, but listed {listed:?}");
+                self.reach(chunk, &mut walk.reached)?;
+            }
+            Kind::Continuation => {
+                walk.pieces.insert(chunk.granule());
+            }
+        }
+        Ok(())
+    }
+
+    /// What sweeps read to find expired items may be late, by so much.
+    fn audit_deadline(&self, page_no: usize, view: View<'_>) -> Result<(), String> {
+        let Some(due) = due_second(view.deadline()) else {
+            return Ok(());
+        };
+        let late = due.saturating_add(LATE_MAX);
+        let page = self.region.pages().deadline(page_no);
+        ensure!(
+            page <= late && self.deadline_min <= late,
+            "page {page_no}: an item is due at {due}, the page at {page}, the shard at {}",
+            self.deadline_min
+        );
+        Ok(())
+    }
+
+    /// What was found in the pages is what the lists, the chains and the counters say.
+    fn audit_totals(&self, walk: &Walk) -> Result<(), String> {
+        let shard = self.shard_no;
+        ensure!(
+            walk.stale == self.slab.stale(),
+            "shard {shard}: {} stale pages, not {}",
+            walk.stale,
             self.slab.stale()
         );
-        audit.flushed_pages += stale;
         ensure!(
-            linked == listed.len(),
-            "shard {shard}: {linked} linked, {} listed",
-            listed.len()
+            walk.linked == walk.listed.len(),
+            "shard {shard}: {} linked, {} listed",
+            walk.linked,
+            walk.listed.len()
         );
         ensure!(
-            pieces == reached,
+            walk.pieces == walk.reached,
             "shard {shard}: {} pieces, {} reached",
-            pieces.len(),
-            reached.len()
+            walk.pieces.len(),
+            walk.reached.len()
         );
         ensure!(
-            item_bytes == self.counters.item_bytes,
-            "shard {shard}: {item_bytes} item bytes, counters say {}",
+            walk.item_bytes == self.counters.item_bytes,
+            "shard {shard}: {} item bytes, counters say {}",
+            walk.item_bytes,
             self.counters.item_bytes
         );
+        Ok(())
+    }
 
-        // The slab's own account.
-        let shift = geometry.buckets_per_page_shift();
-        for (&class, &count) in &pages {
+    /// The slab's own account: pages and free chunks, by class.
+    fn audit_slab(&self, walk: &Walk, audit: &mut Audit) -> Result<(), String> {
+        let shard = self.shard_no;
+        let shift = self.region.geometry.buckets_per_page_shift();
+        for (&class, &count) in &walk.pages {
             let expected = match class {
                 CLASS_INDEX => self.index.buckets().div_ceil(1 << shift),
                 CLASS_OVERFLOW => self.slab.overflow_pages(),
@@ -246,7 +340,7 @@ impl Locked<'_> {
                 "shard {shard}: class {class} has {count} pages, not {expected}"
             );
             if class < CLASS_SPECIAL {
-                let free = free_chunks.get(&class).copied().unwrap_or(0);
+                let free = walk.free_chunks.get(&class).copied().unwrap_or(0);
                 ensure!(
                     self.slab.free_count(usize::from(class)) == free,
                     "shard {shard}: class {class} has {free} free chunks, not {}",
@@ -257,26 +351,29 @@ impl Locked<'_> {
                 audit.index_pages += count;
             }
         }
-        let overflow = self.index.overflow_count(arena, geometry);
-        let capacity = self.slab.overflow_pages() * (geometry.page_bytes / BUCKET_BYTES);
+        Ok(())
+    }
+
+    /// The index's overflow buckets: each is in use or free.
+    fn audit_overflow(&self) -> Result<(), String> {
+        let region = self.region;
+        let overflow = self.index.overflow_count(&region.arena, &region.geometry);
+        let capacity = self.slab.overflow_pages() * (region.geometry.page_bytes / BUCKET_BYTES);
         ensure!(
             overflow + self.slab.overflow_free() == capacity,
-            "shard {shard}: {overflow} overflow buckets in use, {} free, of {capacity}",
+            "shard {}: {overflow} overflow buckets in use, {} free, of {capacity}",
+            self.shard_no,
             self.slab.overflow_free()
         );
-        audit.items += linked;
-        audit.pieces += pieces.len();
-        audit.orphans += self.pins.orphans().count();
         Ok(())
     }
 
     /// A page that a flush left: only what is held counts.
     fn audit_stale(
-        &mut self,
+        &self,
         page_no: usize,
+        walk: &mut Walk,
         audit: &mut Audit,
-        pieces: &mut BTreeSet<u32>,
-        reached: &mut BTreeSet<u32>,
     ) -> Result<(), String> {
         let region = self.region;
         let meta = region.pages().get(page_no);
@@ -296,9 +393,9 @@ impl Locked<'_> {
             held += 1;
             if view.header.kind() == Kind::Reserved {
                 audit.reserved_chunks += 1;
-                self.reach(chunk, reached)?;
+                self.reach(chunk, &mut walk.reached)?;
             } else {
-                pieces.insert(chunk.granule());
+                walk.pieces.insert(chunk.granule());
             }
         }
         ensure!(

@@ -38,6 +38,15 @@ struct Pieces {
     last: ChunkRef,
 }
 
+/// Where bytes that are put behind a value go.
+#[derive(Clone, Copy)]
+struct Split {
+    /// Whether the tail stays; otherwise the pieces take its place, and begin with its bytes.
+    stays: bool,
+    into_tail: usize,
+    into_pieces: usize,
+}
+
 impl Locked<'_> {
     /// Whether the item at `place` is long enough that its ends are worth changing alone.
     fn is_long(region: &Region, view: View<'_>) -> bool {
@@ -114,96 +123,49 @@ impl Locked<'_> {
     pub(super) fn append(
         &mut self,
         key: Key<'_>,
-        mut place: Place,
+        place: Place,
         (part, wish): (Part<'_>, CasWish),
         bag: &mut PageBag<'_>,
         now: Tick,
     ) -> Result<Option<Stored>, Shortage> {
         let region = self.region;
-        let classes = &region.geometry.classes;
-        let view = View::known(region, place.chunk);
-        if !Self::is_long(region, view) {
+        if !Self::is_long(region, View::known(region, place.chunk)) {
             return Ok(None);
         }
-        if wish != CasWish::IfKept && !view.header.has(flag::CAS) {
-            let attributes = Attributes {
-                client_flags: view.client_flags(),
-                deadline: view.deadline(),
-            };
-            let flags = view.header.flags() & !(flag::CHAINED | flag::MAIN) | flag::CAS;
-            self.rewrite(key, flags, attributes, bag, now)?;
-            match self.find(key) {
-                Some(found) => place = found,
-                None => return Ok(Some(Stored::not(Outcome::NotStored))),
-            }
-        }
+        let gone = Ok(Some(Stored::not(Outcome::NotStored)));
+        let Some(mut place) = self.numbered(key, place, wish, bag, now)? else {
+            return gone;
+        };
         let is_pinned = self.pins.is_pinned(place.chunk);
-        let more = part.len(region);
-        let tail = self.tail_of(place.chunk);
-        let view = View::known(region, tail);
-        let here = usize::from(view.header.value_len);
-        let class = class_of(region, tail);
-        let room = view.room(classes.chunk_bytes(class)) - here;
-        // The tail stays if it has room for all, or cannot be larger, or is somebody's.
-        let stays =
-            more <= room || class == classes.whole_page() || is_pinned || tail == place.chunk;
-        let into_tail = if stays { more.min(room) } else { 0 };
-        let into_pieces = if stays { more - into_tail } else { here + more };
+        let split = self.split_behind(place.chunk, part.len(region), is_pinned);
         let mut pieces = Pieces::default();
-        if into_pieces > 0 {
-            let payload = region.geometry.page_bytes - HEADER_BYTES;
-            Self::fill_bag(region, into_pieces / payload, bag)?;
-            self.protected = place.chunk;
-            let reserved = self.reserve_pieces(into_pieces, bag, now);
-            self.protected = ChunkRef::NONE;
-            pieces = reserved?;
+        if split.into_pieces > 0 {
+            pieces = self.reserve_behind(place.chunk, split.into_pieces, bag, now)?;
             // Found again: it may have moved while room was made, but not gone.
             match self.find(key) {
                 Some(found) => place = found,
                 None => {
                     self.abandon(pieces.first);
-                    return Ok(Some(Stored::not(Outcome::NotStored)));
+                    return gone;
                 }
             }
         }
         let tail = self.tail_of(place.chunk);
-        let mut tail_view = View::known(region, tail);
         let mut filler = Filler::of_body(pieces.first);
-        if !stays {
-            filler.copy_piece(region, tail_view);
+        if !split.stays {
+            filler.copy_piece(region, View::known(region, tail));
         }
-        part.add_from(region, into_tail, &mut filler);
+        part.add_from(region, split.into_tail, &mut filler);
 
-        let before = footprint(
-            region,
-            View::known(region, place.chunk),
-            class_of(region, place.chunk),
-        );
+        let footprint_of =
+            |head| footprint(region, View::known(region, head), class_of(region, head));
+        let before = footprint_of(place.chunk);
         let writing = place.primary.begin_writing(&region.arena);
-        if into_tail > 0 {
-            part.write_to(region, into_tail, tail_view, here);
-            set_value_here(&mut tail_view, here + into_tail);
-        }
-        if pieces.first.is_some() {
-            let last = if stays { tail } else { tail_view.prev_piece() };
-            View::known(region, last).set_next_piece(pieces.first);
-            View::known(region, pieces.first).set_prev_piece(last);
-        }
-        let head = View::known(region, place.chunk);
-        let value_len = head.value_len() + more;
-        head.set_body_len(head.body_len() + more);
-        head.set_marks(Marks::anew(head.marks().is_noted(), now));
-        let mut cas = 0;
-        if head.header.has(flag::CAS) {
-            cas = match wish {
-                CasWish::Be(cas) => cas,
-                _ => self.next_cas(),
-            };
-            head.set_cas(cas);
-        }
+        Self::link_behind(region, tail, part, split, pieces);
+        let stored = self.grow_head(place.chunk, part.len(region), wish, now);
         writing.end();
 
-        if !stays {
+        if !split.stays {
             self.slab.give(region, tail);
         }
         if !is_pinned && pieces.first.is_some() {
@@ -219,18 +181,109 @@ impl Locked<'_> {
                 tail
             },
         };
+        let grown = footprint_of(place.chunk) - before;
         let head = View::known(region, place.chunk);
-        let grown = footprint(region, head, class_of(region, place.chunk)) - before;
         self.held[segment_of(head.header) as usize].bytes += grown;
         self.inserted_bytes += grown;
-        self.counters.item_bytes += more as u64;
+        self.counters.item_bytes += part.len(region) as u64;
         self.mark_place(place);
         self.counters.sets += 1;
-        Ok(Some(Stored {
+        Ok(Some(stored))
+    }
+
+    /// Gives the item at `place` a field for its CAS number, if `wish` needs one and it has none. Says where it is
+    /// afterwards. `None`: it is gone.
+    fn numbered(
+        &mut self,
+        key: Key<'_>,
+        place: Place,
+        wish: CasWish,
+        bag: &mut PageBag<'_>,
+        now: Tick,
+    ) -> Result<Option<Place>, Shortage> {
+        let view = View::known(self.region, place.chunk);
+        if wish == CasWish::IfKept || view.header.has(flag::CAS) {
+            return Ok(Some(place));
+        }
+        let attributes = Attributes {
+            client_flags: view.client_flags(),
+            deadline: view.deadline(),
+        };
+        let flags = view.header.flags() & !(flag::CHAINED | flag::MAIN) | flag::CAS;
+        self.rewrite(key, flags, attributes, bag, now)?;
+        Ok(self.find(key))
+    }
+
+    /// Where `more` bytes behind an item's value go.
+    fn split_behind(&self, head: ChunkRef, more: usize, is_pinned: bool) -> Split {
+        let region = self.region;
+        let classes = &region.geometry.classes;
+        let tail = self.tail_of(head);
+        let view = View::known(region, tail);
+        let here = usize::from(view.header.value_len);
+        let class = class_of(region, tail);
+        let room = view.room(classes.chunk_bytes(class)) - here;
+        // The tail stays if it has room for all, or cannot be larger, or is somebody's.
+        let stays = more <= room || class == classes.whole_page() || is_pinned || tail == head;
+        let into_tail = if stays { more.min(room) } else { 0 };
+        Split {
+            stays,
+            into_tail,
+            into_pieces: if stays { more - into_tail } else { here + more },
+        }
+    }
+
+    /// Pieces for `bytes` behind the item of `head`, which is not evicted for them.
+    fn reserve_behind(
+        &mut self,
+        head: ChunkRef,
+        bytes: usize,
+        bag: &mut PageBag<'_>,
+        now: Tick,
+    ) -> Result<Pieces, Shortage> {
+        let region = self.region;
+        let payload = region.geometry.page_bytes - HEADER_BYTES;
+        Self::fill_bag(region, bytes / payload, bag)?;
+        self.protected = head;
+        let reserved = self.reserve_pieces(bytes, bag, now);
+        self.protected = ChunkRef::NONE;
+        reserved
+    }
+
+    /// Writes what the tail takes, and puts the pieces behind it or in its place. The caller has the stamp.
+    fn link_behind(region: &Region, tail: ChunkRef, part: Part<'_>, split: Split, pieces: Pieces) {
+        let mut view = View::known(region, tail);
+        if split.into_tail > 0 {
+            let here = usize::from(view.header.value_len);
+            part.write_to(region, split.into_tail, view, here);
+            set_value_here(&mut view, here + split.into_tail);
+        }
+        if pieces.first.is_some() {
+            let last = if split.stays { tail } else { view.prev_piece() };
+            View::known(region, last).set_next_piece(pieces.first);
+            View::known(region, pieces.first).set_prev_piece(last);
+        }
+    }
+
+    /// Says in the head that the value has `more` bytes, and has changed. The caller has the stamp.
+    fn grow_head(&mut self, head: ChunkRef, more: usize, wish: CasWish, now: Tick) -> Stored {
+        let head = View::known(self.region, head);
+        let value_len = head.value_len() + more;
+        head.set_body_len(head.body_len() + more);
+        head.set_marks(Marks::anew(head.marks().is_noted(), now));
+        let mut cas = 0;
+        if head.header.has(flag::CAS) {
+            cas = match wish {
+                CasWish::Be(cas) => cas,
+                _ => self.next_cas(),
+            };
+            head.set_cas(cas);
+        }
+        Stored {
             outcome: Outcome::Stored,
             cas,
             value_len,
-        }))
+        }
     }
 
     /// Gives the long item at `place` a new first piece, as `blueprint` says, with `part` before the value if there is
@@ -244,7 +297,6 @@ impl Locked<'_> {
         now: Tick,
     ) -> Result<Option<ChunkRef>, Shortage> {
         let region = self.region;
-        let classes = &region.geometry.classes;
         let view = View::known(region, place.chunk);
         if !Self::is_long(region, view) || self.pins.is_pinned(place.chunk) {
             return Ok(None);
@@ -253,45 +305,16 @@ impl Locked<'_> {
         if view.header.has_long_key() && part.is_some() {
             return Ok(None);
         }
-        // A small piece that an earlier one left is made anew, or they would be many.
-        let absorbs = |view: View<'_>| {
-            let second = view.next_piece();
-            second.is_some() && class_of(region, second) != classes.whole_page()
-        };
-        let second_len = if absorbs(view) {
-            usize::from(View::known(region, view.next_piece()).header.value_len)
-        } else {
-            0
-        };
+        let second_len = Self::small_second(region, view).map_or(0, |second| {
+            usize::from(View::known(region, second).header.value_len)
+        });
         let more = part.map_or(0, |part| part.len(region));
         let front = more + usize::from(view.header.value_len) + second_len;
-        let lead = blueprint.lead() + CHAIN_BYTES;
-        let class = classes.class_for((lead + front).min(region.geometry.page_bytes));
-        let into_head = front.min(classes.chunk_bytes(class) - lead);
-        let payload = region.geometry.page_bytes - HEADER_BYTES;
-        let head_pages = usize::from(class == classes.whole_page());
-        Self::fill_bag(region, head_pages + (front - into_head) / payload, bag)?;
-
         self.protected = place.chunk;
-        let reserved = self.obtain(class, bag, now).and_then(|head| {
-            self.slab.hold(region, head);
-            let mut view = first_piece(region, head, blueprint, true);
-            set_value_here(&mut view, into_head);
-            match self.reserve_pieces(front - into_head, bag, now) {
-                Ok(pieces) => Ok((head, pieces)),
-                Err(Shortage(pages)) => {
-                    self.abandon(head);
-                    Err(Shortage(pages + 1))
-                }
-            }
-        });
+        let reserved = self.reserve_front(blueprint, front, bag, now);
         self.protected = ChunkRef::NONE;
         let (head, pieces) = reserved?;
         let view = View::known(region, head);
-        view.set_next_piece(pieces.first);
-        if pieces.first.is_some() {
-            View::known(region, pieces.first).set_prev_piece(head);
-        }
         // Found again: it may have moved while room was made, but not gone.
         let Some(place) = self.find(blueprint.key) else {
             self.abandon(head);
@@ -304,7 +327,7 @@ impl Locked<'_> {
         }
         filler.copy_piece(region, old);
         let mut rest = old.next_piece();
-        let absorbed = absorbs(old).then_some(rest);
+        let absorbed = Self::small_second(region, old);
         if let Some(second) = absorbed {
             filler.copy_piece(region, View::known(region, second));
             rest = View::known(region, second).next_piece();
@@ -335,5 +358,47 @@ impl Locked<'_> {
             self.slab.give(region, second);
         }
         Ok(Some(head))
+    }
+    /// A small second piece, which an earlier new front left: it is made anew with the first, or they would be many.
+    fn small_second(region: &Region, head: View<'_>) -> Option<ChunkRef> {
+        let second = head.next_piece();
+        let is_small =
+            second.is_some() && class_of(region, second) != region.geometry.classes.whole_page();
+        is_small.then_some(second)
+    }
+
+    /// A first piece as `blueprint` says, and small pieces behind it, with room for `front` bytes of body.
+    fn reserve_front(
+        &mut self,
+        blueprint: Blueprint<'_>,
+        front: usize,
+        bag: &mut PageBag<'_>,
+        now: Tick,
+    ) -> Result<(ChunkRef, Pieces), Shortage> {
+        let region = self.region;
+        let classes = &region.geometry.classes;
+        let lead = blueprint.lead() + CHAIN_BYTES;
+        let class = classes.class_for((lead + front).min(region.geometry.page_bytes));
+        let into_head = front.min(classes.chunk_bytes(class) - lead);
+        let payload = region.geometry.page_bytes - HEADER_BYTES;
+        let head_pages = usize::from(class == classes.whole_page());
+        Self::fill_bag(region, head_pages + (front - into_head) / payload, bag)?;
+
+        let head = self.obtain(class, bag, now)?;
+        self.slab.hold(region, head);
+        let mut view = first_piece(region, head, blueprint, true);
+        set_value_here(&mut view, into_head);
+        let pieces = match self.reserve_pieces(front - into_head, bag, now) {
+            Ok(pieces) => pieces,
+            Err(Shortage(pages)) => {
+                self.abandon(head);
+                return Err(Shortage(pages + 1));
+            }
+        };
+        view.set_next_piece(pieces.first);
+        if pieces.first.is_some() {
+            View::known(region, pieces.first).set_prev_piece(head);
+        }
+        Ok((head, pieces))
     }
 }

@@ -168,6 +168,42 @@ impl<'a> Work<'a> {
                 note_store(shared, format);
                 return meta::store(shared, key, meta, value, now, counters);
             }
+            Command::Delete { .. } => {
+                if cache.delete(key, now) {
+                    counters.delete_hits.add(1);
+                    Reply::Deleted
+                } else {
+                    counters.delete_misses.add(1);
+                    Reply::Missing
+                }
+            }
+            Command::Count { up, by, .. } => return count(cache, key, up, by, now, counters),
+            Command::Resp(op) => {
+                let with = resp::With {
+                    shared,
+                    now,
+                    format,
+                    counters,
+                };
+                return resp::run(op, Some(key), with, room);
+            }
+            _ => return self.run_seldom(key, shared, now, format, room, counters),
+        })
+    }
+
+    /// The same for commands that most clients send seldom, or never.
+    #[inline(never)]
+    fn run_seldom(
+        self,
+        key: Key<'_>,
+        shared: &Shared<'_>,
+        now: Tick,
+        format: ReplyFormat<'_>,
+        room: &mut [u8],
+        counters: &Counters,
+    ) -> Done {
+        let cache = shared.cache;
+        Done::Reply(match self.command {
             Command::GetAndTouch { .. } => match get(cache, key, now, format, room) {
                 Got::Value { len } => {
                     if self.touch_after(shared, now).is_err() {
@@ -183,15 +219,6 @@ impl<'a> Work<'a> {
                 Got::TooLong(len) => return Done::TooLong(len),
                 Got::NotNow => return Done::NotNow,
             },
-            Command::Delete { .. } => {
-                if cache.delete(key, now) {
-                    counters.delete_hits.add(1);
-                    Reply::Deleted
-                } else {
-                    counters.delete_misses.add(1);
-                    Reply::Missing
-                }
-            }
             Command::Touch { lifetime, .. } => {
                 match cache.touch(key, deadline(lifetime, now, &shared.clock), now) {
                     Ok(true) => {
@@ -205,7 +232,6 @@ impl<'a> Work<'a> {
                     Err(_) => return Done::NotNow,
                 }
             }
-            Command::Count { up, by, .. } => return count(cache, key, up, by, now, counters),
             Command::Ttl { .. } => {
                 counters.others.add(1);
                 match cache.meta(key, now) {
@@ -213,35 +239,12 @@ impl<'a> Work<'a> {
                     None => Reply::Missing,
                 }
             }
-            Command::Resp(op) => {
-                let with = resp::With {
-                    shared,
-                    now,
-                    format,
-                    counters,
-                };
-                return resp::run(op, Some(key), with, room);
+            Command::Binary(op) => {
+                return binary::run(op, key, shared, now, format, room, counters);
             }
-            _ => return self.run_seldom(key, shared, now, format, room, counters),
-        })
-    }
-
-    /// The same for commands that most clients never send.
-    #[inline(never)]
-    fn run_seldom(
-        self,
-        key: Key<'_>,
-        shared: &Shared<'_>,
-        now: Tick,
-        format: ReplyFormat<'_>,
-        room: &mut [u8],
-        counters: &Counters,
-    ) -> Done {
-        match self.command {
-            Command::Binary(op) => binary::run(op, key, shared, now, format, room, counters),
             // The others have no key.
-            _ => self.run_keyless(shared, counters),
-        }
+            _ => return self.run_keyless(shared, counters),
+        })
     }
 
     /// The same for commands without a key.

@@ -4,7 +4,7 @@
 //! move items, logs that are not written) is told as the 0 that it would be in a memcached that
 //! does without. What is not counted by size class is left out there.
 
-use flagstone_engine::Tick;
+use flagstone_engine::{Stats as Engine, Tick};
 
 use crate::memory::plan::{INBOX_BYTES, OUTBOX_BYTES};
 use crate::observe::counters::Totals;
@@ -19,7 +19,7 @@ const PRODUCT: &str = concat!("flagstone ", env!("CARGO_PKG_VERSION"));
 type Tell<'t> = &'t mut dyn FnMut(Reply<'_>) -> Option<()>;
 
 /// What was counted since the counters were last set to 0: last of all, expired items reclaimed.
-fn totals(shared: &Shared<'_>) -> (Totals, flagstone_engine::Stats, u64) {
+fn totals(shared: &Shared<'_>) -> (Totals, Engine, u64) {
     let (before, engine_before) = *shared.reset.lock();
     let mut engine = shared.cache.stats();
     engine.sets -= engine_before.sets;
@@ -29,16 +29,23 @@ fn totals(shared: &Shared<'_>) -> (Totals, flagstone_engine::Stats, u64) {
     (shared.threads.totals().since(&before), engine, reclaimed)
 }
 
-/// `stats`. The last one has a meaning only if connections may be idle for too long.
-pub fn general<'h>(shared: &Shared<'h>, now: Tick) -> [Stat<'h>; 86] {
+/// `stats`, in memcached's order.
+pub fn general(shared: &Shared<'_>, now: Tick, tell: Tell<'_>) -> Option<()> {
     let (totals, engine, reclaimed) = totals(shared);
-    let plan = shared.plan;
+    tell(Reply::Stats(&process(shared, now)))?;
+    tell(Reply::Stats(&connections(shared, &totals)))?;
+    tell(Reply::Stats(&requests(&totals)))?;
+    tell(Reply::Stats(&traffic(shared, &totals)))?;
+    tell(Reply::Stats(&upkeep(&engine)))?;
+    let held = items_held(&engine, reclaimed, &totals);
+    let unasked = usize::from(shared.limits.idle_timeout.is_none());
+    tell(Reply::Stats(&held[..held.len() - unasked]))
+}
+
+/// The process, its clock and its version.
+fn process(shared: &Shared<'_>, now: Tick) -> [Stat<'static>; 9] {
     let (user_micros, system_micros) = crate::observe::counters::cpu_micros();
     let n = Stat::number;
-    let worker = &plan.worker;
-    let leases = (worker.small_count + worker.input_count + worker.output_count) as u64;
-    let buffers = plan.worker_count as u64 * (leases + 2);
-    let index_bytes = engine.pages_index * engine.page_bytes;
     [
         n("pid", u64::from(std::process::id())),
         n("uptime", now.millis_since(shared.clock.started()) / 1000),
@@ -49,6 +56,17 @@ pub fn general<'h>(shared: &Shared<'h>, now: Tick) -> [Stat<'h>; 86] {
         n("pointer_size", u64::from(usize::BITS)),
         Stat::micros("rusage_user", user_micros),
         Stat::micros("rusage_system", system_micros),
+    ]
+}
+
+/// Connections, and the buffers that they share.
+fn connections(shared: &Shared<'_>, totals: &Totals) -> [Stat<'static>; 13] {
+    let plan = shared.plan;
+    let worker = &plan.worker;
+    let leases = (worker.small_count + worker.input_count + worker.output_count) as u64;
+    let buffers = plan.worker_count as u64 * (leases + 2);
+    let n = Stat::number;
+    [
         n("max_connections", plan.connections_max as u64),
         n("curr_connections", shared.admission.connections() as u64),
         n("total_connections", totals.connections),
@@ -68,6 +86,13 @@ pub fn general<'h>(shared: &Shared<'h>, now: Tick) -> [Stat<'h>; 86] {
         n("read_buf_bytes_free", 0),
         n("read_buf_oom", totals.waits),
         n("reserved_fds", 0),
+    ]
+}
+
+/// Requests, by what they asked for and what became of them.
+fn requests(totals: &Totals) -> [Stat<'static>; 24] {
+    let n = Stat::number;
+    [
         n("cmd_get", totals.hits + totals.misses),
         n("cmd_set", totals.puts),
         n("cmd_flush", totals.flushes),
@@ -92,6 +117,14 @@ pub fn general<'h>(shared: &Shared<'h>, now: Tick) -> [Stat<'h>; 86] {
         n("store_no_memory", 0),
         n("auth_cmds", totals.logins),
         n("auth_errors", totals.login_errors),
+    ]
+}
+
+/// Bytes in and out, and who serves them.
+fn traffic(shared: &Shared<'_>, totals: &Totals) -> [Stat<'static>; 8] {
+    let plan = shared.plan;
+    let n = Stat::number;
+    [
         n("bytes_read", totals.read_bytes),
         n("bytes_written", totals.written_bytes),
         n("limit_maxbytes", plan.engine.budget_bytes() as u64),
@@ -100,6 +133,14 @@ pub fn general<'h>(shared: &Shared<'h>, now: Tick) -> [Stat<'h>; 86] {
         n("time_in_listen_disabled_us", 0),
         n("threads", plan.worker_count as u64),
         n("conn_yields", totals.yields),
+    ]
+}
+
+/// The index, and what moves items.
+fn upkeep(engine: &Engine) -> [Stat<'static>; 15] {
+    let index_bytes = engine.pages_index * engine.page_bytes;
+    let n = Stat::number;
+    [
         n(
             "hash_power_level",
             u64::from(engine.index_buckets.max(1).ilog2()),
@@ -118,6 +159,13 @@ pub fn general<'h>(shared: &Shared<'h>, now: Tick) -> [Stat<'h>; 86] {
         n("lru_crawler_running", 0),
         n("lru_crawler_starts", 0),
         n("lru_maintainer_juggles", 0),
+    ]
+}
+
+/// The items and their memory. The last one has a meaning only if connections may be idle for too long.
+fn items_held(engine: &Engine, reclaimed: u64, totals: &Totals) -> [Stat<'static>; 17] {
+    let n = Stat::number;
+    [
         n("malloc_fails", 0),
         n("log_worker_dropped", 0),
         n("log_worker_written", 0),

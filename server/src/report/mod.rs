@@ -38,9 +38,7 @@ pub fn tell(
         }
         Topic::Classes => native::classes(shared, now, tell)?,
         Topic::General => {
-            let stats = memcached::general(shared, now);
-            let unasked = usize::from(shared.limits.idle_timeout.is_none());
-            tell(Reply::Stats(&stats[..stats.len() - unasked]))?;
+            memcached::general(shared, now, tell)?;
             let (before, _) = *shared.reset.lock();
             let totals = shared.threads.totals().since(&before);
             for told in Totals::TOLD {

@@ -1,18 +1,66 @@
 //! Opening the places where connections come in.
 
 use super::error::StartError;
+use super::stop::{Stop, warn_of_certificate};
 use crate::admin;
 use crate::auth::tls::CertificateStore;
+use crate::auth::users::Logins;
 use crate::net::socket::Listening;
 use crate::settings::config::Config;
 use crate::settings::endpoint::{Endpoint, Place};
+use crate::settings::listen::Listen;
 use rustix::io::Errno;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
+/// Where clients come in, and what they have to show.
+pub(super) struct Doors {
+    pub tls: Option<Arc<CertificateStore>>,
+    pub users: Arc<Logins>,
+    pub places: Vec<Place>,
+    /// The places, as reports tell of them.
+    pub listen: Listen,
+    pub admin: Option<TcpListener>,
+    pub admin_address: Option<SocketAddr>,
+}
+
+impl Doors {
+    /// Reads certificates, users and tokens, which SIGHUP reads again from now on, and listens.
+    pub fn open(config: &Config, stop: &mut Stop) -> Result<(Self, Vec<Listening>), StartError> {
+        let tls = CertificateStore::of(config).map_err(StartError::Invalid)?;
+        let users = Arc::new(Logins::of(config).map_err(StartError::Invalid)?);
+        stop.reloads(tls.as_ref(), &users);
+        warn_of_certificate(tls.as_deref());
+        let (listeners, places) = listen_on(config, tls.as_ref())?;
+        let (admin, admin_address) = listen_for_pages(config)?;
+        let mut listen = Listen::new(&places, config.unix_mode);
+        let auth_file = config.auth_file.as_ref();
+        if let Some(path) = auth_file.or(config.auth_token_file.as_ref()) {
+            listen.auth_file = path.display().to_string();
+        }
+        let doors = Doors {
+            tls,
+            users,
+            places,
+            listen,
+            admin,
+            admin_address,
+        };
+        Ok((doors, listeners))
+    }
+
+    /// Whom the admin pages answer.
+    pub fn rules<'r>(&'r self, config: &'r Config) -> admin::Rules<'r> {
+        admin::Rules {
+            hosts: &config.admin_hosts,
+            logins: &self.users,
+        }
+    }
+}
+
 /// Where the admin pages are to be, if anywhere.
-pub(super) fn listen_for_pages(
+fn listen_for_pages(
     config: &Config,
 ) -> Result<(Option<TcpListener>, Option<SocketAddr>), StartError> {
     let Some(address) = config.admin else {
@@ -52,7 +100,7 @@ fn listen_for_admin(address: SocketAddr) -> Result<(TcpListener, SocketAddr), St
         .map_err(|error| StartError::Admin(address, error))
 }
 
-pub(super) fn listen_on(
+fn listen_on(
     config: &Config,
     tls: Option<&Arc<CertificateStore>>,
 ) -> Result<(Vec<Listening>, Vec<Place>), StartError> {

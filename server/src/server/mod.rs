@@ -21,19 +21,21 @@ pub(crate) mod scripts;
 pub(crate) mod shared;
 pub(crate) mod stage;
 mod stop;
+mod threads;
 
 use self::checks::{
     connections_of_files, raise_open_files_limit, random_seed, warn_of_huge_pages,
     warn_of_open_files, warn_of_openness, watch_limit,
 };
 pub use self::error::StartError;
-use self::listening::{listen_for_pages, listen_on};
-use self::stop::{Stop, Why, tell_of_end, warn_of_certificate};
+use self::listening::Doors;
+use self::stop::{Stop, Why, tell_of_end};
+use self::threads::{NotifyOnDrop, Workers, spawn_admin};
 use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::AcqRel, Ordering::Acquire};
+use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
@@ -41,22 +43,16 @@ use std::time::Instant;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use crate::admin;
-use crate::auth::tls::CertificateStore;
-use crate::auth::users::Logins;
 use crate::memory::governor::Governor;
 use crate::memory::plan::ServerPlan;
 use crate::memory::program;
 use crate::net::gate::{self, first_of};
-use crate::net::mailbox::Mailbox;
-use crate::net::worker::{self, park_once};
+use crate::net::worker::park_once;
 use crate::observe::logs;
-use crate::observe::snapshot::SnapshotTaker;
 use crate::server::shared::Shared;
 use crate::server::stage::Stage;
 use crate::settings::config::Config;
 use crate::settings::endpoint::Place;
-use crate::settings::listen::Listen;
 use crate::settings::size::size_text;
 use crate::snapfile::job::Snapshots;
 
@@ -195,30 +191,6 @@ impl Drop for Running {
     }
 }
 
-/// How many workers run, told also when one panics.
-struct Alive {
-    count: AtomicUsize,
-    changed: Notify,
-}
-
-struct LeaveOnDrop<'a>(&'a Alive);
-
-impl Drop for LeaveOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.count.fetch_sub(1, AcqRel);
-        self.0.changed.notify_one();
-    }
-}
-
-impl Alive {
-    /// Waits until at most `count` workers run.
-    async fn at_most(&self, count: usize) {
-        while self.count.load(Acquire) > count {
-            self.changed.notified().await;
-        }
-    }
-}
-
 /// Runs a whole server on this thread until told to stop. `started` is told where it listens.
 fn serve(
     config: &Config,
@@ -237,25 +209,12 @@ fn serve(
     let mut stop = stop().map_err(StartError::System)?;
     raise_open_files_limit();
     // An address in use is found out before anything expensive, too.
-    let tls = CertificateStore::of(config).map_err(StartError::Invalid)?;
-    let users = Arc::new(Logins::of(config).map_err(StartError::Invalid)?);
-    stop.reloads(tls.as_ref(), &users);
-    warn_of_certificate(tls.as_deref());
-    let (listeners, places) = listen_on(config, tls.as_ref())?;
-    let (admin, admin_address) = listen_for_pages(config)?;
-    let mut listen = Listen::new(&places, config.unix_mode);
-    let auth_file = config.auth_file.as_ref();
-    if let Some(path) = auth_file.or(config.auth_token_file.as_ref()) {
-        listen.auth_file = path.display().to_string();
-    }
-    let rules = admin::Rules {
-        hosts: &config.admin_hosts,
-        logins: &users,
-    };
-    let (cache, restoring) = opening::open(config, &plan.engine, admin.as_ref(), rules)?;
-    let mut shared = Shared::new(&cache, &plan, config.limits(), &listen, &users);
+    let (doors, listeners) = Doors::open(config, &mut stop)?;
+    let rules = doors.rules(config);
+    let (cache, restoring) = opening::open(config, &plan.engine, doors.admin.as_ref(), rules)?;
+    let mut shared = Shared::new(&cache, &plan, config.limits(), &doors.listen, &doors.users);
     shared.go_on_with(restoring);
-    shared.tls = tls;
+    shared.tls = doors.tls.clone();
     shared.snapshots = Snapshots::new(restart::place(config));
     let shared = shared;
     let (watch, limit_bytes) = match &config.cgroup_root {
@@ -265,99 +224,37 @@ fn serve(
     let governor = Governor::new(&shared, watch, limit_bytes);
     // Behind the governor, which has retired what the memory of the moment does not allow.
     let restore = |_: &AtomicUsize| restart::restore(&shared, &runtime, &mut stop);
-    if !opening::while_starting(admin.as_ref(), rules, restore) {
+    if !opening::while_starting(doors.admin.as_ref(), rules, restore) {
         return Ok(());
     }
-    let mailboxes: Vec<Mailbox> = (0..plan.worker_count)
-        .map(|_| Mailbox::new(plan.worker.slot_count))
-        .collect();
-    let alive = Alive {
-        count: AtomicUsize::new(0),
-        changed: Notify::new(),
-    };
+    let workers = Workers::new(&shared);
     park_once();
     let admin_over = Notify::new();
     let leaving = Cell::new(None);
     let served = thread::scope(|scope| {
         let _admin_ends = NotifyOnDrop(&admin_over);
-        if let Some(listener) = &admin {
-            let (shared, over) = (&shared, &admin_over);
-            thread::Builder::new()
-                .name("admin".to_owned())
-                .spawn_scoped(scope, move || {
-                    let snapshots = SnapshotTaker::new(shared);
-                    warn_of_admin(admin::run(
-                        listener,
-                        admin::Told::Snapshots(&snapshots),
-                        rules,
-                        over,
-                    ));
-                })
-                .map_err(StartError::System)?;
+        if let Some(listener) = &doors.admin {
+            spawn_admin(scope, listener, &shared, rules, &admin_over)?;
         }
         restart::spawn_writer(scope, &shared)?;
-        let (warm, warmed) = mpsc::channel::<()>();
-        let spawned = (0..mailboxes.len()).try_for_each(|no| {
-            let (shared, mailboxes) = (&shared, &mailboxes[..]);
-            let (alive, warm) = (&alive, warm.clone());
-            alive.count.fetch_add(1, AcqRel);
-            let leaves = LeaveOnDrop(alive);
-            thread::Builder::new()
-                .name(format!("worker-{no}"))
-                .spawn_scoped(scope, move || {
-                    let _leaves = leaves;
-                    worker::run(shared, mailboxes, no, || drop(warm));
-                })
-                .map(drop)
-                .map_err(StartError::System)
-        });
-        drop(warm);
-        // Nobody sends: it ends when the last worker is warm and drops its end.
-        let _ = warmed.recv();
-        let served = spawned.and_then(|()| {
+        let served = workers.spawn(scope).and_then(|()| {
             shared.admission.set_files_allow(connections_of_files());
             shared.life.set_stage(Stage::Ready);
-            started(&places, admin_address, &plan);
+            started(&doors.places, doors.admin_address, &plan);
             warn_of_open_files(&plan);
-            warn_of_openness(&places, &users);
+            warn_of_openness(&doors.places, &doors.users);
             if config.huge_pages {
                 warn_of_huge_pages();
             }
-            let open = gate::run(listeners, &shared, &governor, &mailboxes);
-            let stopped = async {
-                let all = plan.worker_count;
-                let asked = async {
-                    shared.shutdown.notified().await;
-                    Why::Command
-                };
-                let told = async {
-                    let why = first_of(stop.told(), asked).await;
-                    leaving.set(Some((why, Instant::now())));
-                    shared.life.set_stage(Stage::Leaving);
-                    if !why.is_hurried() {
-                        first_of(sleep(config.drain_delay), end_at_once(&mut stop)).await;
-                    }
-                    Ok(())
-                };
-                let failed = async {
-                    alive.at_most(all - 1).await;
-                    Err(io::Error::other("a worker ended before its time"))
-                };
-                first_of(told, failed).await
-            };
+            let open = gate::run(listeners, &shared, &governor, &workers.mailboxes);
+            let told = told_to_leave(config, &shared, &mut stop, &leaving);
+            let failed = async { Err(workers.first_end().await) };
             runtime
-                .block_on(first_of(open, stopped))
+                .block_on(first_of(open, first_of(told, failed)))
                 .map_err(StartError::System)
         });
-        let clients = shared.admission.connections();
-        shared.life.drain();
-        mailboxes.iter().for_each(Mailbox::wake);
-        shared.life.set_stage(Stage::Leaving);
-        let ended = async {
-            alive.at_most(0).await;
-            shared.snapshots.end(served.is_ok()).await;
-        };
-        runtime.block_on(first_of(ended, end_at_once(&mut stop)));
+        let drained = drain(&shared, &workers, served.is_ok());
+        let clients = runtime.block_on(first_of(drained, end_at_once(&mut stop)));
         if let Some((why, since)) = leaving.get() {
             tell_of_end(
                 why,
@@ -373,25 +270,42 @@ fn serve(
     served
 }
 
+/// Waits until somebody wants the server to end, writes to `leaving` who and since when, and gives load balancers time
+/// to notice, unless whoever asked does not want to wait.
+async fn told_to_leave(
+    config: &Config,
+    shared: &Shared<'_>,
+    stop: &mut Stop,
+    leaving: &Cell<Option<(Why, Instant)>>,
+) -> io::Result<()> {
+    let asked = async {
+        shared.shutdown.notified().await;
+        Why::Command
+    };
+    let why = first_of(stop.told(), asked).await;
+    leaving.set(Some((why, Instant::now())));
+    shared.life.set_stage(Stage::Leaving);
+    if !why.is_hurried() {
+        first_of(sleep(config.drain_delay), end_at_once(stop)).await;
+    }
+    Ok(())
+}
+
+/// Answers what has arrived, closes every connection, and writes the last snapshot. Says how many clients there were.
+async fn drain(shared: &Shared<'_>, workers: &Workers<'_>, is_well: bool) -> usize {
+    let clients = shared.admission.connections();
+    shared.life.drain();
+    workers.wake();
+    shared.life.set_stage(Stage::Leaving);
+    workers.last_end().await;
+    shared.snapshots.end(is_well).await;
+    clients
+}
+
 /// Ends the process at a second signal.
-async fn end_at_once(stop: &mut Stop) {
+async fn end_at_once<T>(stop: &mut Stop) -> T {
     let number = stop.told_again().await;
     log::info!("a second signal, ending at once");
     log::logger().flush();
     std::process::exit(128 + number);
-}
-
-fn warn_of_admin(ended: io::Result<()>) {
-    if let Err(error) = ended {
-        log::warn!("no admin pages: {error}");
-    }
-}
-
-/// Also when a panic passes by.
-struct NotifyOnDrop<'n>(&'n Notify);
-
-impl Drop for NotifyOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.notify_one();
-    }
 }

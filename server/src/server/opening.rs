@@ -10,7 +10,7 @@ use flagstone_engine::{Backing, Cache, Opening, Plan, Restored};
 use tokio::sync::Notify;
 
 use super::error::StartError;
-use super::{NotifyOnDrop, warn_of_admin};
+use super::threads::{NotifyOnDrop, warn_of_admin};
 use crate::admin;
 use crate::observe::restoring::Restoring;
 use crate::settings::config::Config;

@@ -11,10 +11,10 @@ use rustix::fs::statfs;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
-use super::NotifyOnDrop;
 use super::error::StartError;
 use super::shared::Shared;
 use super::stop::Stop;
+use super::threads::NotifyOnDrop;
 use crate::memory::costs::snapshot_window_bytes;
 use crate::net::gate::first_of;
 use crate::net::worker::park_once;
