@@ -74,6 +74,15 @@ fn resp_allocates_nothing() {
         ("GETDEL n", "$-1\r\n"),
         ("MSET a 1 b 2 c 3", "+OK\r\n"),
         ("MGET a miss c", "*3\r\n$1\r\n1\r\n$-1\r\n$1\r\n3\r\n"),
+        ("MSETNX a 1 new 2", ":0\r\n"),
+        ("MSETEX 2 a 1 b 2 XX EX 9", ":1\r\n"),
+        ("MSETEX 1 a 1 EX 9 x", "-ERR syntax error\r\n"),
+        ("RENAME a d", "+OK\r\n"),
+        ("RENAMENX d b", ":0\r\n"),
+        ("RENAME a d", "-ERR no such key\r\n"),
+        ("COPY d a", ":1\r\n"),
+        ("COPY d a DB 4 REPLACE", ":1\r\n"),
+        ("UNLINK d", ":1\r\n"),
         ("DEL a b miss", ":2\r\n"),
         ("UNLINK c", ":1\r\n"),
         ("OBJECT ENCODING hot", "$6\r\nembstr\r\n"),
@@ -162,6 +171,7 @@ fn resp_allocates_nothing() {
     .collect();
     let set_hot = line("SET hot hi");
     let get_long = line("GET long");
+    let copy_long = [line("COPY long copied REPLACE"), line("RENAME copied long")].concat();
     let getdel_long = line("GETDEL long");
     let bits_long = [
         line("GETRANGE long 1 99999"),
@@ -244,6 +254,7 @@ fn resp_allocates_nothing() {
             client.exchange(&list, &listed);
             client.exchange(&long_new, b"+OK\r\n");
             client.exchange(&long, b"+OK\r\n");
+            client.exchange(&copy_long, b":1\r\n+OK\r\n");
             client.exchange(&get_long, &told);
             client.exchange(&bits_long, &bits_told);
             client.exchange(&long_new, b"+OK\r\n");

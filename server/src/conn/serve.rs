@@ -360,6 +360,7 @@ impl<'w> RequestLoop<'_, 'w, '_> {
                     Stepped::Again => {}
                     Stepped::Halt(halt) => return Ok(Some(halt)),
                 },
+                Done::Alone => return Ok(self.do_alone(planned)),
                 Done::NotNow => return Ok(Some(Halt::WaitLarge)),
                 Done::Close(reply) => {
                     self.push(format, reply);

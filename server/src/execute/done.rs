@@ -28,6 +28,8 @@ pub enum Done {
     NeedsRoom,
     /// Something about a transaction, which is the connection's.
     Step(Step),
+    /// It is done while nobody else does anything: see [`Work::run_alone`](super::Work::run_alone).
+    Alone,
     /// The connection is to be closed.
     Quit,
     /// The same, behind this answer.

@@ -4,6 +4,7 @@
 //! [`Work::of`] hashes the key, once; [`Work::run`] does what was asked. The only place that
 //! speaks both the vocabulary of the protocols and that of the engine.
 
+mod alone;
 mod binary;
 mod decimal;
 mod done;

@@ -9,6 +9,7 @@ mod keys;
 mod look;
 mod range;
 mod script;
+mod several;
 
 use flagstone_engine::{
     Attributes, Cache, CasWish, Current, Edit, Key, NewValue, Pinned, Side, StoreError, Updated,
@@ -22,6 +23,7 @@ use self::common::{
 pub use self::look::is_as_seen;
 use self::look::{look, run_keyless};
 use self::range::{get_range, set_range};
+pub use self::several::run_alone;
 use super::decimal;
 use super::done::Done;
 use super::lifetime::deadline;

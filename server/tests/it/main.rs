@@ -55,6 +55,7 @@ mod redis_clients;
 mod resp;
 mod resp_bits;
 mod resp_keys;
+mod resp_several;
 mod restart;
 mod scripts;
 mod settings;

@@ -12,7 +12,7 @@ use std::io;
 
 use super::{Halt, Next, Phase, Planned, RequestLoop};
 use crate::clock::thread_cpu_micros;
-use crate::execute::{self, Seen, Step};
+use crate::execute::{self, Done, Seen, Step};
 use crate::memory::plan::OUTBOX_BYTES;
 use crate::memory::queues::{Refused, Ticket};
 use crate::proto::{LongHead, Reply, ReplyFormat, Word};
@@ -181,6 +181,30 @@ impl RequestLoop<'_, '_, '_> {
         self.transaction.is_replayed = true;
         *self.phase = Phase::Replaying;
         Ok(Stepped::Done)
+    }
+
+    /// Executes one request while all others stay outside.
+    #[inline(never)]
+    pub(super) fn do_alone(&mut self, planned: &Planned<'_>) -> Option<Halt> {
+        let was_alone = self.leave.as_ref().is_some_and(|leave| leave.is_alone());
+        if !was_alone {
+            self.be_alone();
+        }
+        let (shared, now, format) = (self.shared, self.now, planned.format);
+        let room = self.outbox.room();
+        let done = planned
+            .work
+            .run_alone(shared, now, format, room, self.counters);
+        if !was_alone {
+            self.be_beside();
+        }
+        match done {
+            Done::Reply(reply) => {
+                self.push(format, reply);
+                None
+            }
+            _ => Some(Halt::WaitLarge),
+        }
     }
 
     fn be_alone(&mut self) {

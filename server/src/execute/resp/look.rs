@@ -208,6 +208,7 @@ pub fn run_keyless(op: Op<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
         Op::Discard => return Done::Step(Step::Forget),
         Op::Unwatch => return Done::Step(Step::Unwatch),
         Op::Messages(_) => return Done::Messages,
+        Op::Duplicate(_) | Op::SetMany(_) => return Done::Alone,
         Op::Absent => {
             with.counters.misses.add(1);
             return Done::Reply(Reply::Missing);

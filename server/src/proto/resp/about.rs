@@ -78,6 +78,11 @@ fn keys_of<'a>(name: &[u8], args: &[&'a [u8]]) -> Result<Names<'a>, Words> {
             let count = count.filter(|count| *count <= args.len() - 2);
             return names(&args[2..][..count.unwrap_or(0)]);
         }
+        Name::MSetEx => {
+            let count = parse_i64(args[0]).and_then(|count| usize::try_from(count).ok());
+            let count = count.filter(|count| *count <= (args.len() - 1) / 2);
+            return every(&args[1..][..2 * count.unwrap_or(0)], 2);
+        }
         _ if spec.first_key < 1 => &[],
         _ => {
             let last = match usize::try_from(spec.last_key) {

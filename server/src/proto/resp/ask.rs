@@ -11,11 +11,10 @@ use super::pubsub::is_about_messages;
 use super::script::{Call, Named, Script};
 use super::session::{At, Multi, Session};
 use super::set::{ExpireIf, SetOptions, Unit, Wrong, parse_get_ex, time};
+use super::several;
 use super::words;
 use crate::proto::number::parse_i64;
 use crate::proto::{Command, How, LONG_KEY_BYTES_MAX, Lifetime, Refusal, Terms, Word, Words};
-
-const DATABASES: i64 = crate::proto::DATABASES as i64;
 
 /// What a request asks, and what its client expects.
 pub struct Asked<'a> {
@@ -100,13 +99,7 @@ impl Asker {
                 asked.shape = Shape::Status;
                 store(value, How::Always, time(unit_of(name), number)?)
             }
-            (Name::GetSet, [value]) => {
-                let options = SetOptions {
-                    get: true,
-                    ..SetOptions::default()
-                };
-                Command::Resp(Op::Set(key, value, options))
-            }
+            (Name::GetSet, [value]) => Command::Resp(Op::Set(key, value, SetOptions::GET)),
             (Name::GetEx, options) => match parse_get_ex(options)? {
                 None => Command::Get { key },
                 Some(lifetime) => Command::GetAndTouch { key, lifetime },
@@ -143,6 +136,7 @@ impl Asker {
                 Command::Resp(bits::ask(name, key, args).map_err(Wrong::Words)?)
             }
             (Name::DelIfEq | Name::DelEx, _) => Command::Resp(del_if(name, key, args)?),
+            (Name::Rename | Name::RenameNx | Name::Copy, _) => self.duplicate(name, key, args)?,
             (Name::Persist, _) => Command::Resp(Op::Persist(key)),
             (Name::Ttl | Name::PTtl | Name::ExpireTime | Name::PExpireTime, _) => {
                 Command::Resp(Op::Ttl(key, ttl(name)))
@@ -166,6 +160,21 @@ impl Asker {
             }
             _ => return Err(Wrong::Words(words::SYNTAX)),
         })
+    }
+
+    /// `RENAME`, `COPY` and their like.
+    fn duplicate<'a>(
+        self,
+        name: Name,
+        key: &'a [u8],
+        args: &[&'a [u8]],
+    ) -> Result<Command<'a>, Wrong> {
+        let (to, options) = (args[0], &args[1..]);
+        if !is_key(to) {
+            return Err(Wrong::Words(words::LONG_KEY));
+        }
+        let what = several::duplicate(name, (key, to), options, self.session.database)?;
+        Ok(Command::Resp(Op::Duplicate(what)))
     }
 
     fn ask_server<'a>(
@@ -399,15 +408,8 @@ fn del_if<'a>(name: Name, key: &'a [u8], args: &[&'a [u8]]) -> Result<Op<'a>, Wr
 
 /// The session goes on in another database.
 fn select(number: &[u8], session: &mut Session) -> Result<Command<'static>, Wrong> {
-    Err(Wrong::Words(match parse_i64(number) {
-        Some(database @ 0..DATABASES) => {
-            session.database = database as u8;
-            return Ok(Command::Say(Word::Ok));
-        }
-        Some(number) if i32::try_from(number).is_ok() => words::BAD_DB,
-        Some(_) => words::NOT_INT,
-        None => words::NOT_INTEGER,
-    }))
+    session.database = several::database(number)?;
+    Ok(Command::Say(Word::Ok))
 }
 
 /// Where a transaction begins and ends.

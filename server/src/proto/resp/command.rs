@@ -8,6 +8,7 @@ use super::names::Name;
 use super::pubsub::Messages;
 use super::script::{Call, Script};
 use super::set::{ExpireIf, SetOptions};
+use super::several::{Duplicate, SetMany};
 use crate::proto::Lifetime;
 
 /// `SCRIPT EXISTS` asks for so many at most.
@@ -65,6 +66,10 @@ pub enum Op<'a> {
     Keys(&'a [u8], u8),
     /// `RANDOMKEY` of this database.
     RandomKey(u8),
+    /// `RENAME`, `RENAMENX`, `COPY`
+    Duplicate(Duplicate<'a>),
+    /// `MSETNX`, `MSETEX`
+    SetMany(SetMany<'a>),
     /// Nothing: the head of an array of so many, whose members follow.
     Array(u32),
     /// A key that cannot be there: it is too long, or empty.
@@ -236,6 +241,8 @@ impl<'a> Op<'a> {
                 | Op::BitCount(..)
                 | Op::BitPos(..)
                 | Op::Eval(_)
+                | Op::Duplicate(_)
+                | Op::SetMany(_)
                 | Op::Scan(_)
                 | Op::Keys(..)
                 | Op::RandomKey(_)

@@ -2,6 +2,7 @@
 
 mod line;
 mod messages;
+mod several;
 
 use super::ask::{Asked, ask, is_key, terms, unit_of};
 use super::command::Op;
@@ -190,6 +191,11 @@ impl Reading {
                     self.refuse(op, name.end(), count - 1)
                 }
             };
+        }
+        if let Some(known @ (Name::MSetNx | Name::MSetEx)) = known
+            && !self.locked
+        {
+            return self.set_many(bytes, known, name.end(), count - 1);
         }
         if known == Some(Name::PubSub)
             && let Some(decoded) = self.num_sub(bytes, name.end(), count - 1)

@@ -26,6 +26,7 @@ mod queue;
 pub mod script;
 pub mod session;
 pub mod set;
+pub mod several;
 pub mod words;
 
 pub use command::Op;

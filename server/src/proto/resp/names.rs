@@ -52,6 +52,8 @@ const READ: &[&str] = &["readonly", "fast"];
 const READ_SLOW: &[&str] = &["readonly"];
 const WRITE: &[&str] = &["write", "denyoom", "fast"];
 const WRITE_SLOW: &[&str] = &["write", "denyoom"];
+const CHANGE_SLOW: &[&str] = &["write"];
+const MANY: &[&str] = &["write", "denyoom", "movablekeys"];
 const CHANGE: &[&str] = &["write", "fast"];
 const ADMIN: &[&str] = &["admin", "noscript", "loading", "stale"];
 const FAST: &[&str] = &["loading", "stale", "fast"];
@@ -77,6 +79,7 @@ commands! {
     Cluster "cluster" b"CLUSTER" -2 0 0 0 ADMIN;
     Command "command" b"COMMAND" -1 0 0 0 FAST;
     Config "config" b"CONFIG" -2 0 0 0 ADMIN;
+    Copy "copy" b"COPY" -3 1 2 1 WRITE_SLOW;
     DbSize "dbsize" b"DBSIZE" 1 0 0 0 READ;
     Debug "debug" b"DEBUG" -2 0 0 0 ADMIN;
     Decr "decr" b"DECR" 2 1 1 1 WRITE;
@@ -115,6 +118,8 @@ commands! {
     MGet "mget" b"MGET" -2 1 -1 1 READ;
     Module "module" b"MODULE" -2 0 0 0 ADMIN;
     MSet "mset" b"MSET" -3 1 -1 2 WRITE;
+    MSetEx "msetex" b"MSETEX" -4 0 0 0 MANY;
+    MSetNx "msetnx" b"MSETNX" -3 1 -1 2 WRITE_SLOW;
     Multi "multi" b"MULTI" 1 0 0 0 OPENED;
     Object "object" b"OBJECT" -2 2 2 1 READ_SLOW;
     Persist "persist" b"PERSIST" 2 1 1 1 CHANGE;
@@ -130,6 +135,8 @@ commands! {
     PUnsubscribe "punsubscribe" b"PUNSUBSCRIBE" -1 0 0 0 PUBSUB;
     Quit "quit" b"QUIT" -1 0 0 0 OPEN;
     RandomKey "randomkey" b"RANDOMKEY" 1 0 0 0 READ_SLOW;
+    Rename "rename" b"RENAME" 3 1 2 1 CHANGE_SLOW;
+    RenameNx "renamenx" b"RENAMENX" 3 1 2 1 CHANGE;
     Reset "reset" b"RESET" 1 0 0 0 OPEN;
     Scan "scan" b"SCAN" -2 0 0 0 READ_SLOW;
     Script "script" b"SCRIPT" -2 0 0 0 ADMIN;

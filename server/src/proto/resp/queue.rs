@@ -73,7 +73,7 @@ impl Reading {
     /// Where so many arguments end, of which the first is at `bytes[at..]`. `None`: they cannot be held.
     // What is decoded is handed on as it is: there is no heap to put it on.
     #[allow(clippy::result_large_err)]
-    fn args(
+    pub(super) fn args(
         self,
         bytes: &[u8],
         mut at: usize,

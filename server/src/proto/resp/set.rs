@@ -100,6 +100,14 @@ impl Default for SetOptions<'_> {
 }
 
 impl<'a> SetOptions<'a> {
+    /// Those of `GETSET`.
+    pub const GET: Self = SetOptions {
+        how: How::Always,
+        equal: None,
+        expiry: Expiry::Until(Lifetime::Forever),
+        get: true,
+    };
+
     /// Reads what stands behind the value.
     pub fn parse(args: &[&'a [u8]]) -> Result<Self, Wrong> {
         let syntax = Err(Wrong::Words(words::SYNTAX));

@@ -61,6 +61,17 @@ pub const NO_FREQ: Words = words!(
 /// A key of too many bytes.
 pub const LONG_KEY: Words =
     words!(b"-ERR the key is longer than the server's --max-key allows\r\n");
+/// Nothing to rename.
+pub const NO_SUCH_KEY: Words = words!(b"-ERR no such key\r\n");
+/// A copy of something onto itself.
+pub const SAME_KEY: Words = words!(b"-ERR source and destination objects are the same\r\n");
+/// Not a number of keys.
+pub const BAD_KEY_COUNT: Words = words!(b"-ERR invalid numkeys value\r\n");
+/// Fewer keys with values than were announced.
+pub const FEW_PAIRS: Words = words!(b"-ERR wrong number of key-value pairs\r\n");
+/// All keys are looked at before the first is stored.
+pub const LONG_PAIRS: Words =
+    words!(b"-ERR MSETNX and MSETEX take keys and values of up to 16 KiB together here\r\n");
 /// No scan was there.
 pub const BAD_CURSOR: Words = words!(b"-ERR invalid cursor\r\n");
 /// Whoever wants all keys at once, of many.

@@ -239,7 +239,7 @@ fn one(rng: &mut Rng) -> Vec<u8> {
         // Nothing that ends while the commands run.
         let time = rng.of(&times);
         let seconds = (2000 + rng.below(1_000_000)).to_string();
-        let words: Vec<&[u8]> = match rng.below(50) {
+        let words: Vec<&[u8]> = match rng.below(57) {
             0..=2 => vec![b"SET", key, value],
             3 => vec![b"SET", key, value, b"NX"],
             4 => vec![b"SET", key, value, b"XX", b"GET"],
@@ -327,6 +327,19 @@ fn one(rng: &mut Rng) -> Vec<u8> {
             39 => vec![b"MGET", key, other],
             // No more than one.
             47 | 48 => vec![b"KEYS", key],
+            50 => vec![b"RENAME", key, other],
+            51 => vec![b"RENAMENX", key, other],
+            52 => vec![b"COPY", key, other],
+            53 => vec![b"COPY", key, other, b"REPLACE"],
+            54 => vec![
+                b"COPY",
+                key,
+                other,
+                b"DB",
+                rng.of(&[&b"0"[..], b"1", b"2", b"16", b"x", b"99999999999"]),
+            ],
+            55 => vec![b"MSETNX", key, value, other, number],
+            56 => vec![b"MSETNX", key, value, other],
             _ => vec![b"SET", key, value, b"FOO"],
         };
         array(&words)

@@ -1,6 +1,7 @@
 //! Requests that are a line of words.
 
 use super::*;
+use crate::proto::resp::several::Args;
 
 impl Reading {
     /// A line of words.
@@ -58,6 +59,11 @@ impl Reading {
         }
         if self.session.is_multi() {
             return self.asked_inside(name, args, taken);
+        }
+        if let Name::MSetNx | Name::MSetEx = name
+            && !self.locked
+        {
+            return self.set_many_of(name, Args::Line(line), args.len() as u32, taken);
         }
         let asked = ask(name, args, self.session, self.locked);
         self.answered(asked, taken)
