@@ -43,6 +43,7 @@ mod memcache_meta;
 mod metrics;
 mod native;
 mod netcat;
+mod operators;
 mod packaging;
 mod page;
 mod places;
