@@ -49,4 +49,4 @@ mod server;
 pub mod settings;
 
 pub use server::{Running, Server, StartError};
-pub use settings::config::{Config, Invalid};
+pub use settings::config::{Config, Invalid, TlsVersion};

@@ -58,6 +58,7 @@ mod resp_keys;
 mod scripts;
 mod settings;
 mod tls;
+mod tls_clients;
 mod told;
 mod tools;
 mod transactions;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::memory::costs::{
     ADMIN_BYTES, ADMIN_CONNECTION_BYTES, ADMIN_CONNECTIONS, ADMIN_THREAD_BYTES,
-    TLS_CONNECTION_BYTES,
+    tls_connection_bytes,
 };
 use crate::settings::config::Config;
 
@@ -81,7 +81,11 @@ pub(super) fn server_lines(
         lines.push(line(
             "tls connections",
             tls_bytes,
-            format!("{} × {TLS_CONNECTION_BYTES}", config.tls_connections_max),
+            format!(
+                "{} × {}",
+                config.tls_connections_max,
+                tls_connection_bytes(config.tls_client_ca.is_some())
+            ),
         ));
     }
     if !connections_share_pages(config) {
@@ -108,7 +112,7 @@ pub(super) fn server_lines(
 /// What TLS connections may take in all.
 pub(super) fn tls_bytes(config: &Config) -> usize {
     if config.listen.iter().any(|endpoint| endpoint.tls) {
-        config.tls_connections_max * TLS_CONNECTION_BYTES
+        config.tls_connections_max * tls_connection_bytes(config.tls_client_ca.is_some())
     } else {
         0
     }
