@@ -15,6 +15,7 @@ mod error;
 pub(crate) mod gates;
 mod listening;
 pub(crate) mod maintainer;
+pub(crate) mod manager;
 pub(crate) mod scripts;
 pub(crate) mod shared;
 pub(crate) mod stage;
@@ -26,7 +27,7 @@ use self::checks::{
 };
 pub use self::error::StartError;
 use self::listening::{listen_for_admin, listen_on};
-use self::stop::{Stop, Why, tell_of_end, warn_of_certificate};
+use self::stop::{Stop, Why, tell_of_end};
 use std::cell::Cell;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -238,7 +239,6 @@ fn serve(
     let tls = CertificateStore::of(config).map_err(StartError::Invalid)?;
     let users = Arc::new(Logins::of(config).map_err(StartError::Invalid)?);
     stop.reloads(tls.as_ref(), &users);
-    warn_of_certificate(tls.as_deref());
     let (listeners, places) = listen_on(config, tls.as_ref())?;
     let (admin, admin_address) = match config.admin {
         Some(address) => match listen_for_admin(address) {
@@ -274,6 +274,7 @@ fn serve(
         .map_err(StartError::Open)?;
     let mut shared = Shared::new(&cache, &plan, config.limits(), &listen, &users);
     shared.tls = tls;
+    shared.life.manager = stop.manager();
     let shared = shared;
     let (watch, limit_bytes) = match &config.cgroup_root {
         Some(root) => watch_limit(root),

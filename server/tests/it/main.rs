@@ -56,6 +56,7 @@ mod resp;
 mod resp_bits;
 mod resp_keys;
 mod scripts;
+mod service;
 mod settings;
 mod tls;
 mod tls_clients;
