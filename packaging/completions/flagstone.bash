@@ -38,7 +38,7 @@ _flagstone() {
 
     case "${cmd}" in
         flagstone)
-            opts="-h -V --config --check-config --print-config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help --version plan stats top healthcheck snapshot"
+            opts="-h -V --config --check-config --print-config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help --version plan stats top healthcheck snapshot"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -73,6 +73,14 @@ _flagstone() {
                     return 0
                     ;;
                 --tls-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-client-ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-min)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -200,7 +208,7 @@ _flagstone() {
             return 0
             ;;
         flagstone__subcmd__healthcheck)
-            opts="-h --address --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
+            opts="-h --address --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -239,6 +247,14 @@ _flagstone() {
                     return 0
                     ;;
                 --tls-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-client-ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-min)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -366,7 +382,7 @@ _flagstone() {
             return 0
             ;;
         flagstone__subcmd__plan)
-            opts="-h --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
+            opts="-h --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -401,6 +417,14 @@ _flagstone() {
                     return 0
                     ;;
                 --tls-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-client-ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-min)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -528,7 +552,7 @@ _flagstone() {
             return 0
             ;;
         flagstone__subcmd__snapshot)
-            opts="-h --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
+            opts="-h --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -563,6 +587,14 @@ _flagstone() {
                     return 0
                     ;;
                 --tls-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-client-ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-min)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -690,7 +722,7 @@ _flagstone() {
             return 0
             ;;
         flagstone__subcmd__stats)
-            opts="-h --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
+            opts="-h --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -725,6 +757,14 @@ _flagstone() {
                     return 0
                     ;;
                 --tls-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-client-ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-min)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -852,7 +892,7 @@ _flagstone() {
             return 0
             ;;
         flagstone__subcmd__top)
-            opts="-h --once --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
+            opts="-h --once --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -887,6 +927,14 @@ _flagstone() {
                     return 0
                     ;;
                 --tls-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-client-ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-min)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

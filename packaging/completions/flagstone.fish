@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_flagstone_global_optspecs
-    string join \n config= check-config print-config log-format= log-level= slow-request= listen= unix-mode= tls-cert= tls-key= tls-max-connections= admin= admin-host= admin-token-file= memory= memory-max= max-item= max-key= workers= max-connections= socket-buffer= arena= arena-required= eviction= prefault= huge-pages= snapshot= snapshot-timeout= drain-delay= drain-timeout= stall-timeout= flush= enable-shutdown= login-timeout= idle-timeout= auth-file= auth-token-file= test-hooks= cgroup-root= h/help V/version
+    string join \n config= check-config print-config log-format= log-level= slow-request= listen= unix-mode= tls-cert= tls-key= tls-client-ca= tls-min= tls-max-connections= admin= admin-host= admin-token-file= memory= memory-max= max-item= max-key= workers= max-connections= socket-buffer= arena= arena-required= eviction= prefault= huge-pages= snapshot= snapshot-timeout= drain-delay= drain-timeout= stall-timeout= flush= enable-shutdown= login-timeout= idle-timeout= auth-file= auth-token-file= test-hooks= cgroup-root= h/help V/version
 end
 
 function __fish_flagstone_needs_command
@@ -32,7 +32,9 @@ complete -c flagstone -n "__fish_flagstone_needs_command" -l listen -d 'Where to
 complete -c flagstone -n "__fish_flagstone_needs_command" -l unix-mode -d 'The permissions of Unix sockets\' files, in octal' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l tls-cert -d 'The certificate for places with tls: before them, and those above it, in PEM; read again on SIGHUP' -r -F
 complete -c flagstone -n "__fish_flagstone_needs_command" -l tls-key -d 'The key of that certificate, in PEM; read again on SIGHUP' -r -F
-complete -c flagstone -n "__fish_flagstone_needs_command" -l tls-max-connections -d 'Connections with TLS at a time; each is planned with 48 KiB [default: 1000, or as many as take an eighth of the memory]' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l tls-client-ca -d 'The authorities, in PEM, one of which has to have signed the certificate that each client presents at places with tls:; read again on SIGHUP' -r -F
+complete -c flagstone -n "__fish_flagstone_needs_command" -l tls-min -d 'The oldest version of TLS that is spoken: 1.2 or 1.3' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l tls-max-connections -d 'Connections with TLS at a time; each is planned with 48 KiB, or 64 with --tls-client-ca [default: 1000, or as many as take an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l admin -d 'Address and port for health checks, metrics and a page to look at (/livez, /readyz, /metrics, /); none for nowhere' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l admin-host -d 'Names, separated by commas, under which browsers may ask for the admin pages; addresses, localhost and names without a dot always work' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l admin-token-file -d 'A file of tokens, a line each: the admin pages want to see one of them, as a bearer token or as a password that goes with any name; /livez and /readyz are for everybody; read again on SIGHUP' -r -F
@@ -78,7 +80,9 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l listen -d '
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l unix-mode -d 'The permissions of Unix sockets\' files, in octal' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l tls-cert -d 'The certificate for places with tls: before them, and those above it, in PEM; read again on SIGHUP' -r -F
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l tls-key -d 'The key of that certificate, in PEM; read again on SIGHUP' -r -F
-complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l tls-max-connections -d 'Connections with TLS at a time; each is planned with 48 KiB [default: 1000, or as many as take an eighth of the memory]' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l tls-client-ca -d 'The authorities, in PEM, one of which has to have signed the certificate that each client presents at places with tls:; read again on SIGHUP' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l tls-min -d 'The oldest version of TLS that is spoken: 1.2 or 1.3' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l tls-max-connections -d 'Connections with TLS at a time; each is planned with 48 KiB, or 64 with --tls-client-ca [default: 1000, or as many as take an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l admin -d 'Address and port for health checks, metrics and a page to look at (/livez, /readyz, /metrics, /); none for nowhere' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l admin-host -d 'Names, separated by commas, under which browsers may ask for the admin pages; addresses, localhost and names without a dot always work' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l admin-token-file -d 'A file of tokens, a line each: the admin pages want to see one of them, as a bearer token or as a password that goes with any name; /livez and /readyz are for everybody; read again on SIGHUP' -r -F
@@ -116,7 +120,9 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l listen -d 
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l unix-mode -d 'The permissions of Unix sockets\' files, in octal' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l tls-cert -d 'The certificate for places with tls: before them, and those above it, in PEM; read again on SIGHUP' -r -F
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l tls-key -d 'The key of that certificate, in PEM; read again on SIGHUP' -r -F
-complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l tls-max-connections -d 'Connections with TLS at a time; each is planned with 48 KiB [default: 1000, or as many as take an eighth of the memory]' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l tls-client-ca -d 'The authorities, in PEM, one of which has to have signed the certificate that each client presents at places with tls:; read again on SIGHUP' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l tls-min -d 'The oldest version of TLS that is spoken: 1.2 or 1.3' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l tls-max-connections -d 'Connections with TLS at a time; each is planned with 48 KiB, or 64 with --tls-client-ca [default: 1000, or as many as take an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l admin -d 'Address and port for health checks, metrics and a page to look at (/livez, /readyz, /metrics, /); none for nowhere' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l admin-host -d 'Names, separated by commas, under which browsers may ask for the admin pages; addresses, localhost and names without a dot always work' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l admin-token-file -d 'A file of tokens, a line each: the admin pages want to see one of them, as a bearer token or as a password that goes with any name; /livez and /readyz are for everybody; read again on SIGHUP' -r -F
@@ -154,7 +160,9 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l listen -d 'W
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l unix-mode -d 'The permissions of Unix sockets\' files, in octal' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l tls-cert -d 'The certificate for places with tls: before them, and those above it, in PEM; read again on SIGHUP' -r -F
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l tls-key -d 'The key of that certificate, in PEM; read again on SIGHUP' -r -F
-complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l tls-max-connections -d 'Connections with TLS at a time; each is planned with 48 KiB [default: 1000, or as many as take an eighth of the memory]' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l tls-client-ca -d 'The authorities, in PEM, one of which has to have signed the certificate that each client presents at places with tls:; read again on SIGHUP' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l tls-min -d 'The oldest version of TLS that is spoken: 1.2 or 1.3' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l tls-max-connections -d 'Connections with TLS at a time; each is planned with 48 KiB, or 64 with --tls-client-ca [default: 1000, or as many as take an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l admin -d 'Address and port for health checks, metrics and a page to look at (/livez, /readyz, /metrics, /); none for nowhere' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l admin-host -d 'Names, separated by commas, under which browsers may ask for the admin pages; addresses, localhost and names without a dot always work' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l admin-token-file -d 'A file of tokens, a line each: the admin pages want to see one of them, as a bearer token or as a password that goes with any name; /livez and /readyz are for everybody; read again on SIGHUP' -r -F
@@ -194,7 +202,9 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l list
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l unix-mode -d 'The permissions of Unix sockets\' files, in octal' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l tls-cert -d 'The certificate for places with tls: before them, and those above it, in PEM; read again on SIGHUP' -r -F
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l tls-key -d 'The key of that certificate, in PEM; read again on SIGHUP' -r -F
-complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l tls-max-connections -d 'Connections with TLS at a time; each is planned with 48 KiB [default: 1000, or as many as take an eighth of the memory]' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l tls-client-ca -d 'The authorities, in PEM, one of which has to have signed the certificate that each client presents at places with tls:; read again on SIGHUP' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l tls-min -d 'The oldest version of TLS that is spoken: 1.2 or 1.3' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l tls-max-connections -d 'Connections with TLS at a time; each is planned with 48 KiB, or 64 with --tls-client-ca [default: 1000, or as many as take an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l admin -d 'Address and port for health checks, metrics and a page to look at (/livez, /readyz, /metrics, /); none for nowhere' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l admin-host -d 'Names, separated by commas, under which browsers may ask for the admin pages; addresses, localhost and names without a dot always work' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l admin-token-file -d 'A file of tokens, a line each: the admin pages want to see one of them, as a bearer token or as a password that goes with any name; /livez and /readyz are for everybody; read again on SIGHUP' -r -F
@@ -232,7 +242,9 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l listen 
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l unix-mode -d 'The permissions of Unix sockets\' files, in octal' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l tls-cert -d 'The certificate for places with tls: before them, and those above it, in PEM; read again on SIGHUP' -r -F
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l tls-key -d 'The key of that certificate, in PEM; read again on SIGHUP' -r -F
-complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l tls-max-connections -d 'Connections with TLS at a time; each is planned with 48 KiB [default: 1000, or as many as take an eighth of the memory]' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l tls-client-ca -d 'The authorities, in PEM, one of which has to have signed the certificate that each client presents at places with tls:; read again on SIGHUP' -r -F
+complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l tls-min -d 'The oldest version of TLS that is spoken: 1.2 or 1.3' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l tls-max-connections -d 'Connections with TLS at a time; each is planned with 48 KiB, or 64 with --tls-client-ca [default: 1000, or as many as take an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l admin -d 'Address and port for health checks, metrics and a page to look at (/livez, /readyz, /metrics, /); none for nowhere' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l admin-host -d 'Names, separated by commas, under which browsers may ask for the admin pages; addresses, localhost and names without a dot always work' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l admin-token-file -d 'A file of tokens, a line each: the admin pages want to see one of them, as a bearer token or as a password that goes with any name; /livez and /readyz are for everybody; read again on SIGHUP' -r -F

@@ -50,6 +50,6 @@ pub mod settings;
 mod snapfile;
 
 pub use server::{Running, Server, StartError};
-pub use settings::config::{Config, Invalid};
+pub use settings::config::{Config, Invalid, TlsVersion};
 #[doc(hidden)]
 pub use snapfile::restore_made_up;

@@ -1,8 +1,9 @@
 //! TLS: the certificate and its key, kept and read again, and who may sit at a TLS port.
 //!
 //! ```text
-//!   --tls-cert ─┐                    SIGHUP: read both again; a pair that does not work is
-//!   --tls-key  ─┴─► CertificateStore ─► config   told of, and the old pair stays
+//!   --tls-cert      ─┐                    SIGHUP: read all again; what does not work is
+//!   --tls-key       ─┼─► CertificateStore ─► config   told of, and the old pair stays
+//!   --tls-client-ca ─┘
 //!                     └─ seats: so many TLS connections, which the plan has memory for
 //! ```
 //!
@@ -10,6 +11,9 @@
 //! each record. So these connections are outside the promise that requests allocate nothing;
 //! they are counted apart, there is a limit of their own for them, and the plan has
 //! so many bytes for each (`memory/costs.rs`). Connections without TLS are as they were.
+//!
+//! Where `--tls-client-ca` is given, a handshake is done only with a client whose certificate one of its authorities has
+//! signed. Lists of revoked certificates are not read.
 //!
 //! No session is remembered and no ticket is given out: a client of a cache keeps its
 //! connection, and what is not kept needs no memory.
@@ -28,25 +32,34 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{
     CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer,
 };
-use rustls::server::NoServerSessionStorage;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
-use rustls::{InconsistentKeys, ServerConfig};
+use rustls::version::{TLS12, TLS13};
+use rustls::{InconsistentKeys, RootCertStore, ServerConfig};
 
 use crate::auth::certificate::{expires_unix, is_version_1};
-use crate::settings::config::{Config, Invalid};
+use crate::settings::config::{Config, Invalid, TlsVersion};
 
 /// A handshake may take so long.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The pair of the moment, and the seats.
 pub struct CertificateStore {
-    cert: PathBuf,
-    key: PathBuf,
+    sources: Sources,
     current: Mutex<Pair>,
     seats: usize,
     taken: AtomicUsize,
     /// By how they ended.
     handshakes: [AtomicU64; Handshake::ALL.len()],
+}
+
+/// Where they are read from, and what else a handshake goes by.
+struct Sources {
+    cert: PathBuf,
+    key: PathBuf,
+    client_ca: Option<PathBuf>,
+    least: TlsVersion,
 }
 
 /// A certificate with its key.
@@ -116,6 +129,9 @@ impl CertificateStore {
     pub fn of(config: &Config) -> Result<Option<Arc<Self>>, Invalid> {
         let tls = config.listen.iter().find(|endpoint| endpoint.tls);
         let (Some(cert), Some(key)) = (&config.tls_cert, &config.tls_key) else {
+            if let (None, Some(authorities)) = (tls, &config.tls_client_ca) {
+                return Err(useless("--tls-client-ca", authorities));
+            }
             return match (tls, &config.tls_cert, &config.tls_key) {
                 (Some(place), ..) => Err(Invalid::new(
                     "--listen",
@@ -130,10 +146,15 @@ impl CertificateStore {
         if tls.is_none() {
             return Err(useless("--tls-cert", cert));
         }
-        Ok(Some(Arc::new(CertificateStore {
-            current: Mutex::new(load(cert, key)?),
+        let sources = Sources {
             cert: cert.clone(),
             key: key.clone(),
+            client_ca: config.tls_client_ca.clone(),
+            least: config.tls_min,
+        };
+        Ok(Some(Arc::new(CertificateStore {
+            current: Mutex::new(load(&sources)?),
+            sources,
             seats: config.tls_connections_max,
             taken: AtomicUsize::new(0),
             handshakes: Default::default(),
@@ -142,7 +163,7 @@ impl CertificateStore {
 
     /// Reads the pair again. If it does not work, the old one stays.
     pub fn reload(&self) -> Result<(), Invalid> {
-        let fresh = load(&self.cert, &self.key)?;
+        let fresh = load(&self.sources)?;
         *self.current.lock() = fresh;
         Ok(())
     }
@@ -187,7 +208,7 @@ impl CertificateStore {
         (over > 0).then(|| {
             format!(
                 "--tls-cert \"{}\" expired {} hours ago: clients will not trust it",
-                self.cert.display(),
+                self.sources.cert.display(),
                 over / 3600
             )
         })
@@ -243,7 +264,8 @@ fn is_key_in(certified: &CertifiedKey) -> bool {
         })
 }
 
-fn load(cert: &Path, key: &Path) -> Result<Pair, Invalid> {
+fn load(sources: &Sources) -> Result<Pair, Invalid> {
+    let (cert, key) = (&sources.cert, &sources.key);
     let refuse = |setting: &str, path: &Path, why: String| {
         Invalid::new(setting, path.display(), format!("cannot be used: {why}"))
     };
@@ -271,10 +293,18 @@ fn load(cert: &Path, key: &Path) -> Result<Pair, Invalid> {
         Err(_) if is_key_in(&certified) => {}
         Err(error) => return Err(refuse("--tls-cert", cert, error.to_string())),
     }
+    let versions: &[_] = match sources.least {
+        TlsVersion::Tls12 => &[&TLS13, &TLS12],
+        TlsVersion::Tls13 => &[&TLS13],
+    };
+    let clients = match &sources.client_ca {
+        Some(path) => signed_by(path).map_err(|why| refuse("--tls-client-ca", path, why))?,
+        None => WebPkiClientVerifier::no_client_auth(),
+    };
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .map_err(|error| refuse("--tls-cert", cert, error.to_string()))?
-        .with_no_client_auth()
+        .with_client_cert_verifier(clients)
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
@@ -282,4 +312,23 @@ fn load(cert: &Path, key: &Path) -> Result<Pair, Invalid> {
         config: Arc::new(config),
         expires_unix,
     })
+}
+
+/// Asks clients for a certificate that one of the authorities in this file has signed.
+fn signed_by(path: &Path) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    let mut authorities = RootCertStore::empty();
+    for der in CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())? {
+        let der = der.map_err(|error| error.to_string())?;
+        authorities.add(der).map_err(|error| error.to_string())?;
+    }
+    if authorities.is_empty() {
+        return Err(
+            "there is no certificate in it, which begins with -----BEGIN CERTIFICATE-----"
+                .to_owned(),
+        );
+    }
+    let provider = Arc::new(ring::default_provider());
+    WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), provider)
+        .build()
+        .map_err(|error| error.to_string())
 }

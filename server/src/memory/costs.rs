@@ -19,17 +19,30 @@ pub const ADMIN_BYTES: usize = ADMIN_THREAD_BYTES
 /// What one TLS connection may take in user space beside what every connection takes: its
 /// session, a record that has arrived in part, its plain text, and a record that has not been
 /// sent. See docs/decisions/0043 for what was measured.
-pub const TLS_CONNECTION_BYTES: usize = 48 << 10;
+const TLS_CONNECTION_BYTES: usize = 48 << 10;
+/// What more it may take where clients present certificates: a session keeps the client's chain, of which no more is read than
+/// `conn/tls_stream.rs` lets a handshake have.
+const TLS_CLIENT_CHAIN_BYTES: usize = 16 << 10;
 /// TLS connections may have this part of the memory, when nobody has said how many there may
 /// be …
 const TLS_SHARE: usize = 8;
 /// … and no more than so many.
 const TLS_CONNECTIONS_MAX_DEFAULT: usize = 1000;
 
+/// What one TLS connection may take, where clients present certificates or do not.
+#[must_use]
+pub const fn tls_connection_bytes(are_clients_known: bool) -> usize {
+    match are_clients_known {
+        true => TLS_CONNECTION_BYTES + TLS_CLIENT_CHAIN_BYTES,
+        false => TLS_CONNECTION_BYTES,
+    }
+}
+
 /// TLS connections at a time, when nobody has said how many.
 #[must_use]
-pub fn tls_connections_default(memory_bytes: usize) -> usize {
-    (memory_bytes / TLS_SHARE / TLS_CONNECTION_BYTES).clamp(1, TLS_CONNECTIONS_MAX_DEFAULT)
+pub fn tls_connections_default(memory_bytes: usize, are_clients_known: bool) -> usize {
+    let each = tls_connection_bytes(are_clients_known);
+    (memory_bytes / TLS_SHARE / each).clamp(1, TLS_CONNECTIONS_MAX_DEFAULT)
 }
 
 /// No transfer is charged less, so that their number is bounded, too.

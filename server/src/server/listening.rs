@@ -1,7 +1,7 @@
 //! Opening the places where connections come in.
 
 use super::error::StartError;
-use super::stop::{Stop, warn_of_certificate};
+use super::stop::Stop;
 use crate::admin;
 use crate::auth::tls::CertificateStore;
 use crate::auth::users::Logins;
@@ -31,7 +31,6 @@ impl Doors {
         let tls = CertificateStore::of(config).map_err(StartError::Invalid)?;
         let users = Arc::new(Logins::of(config).map_err(StartError::Invalid)?);
         stop.reloads(tls.as_ref(), &users);
-        warn_of_certificate(tls.as_deref());
         let (listeners, places) = listen_on(config, tls.as_ref())?;
         let (admin, admin_address) = listen_for_pages(config)?;
         let mut listen = Listen::new(&places, config.unix_mode);

@@ -1,6 +1,6 @@
 //! Upkeep once in a tenth of a second: lets the governor look at the memory, gives the engine time to sweep out
 //! what has expired, a little at a time, notes how fast the cache is being written and how old
-//! what is evicted was, and tells of slow requests.
+//! what is evicted was, tells of slow requests, and gives the service manager a sign of life.
 //!
 //! It runs beside the acceptor, on a thread that has little else to do, and yields between
 //! portions, so that newcomers and signals do not wait.
@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::clock::exact_nanos;
 use crate::memory::governor::{Governor, Portion};
 use crate::observe::counters::WorkerFigures;
+use crate::server::manager::Watchdog;
 use crate::server::shared::Shared;
 
 /// Between two rounds.
@@ -72,11 +73,13 @@ pub async fn run(shared: &Shared<'_>, governor: &Governor<'_>) -> io::Result<Inf
     tokio::task::yield_now().await;
     let mut round = 0u32;
     let mut queues = Queues::default();
+    let mut watchdog = Watchdog::default();
     loop {
         tokio::time::sleep(INTERVAL).await;
         round = round.wrapping_add(1);
         let now = shared.clock.now();
         shared.threads.note_round(now);
+        watchdog.round(&shared.life.manager, &shared.threads, now);
         if round.is_multiple_of(ROUNDS_PER_LOOK) {
             governor.look();
             let stats = shared.cache.stats();

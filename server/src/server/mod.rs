@@ -15,6 +15,7 @@ mod error;
 pub(crate) mod gates;
 mod listening;
 pub(crate) mod maintainer;
+pub(crate) mod manager;
 mod opening;
 mod restart;
 pub(crate) mod scripts;
@@ -216,6 +217,7 @@ fn serve(
     shared.go_on_with(restoring);
     shared.tls = doors.tls.clone();
     shared.snapshots = Snapshots::new(restart::place(config));
+    shared.life.manager = stop.manager();
     let shared = shared;
     let (watch, limit_bytes) = match &config.cgroup_root {
         Some(root) => watch_limit(root),

@@ -2,8 +2,10 @@
 
 use std::sync::atomic::{
     AtomicBool, AtomicU8,
-    Ordering::{Acquire, Release},
+    Ordering::{AcqRel, Acquire, Release},
 };
+
+use super::manager::Manager;
 
 /// What clients may expect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub enum Stage {
 /// The stage, and whether the server drains: written by the thread that starts and stops it.
 #[derive(Debug, Default)]
 pub struct Life {
+    /// Hears of each change. Immutable while threads run.
+    pub manager: Manager,
     stage: AtomicU8,
     draining: AtomicBool,
 }
@@ -37,7 +41,10 @@ impl Life {
 
     /// It goes on to `stage`.
     pub fn set_stage(&self, stage: Stage) {
-        self.stage.store(stage as u8, Release);
+        // Release: pairs with `stage`.
+        if self.stage.swap(stage as u8, AcqRel) != stage as u8 {
+            self.manager.tell(stage);
+        }
     }
 
     /// Whether connections are being drained.

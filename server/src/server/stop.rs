@@ -3,6 +3,7 @@
 use crate::auth::tls::CertificateStore;
 use crate::auth::users::Logins;
 use crate::net::gate::first_of;
+use crate::server::manager::Manager;
 use rustix::time::{ClockId, clock_gettime};
 use std::fmt;
 use std::io;
@@ -65,6 +66,14 @@ impl Stop {
         })
     }
 
+    /// Who started this process, and is to be told how it fares. A server in threads of another program's has none.
+    pub(super) fn manager(&self) -> Manager {
+        match self {
+            Stop::Told(_) => Manager::default(),
+            Stop::Signals { .. } => Manager::of_process(),
+        }
+    }
+
     /// From now on SIGHUP reads these again.
     pub(super) fn reloads(
         &mut self,
@@ -75,6 +84,7 @@ impl Stop {
             *tls = certificates.cloned();
             *logins = users.has_files().then(|| Arc::clone(users));
         }
+        warn_of_certificate(certificates.map(|certificates| &**certificates));
     }
 
     /// Waits for a second signal. Who only tells may do so when a client has already asked.
@@ -150,7 +160,7 @@ pub(super) fn read_again(tls: Option<&CertificateStore>, logins: Option<&Logins>
 }
 
 /// Who is about to present a certificate that nobody will trust should know.
-pub(super) fn warn_of_certificate(tls: Option<&CertificateStore>) {
+fn warn_of_certificate(tls: Option<&CertificateStore>) {
     let now = clock_gettime(ClockId::Realtime).tv_sec;
     if let Some(complaint) = tls.and_then(|tls| tls.complaint(now)) {
         log::warn!("{complaint}");

@@ -17,6 +17,15 @@ use crate::settings::limits::Limits;
 use crate::settings::parse::check_range;
 use crate::settings::size::size_text;
 
+/// A version of TLS that a server can be told to insist on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// 1.2 or later.
+    Tls12,
+    /// 1.3.
+    Tls13,
+}
+
 /// Everything that a server can be told.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -28,6 +37,10 @@ pub struct Config {
     pub tls_cert: Option<PathBuf>,
     /// The file with its key.
     pub tls_key: Option<PathBuf>,
+    /// The file with the authorities one of which has to have signed a client's certificate; `None`: clients need none.
+    pub tls_client_ca: Option<PathBuf>,
+    /// The oldest version of TLS that is spoken.
+    pub tls_min: TlsVersion,
     /// TLS connections served at a time, of all connections.
     pub tls_connections_max: usize,
     /// Where the admin pages are served; `None`: nowhere.
@@ -122,8 +135,11 @@ impl Default for Config {
             unix_mode: 0o700,
             tls_cert: None,
             tls_key: None,
+            tls_client_ca: None,
+            tls_min: TlsVersion::Tls12,
             tls_connections_max: crate::memory::costs::tls_connections_default(
                 MEMORY_BYTES_DEFAULT,
+                false,
             ),
             admin: None,
             admin_is_default: false,

@@ -17,7 +17,7 @@ use crate::settings::config::{
 use crate::settings::endpoint::{Endpoint, parse_listen};
 use crate::settings::parse::{
     parse_admin, parse_backing, parse_count, parse_delay, parse_eviction, parse_mode, parse_size,
-    parse_slow_request, parse_switch, parse_timeout,
+    parse_slow_request, parse_switch, parse_timeout, parse_tls_version,
 };
 use crate::settings::size::size_text;
 use crate::settings::subcommands::Sub;
@@ -97,7 +97,25 @@ pub(super) struct Settings {
     /// The key of that certificate, in PEM; read again on SIGHUP
     #[arg(long, global = true, value_name = "PATH", env = "FLAGSTONE_TLS_KEY")]
     tls_key: Option<PathBuf>,
-    /// Connections with TLS at a time; each is planned with 48 KiB [default: 1000, or as many as
+    /// The authorities, in PEM, one of which has to have signed the certificate that each client presents at places
+    /// with tls:; read again on SIGHUP
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        env = "FLAGSTONE_TLS_CLIENT_CA"
+    )]
+    tls_client_ca: Option<PathBuf>,
+    /// The oldest version of TLS that is spoken: 1.2 or 1.3
+    #[arg(
+        long,
+        global = true,
+        value_name = "VERSION",
+        env = "FLAGSTONE_TLS_MIN",
+        default_value = "1.2"
+    )]
+    tls_min: String,
+    /// Connections with TLS at a time; each is planned with 48 KiB, or 64 with --tls-client-ca [default: 1000, or as many as
     /// take an eighth of the memory]
     #[arg(
         long,
@@ -388,9 +406,14 @@ impl Settings {
             slow_request: parse_slow_request("--slow-request", &self.slow_request)?,
             tls_cert: self.tls_cert.clone(),
             tls_key: self.tls_key.clone(),
+            tls_client_ca: self.tls_client_ca.clone(),
+            tls_min: parse_tls_version("--tls-min", &self.tls_min)?,
             tls_connections_max: match &self.tls_max_connections {
                 Some(most) => parse_count("--tls-max-connections", most, 1, CONNECTIONS_MAX)?,
-                None => crate::memory::costs::tls_connections_default(memory_bytes),
+                None => crate::memory::costs::tls_connections_default(
+                    memory_bytes,
+                    self.tls_client_ca.is_some(),
+                ),
             },
             admin: parse_admin("--admin", &self.admin)?,
             admin_is_default,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use flagstone_engine::{Backing, Eviction};
 
-use super::config::{Invalid, TIMEOUT_MAX};
+use super::config::{Invalid, TIMEOUT_MAX, TlsVersion};
 
 pub(super) fn check_range(
     setting: &str,
@@ -181,6 +181,19 @@ pub fn parse_eviction(setting: &str, text: &str) -> Result<Eviction, Invalid> {
             setting,
             text,
             "is no eviction policy: s3fifo and lru are",
+        )),
+    }
+}
+
+/// A version of TLS.
+pub fn parse_tls_version(setting: &str, text: &str) -> Result<TlsVersion, Invalid> {
+    match text {
+        "1.2" => Ok(TlsVersion::Tls12),
+        "1.3" => Ok(TlsVersion::Tls13),
+        _ => Err(Invalid::new(
+            setting,
+            text,
+            "is no version of TLS that is spoken here: 1.2 and 1.3 are",
         )),
     }
 }

@@ -13,10 +13,10 @@ const MIB: u64 = 1 << 20;
 const GROUP: &str = "sys/fs/cgroup/box";
 
 /// A root with a v2 group in it, removed when dropped.
-struct Root(PathBuf);
+pub(super) struct Root(PathBuf);
 
 impl Root {
-    fn new(name: &str, limit_mib: u64) -> Self {
+    pub(super) fn new(name: &str, limit_mib: u64) -> Self {
         let dir = format!("flagstone-budget-{}-{name}", std::process::id());
         let root = Root(std::env::temp_dir().join(dir));
         fs::create_dir_all(root.0.join("proc/self")).expect("can be made");
@@ -45,7 +45,7 @@ impl Root {
     }
 
     /// As `--memory auto` makes it.
-    fn config(&self, memory_mib: usize) -> Config {
+    pub(super) fn config(&self, memory_mib: usize) -> Config {
         Config {
             memory_bytes: memory_mib << 20,
             memory_is_limit: true,

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::common;
+use crate::common::{self, tool};
 
 fn packaging() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(generate::DIR)
@@ -106,5 +106,70 @@ fn systemd_takes_the_unit_and_finds_it_safe() {
     // 10 is a service without any protection.
     let (safe, said) = run(&["security", "--offline=true", "--threshold=20"]);
     assert!(safe, "{said}");
+    let _ = fs::remove_dir_all(&dir);
+}
+
+#[test]
+fn a_package_for_debian_has_what_runs_and_what_it_needs() {
+    let test = "a_package_for_debian_has_what_runs_and_what_it_needs";
+    if tool::find("dpkg-deb").is_none() {
+        return tool::skip(test, "dpkg-deb is not installed (apt-get install dpkg)");
+    }
+    let dir = std::env::temp_dir().join(format!("flagstone-deb-{}", std::process::id()));
+    let build = || {
+        let mut script = Command::new(tool::root().join("scripts/build-deb"));
+        script.args(["--binary", env!("CARGO_BIN_EXE_flagstone")]);
+        script
+            .arg("--output")
+            .arg(&dir)
+            .env("SOURCE_DATE_EPOCH", "1700000000");
+        let said = tool::succeed(&mut script, common::PATIENCE);
+        PathBuf::from(said.trim_end())
+    };
+    let package = build();
+    let first = fs::read(&package).expect("is there");
+    assert!(first == fs::read(build()).expect("is there"), "another one");
+    let dpkg = |arguments: &[&str]| {
+        let mut command = Command::new("dpkg-deb");
+        command
+            .arg(arguments[0])
+            .arg(&package)
+            .args(&arguments[1..]);
+        tool::succeed(&mut command, common::PATIENCE)
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(dpkg(&["--field", "Version"]).trim_end(), version);
+    assert!(dpkg(&["--field", "Depends"]).starts_with("libc6 (>= 2."));
+    let tree = dir.join("tree");
+    dpkg(&["--extract", tree.to_str().expect("text")]);
+    let run = |arguments: &[&str]| {
+        let mut binary = Command::new(tree.join("usr/bin/flagstone"));
+        tool::succeed(binary.args(arguments), common::PATIENCE)
+    };
+    assert!(run(&["--version"]).contains(version));
+    let settings = tree.join("etc/flagstone.toml");
+    run(&[
+        "--check-config",
+        "--config",
+        settings.to_str().expect("text"),
+    ]);
+    // What the unit starts, and what it refers to.
+    let unit = fs::read_to_string(tree.join("usr/lib/systemd/system/flagstone.service"));
+    let unit = unit.expect("is there");
+    for named in ["/usr/bin/flagstone", "/etc/flagstone.toml"] {
+        assert!(unit.contains(named) && tree.join(&named[1..]).is_file());
+    }
+    for file in [
+        "usr/share/man/man1/flagstone.1.gz",
+        "usr/share/bash-completion/completions/flagstone",
+        "usr/share/fish/vendor_completions.d/flagstone.fish",
+        "usr/share/zsh/vendor-completions/_flagstone",
+        "usr/share/doc/flagstone/copyright",
+        "usr/share/doc/flagstone/changelog.gz",
+        "usr/share/doc/flagstone/examples/flagstone.rules.yaml",
+    ] {
+        let bytes = fs::metadata(tree.join(file)).map_or(0, |about| about.len());
+        assert!(bytes > 0, "{file}");
+    }
     let _ = fs::remove_dir_all(&dir);
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::memory::costs::{
     ADMIN_BYTES, ADMIN_CONNECTION_BYTES, ADMIN_CONNECTIONS, ADMIN_THREAD_BYTES,
-    SNAPSHOT_BUFFER_BYTES, SNAPSHOT_THREAD_BYTES, TLS_CONNECTION_BYTES, snapshot_window_bytes,
+    SNAPSHOT_BUFFER_BYTES, SNAPSHOT_THREAD_BYTES, snapshot_window_bytes, tls_connection_bytes,
 };
 use crate::settings::config::Config;
 
@@ -82,7 +82,11 @@ pub(super) fn server_lines(
         lines.push(line(
             "tls connections",
             tls_bytes,
-            format!("{} × {TLS_CONNECTION_BYTES}", config.tls_connections_max),
+            format!(
+                "{} × {}",
+                config.tls_connections_max,
+                tls_connection_bytes(config.tls_client_ca.is_some())
+            ),
         ));
     }
     if !connections_share_pages(config) {
@@ -109,7 +113,7 @@ pub(super) fn server_lines(
 /// What TLS connections may take in all.
 pub(super) fn tls_bytes(config: &Config) -> usize {
     if config.listen.iter().any(|endpoint| endpoint.tls) {
-        config.tls_connections_max * TLS_CONNECTION_BYTES
+        config.tls_connections_max * tls_connection_bytes(config.tls_client_ca.is_some())
     } else {
         0
     }
