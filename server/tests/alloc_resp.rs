@@ -100,6 +100,12 @@ fn resp_allocates_nothing() {
         ("CONFIG SET appendonly no", "+OK\r\n"),
         ("SELECT 16", "-ERR DB index is out of range\r\n"),
         ("CLIENT SETNAME me", "+OK\r\n"),
+        ("CLIENT NO-TOUCH maybe", "-ERR syntax error\r\n"),
+        ("CLIENT GETREDIR", ":-1\r\n"),
+        (
+            "CLIENT TRACKINGINFO",
+            "*6\r\n$5\r\nflags\r\n*1\r\n$3\r\noff\r\n$8\r\nredirect\r\n:-1\r\n$8\r\nprefixes\r\n*0\r\n",
+        ),
         (
             "CONFIG GET appendonly",
             "*2\r\n$10\r\nappendonly\r\n$2\r\nno\r\n",

@@ -78,6 +78,18 @@ pub fn time(clock: &Clock, out: &mut Out<'_>) -> Option<()> {
     Some(())
 }
 
+/// `CLIENT TRACKINGINFO`: nobody is told of keys that others have changed.
+pub fn tracking_off(out: &mut Out<'_>) -> Option<()> {
+    out.map(3)?;
+    out.text("flags")?;
+    out.set(1)?;
+    out.text("off")?;
+    out.text("redirect")?;
+    out.integer(-1)?;
+    out.text("prefixes")?;
+    out.array(0)
+}
+
 fn digits(number: u64, text: &mut [u8; 24]) -> &[u8] {
     let mut writer = Writer::new(text);
     // 20 digits at most.

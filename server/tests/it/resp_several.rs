@@ -1,7 +1,7 @@
 //! Redis' commands about several keys at once: `RENAME`, `RENAMENX`, `COPY`, `MSETNX`, `MSETEX`.
 
-use std::io::Write;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::io::{Read, Write};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
 use crate::common::resp::{array, requests};
@@ -243,44 +243,58 @@ fn a_list_has_16_kib() {
     );
 }
 
-/// Two workers: one moves an item to and fro and stores and removes a pair, and others never see none, both, or half.
+/// Two workers: whoever has seen a part of it done, without a transaction of its own, finds all of it done.
 #[test]
 fn nobody_sees_half_of_it() {
+    const ROUNDS: usize = 300;
+    const KEYS: usize = 400;
     let server = start_with(Config {
         workers: 2,
+        memory_bytes: 64 << 20,
         ..small_config()
     });
-    let value = vec![b'v'; 30_000];
+    let round_no = AtomicUsize::new(0);
     let mut first = connect(&server);
-    exchange(&mut first, &array(&[b"SET", b"here", &value]), b"+OK\r\n");
-    let is_over = AtomicBool::new(false);
+    exchange(&mut first, &requests("SET from0 value"), b"+OK\r\n");
     thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {
                 let mut client = connect(&server);
-                let look = requests("MULTI|EXISTS here there|EXEC|MULTI|EXISTS x|EXISTS y|EXEC");
-                let one = b"+OK\r\n+QUEUED\r\n*1\r\n:1\r\n+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n";
-                let mut rounds = 0;
-                while !is_over.load(Relaxed) || rounds == 0 {
-                    exchange(&mut client, &look, one);
-                    let mut pair = [0; 8];
-                    std::io::Read::read_exact(&mut client, &mut pair).expect("a pair");
-                    assert!(
-                        matches!(&pair, b":0\r\n:0\r\n" | b":1\r\n:1\r\n"),
-                        "{}",
-                        show(&pair)
+                let mut told = [0; 4 * 4 * 50];
+                loop {
+                    let no = round_no.load(Relaxed);
+                    if no == ROUNDS {
+                        break;
+                    }
+                    let next = no + 1;
+                    let look = format!(
+                        "EXISTS first{no}|EXISTS last{no}|EXISTS from{next}|EXISTS from{no}"
                     );
-                    rounds += 1;
+                    client.write_all(&requests(&look).repeat(50)).expect("sent");
+                    client.read_exact(&mut told).expect("answers");
+                    for answers in told.chunks(16) {
+                        let [first, last, to, from] = [1, 5, 9, 13].map(|at| answers[at] == b'1');
+                        assert!(!first || last, "half of a list in round {no}");
+                        assert!(!(to && from), "under both keys in round {no}");
+                    }
                 }
             });
         }
-        let change = requests(
-            "RENAME here there|MSETNX x 1 y 1|MULTI|DEL x y|EXEC|RENAMENX there here|MSETEX 2 x 1 y 1 NX|MULTI|DEL x y|EXEC",
-        );
-        let told = b"+OK\r\n:1\r\n+OK\r\n+QUEUED\r\n*1\r\n:2\r\n:1\r\n:1\r\n+OK\r\n+QUEUED\r\n*1\r\n:2\r\n";
-        for _ in 0..500 {
-            exchange(&mut first, &change, told);
+        for no in 0..ROUNDS {
+            let keys: Vec<String> = (1..KEYS).map(|key| format!("k{key}:{no}")).collect();
+            let (first_key, last_key) = (format!("first{no}"), format!("last{no}"));
+            let mut words: Vec<&[u8]> = vec![b"MSETNX", first_key.as_bytes(), b"1"];
+            keys.iter()
+                .for_each(|key| words.extend([key.as_bytes(), b"1"]));
+            words.extend([last_key.as_bytes(), b"1"]);
+            let next = no + 1;
+            let change = [
+                array(&words),
+                requests(&format!("RENAME from{no} from{next}")),
+            ]
+            .concat();
+            exchange(&mut first, &change, b":1\r\n+OK\r\n");
+            round_no.store(next, Relaxed);
         }
-        is_over.store(true, Relaxed);
     });
 }

@@ -216,7 +216,7 @@ impl Asker {
             }
             Name::Script => return ask_scripts(args),
             name if is_about_messages(name) => return messages::ask(name, args),
-            Name::Client => about::client(args),
+            Name::Client => about::client(args)?,
             Name::Cluster => return Err(Wrong::Words(words::NO_CLUSTER)),
             Name::Command => about::command(args)?,
             Name::Config => about::config(args)?,

@@ -82,6 +82,8 @@ pub enum Op<'a> {
     Hello,
     /// No value: `CLIENT GETNAME`.
     Nil,
+    /// `CLIENT TRACKINGINFO`: it is off.
+    TrackingInfo,
     /// `COMMAND`
     Command,
     /// `COMMAND COUNT`

@@ -239,7 +239,7 @@ fn one(rng: &mut Rng) -> Vec<u8> {
         // Nothing that ends while the commands run.
         let time = rng.of(&times);
         let seconds = (2000 + rng.below(1_000_000)).to_string();
-        let words: Vec<&[u8]> = match rng.below(57) {
+        let words: Vec<&[u8]> = match rng.below(58) {
             0..=2 => vec![b"SET", key, value],
             3 => vec![b"SET", key, value, b"NX"],
             4 => vec![b"SET", key, value, b"XX", b"GET"],
@@ -340,6 +340,13 @@ fn one(rng: &mut Rng) -> Vec<u8> {
             ],
             55 => vec![b"MSETNX", key, value, other, number],
             56 => vec![b"MSETNX", key, value, other],
+            57 => [
+                vec![&b"CLIENT"[..], b"GETREDIR"],
+                vec![b"CLIENT", b"TRACKINGINFO"],
+                vec![b"CLIENT", b"UNPAUSE"],
+                vec![b"CLIENT", b"NO-EVICT", rng.of(&[&b"ON"[..], b"off", b"x"])],
+            ][rng.below(4) as usize]
+                .clone(),
             _ => vec![b"SET", key, value, b"FOO"],
         };
         array(&words)
