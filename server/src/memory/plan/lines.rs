@@ -46,15 +46,7 @@ pub(super) fn server_lines(
                 )
             },
         ),
-        line("transactions", workers * worker.queues.bytes(), {
-            let QueuePlan {
-                small_count,
-                large_count,
-            } = worker.queues;
-            format!(
-                "{workers} × ({small_count} × {QUEUE_SMALL_BYTES} + {large_count} × {QUEUE_LARGE_BYTES}): what MULTI keeps until EXEC"
-            )
-        }),
+        transaction_line(workers, worker),
         message_line(config, memory),
         line(
             "page tables",
@@ -108,6 +100,20 @@ pub(super) fn server_lines(
         ));
     }
     lines
+}
+
+fn transaction_line(workers: usize, worker: &WorkerPlan) -> Line {
+    let QueuePlan {
+        small_count,
+        large_count,
+    } = worker.queues;
+    Line {
+        name: "transactions".to_owned(),
+        bytes: workers * worker.queues.bytes(),
+        note: format!(
+            "{workers} × ({small_count} × {QUEUE_SMALL_BYTES} + {large_count} × {QUEUE_LARGE_BYTES}): what MULTI keeps until EXEC"
+        ),
+    }
 }
 
 /// What TLS connections may take in all.
