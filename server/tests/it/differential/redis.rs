@@ -345,8 +345,8 @@ fn one(rng: &mut Rng) -> Vec<u8> {
                 vec![b"CLIENT", b"TRACKINGINFO"],
                 vec![b"CLIENT", b"UNPAUSE"],
                 vec![b"CLIENT", b"NO-EVICT", rng.of(&[&b"ON"[..], b"off", b"x"])],
-            ][rng.below(4) as usize]
-                .clone(),
+            ][rng.below(4)]
+            .clone(),
             _ => vec![b"SET", key, value, b"FOO"],
         };
         array(&words)
