@@ -56,7 +56,11 @@ const ENGINE: &[Absence] = &[
     },
 ];
 
-const SERVER: &[Absence] = &[
+const ADDING_ONE: &str =
+    "a protocol that knows no other can be added, or changed, without a change of theirs";
+
+/// What the server's folders must not name.
+pub const SERVER: &[Absence] = &[
     Absence {
         rule: "proto-is-pure",
         folder: "server/src/proto",
@@ -94,6 +98,80 @@ const SERVER: &[Absence] = &[
         ],
         in_tests: false,
         reason: "a request allocates nothing",
+    },
+    Absence {
+        rule: "protocols-stand-alone",
+        folder: "server/src/proto/native",
+        except: &[],
+        never: &[
+            Names("crate::proto::memcache"),
+            Names("crate::proto::binary"),
+            Names("crate::proto::resp"),
+        ],
+        in_tests: true,
+        reason: ADDING_ONE,
+    },
+    Absence {
+        rule: "protocols-stand-alone",
+        folder: "server/src/proto/memcache",
+        except: &[],
+        never: &[
+            Names("crate::proto::native"),
+            Names("crate::proto::binary"),
+            Names("crate::proto::resp"),
+        ],
+        in_tests: true,
+        reason: ADDING_ONE,
+    },
+    Absence {
+        rule: "protocols-stand-alone",
+        folder: "server/src/proto/binary",
+        except: &[],
+        never: &[
+            Names("crate::proto::native"),
+            Names("crate::proto::memcache"),
+            Names("crate::proto::resp"),
+        ],
+        in_tests: true,
+        reason: ADDING_ONE,
+    },
+    Absence {
+        rule: "protocols-stand-alone",
+        folder: "server/src/proto/resp",
+        except: &[],
+        never: &[
+            Names("crate::proto::native"),
+            Names("crate::proto::memcache"),
+            Names("crate::proto::binary"),
+        ],
+        in_tests: true,
+        reason: ADDING_ONE,
+    },
+    Absence {
+        rule: "protocols-stand-alone",
+        folder: "server/src/proto",
+        except: &[
+            "server/src/proto/native",
+            "server/src/proto/memcache",
+            "server/src/proto/binary",
+            "server/src/proto/resp",
+            // Where a protocol is added: how its bytes begin, are decoded and encoded, and what it alone can ask.
+            "server/src/proto/codec.rs",
+            "server/src/proto/command.rs",
+            "server/src/proto/format.rs",
+            "server/src/proto/inside.rs",
+            "server/src/proto/mod.rs",
+            "server/src/proto/plain.rs",
+            "server/src/proto/sniff.rs",
+        ],
+        never: &[
+            Names("crate::proto::native"),
+            Names("crate::proto::memcache"),
+            Names("crate::proto::binary"),
+            Names("crate::proto::resp"),
+        ],
+        in_tests: true,
+        reason: "what all protocols share knows none of them; the files where one is added are listed",
     },
     Absence {
         rule: "connections-allocate-nothing",

@@ -622,3 +622,92 @@ fn what_cannot_be_read_is_said_with_its_place() {
         assert_eq!(Debts::parse(text).err().as_deref(), Some(expected));
     }
 }
+
+// Protocols.
+
+/// A server's protocols and what they share, of which none names another.
+const PROTOCOLS: [(&str, &str); 14] = [
+    ("server/src/lib.rs", "mod proto;\n"),
+    (
+        "server/src/proto/mod.rs",
+        "pub mod native;\npub mod memcache;\npub mod binary;\npub mod resp;\nmod codec;\nmod command;\nmod format;\n\
+         mod inside;\nmod plain;\nmod sniff;\nmod scan;\n",
+    ),
+    (
+        "server/src/proto/native/mod.rs",
+        "mod decode;\npub struct N;\n",
+    ),
+    ("server/src/proto/native/decode.rs", ""),
+    ("server/src/proto/memcache/mod.rs", "pub struct N;\n"),
+    ("server/src/proto/binary/mod.rs", "pub struct N;\n"),
+    ("server/src/proto/resp/mod.rs", "pub struct N;\n"),
+    (
+        "server/src/proto/codec.rs",
+        "use super::{native, resp};\nfn f(_: native::N, _: resp::N) {}\n",
+    ),
+    ("server/src/proto/command.rs", ""),
+    ("server/src/proto/format.rs", ""),
+    ("server/src/proto/inside.rs", ""),
+    ("server/src/proto/plain.rs", ""),
+    ("server/src/proto/sniff.rs", ""),
+    ("server/src/proto/scan.rs", ""),
+];
+
+/// What the repository's own rows find when the file at `path` has `text`.
+fn protocols(path: &str, text: &str) -> Vec<Finding> {
+    let mut files = PROTOCOLS.to_vec();
+    let file = files.iter_mut().find(|file| file.0 == path);
+    file.expect("a file of the tree").1 = text;
+    let tree = Tree::new(&files);
+    let roots = Crate::roots(&tree.0, "server");
+    let source = Crate::read(&tree.0, "server", &roots).expect("parses");
+    let found = absences::check(&source, repository::SERVER, &Debts::none());
+    let is_of_it = |finding: &Finding| finding.rule == "protocols-stand-alone";
+    found.into_iter().filter(is_of_it).collect()
+}
+
+#[test]
+fn a_protocol_that_names_another_is_found() {
+    let names = ["native", "memcache", "binary", "resp"];
+    for one in names {
+        let path = format!("server/src/proto/{one}/mod.rs");
+        let begin = if one == "native" { "mod decode;" } else { "" };
+        for other in names {
+            let expected: &[&str] = if one == other {
+                &[]
+            } else {
+                &[&format!("{path}:2")]
+            };
+            let ways = [
+                format!("{begin}\nuse crate::proto::{other}::N as O;\npub struct N;\n"),
+                format!("{begin}\nfn f(_: super::{other}::N) {{}}\npub struct N;\n"),
+                format!(
+                    "{begin}\n#[cfg(test)] mod tests {{ use crate::proto::{other}::N; }}\npub struct N;\n"
+                ),
+            ];
+            for text in ways {
+                expect(&text, &protocols(&path, &text), expected);
+            }
+        }
+    }
+    let path = "server/src/proto/native/decode.rs";
+    let found = protocols(path, "use super::super::resp::N;\n");
+    expect(
+        "a file inside",
+        &found,
+        &["server/src/proto/native/decode.rs:1"],
+    );
+}
+
+#[test]
+fn what_protocols_share_names_none_but_where_one_is_added() {
+    let text = "use super::binary::N;\n";
+    let path = "server/src/proto/scan.rs";
+    expect(
+        path,
+        &protocols(path, text),
+        &["server/src/proto/scan.rs:1"],
+    );
+    let path = "server/src/proto/sniff.rs";
+    expect(path, &protocols(path, text), &[]);
+}

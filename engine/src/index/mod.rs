@@ -171,9 +171,39 @@ impl Index {
         mut is_it: impl FnMut(ChunkRef) -> bool,
     ) -> Option<Place> {
         let primary = self.primary(arena, geometry, hash);
+        // Nearly always the first whose tag fits is it, and a loop would prepare for more.
+        match primary.matches(arena, hash.tag()).next() {
+            Some(slot) => {
+                let (chunk, marks) = primary.slot(arena, slot);
+                if is_it(chunk) {
+                    return Some(Place {
+                        primary,
+                        bucket: primary,
+                        slot,
+                        chunk,
+                        marks,
+                    });
+                }
+            }
+            None => {
+                primary.overflow(arena, geometry)?;
+            }
+        }
+        Self::find_further(arena, geometry, (primary, hash.tag()), is_it)
+    }
+
+    /// The same, for keys that are further behind, or not there.
+    #[cold]
+    #[inline(never)]
+    fn find_further(
+        arena: &Arena,
+        geometry: &Geometry,
+        (primary, tag): (Bucket, u8),
+        mut is_it: impl FnMut(ChunkRef) -> bool,
+    ) -> Option<Place> {
         let mut bucket = primary;
         loop {
-            for slot in bucket.matches(arena, hash.tag()) {
+            for slot in bucket.matches(arena, tag) {
                 let (chunk, marks) = bucket.slot(arena, slot);
                 if is_it(chunk) {
                     return Some(Place {

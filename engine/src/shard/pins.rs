@@ -117,8 +117,9 @@ impl Pins {
             .find(|pin| pin.count > 0 && pin.chunk == chunk)
     }
 
+    #[inline(always)]
     pub fn is_pinned(&mut self, chunk: ChunkRef) -> bool {
-        self.find(chunk).is_some()
+        self.used > 0 && self.find(chunk).is_some()
     }
 
     /// `Some(first)`: pinned, and whether it was not before. `None`: the table is full.

@@ -82,11 +82,17 @@ impl Locked<'_> {
     }
 
     /// Whether a store under `condition` may go ahead.
+    #[inline(always)]
     pub fn check(&self, place: Option<Place>, condition: Condition, now: Tick) -> Outcome {
-        let region = self.region;
-        if condition == Condition::Always {
-            return Outcome::Stored;
+        match condition {
+            Condition::Always => Outcome::Stored,
+            _ => self.check_live(place, condition, now),
         }
+    }
+
+    #[inline(never)]
+    fn check_live(&self, place: Option<Place>, condition: Condition, now: Tick) -> Outcome {
+        let region = self.region;
         let live = place
             .map(|place| View::known(region, place.chunk))
             .filter(|view| !view.is_expired(now));
@@ -136,13 +142,12 @@ impl Locked<'_> {
                 blueprint = blueprint.with_marks(Marks::anew(true, now));
             }
             let was_over = old.is_expired(now);
-            if self.put_in_place(place, blueprint, value) {
+            if let Some(cas) = self.put_in_place(place, old, blueprint, value) {
                 self.counters.expired.replaced += u64::from(was_over);
-                return Ok(View::known(region, place.chunk).cas().unwrap_or(0));
+                return Ok(cas);
             }
             // Whose number was asked for once is likely to be asked again.
-            let kept = View::known(region, place.chunk).header.flags() & flag::CAS;
-            blueprint.flags |= kept;
+            blueprint.flags |= old.header.flags() & flag::CAS;
         }
         if place.is_none() {
             // Asked for when it is linked: after an eviction, if there is one.
@@ -167,18 +172,24 @@ impl Locked<'_> {
         Ok(cas)
     }
 
-    /// Overwrites a value where it lies, if it has the same shape: one line of index and
-    /// one of item are all that is touched.
-    pub fn put_in_place(&mut self, place: Place, blueprint: Blueprint<'_>, value: &[u8]) -> bool {
+    /// Overwrites a value where it lies, in the item at `place` that `view` is of, if it has the same shape: one line of
+    /// index and one of item are all that is touched. Returns its CAS number, 0 if it has none. `None`: another shape.
+    #[inline(always)]
+    fn put_in_place(
+        &mut self,
+        place: Place,
+        mut view: View<'_>,
+        blueprint: Blueprint<'_>,
+        value: &[u8],
+    ) -> Option<u64> {
         let region = self.region;
-        let mut view = View::known(region, place.chunk);
         let fields = flag::DEADLINE | flag::EXTRA | flag::CLIENT_FLAGS;
         if view.header.has(flag::CHAINED)
             || view.header.flags() & fields != blueprint.flags & fields
             || blueprint.flags & flag::CAS > view.header.flags() & flag::CAS
             || self.pins.is_pinned(place.chunk)
         {
-            return false;
+            return None;
         }
         // As large as before to the class: in a chunk of that class, or whichever it got.
         let total = view.header.value_at() + value.len();
@@ -188,7 +199,7 @@ impl Locked<'_> {
             && (total > region.geometry.page_bytes
                 || classes.class_for(total) != classes.class_for(before))
         {
-            return false;
+            return None;
         }
         let linked = Header::new(
             Kind::Linked,
@@ -206,18 +217,19 @@ impl Locked<'_> {
             blueprint.attributes.deadline,
             blueprint.marks,
         );
+        let mut cas = 0;
         if view.header.has(flag::CAS) {
-            let cas = blueprint.cas.unwrap_or_else(|| self.next_cas());
+            cas = blueprint.cas.unwrap_or_else(|| self.next_cas());
             view.set_cas(cas);
         }
         view.write_piece(0, value);
-        view.set_header(linked);
+        view.set_kind(Kind::Linked);
         writing.end();
         self.counters.item_bytes -= u64::from(old_len);
         self.counters.item_bytes += value.len() as u64;
         self.note_deadline(place.chunk, blueprint.attributes.deadline);
         self.mark_place(place);
         self.counters.sets += 1;
-        true
+        Some(cas)
     }
 }

@@ -17,6 +17,7 @@
 pub mod binary;
 pub mod codec;
 pub mod command;
+pub mod exptime;
 pub mod facts;
 pub mod format;
 pub mod glob;

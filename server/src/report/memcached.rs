@@ -8,7 +8,7 @@ use flagstone_engine::{Stats as Engine, Tick};
 
 use crate::memory::plan::{INBOX_BYTES, OUTBOX_BYTES};
 use crate::observe::counters::Totals;
-use crate::proto::memcache::encode::VERSION;
+use crate::proto::exptime::VERSION;
 use crate::proto::{Lead, Reply, Stat};
 use crate::server::shared::Shared;
 use crate::settings::limits::REQUESTS_PER_TURN;

@@ -7,7 +7,7 @@ use super::command::{Count, Op, Store};
 use super::login::{LOGIN_BYTES_MAX, MECHANISM_BYTES_MAX, Session, login};
 use super::opcode::{Opcode, Verb};
 use super::{Format, HEADER_BYTES, Head, MAGIC};
-use crate::proto::memcache::keys::lifetime;
+use crate::proto::exptime::lifetime;
 use crate::proto::{
     Answer, Command, Decoded, How, KEY_BYTES_MAX, Lifetime, LongHead, Refusal, ReplyFormat,
     Request, Rest, Storing, Terms, Topic, WHOLE_BYTES_MAX, Word,

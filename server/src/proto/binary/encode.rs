@@ -3,7 +3,7 @@
 use super::login::MECHANISM;
 use super::opcode::Verb;
 use super::{ANSWER_MAGIC, Format, HEADER_BYTES, Head};
-use crate::proto::memcache::encode::VERSION;
+use crate::proto::exptime::VERSION;
 use crate::proto::writer::Writer;
 use crate::proto::{Act, Facts, Fate, Refusal, Reply, Stat, Word};
 

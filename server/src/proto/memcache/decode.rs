@@ -1,11 +1,12 @@
 //! Lines of memcached's protocol → [`Command`].
 
 use super::dump::Form;
-use super::keys::{Exptime, Keys, lifetime};
+use super::keys::Keys;
 use super::meta::{Meta, Verb};
 use super::mistake::Mistake;
 use super::store;
 use super::words::Words;
+use crate::proto::exptime::{Exptime, lifetime};
 use crate::proto::scan::{is_http_line, is_http_version, newline, skip_spaces, without_cr};
 use crate::proto::{
     Command, Decoded, HEAD_BYTES_MAX, Inside, KEY_BYTES_MAX, Lifetime, ListFormat, Listing,

@@ -1,12 +1,9 @@
 //! [`Reply`] → lines of memcached's protocol.
 
+use crate::proto::exptime::VERSION;
 use crate::proto::reply::words;
 use crate::proto::writer::{self, Writer};
 use crate::proto::{Act, Fate, Refusal, Reply, Word, Words};
-
-/// The version that clients are told, which they compare with memcached's: the one whose
-/// protocol this is, and who really speaks it.
-pub const VERSION: &str = "1.6.45";
 
 /// `VALUE <key> <flags> <bytes>[ <cas>]\r\n`
 #[inline]

@@ -13,10 +13,10 @@
 //! answered: they stay the few bytes that they are on the line, instead of becoming a struct of
 //! twenty fields that every request would carry along.
 
-use super::keys::lifetime;
 use super::mistake::Mistake;
 use super::words::Words;
 use crate::base64;
+use crate::proto::exptime::lifetime;
 use crate::proto::{KEY_BYTES_MAX, Lifetime, number};
 
 /// What a meta command does.

@@ -10,10 +10,10 @@
 //! data and is skipped, so that nobody's values are executed as commands.
 
 use super::decode::refuse;
-use super::keys::lifetime;
 use super::meta::{Meta, Verb};
 use super::mistake::Mistake;
 use super::words::Words;
+use crate::proto::exptime::lifetime;
 use crate::proto::{
     Command, Decoded, How, Inside, KEY_BYTES_MAX, LongHead, PlainFormat, Refusal, ReplyFormat,
     Request, Rest, Storing, Terms, number,
