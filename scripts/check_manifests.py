@@ -145,6 +145,9 @@ def without_arena(pod: dict) -> dict:
     container = dict(container, args=[a for a in container["args"] if not a.startswith("--arena=")], volumeMounts=rest)
     if not rest:
         container.pop("volumeMounts")
+    # Which is why a container can start anew for another limit.
+    [policy] = container.pop("resizePolicy")
+    expect(policy == {"resourceName": "memory", "restartPolicy": "RestartContainer"}, f"a resize is {policy}")
     pod = dict(pod, containers=[container], volumes=[volume for volume in pod["volumes"] if volume["name"] != "arena"])
     if not pod["volumes"]:
         pod.pop("volumes")
