@@ -153,6 +153,12 @@ impl Container {
         .map(drop)
     }
 
+    /// What the engine calls it.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// `docker stop`: SIGTERM, and SIGKILL after ten seconds.
     pub fn stop(&self) -> Result<(), String> {
         docker(&["stop", &self.id]).map(drop)

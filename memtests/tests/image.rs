@@ -4,7 +4,7 @@
 //! talk to it; ask the engine; stop it.
 
 use flagstone_memtests::docker::{Container, ContainerOptions, docker};
-use flagstone_memtests::stats::{Client, wait_until_listening};
+use flagstone_memtests::stats::{Client, number, wait_until_listening};
 use flagstone_memtests::subject::Place;
 use flagstone_memtests::table::say;
 use flagstone_memtests::{quiet, skip};
@@ -102,4 +102,85 @@ fn the_image_runs_as_a_user_would_run_it() {
         start.elapsed() < Duration::from_secs(9),
         "it had to be killed"
     );
+}
+
+/// With its arena on a tmpfs of the machine, a container that is restarted or killed comes back full, within its limit.
+#[test]
+fn a_container_comes_back_full() {
+    let _quiet = quiet();
+    let image = match Place::docker() {
+        Ok(Place::Docker { image }) => image,
+        Ok(Place::Group { .. }) => unreachable!("asked for containers"),
+        Err(why) => return skip("a_container_comes_back_full", &why),
+    };
+    let directory = Shared::new();
+    let container = Container::run(&ContainerOptions {
+        image,
+        limit_bytes: 64 << 20,
+        open_files: 20_000,
+        published: true,
+        env: Vec::new(),
+        args: vec!["--arena".to_owned(), "/cache/arena".to_owned()],
+        more: vec!["--volume".to_owned(), directory.mount()],
+    })
+    .expect("the container starts");
+    let connect = || {
+        let address = container.published_address().expect("a published port");
+        let runs = || container.state().is_ok_and(|state| state.running);
+        wait_until_listening(address, runs).expect("it listens");
+        Client::connect(address).expect("it accepts")
+    };
+    let mut client = connect();
+    // More than it holds: it is full.
+    for number in 0..100_000 {
+        let put = format!("PUT key-{number} {number}-{}", "x".repeat(600));
+        assert_eq!(client.ask(&put).expect("an answer"), "OK");
+    }
+    let items = |client: &mut Client| number(&client.stats("STATS").expect("stats"), "items");
+    let held = items(&mut client);
+    assert!(held > 40_000, "{held} items");
+    for end in ["restart", "kill"] {
+        if end == "restart" {
+            docker(&["restart", container.id()]).expect("restarts");
+        } else {
+            docker(&["kill", "--signal", "KILL", container.id()]).expect("is killed");
+            docker(&["start", container.id()]).expect("starts");
+        }
+        let mut client = connect();
+        let stats = client.stats("STATS").expect("stats");
+        let restored = number(&stats, "arena_restored_items");
+        say(&format!(
+            "docker {end}: {restored} of {held} items, in {} ms",
+            number(&stats, "arena_restored_millis")
+        ));
+        assert_eq!(restored, held, "{}", container.log());
+        let last = client.ask("GET key-99999").expect("an answer");
+        assert!(last.starts_with("99999-x"), "{last}");
+        assert!(!container.state().expect("it runs").oom_killed);
+    }
+    container.stop().expect("it stops");
+}
+
+/// A directory on a tmpfs that the image's user may write to.
+struct Shared(std::path::PathBuf);
+
+impl Shared {
+    fn new() -> Self {
+        let name = format!("flagstone-image-{}", std::process::id());
+        let path = std::path::Path::new("/dev/shm").join(name);
+        std::fs::create_dir_all(&path).expect("a directory in memory");
+        let anybody = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        std::fs::set_permissions(&path, anybody).expect("it is ours");
+        Shared(path)
+    }
+
+    fn mount(&self) -> String {
+        format!("{}:/cache", self.0.display())
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
