@@ -212,6 +212,16 @@ impl Opening {
     /// # Errors
     /// When there is no memory for the pages that are free: the disk is full.
     pub fn finish(self) -> Result<Cache, OpenError> {
+        let pages = self.plan.pages_in_budget();
+        self.finish_within(pages)
+    }
+
+    /// The same, where fewer pages may be used at first than the plan has: what is restored gives up the oldest items
+    /// until it has no more, and no memory is asked for that the others would take. A new cache has all of its pages.
+    ///
+    /// # Errors
+    /// As [`Opening::finish`].
+    pub fn finish_within(self, pages: usize) -> Result<Cache, OpenError> {
         (0..self.parts()).for_each(|part| self.restore(part));
         let restored = match self.restored {
             Restored::Items { .. } => Restored::Items {
@@ -227,7 +237,7 @@ impl Opening {
             .filter_map(|shard| shard.into_inner().map(Shard::new))
             .collect();
         superblock::set_made(&self.region.arena, true);
-        let pages = self.plan.pages_in_budget();
+        let pages = pages.min(self.plan.pages_in_budget());
         let cache = Cache {
             plan: self.plan,
             region: self.region,

@@ -212,7 +212,7 @@ fn serve(
     // An address in use is found out before anything expensive, too.
     let (doors, listeners) = Doors::open(config, &mut stop)?;
     let rules = doors.rules(config);
-    let (cache, restoring) = opening::open(config, &plan.engine, doors.admin.as_ref(), rules)?;
+    let (cache, restoring) = opening::open(config, &plan, doors.admin.as_ref(), rules)?;
     let mut shared = Shared::new(&cache, &plan, config.limits(), &doors.listen, &doors.users);
     shared.go_on_with(restoring);
     shared.tls = doors.tls.clone();

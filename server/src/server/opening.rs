@@ -6,22 +6,24 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::Instant;
 
-use flagstone_engine::{Backing, Cache, Opening, Plan, Restored};
+use flagstone_engine::{Backing, Cache, Opening, Restored};
 use tokio::sync::Notify;
 
 use super::error::StartError;
 use super::threads::{NotifyOnDrop, warn_of_admin};
 use crate::admin;
+use crate::memory::plan::ServerPlan;
 use crate::observe::restoring::Restoring;
 use crate::settings::config::Config;
 
 /// Opens the cache that the plan says.
 pub(super) fn open(
     config: &Config,
-    plan: &Plan,
+    server: &ServerPlan,
     admin: Option<&TcpListener>,
     rules: admin::Rules<'_>,
 ) -> Result<(Cache, Restoring), StartError> {
+    let plan = &server.engine;
     if let (Backing::File(path), Some(why)) = (&config.backing, plan.unusable())
         && config.arena_required
     {
@@ -49,7 +51,7 @@ pub(super) fn open(
             }
             work();
         });
-        opening.finish()
+        opening.finish_within(server.pages_for(server.memory_bytes))
     })
     .map_err(StartError::Open)?;
     let restoring = Restoring {
