@@ -181,10 +181,11 @@ fn lifetimes_end() {
         ..small_config()
     });
     let later = |seconds: u32| lines(&server, &format!("debugtime {seconds}|"), "OK|");
+    // They count from the second that has begun: of three seconds two are certain, and one is taken for the test.
     lines(&server, "set a 0 3 1|x|", "STORED|");
-    later(2);
-    lines(&server, "get a|", "VALUE a 0 1|x|END|");
     later(1);
+    lines(&server, "get a|", "VALUE a 0 1|x|END|");
+    later(2);
     lines(&server, "get a|", "END|");
     lines(
         &server,
@@ -197,9 +198,9 @@ fn lifetimes_end() {
         "get a|set a 0 0 1|x|flush_all 3|",
         "END|STORED|OK|",
     );
-    later(2);
-    lines(&server, "get a|", "VALUE a 0 1|x|END|");
     later(1);
+    lines(&server, "get a|", "VALUE a 0 1|x|END|");
+    later(2);
     lines(&server, "get a|", "END|");
     // Not for everybody.
     lines(&start(), "debugtime 1|", "ERROR|");
