@@ -19,6 +19,13 @@ use crate::{
 const LOST_MAX: usize = 40;
 /// Copies for one operation.
 const COPIES_MAX: usize = 24;
+/// The same when each store is looked at.
+const COPIES_OF_ALL: usize = 5000;
+
+/// FLAGSTONE_EXPLORE_ALL=1: not one in so many stores, but each of them. It takes gigabytes, and in a release build a minute.
+fn looks_at_all() -> bool {
+    std::env::var_os("FLAGSTONE_EXPLORE_ALL").is_some()
+}
 
 fn options() -> Options {
     Options {
@@ -120,11 +127,14 @@ impl Explorer {
             }
         }
         let copies = Rc::new(RefCell::new(Vec::new()));
-        let (into, every) = (Rc::clone(&copies), self.every);
+        let (into, every, most) = match looks_at_all() {
+            true => (Rc::clone(&copies), 1, COPIES_OF_ALL),
+            false => (Rc::clone(&copies), self.every, COPIES_MAX),
+        };
         let mut no = self.random(every);
         crash::watch(move |copy| {
             no += 1;
-            if no.is_multiple_of(every) && into.borrow().len() < COPIES_MAX {
+            if no.is_multiple_of(every) && into.borrow().len() < most {
                 into.borrow_mut().push(copy());
             }
         });
