@@ -294,7 +294,7 @@ fn operate(explorer: &mut Explorer, round: usize) {
         14 => step!("resize", |cache, key, now| {
             let _ = key;
             let all = cache.plan().page_count();
-            cache.resize(all - explorer_pages(round), 8, now).unwrap();
+            cache.resize(all - round % 8, 8, now).unwrap();
             cache.resize(all, 8, now)
         }),
         _ => step!("hit", |cache, key, now| {
@@ -302,10 +302,6 @@ fn operate(explorer: &mut Explorer, round: usize) {
             cache.get(key, now, &mut out)
         }),
     }
-}
-
-fn explorer_pages(round: usize) -> usize {
-    round % 8
 }
 
 fn scale() -> usize {
