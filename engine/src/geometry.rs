@@ -261,11 +261,6 @@ impl Geometry {
         self.headers_word + shard_no * SHARD_HEADER_WORDS
     }
 
-    /// The word that says which generation of a shard's pages is today's.
-    pub fn generation_word(&self, shard_no: usize) -> usize {
-        self.header_word(shard_no) + 1
-    }
-
     /// Index buckets in a page.
     #[inline(always)]
     pub fn buckets_per_page_shift(&self) -> u32 {

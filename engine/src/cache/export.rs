@@ -12,16 +12,13 @@ use crate::geometry::SHARD_COUNT;
 use crate::hash::Key;
 use crate::lru::segments::Segment;
 use crate::pinned::Pinned;
-use crate::shard::PageBag;
 use crate::shard::export::Portion;
+use crate::shard::{CAS_MAX, PageBag};
 use crate::tick::Tick;
 use crate::types::{CasWish, Condition, ItemMeta, Sink, Standing};
 
 /// Each list is written in so many turns.
 const TURNS: u32 = 64;
-
-/// Higher CAS numbers than this are nobody's: there is room above them.
-const CAS_MAX: u64 = 1 << 62;
 
 /// An export that goes on step by step. See [`Cache::export`].
 pub struct Export<'c> {

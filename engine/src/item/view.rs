@@ -385,15 +385,6 @@ impl<'a> View<'a> {
         self.words = words_of(self.region, self.word, header);
     }
 
-    /// Replaces the kind; all else stays as it is.
-    pub fn set_kind(&mut self, kind: Kind) {
-        self.header = self.header.with_kind(kind);
-        let word = self.region.arena.load(self.word + 1);
-        self.region
-            .arena
-            .store(self.word + 1, self.header.pack_into(word));
-    }
-
     /// A view of a chunk that has nothing in it yet, with `header` written.
     pub fn fresh(region: &'a Region, chunk: ChunkRef, header: Header) -> Self {
         let word = region.geometry.word_of(chunk);

@@ -185,6 +185,7 @@ impl Locked<'_> {
     pub fn raise_cas(&mut self, above: u64) {
         let first = (above & !(SHARD_COUNT as u64 - 1)) | self.shard_no as u64;
         self.cas_last = self.cas_last.max(first + SHARD_COUNT as u64);
+        self.keep_cas();
     }
 }
 

@@ -31,13 +31,17 @@ impl Locked<'_> {
     /// The next CAS number: rising within the shard, and so for every key, and never one that
     /// another shard gives out. The arena remembers it, so that whoever opens it again goes on above.
     pub fn next_cas(&mut self) -> u64 {
-        let cas = self.cas_last + SHARD_COUNT as u64;
-        self.cas_last = cas;
+        self.cas_last += SHARD_COUNT as u64;
+        self.keep_cas();
+        self.cas_last
+    }
+
+    /// Has the arena remember the last CAS number.
+    #[inline(always)]
+    pub fn keep_cas(&self) {
         let region = self.region;
-        region
-            .arena
-            .store(region.geometry.cas_word(self.shard_no), cas);
-        cas
+        let at = region.geometry.cas_word(self.shard_no);
+        region.arena.store(at, self.cas_last);
     }
 
     /// Runs the caller's code.

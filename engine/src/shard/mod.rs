@@ -66,6 +66,9 @@ use pins::{Guards, Pins};
 pub(crate) use storage::PageBag;
 use storage::Slab;
 
+/// Higher CAS numbers than this are nobody's: there is room above them.
+pub(crate) const CAS_MAX: u64 = 1 << 62;
+
 /// Guarded by the shard's lock, all of it.
 pub(crate) struct ShardState {
     pub shard_no: usize,

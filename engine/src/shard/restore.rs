@@ -11,8 +11,8 @@
 mod lists;
 mod reached;
 
-use super::ShardState;
 use super::lists::{due_second, footprint, segment_of};
+use super::{CAS_MAX, ShardState};
 use crate::geometry::SHARD_COUNT;
 use crate::index::Index;
 use crate::item::header::Kind;
@@ -22,9 +22,6 @@ use crate::slab::page::{CLASS_INDEX, CLASS_OVERFLOW, NO_DEADLINE};
 use lists::{Scattered, newer_of};
 pub(crate) use reached::owned;
 use reached::{MARK, PageSet, Reached};
-
-/// Above any CAS number: half of those that there are.
-const CAS_MAX: u64 = 1 << 63;
 
 /// What a shard was found to hold.
 #[derive(Clone, Copy, Debug, Default)]

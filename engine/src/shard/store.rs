@@ -208,10 +208,8 @@ impl Locked<'_> {
             value.len(),
         );
         let writing = place.primary.begin_writing(&region.arena);
-        // Reserved while the bytes change: whoever finds the arena after a crash in here
-        // sees that this is no item.
         let old_len = view.header.value_len;
-        view.set_header(linked.with_kind(Kind::Reserved));
+        view.set_header(linked);
         view.write_fields(
             blueprint.attributes.client_flags,
             blueprint.attributes.deadline,
@@ -223,7 +221,6 @@ impl Locked<'_> {
             view.set_cas(cas);
         }
         view.write_piece(0, value);
-        view.set_kind(Kind::Linked);
         writing.end();
         self.counters.item_bytes -= u64::from(old_len);
         self.counters.item_bytes += value.len() as u64;

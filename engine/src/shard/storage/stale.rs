@@ -36,9 +36,6 @@ impl Slab {
         let stale = self.item_pages + self.overflow_pages as usize + index_pages;
         self.generation = self.generation.wrapping_add(1);
         region.pages().set_generation(kept, self.generation);
-        // For who reads the arena alone: without it, what was flushed would be items again.
-        let at = region.geometry.generation_word(self.shard_no);
-        region.arena.store(at, u64::from(self.generation));
         self.partial.fill(PageList::default());
         self.pages.fill(0);
         self.item_pages = 0;
