@@ -2,7 +2,7 @@
 
 use super::*;
 use std::io;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 /// What a turn has in the inbox, and what it knows of the socket.
 pub(super) struct Inflow {
@@ -83,21 +83,16 @@ impl Conn {
     /// Looks at what the kernel has. So many bytes are `known` from the look before in this turn: if there are no more, it is
     /// as if nothing had come. Whoever has ended is taken to be readable for ever.
     #[cold]
-    pub(super) fn peek(
-        &mut self,
-        room: &mut [u8],
-        known: usize,
-        cx: &mut Context<'_>,
-    ) -> io::Result<Poll<usize>> {
+    pub(super) fn peek(&mut self, room: &mut [u8], known: usize) -> io::Result<Poll<usize>> {
         // What is left this time is known when the turn ends.
         self.left_in_kernel = false;
-        match self.stream.poll_read_left(cx, room, true) {
+        match self.stream.poll_read_left(room, true) {
             Poll::Pending => Ok(Poll::Pending),
             Poll::Ready(n) => {
                 let n = n?;
                 let is_new = n != known || n == 0;
                 let rests = !is_new
-                    && (self.stream.has_ended() || self.stream.poll_readable(cx)?.is_pending());
+                    && (self.stream.has_ended() || self.stream.poll_readable().is_pending());
                 Ok(if rests { Poll::Pending } else { Poll::Ready(n) })
             }
         }

@@ -29,6 +29,7 @@ mod inflow;
 mod large;
 pub(crate) mod lease;
 mod outbox;
+mod plain_socket;
 mod progress;
 mod serve;
 mod stream;
@@ -38,7 +39,9 @@ mod transaction;
 mod worker_state;
 
 use std::io;
-use std::task::{Context, Poll};
+use std::task::{Poll, Waker};
+
+use rustix::event::epoll::EventFlags;
 
 use flagstone_engine::{Tick, Walk};
 
@@ -47,7 +50,8 @@ use self::inflow::{Inflow, Looked};
 use self::large::{LargeNo, Larges};
 use self::lease::{Lease, Leases};
 use self::outbox::{Sent, send_some};
-pub use self::stream::Stream;
+pub use self::plain_socket::PlainSocket;
+pub use self::stream::{Stream, peer_origin};
 pub use self::tls_stream::TlsStream;
 use self::transaction::Transaction;
 pub use self::worker_state::WorkerState;
@@ -252,18 +256,24 @@ impl Conn {
         (self.stream, self.codec)
     }
 
+    /// Remembers an event of the socket. True: it is to have a turn.
+    #[inline]
+    pub fn note(&mut self, event: EventFlags) -> bool {
+        self.stream.note(event)
+    }
+
     /// Does what can be done now. Errors of the socket just end the connection: a peer that
     /// resets is nobody's problem.
-    pub fn turn(&mut self, worker: &mut WorkerState<'_>, cx: &mut Context<'_>) -> Turn {
+    pub fn turn(&mut self, worker: &mut WorkerState<'_>, waker: &Waker) -> Turn {
         let held = self.holds();
         let was_told = self.may_be_told();
         if let Some(subscriber) = self.subscriber {
             worker.shared.pubsub.begin_turn(subscriber);
         }
-        let turn = self.try_turn(worker, cx).unwrap_or(Turn::Close);
-        if !was_told && self.may_be_told() {
-            // What came while an answer was half sent.
-            cx.waker().wake_by_ref();
+        let turn = self.try_turn(worker, waker).unwrap_or(Turn::Close);
+        if self.stream.take_postponed() || (!was_told && self.may_be_told()) {
+            // Also what came while an answer was half sent.
+            waker.wake_by_ref();
         }
         // An error may leave replies behind.
         worker.outbox.reset();
@@ -285,50 +295,46 @@ impl Conn {
         turn
     }
 
-    fn try_turn(&mut self, worker: &mut WorkerState<'_>, cx: &mut Context<'_>) -> io::Result<Turn> {
+    fn try_turn(&mut self, worker: &mut WorkerState<'_>, waker: &Waker) -> io::Result<Turn> {
         if let Phase::Lingering { .. } = self.phase {
-            return self.linger(worker, cx);
+            return self.linger(worker);
         }
-        if !self.send_left_over(worker, cx)? {
+        if !self.send_left_over(worker)? {
             return Ok(Turn::Rest);
         }
         if self.closing {
-            return self.say_goodbye(worker, cx);
+            return self.say_goodbye(worker);
         }
         if self.may_be_told()
-            && let Some(turn) = self.deliver(worker, cx)?
+            && let Some(turn) = self.deliver(worker, waker)?
         {
             return Ok(turn);
         }
         let has_leases =
             worker.leases.has_output() && self.may_begin(&worker.leases) == Some(Place::Lease);
         if has_leases && !self.left_in_kernel {
-            self.serve_turn::<false>(Place::Lease, worker, cx)
+            self.serve_turn::<false>(Place::Lease, worker, waker)
         } else {
-            self.frugal_turn(worker, cx)
+            self.frugal_turn(worker, waker)
         }
     }
 
     /// A turn without a place for whatever it leaves over, or after one.
     #[cold]
-    fn frugal_turn(
-        &mut self,
-        worker: &mut WorkerState<'_>,
-        cx: &mut Context<'_>,
-    ) -> io::Result<Turn> {
+    fn frugal_turn(&mut self, worker: &mut WorkerState<'_>, waker: &Waker) -> io::Result<Turn> {
         let Some(place) = self.may_go_on(&worker.leases) else {
             return Ok(Turn::WaitLease);
         };
         if !worker.leases.has_output() {
             // A value that is sent in pieces can be read again from where the peer has stopped.
             let needs_room = !matches!(self.phase, Phase::Sending(_));
-            if needs_room && self.stream.poll_roomy(cx)?.is_pending() {
+            if needs_room && self.stream.poll_roomy()?.is_pending() {
                 self.left_in_kernel = true;
                 return Ok(Turn::Rest);
             }
             worker.outbox.limit();
         }
-        self.serve_turn::<true>(place, worker, cx)
+        self.serve_turn::<true>(place, worker, waker)
     }
 
     /// Steps 2 to 5.
@@ -337,7 +343,7 @@ impl Conn {
         &mut self,
         place: Place,
         worker: &mut WorkerState<'_>,
-        cx: &mut Context<'_>,
+        waker: &Waker,
     ) -> io::Result<Turn> {
         let peeks = FRUGAL && place == Place::Kernel;
         if FRUGAL {
@@ -353,7 +359,7 @@ impl Conn {
             let is_fresh = inflow.reads == 0 && inflow.have == 0 && !self.ended;
             if !(is_fresh && matches!(self.phase, Phase::Requests)) {
                 let mut taken = 0;
-                let halt = self.serve(inflow.have, &mut taken, &mut budget, worker, cx)?;
+                let halt = self.serve(inflow.have, &mut taken, &mut budget, worker, waker)?;
                 if taken > 0 {
                     self.note_progress(taken, worker.now);
                     self.take(taken, peeks, &mut inflow, worker)?;
@@ -361,19 +367,17 @@ impl Conn {
                 if budget.moved_bytes > 0 {
                     self.note_moved(budget.take_moved(), worker.now);
                 }
-                if let Some(turn) = self.after_serving::<FRUGAL>(halt, &inflow, worker, cx)? {
+                if let Some(turn) = self.after_serving::<FRUGAL>(halt, &inflow, worker)? {
                     return Ok(turn);
                 }
             }
             // A read that did not fill its room has emptied the socket: only an event brings more.
-            let rests = inflow.reads > 0 && self.stream.poll_readable(cx)?.is_pending();
+            let rests = inflow.reads > 0 && self.stream.poll_readable().is_pending();
             let read = match rests {
                 true => Poll::Pending,
-                false if peeks => {
-                    self.peek(&mut worker.inbox[inflow.owned..], inflow.known(), cx)?
-                }
-                false if FRUGAL => self.read(&mut worker.inbox[inflow.have..], cx)?,
-                false => self.read_ready(&mut worker.inbox[inflow.have..], cx)?,
+                false if peeks => self.peek(&mut worker.inbox[inflow.owned..], inflow.known())?,
+                false if FRUGAL => self.read(&mut worker.inbox[inflow.have..])?,
+                false => self.read_ready(&mut worker.inbox[inflow.have..])?,
             };
             match read {
                 Poll::Ready(0) => self.ended = true,
@@ -393,7 +397,7 @@ impl Conn {
                 }
                 Poll::Pending if worker.finishing => {
                     self.left_in_kernel |= inflow.is_left();
-                    return self.say_goodbye(worker, cx);
+                    return self.say_goodbye(worker);
                 }
                 Poll::Pending => {
                     if peeks && inflow.is_left() {
@@ -424,12 +428,11 @@ impl Conn {
         halt: Halt,
         inflow: &Inflow,
         worker: &mut WorkerState<'_>,
-        cx: &mut Context<'_>,
     ) -> io::Result<Option<Turn>> {
         let is_all = FRUGAL && worker.outbox.is_limited() && !worker.outbox.is_empty();
         let sent = match halt {
             Halt::Blocked => Sent::Blocked,
-            _ => worker.outbox.send(&mut self.stream, worker.counters, cx)?,
+            _ => worker.outbox.send(&mut self.stream, worker.counters)?,
         };
         self.closing = halt == Halt::Close;
         if sent == Sent::Blocked {
@@ -446,11 +449,11 @@ impl Conn {
         let turn = match halt {
             Halt::Close => {
                 self.left_in_kernel |= inflow.is_left();
-                return self.say_goodbye(worker, cx).map(Some);
+                return self.say_goodbye(worker).map(Some);
             }
             Halt::Hungry if self.ended || is_last => {
                 self.left_in_kernel |= inflow.is_left();
-                return self.say_goodbye(worker, cx).map(Some);
+                return self.say_goodbye(worker).map(Some);
             }
             Halt::WaitLarge => Turn::WaitLarge,
             // What else the socket is sure to take is another turn's.

@@ -4,7 +4,7 @@
 //! does not take at once is put aside in a lease.
 
 use std::io;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use super::stream::Stream;
 use crate::memory::plan::OUTBOX_BYTES;
@@ -126,14 +126,9 @@ impl Outbox {
     }
 
     /// Sends as much as the peer takes.
-    pub fn send(
-        &mut self,
-        stream: &mut Stream,
-        counters: &Counters,
-        cx: &mut Context<'_>,
-    ) -> io::Result<Sent> {
+    pub fn send(&mut self, stream: &mut Stream, counters: &Counters) -> io::Result<Sent> {
         while !self.is_empty() {
-            match send_some(stream, self.unsent(), counters, cx)? {
+            match send_some(stream, self.unsent(), counters)? {
                 Poll::Ready(n) => self.start += n,
                 Poll::Pending => return Ok(Sent::Blocked),
             }
@@ -149,9 +144,8 @@ pub fn send_some(
     stream: &mut Stream,
     bytes: &[u8],
     counters: &Counters,
-    cx: &mut Context<'_>,
 ) -> io::Result<Poll<usize>> {
-    match stream.poll_write(cx, bytes) {
+    match stream.poll_write(bytes) {
         Poll::Pending => Ok(Poll::Pending),
         Poll::Ready(Ok(0)) => Err(io::ErrorKind::WriteZero.into()),
         Poll::Ready(Ok(n)) => {

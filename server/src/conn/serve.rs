@@ -15,7 +15,7 @@ mod transfers;
 
 use std::io;
 use std::slice;
-use std::task::Context;
+use std::task::Waker;
 
 use flagstone_engine::Tick;
 
@@ -57,7 +57,7 @@ enum Next<'a> {
 }
 
 /// What is needed to execute a request, borrowed apart from the inbox that it borrows.
-struct RequestLoop<'d, 'w, 'cx> {
+struct RequestLoop<'d, 'w> {
     codec: &'d mut Codec,
     phase: &'d mut Phase,
     stream: &'d mut Stream,
@@ -74,12 +74,12 @@ struct RequestLoop<'d, 'w, 'cx> {
     leave: Option<Leave<'w>>,
     subscriber: &'d mut Option<SubscriberNo>,
     now: Tick,
-    cx: &'d mut Context<'cx>,
+    waker: &'d Waker,
 }
 
 /// Splits a worker's state into its inbox and the loop over requests.
 macro_rules! requests {
-    ($conn:ident, $worker:ident, $budget:ident, $cx:ident) => {
+    ($conn:ident, $worker:ident, $budget:ident, $waker:ident) => {
         (
             &$worker.inbox,
             RequestLoop {
@@ -97,7 +97,7 @@ macro_rules! requests {
                 leave: Some($worker.shared.gates.enter($worker.worker_no)),
                 subscriber: &mut $conn.subscriber,
                 now: $worker.now,
-                cx: $cx,
+                waker: $waker,
             },
         )
     };
@@ -112,7 +112,7 @@ impl Conn {
         at: &mut usize,
         budget: &mut Budget,
         worker: &mut WorkerState<'_>,
-        cx: &mut Context<'_>,
+        waker: &Waker,
     ) -> io::Result<Halt> {
         if !self.sniffed {
             match sniff(&worker.inbox[*at..have], self.codec.accepts()) {
@@ -123,12 +123,12 @@ impl Conn {
                 }
                 Sniffed::Undecided => return Ok(Halt::Hungry),
                 Sniffed::HangUp(words) => {
-                    let (_, mut requests) = requests!(self, worker, budget, cx);
+                    let (_, mut requests) = requests!(self, worker, budget, waker);
                     return requests.hang_up(words);
                 }
             }
         }
-        let (inbox, mut requests) = requests!(self, worker, budget, cx);
+        let (inbox, mut requests) = requests!(self, worker, budget, waker);
         let bytes = &inbox[..have];
         loop {
             let halt = match *requests.phase {
@@ -162,7 +162,7 @@ impl Conn {
     }
 }
 
-impl<'w> RequestLoop<'_, 'w, '_> {
+impl<'w> RequestLoop<'_, 'w> {
     /// A batch of requests. `None`: there is more to do.
     fn requests(
         &mut self,
@@ -433,7 +433,7 @@ impl<'w> RequestLoop<'_, 'w, '_> {
         if self.outbox.is_limited() && !self.outbox.is_empty() {
             return Ok(Some(Halt::Tired));
         }
-        let sent = self.outbox.send(self.stream, self.counters, self.cx)?;
+        let sent = self.outbox.send(self.stream, self.counters)?;
         Ok((sent == Sent::Blocked).then_some(Halt::Blocked))
     }
 

@@ -13,15 +13,13 @@
 //! one: [`tls::begin_pass`] says why.
 
 use std::io::{self, Read, Write};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use rustls::{ServerConfig, ServerConnection};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
+use super::plain_socket::PlainSocket;
 use crate::auth::tls::{self, HANDSHAKE_TIMEOUT, Handshake, Seat};
 
 /// What a client may send before its handshake is over. A hello has one or two kilobytes; rustls would keep one of
@@ -31,7 +29,7 @@ const HANDSHAKE_BYTES_MAX: usize = 16 << 10;
 const RECORD_BYTES: usize = 16 << 10;
 
 pub struct TlsStream {
-    pub socket: TcpStream,
+    pub socket: PlainSocket,
     session: ServerConnection,
     since: Instant,
     /// We have said goodbye; the socket is closed when that is sent.
@@ -41,11 +39,13 @@ pub struct TlsStream {
     is_new: bool,
     /// What came in meanwhile.
     handshake_bytes: usize,
+    /// It could go on with its handshake in the next pass.
+    is_postponed: bool,
     seat: Seat,
 }
 
 impl TlsStream {
-    pub fn new(socket: TcpStream, config: Arc<ServerConfig>, seat: Seat) -> io::Result<Self> {
+    pub fn new(socket: PlainSocket, config: Arc<ServerConfig>, seat: Seat) -> io::Result<Self> {
         let mut session = ServerConnection::new(config).map_err(io::Error::other)?;
         session.set_buffer_limit(Some(RECORD_BYTES));
         Ok(TlsStream {
@@ -56,6 +56,7 @@ impl TlsStream {
             is_closed: false,
             is_new: true,
             handshake_bytes: 0,
+            is_postponed: false,
             seat,
         })
     }
@@ -65,15 +66,20 @@ impl TlsStream {
         self.session.is_handshaking() && self.since.elapsed() > HANDSHAKE_TIMEOUT
     }
 
+    /// Whether another had its handshake in this pass, and it needs a turn in the next. Said once.
+    pub fn take_postponed(&mut self) -> bool {
+        std::mem::take(&mut self.is_postponed)
+    }
+
     /// Time has passed in which nobody could get on.
     pub fn forgive(&mut self, time: Duration) {
         self.since += time;
     }
 
     /// Sends what the session has. Pending: the socket does not take all of it.
-    pub fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub fn poll_send(&mut self) -> Poll<io::Result<()>> {
         while self.session.wants_write() {
-            let mut socket = Socket(&mut self.socket, cx);
+            let mut socket = Waiting(&mut self.socket);
             match self.session.write_tls(&mut socket) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(_) => {}
@@ -83,14 +89,14 @@ impl TlsStream {
         }
         if self.is_closing && !self.is_closed {
             self.is_closed = true;
-            return Pin::new(&mut self.socket).poll_shutdown(cx);
+            return Poll::Ready(self.socket.shut_down());
         }
         Poll::Ready(Ok(()))
     }
 
-    pub fn poll_read(&mut self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
+    pub fn poll_read(&mut self, room: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
-            if let Poll::Ready(Err(error)) = self.poll_send(cx) {
+            if let Poll::Ready(Err(error)) = self.poll_send() {
                 return Poll::Ready(Err(error));
             }
             match self.session.reader().read(room) {
@@ -104,10 +110,10 @@ impl TlsStream {
                 Err(error) => return Poll::Ready(Err(error)),
             }
             if self.is_new && tls::has_shaken_hands() {
-                cx.waker().wake_by_ref();
+                self.is_postponed = true;
                 return Poll::Pending;
             }
-            let mut socket = Socket(&mut self.socket, cx);
+            let mut socket = Waiting(&mut self.socket);
             match self.session.read_tls(&mut socket) {
                 Ok(read) if self.is_new => {
                     self.handshake_bytes += read;
@@ -127,7 +133,7 @@ impl TlsStream {
             }
             if let Err(error) = processed {
                 // The peer is told what was wrong, if it still listens.
-                let _ = self.poll_send(cx);
+                let _ = self.poll_send();
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error)));
             }
         }
@@ -148,23 +154,23 @@ impl TlsStream {
         }
     }
 
-    pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(self.poll_send(cx))?;
+    pub fn poll_write(&mut self, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_send())?;
         let bytes = &bytes[..bytes.len().min(RECORD_BYTES)];
         let n = self.session.writer().write(bytes)?;
         // What the socket does not take now is sent when it is writable again, which wakes us.
-        if let Poll::Ready(Err(error)) = self.poll_send(cx) {
+        if let Poll::Ready(Err(error)) = self.poll_send() {
             return Poll::Ready(Err(error));
         }
         Poll::Ready(Ok(n))
     }
 
-    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub fn poll_shutdown(&mut self) -> Poll<io::Result<()>> {
         if !self.is_closing {
             self.is_closing = true;
             self.session.send_close_notify();
         }
-        self.poll_send(cx)
+        self.poll_send()
     }
 }
 
@@ -179,27 +185,25 @@ impl Drop for TlsStream {
     }
 }
 
-/// The socket as the session wants it: a call that would have to wait says so, and the
-/// connection is woken when it need not any more.
-struct Socket<'s, 'cx, 'w>(&'s mut TcpStream, &'cx mut Context<'w>);
+/// The socket as the session wants it: a call that would have to wait says so, and there is a turn when it need not any more.
+struct Waiting<'s>(&'s mut PlainSocket);
 
-impl Read for Socket<'_, '_, '_> {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let mut buffer = ReadBuf::new(bytes);
-        match Pin::new(&mut *self.0).poll_read(self.1, &mut buffer) {
-            Poll::Ready(Ok(())) => Ok(buffer.filled().len()),
-            Poll::Ready(Err(error)) => Err(error),
-            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-        }
+fn or_would_block(moved: Poll<io::Result<usize>>) -> io::Result<usize> {
+    match moved {
+        Poll::Ready(moved) => moved,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
     }
 }
 
-impl Write for Socket<'_, '_, '_> {
+impl Read for Waiting<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        or_would_block(self.0.poll_read(bytes))
+    }
+}
+
+impl Write for Waiting<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match Pin::new(&mut *self.0).poll_write(self.1, bytes) {
-            Poll::Ready(sent) => sent,
-            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-        }
+        or_would_block(self.0.poll_write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {

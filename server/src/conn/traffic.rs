@@ -2,19 +2,15 @@
 
 use super::*;
 use std::io;
-use std::task::{Context, Poll};
+use std::task::Poll;
 impl Conn {
     #[inline]
-    pub(super) fn read_ready(
-        &mut self,
-        room: &mut [u8],
-        cx: &mut Context<'_>,
-    ) -> io::Result<Poll<usize>> {
+    pub(super) fn read_ready(&mut self, room: &mut [u8]) -> io::Result<Poll<usize>> {
         debug_assert!(
             !room.is_empty(),
             "an empty room would look like the peer's end"
         );
-        match self.stream.poll_read(cx, room) {
+        match self.stream.poll_read(room) {
             Poll::Pending => Ok(Poll::Pending),
             Poll::Ready(n) => Ok(Poll::Ready(n?)),
         }
@@ -22,32 +18,24 @@ impl Conn {
 
     /// Also what was left in the kernel.
     #[cold]
-    pub(super) fn read(
-        &mut self,
-        room: &mut [u8],
-        cx: &mut Context<'_>,
-    ) -> io::Result<Poll<usize>> {
+    pub(super) fn read(&mut self, room: &mut [u8]) -> io::Result<Poll<usize>> {
         if !std::mem::take(&mut self.left_in_kernel) {
-            return self.read_ready(room, cx);
+            return self.read_ready(room);
         }
-        match self.stream.poll_read_left(cx, room, false) {
+        match self.stream.poll_read_left(room, false) {
             Poll::Pending => Ok(Poll::Pending),
             Poll::Ready(n) => Ok(Poll::Ready(n?)),
         }
     }
 
     /// Step 1. False: the peer has not taken all of it.
-    pub(super) fn send_left_over(
-        &mut self,
-        worker: &mut WorkerState<'_>,
-        cx: &mut Context<'_>,
-    ) -> io::Result<bool> {
+    pub(super) fn send_left_over(&mut self, worker: &mut WorkerState<'_>) -> io::Result<bool> {
         let Some(lease) = &mut self.output else {
             return Ok(true);
         };
         while !lease.is_empty() {
             let unsent = worker.leases.bytes(lease);
-            match send_some(&mut self.stream, unsent, worker.counters, cx)? {
+            match send_some(&mut self.stream, unsent, worker.counters)? {
                 Poll::Ready(n) => {
                     lease.advance(n);
                     self.moved_bytes = self.moved_bytes.saturating_add(n as u32);
@@ -114,11 +102,7 @@ impl Conn {
     /// Everything is answered, and the stream has taken it. Our FIN follows; the socket itself is
     /// closed when the peer has seen it, because closing it with unread input would make the
     /// kernel send a reset, which may overtake the replies.
-    pub(super) fn say_goodbye(
-        &mut self,
-        worker: &mut WorkerState<'_>,
-        cx: &mut Context<'_>,
-    ) -> io::Result<Turn> {
+    pub(super) fn say_goodbye(&mut self, worker: &mut WorkerState<'_>) -> io::Result<Turn> {
         self.give_back(worker);
         // The kernel sends what it has, and then a FIN, also if the socket is closed.
         if self.ended && !self.is_tls() {
@@ -126,7 +110,7 @@ impl Conn {
         }
         // Without TLS this is one system call and never pending. With it the last record may be
         // the session's still: closing now would lose it.
-        if self.stream.poll_shutdown(cx)?.is_pending() {
+        if self.stream.poll_shutdown()?.is_pending() {
             self.closing = true;
             return Ok(Turn::Rest);
         }
@@ -135,18 +119,14 @@ impl Conn {
         }
         self.phase = Phase::Lingering { left: LINGER_BYTES };
         self.got_on(worker.now);
-        self.linger(worker, cx)
+        self.linger(worker)
     }
 
-    pub(super) fn linger(
-        &mut self,
-        worker: &mut WorkerState<'_>,
-        cx: &mut Context<'_>,
-    ) -> io::Result<Turn> {
+    pub(super) fn linger(&mut self, worker: &mut WorkerState<'_>) -> io::Result<Turn> {
         let Phase::Lingering { left } = self.phase else {
             return Ok(Turn::Close);
         };
-        match self.read(&mut worker.inbox, cx)? {
+        match self.read(&mut worker.inbox)? {
             Poll::Pending => Ok(Turn::Rest),
             Poll::Ready(n) => {
                 let forgotten = u32::try_from(n).unwrap_or(u32::MAX);

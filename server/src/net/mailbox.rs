@@ -1,9 +1,12 @@
 //! How connections come to a worker, and what the acceptor and other workers see of it.
 
+use super::events;
 use super::ready::ReadySet;
 use super::socket::Guest;
 use crate::proto::{Accepts, Codec};
 use parking_lot::Mutex;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
 
@@ -19,6 +22,8 @@ pub struct Newcomer {
 /// How the acceptor reaches a worker.
 pub struct Mailbox {
     pub(super) ready: Arc<ReadySet>,
+    /// The worker's: made before it runs, so that a start can fail for it.
+    pub(super) epoll: Arc<OwnedFd>,
     pub(super) mail_no: usize,
     /// Accepted, not taken in yet. Has room for all the worker can hold, of which a queue would
     /// touch every place in turn and a stack only those it needs; whoever is in it at a time is
@@ -37,14 +42,16 @@ pub(super) const BUSY_PERCENT: usize = 80;
 pub(super) const IDLE_PERCENT: usize = 40;
 
 impl Mailbox {
-    pub fn new(slot_count: usize) -> Self {
-        Mailbox {
-            ready: ReadySet::new(slot_count + 2),
+    pub fn new(slot_count: usize) -> io::Result<Self> {
+        let ready = ReadySet::new(slot_count + 1)?;
+        Ok(Mailbox {
+            epoll: events::epoll(ready.bell())?,
+            ready,
             mail_no: slot_count,
             sockets: Mutex::new(Vec::with_capacity(slot_count)),
             connections: AtomicUsize::new(0),
             load_percent: AtomicUsize::new(0),
-        }
+        })
     }
 
     pub(super) fn load_percent(&self) -> usize {

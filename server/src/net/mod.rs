@@ -1,5 +1,6 @@
 //! Sockets and threads: accepting connections, sharing them out, serving them.
 
+mod events;
 pub mod gate;
 pub mod listener;
 pub mod mailbox;

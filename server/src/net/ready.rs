@@ -9,25 +9,31 @@
 //!
 //! A wake sets a bit; a pass over the worker's connections takes the bits and gives each slot
 //! one turn. So a slot that is woken often has one turn a pass like every other, waking
-//! allocates nothing, and there is no queue that could grow.
+//! allocates nothing, and there is no queue that could grow. A worker that sleeps is woken by an eventfd, which its epoll
+//! knows; one that does not looks at the bits before it sleeps, and waking it is no system call.
 //!
 //! Each slot's [`Waker`] is made once, when the worker starts, and serves every connection
 //! that ever lives in the slot. A wake that comes late, for a connection that has gone, is a
 //! turn for nothing and harmless.
 
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::AcqRel, Ordering::Acquire};
+use std::sync::atomic::{
+    AtomicBool, AtomicU64, Ordering::AcqRel, Ordering::Relaxed, Ordering::SeqCst,
+};
 use std::task::{Wake, Waker};
+
+use rustix::event::{EventfdFlags, eventfd};
 
 /// The set of slots with something to do.
 pub struct ReadySet {
     summary: Box<[AtomicU64]>,
     words: Box<[AtomicU64]>,
-    /// The worker's thread was woken, and has not begun a pass since: it need not be woken again.
-    is_woken: AtomicBool,
-    /// Wakes the worker's thread. Known once the worker's runtime runs.
-    worker: OnceLock<Waker>,
+    /// The worker sleeps, or is about to.
+    is_asleep: AtomicBool,
+    /// Readable when it was woken from that.
+    bell: OwnedFd,
 }
 
 struct SlotWaker {
@@ -36,15 +42,20 @@ struct SlotWaker {
 }
 
 impl ReadySet {
-    pub fn new(slot_count: usize) -> Arc<Self> {
+    pub fn new(slot_count: usize) -> io::Result<Arc<Self>> {
         let words = slot_count.div_ceil(64);
         let zeros = |count: usize| (0..count).map(|_| AtomicU64::new(0)).collect();
-        Arc::new(ReadySet {
+        Ok(Arc::new(ReadySet {
             summary: zeros(words.div_ceil(64)),
             words: zeros(words),
-            is_woken: AtomicBool::new(false),
-            worker: OnceLock::new(),
-        })
+            is_asleep: AtomicBool::new(false),
+            bell: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
+        }))
+    }
+
+    /// What tells the worker's epoll that it was woken.
+    pub fn bell(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
     }
 
     /// Makes the waker of one slot.
@@ -55,42 +66,60 @@ impl ReadySet {
         }))
     }
 
-    /// Says how the worker's thread is woken. The first call counts: a runtime's main future
-    /// has one waker for life.
-    pub fn set_worker(&self, waker: &Waker) {
-        let _ = self.worker.get_or_init(|| waker.clone());
-    }
-
     /// Gives a slot a turn in the next pass. From any thread.
+    #[inline]
     pub fn wake(&self, slot_no: usize) {
-        // AcqRel: a pass that begins after this sees the bit, and one that began before has taken the mark back.
-        if self.mark(slot_no)
-            && let Some(worker) = self.worker.get()
-            && !self.is_woken.swap(true, AcqRel)
-        {
-            worker.wake_by_ref();
+        self.mark(slot_no);
+        // SeqCst: either this sees that the worker is about to sleep, or the worker sees the bit.
+        if self.is_asleep.load(SeqCst) {
+            self.ring();
         }
     }
 
-    /// Sets the bit; false if it was set before, and then the worker is awake.
-    fn mark(&self, slot_no: usize) -> bool {
+    #[cold]
+    fn ring(&self) {
+        // Of many who see that it sleeps one rings.
+        if self.is_asleep.swap(false, AcqRel) {
+            // The counter cannot be full: it counts sleeps.
+            let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
+        }
+    }
+
+    /// Before the worker sleeps. False: there is something to do, and it must not.
+    pub fn may_sleep(&self) -> bool {
+        self.is_asleep.store(true, SeqCst);
+        if self.any() {
+            self.is_asleep.store(false, Relaxed);
+            return false;
+        }
+        true
+    }
+
+    /// The worker has slept, or has not.
+    pub fn awake(&self) {
+        self.is_asleep.store(false, Relaxed);
+    }
+
+    /// Sets the bit.
+    fn mark(&self, slot_no: usize) {
         let word_no = slot_no / 64;
-        // AcqRel: pairs with `take`; what the waker did is seen by the turn that follows.
-        let before = self.words[word_no].fetch_or(1 << (slot_no % 64), AcqRel);
+        // Pairs with `take`: what the waker did is seen by the turn that follows. SeqCst for `wake`.
+        let before = self.words[word_no].fetch_or(1 << (slot_no % 64), SeqCst);
         if before == 0 {
             // The word's bit comes before its summary bit, so a summary bit that is seen
             // leads to the word; one that is seen too early leads to nothing.
-            self.summary[word_no / 64].fetch_or(1 << (word_no % 64), AcqRel);
+            self.summary[word_no / 64].fetch_or(1 << (word_no % 64), SeqCst);
         }
-        before & (1 << (slot_no % 64)) == 0
     }
 
     /// Takes every bit and calls `turn` with its slot. Slots woken meanwhile have their turn
     /// in this pass or the next.
     pub fn take(&self, mut turn: impl FnMut(usize)) {
-        // Before the bits are taken: whoever sets one from here on wakes the worker again.
-        self.is_woken.swap(false, AcqRel);
         for (group_no, group) in self.summary.iter().enumerate() {
+            // Nearly always nobody but epoll has something to say.
+            if group.load(Relaxed) == 0 {
+                continue;
+            }
             let mut group_bits = group.swap(0, AcqRel);
             while group_bits != 0 {
                 let word_no = group_no * 64 + group_bits.trailing_zeros() as usize;
@@ -106,7 +135,7 @@ impl ReadySet {
 
     /// Whether any slot has something to do.
     pub fn any(&self) -> bool {
-        self.summary.iter().any(|group| group.load(Acquire) != 0)
+        self.summary.iter().any(|group| group.load(SeqCst) != 0)
     }
 }
 
@@ -123,6 +152,9 @@ impl Wake for SlotWaker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::events::{Events, epoll};
+    use std::sync::atomic::Ordering::Acquire;
+    use std::time::Instant;
 
     fn taken(ready: &ReadySet) -> Vec<usize> {
         let mut slots = Vec::new();
@@ -132,7 +164,7 @@ mod tests {
 
     #[test]
     fn every_woken_slot_has_one_turn() {
-        let ready = ReadySet::new(10_000);
+        let ready = ReadySet::new(10_000).unwrap();
         assert!(!ready.any());
         assert!(taken(&ready).is_empty());
         for slot_no in [9_999, 0, 63, 64, 4_095, 4_096, 64] {
@@ -145,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_slot_that_wakes_itself_has_its_next_turn_in_the_next_pass() {
-        let ready = ReadySet::new(3);
+        let ready = ReadySet::new(3).unwrap();
         ready.wake(1);
         let mut turns = 0;
         ready.take(|slot_no| {
@@ -158,7 +190,7 @@ mod tests {
 
     #[test]
     fn no_wake_is_lost_between_threads() {
-        let ready = ReadySet::new(256);
+        let ready = ReadySet::new(256).unwrap();
         let woken: Vec<AtomicU64> = (0..256).map(|_| AtomicU64::new(0)).collect();
         let seen: Vec<AtomicU64> = (0..256).map(|_| AtomicU64::new(0)).collect();
         let pass = || {
@@ -185,6 +217,35 @@ mod tests {
         pass();
         for (slot_no, (woken, seen)) in woken.iter().zip(&seen).enumerate() {
             assert_eq!(woken.load(Acquire), seen.load(Acquire), "slot {slot_no}");
+        }
+    }
+
+    #[test]
+    fn a_worker_that_sleeps_is_woken_each_time() {
+        const NANOS: u64 = 60_000_000_000;
+        let ready = ReadySet::new(100).unwrap();
+        let waker = ready.waker(77);
+        let mut events = Events::new(&epoll(ready.bell()).unwrap());
+        for _ in 0..1000 {
+            let began = Instant::now();
+            std::thread::scope(|scope| {
+                scope.spawn(|| waker.wake_by_ref());
+                while !ready.any() {
+                    if ready.may_sleep() {
+                        events.wait(NANOS);
+                    }
+                    ready.awake();
+                }
+            });
+            assert!(
+                began.elapsed().as_nanos() < u128::from(NANOS) / 2,
+                "it slept on"
+            );
+            assert_eq!(taken(&ready), [77]);
+            // Nobody rings for one who is awake.
+            waker.wake_by_ref();
+            assert!(!ready.may_sleep());
+            assert_eq!(taken(&ready), [77]);
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -18,7 +18,7 @@ use tokio::io::Interest;
 
 use crate::auth::guesses::Origin;
 use crate::auth::tls::CertificateStore;
-use crate::conn::{Stream, TlsStream};
+use crate::conn::{PlainSocket, Stream, TlsStream, peer_origin};
 use crate::memory::room::{SEGMENT_BYTES, SMALL_BUFFER_BYTES};
 use crate::proto::Accepts;
 use crate::settings::endpoint::{Endpoint, Place};
@@ -206,60 +206,49 @@ impl Door {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let accepted = accept_with(&self.listener, flags)?;
         Ok(match &self.kind {
-            Kind::Tcp => Guest::Tcp(accepted.into()),
-            Kind::Tls(certificates) => Guest::Tls(accepted.into(), Arc::clone(certificates)),
+            Kind::Tcp => Guest::Plain(accepted),
+            Kind::Tls(certificates) => Guest::Tls(accepted, Arc::clone(certificates)),
             Kind::Unix(_) => {
                 // Such a socket inherits nothing from the listening one. It works with the system's default, too.
                 let _ = SockRef::from(&accepted).set_send_buffer_size(SMALL_BUFFER_BYTES);
-                Guest::Unix(accepted.into())
+                Guest::Plain(accepted)
             }
         })
     }
 }
 
-/// An accepted socket that no runtime knows yet.
+/// An accepted socket that no worker knows yet.
 pub enum Guest {
-    Tcp(TcpStream),
-    Tls(TcpStream, Arc<CertificateStore>),
-    Unix(UnixStream),
+    Plain(OwnedFd),
+    Tls(OwnedFd, Arc<CertificateStore>),
 }
 
 impl Guest {
-    /// Takes a plain socket from the runtime that it is registered with.
+    /// Takes a plain socket from the worker that it is registered with.
     pub fn unregister(stream: Stream) -> io::Result<Self> {
         match stream {
-            Stream::Tcp(stream) => Ok(Guest::Tcp(stream.into_std()?)),
-            Stream::Unix(stream) => Ok(Guest::Unix(stream.into_std()?)),
+            Stream::Plain(socket) => Ok(Guest::Plain(socket.unregister()?)),
             Stream::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
-    /// Registers it with the runtime that this is called in.
-    pub fn register(self) -> io::Result<Stream> {
+    /// Registers it with a worker's epoll, as a slot of its.
+    pub fn register(self, epoll: &Arc<OwnedFd>, slot_no: usize) -> io::Result<Stream> {
         Ok(match self {
-            Guest::Tcp(stream) => Stream::Tcp(tokio::net::TcpStream::from_std(stream)?),
-            Guest::Tls(stream, certificates) => {
+            Guest::Plain(fd) => Stream::Plain(PlainSocket::register(fd, epoll, slot_no)?),
+            Guest::Tls(fd, certificates) => {
                 let full = || io::Error::other("every seat for TLS is taken");
                 let seat = certificates.seat().ok_or_else(full)?;
-                let stream = tokio::net::TcpStream::from_std(stream)?;
-                Stream::Tls(Box::new(TlsStream::new(
-                    stream,
-                    certificates.config(),
-                    seat,
-                )?))
+                let socket = PlainSocket::register(fd, epoll, slot_no)?;
+                let config = certificates.config();
+                Stream::Tls(Box::new(TlsStream::new(socket, config, seat)?))
             }
-            Guest::Unix(stream) => Stream::Unix(tokio::net::UnixStream::from_std(stream)?),
         })
     }
 
     /// Where it comes from.
     pub fn origin(&self) -> Origin {
-        match self {
-            Guest::Tcp(stream) | Guest::Tls(stream, _) => stream
-                .peer_addr()
-                .map_or(Origin::LOCAL, |peer| Origin::of(peer.ip())),
-            Guest::Unix(_) => Origin::LOCAL,
-        }
+        peer_origin(self)
     }
 
     /// Whether it will speak TLS.
@@ -270,8 +259,15 @@ impl Guest {
     /// A socket that does not care which kind it is.
     pub fn into_socket(self) -> Socket {
         match self {
-            Guest::Tcp(stream) | Guest::Tls(stream, _) => stream.into(),
-            Guest::Unix(stream) => OwnedFd::from(stream).into(),
+            Guest::Plain(fd) | Guest::Tls(fd, _) => fd.into(),
+        }
+    }
+}
+
+impl AsFd for Guest {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Guest::Plain(fd) | Guest::Tls(fd, _) => fd.as_fd(),
         }
     }
 }

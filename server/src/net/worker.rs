@@ -1,16 +1,16 @@
-//! A worker: one thread, one runtime, its share of the connections.
+//! A worker: one thread, one epoll, its share of the connections.
 //!
 //! ```text
-//!   slots     [conn] [    ] [conn] …  [mail] [clock]     two slots are not connections
-//!   ready        1      0      0   …     0      0
+//!   events ── a socket, by its slot ─┐
+//!   slots     [conn] [    ] [conn] …  [mail]     the last slot is no connection
+//!   ready        1      0      0   …     0
 //!                └──► turn ──► Rest │ Again │ WaitLease │ WaitLarge │ Close
 //! ```
 //!
-//! The runtime runs a single future, the worker, which gives a turn to each slot that is
-//! ready. There is no task per connection, for three reasons: a connection may borrow the
-//! cache, so that a reservation can be part of its state; a slot costs a fraction of a task;
-//! and all slots are made at the start, so that a connection brings only its registration
-//! with the runtime.
+//! A pass gives a turn to each slot that an event or somebody's wake has made ready; then the worker sleeps until there is more. There
+//! is no task per connection, for three reasons: a connection may borrow the cache, so that a reservation can be part of its
+//! state; a slot costs a fraction of a task; and all slots are made at the start, so that a connection brings nothing but its
+//! socket.
 //!
 //! A turn that panics costs its connection, not its neighbours.
 
@@ -23,16 +23,14 @@ use self::processor::Processor;
 use super::mailbox::{BUSY_PERCENT, Mailbox, Newcomer};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 use std::time::Duration;
 
 use flagstone_engine::Tick;
 use smallvec::SmallVec;
-use tokio::runtime::{Handle, RuntimeMetrics};
-use tokio::time::{Instant, Sleep, sleep};
 
+use super::events::{EVENTS_MAX, Events};
 use super::socket::Guest;
 use crate::auth::tls;
 use crate::clock::{exact_nanos, thread_id};
@@ -127,9 +125,10 @@ struct Worker<'w> {
     mailbox: &'w Mailbox,
     /// Of all workers.
     mailboxes: &'w [Mailbox],
-    /// Knows for how long this worker did not wait for events.
-    runtime: RuntimeMetrics,
-    /// That, and when it was, in nanoseconds.
+    events: Events,
+    /// For how long this worker did not wait for events, in nanoseconds.
+    busy_nanos: u64,
+    /// The same some time ago, and when that was.
     measured: (u64, u64),
     processor: Processor,
     /// Of the connections that had to go for others, so many were told of.
@@ -155,9 +154,8 @@ struct Worker<'w> {
     wishes: [VecDeque<(u32, Wish)>; 2],
     /// Whether others know who is at the head of each.
     heads_told: [bool; 2],
-    /// The runtime's timer, polled with the waker of the clock's slot.
-    clock: Pin<Box<Sleep>>,
-    clock_waker: Waker,
+    /// When it looks after those who wait, and once a second after everybody.
+    clock_nanos: u64,
     clock_is_hurried: bool,
     swept: Tick,
     latencies: &'w Latencies,
@@ -186,24 +184,14 @@ struct Drain {
 
 /// Runs a worker until the server is drained. `started` is called when it is ready to serve.
 pub fn run(shared: &Shared<'_>, mailboxes: &[Mailbox], worker_no: usize, started: impl FnOnce()) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()
-        .expect("the runtime of a worker could be made a moment ago for the acceptor");
     park_once();
-    runtime.block_on(async {
-        let mut worker = Worker::new(shared, mailboxes, worker_no);
-        shared
-            .threads
-            .counters(worker_no)
-            .thread_id
-            .set(thread_id());
-        started();
-        // Unconstrained: tokio's budget is meant for one task of many, and would cut a pass
-        // short at an arbitrary connection. Passes and turns are bounded on their own.
-        tokio::task::coop::unconstrained(std::future::poll_fn(|cx| worker.pass(cx))).await;
-    });
+    let mut worker = Worker::new(shared, mailboxes, worker_no);
+    let counters = shared.threads.counters(worker_no);
+    counters.thread_id.set(thread_id());
+    started();
+    while !worker.pass() {
+        worker.wait();
+    }
 }
 
 /// `parking_lot` allocates when a thread parks for the first time. Now is the time.
@@ -220,16 +208,14 @@ impl<'w> Worker<'w> {
         let ready = &mailbox.ready;
         let state = WorkerState::new(shared, worker_no);
         let swept = state.now;
-        let clock_no = slot_count + 1;
-        // The clock's first turn sets the timer going.
-        ready.wake(clock_no);
         let permits = &shared.permits;
         permits.set_worker(worker_no, ready.waker(mailbox.mail_no));
         Worker {
             state,
             mailbox,
             mailboxes,
-            runtime: Handle::current().metrics(),
+            events: Events::new(&mailbox.epoll),
+            busy_nanos: 0,
             measured: (0, exact_nanos()),
             shed_told: 0,
             lapped_told: 0,
@@ -242,8 +228,7 @@ impl<'w> Worker<'w> {
             memory_queue: VecDeque::with_capacity(slot_count),
             wishes: Kind::ALL.map(|_| VecDeque::with_capacity(slot_count)),
             heads_told: [false; 2],
-            clock: Box::pin(sleep(SWEEP_INTERVAL)),
-            clock_waker: ready.waker(clock_no),
+            clock_nanos: exact_nanos(),
             clock_is_hurried: false,
             swept,
             latencies: shared.threads.latencies(worker_no),
@@ -260,10 +245,21 @@ impl<'w> Worker<'w> {
         }
     }
 
-    /// One turn for each slot that is ready. Ends when the server is drained.
-    fn pass(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let ready = Arc::clone(&self.mailbox.ready);
-        ready.set_worker(cx.waker());
+    /// Sleeps until there is something to do.
+    fn wait(&mut self) {
+        let ready = &self.mailbox.ready;
+        let sleeps = ready.may_sleep();
+        let now = exact_nanos();
+        self.busy_nanos += now.saturating_sub(self.pass_nanos);
+        self.events.wait(match sleeps {
+            true => self.clock_nanos.saturating_sub(now),
+            false => 0,
+        });
+        ready.awake();
+    }
+
+    /// One turn for each slot that is ready. True: the server is drained.
+    fn pass(&mut self) -> bool {
         self.state.now = self.state.shared.clock.now();
         let shared = self.state.shared;
         shared.flush.flush_if_due(shared.cache, self.state.now);
@@ -279,16 +275,24 @@ impl<'w> Worker<'w> {
             self.look_at_memory();
         }
         tls::begin_pass();
-        let mail_no = self.mailbox.mail_no;
-        ready.take(|slot_no| {
-            if slot_no < mail_no {
-                self.turn(slot_no);
-            } else if slot_no == mail_no {
-                self.take_mail();
-            } else {
-                self.tick();
+        for index in 0..self.events.count() {
+            if let Some((slot_no, event)) = self.events.told(index) {
+                // Whoever it was for may have gone, and then it is for nobody, or for another who tries in vain.
+                let conn = self.slots[slot_no].conn.as_mut();
+                if conn.is_some_and(|conn| conn.note(event)) {
+                    self.turn(slot_no);
+                }
             }
+        }
+        let mail_no = self.mailbox.mail_no;
+        let ready = Arc::clone(&self.mailbox.ready);
+        ready.take(|slot_no| match slot_no == mail_no {
+            false => self.turn(slot_no),
+            true => self.take_mail(),
         });
+        if self.pass_nanos >= self.clock_nanos {
+            self.tick();
+        }
         self.state.leases.follow(&self.state.shared.leases);
         if !self.lease_queue.is_empty() {
             self.wake_for_leases();
@@ -296,13 +300,7 @@ impl<'w> Worker<'w> {
         if self.has_wishes() {
             self.serve_wishes();
         }
-        if self.drained() {
-            return Poll::Ready(());
-        }
-        if ready.any() {
-            cx.waker().wake_by_ref();
-        }
-        Poll::Pending
+        self.drained()
     }
 
     /// The whole process was stopped, or the machine was: what clients have sent meanwhile is not read yet, and nobody
@@ -346,7 +344,7 @@ impl<'w> Worker<'w> {
         let Some(conn) = &mut slot.conn else {
             return;
         };
-        let mut cx = Context::from_waker(&slot.waker);
+        let waker = &slot.waker;
         let state = &mut self.state;
         // Unwind safe: a connection that panicked is closed, and a turn begins by assuming
         // nothing about the state's inbox and outbox.
@@ -355,7 +353,7 @@ impl<'w> Worker<'w> {
             true => During::Tls,
         };
         let turn = allocations::note(during, || {
-            catch_unwind(AssertUnwindSafe(|| conn.turn(state, &mut cx)))
+            catch_unwind(AssertUnwindSafe(|| conn.turn(state, waker)))
         });
         let turn = turn.unwrap_or_else(|_| {
             state.counters.panics.add(1);
@@ -410,11 +408,6 @@ impl<'w> Worker<'w> {
         self.hurry_clock();
     }
 
-    fn clock_has_rung(&mut self) -> bool {
-        let mut cx = Context::from_waker(&self.clock_waker);
-        self.clock.as_mut().poll(&mut cx).is_ready()
-    }
-
     fn set_clock(&mut self, hurried: bool) {
         self.clock_is_hurried = hurried;
         let interval = if hurried {
@@ -422,9 +415,7 @@ impl<'w> Worker<'w> {
         } else {
             SWEEP_INTERVAL
         };
-        self.clock.as_mut().reset(Instant::now() + interval);
-        // Polling registers the waker; it has not rung yet.
-        let _ = self.clock_has_rung();
+        self.clock_nanos = self.pass_nanos + interval.as_nanos() as u64;
     }
 
     fn hurry_clock(&mut self) {
@@ -438,8 +429,8 @@ impl<'w> Worker<'w> {
         let millis = u64::try_from(shared.limits.drain_timeout.as_millis()).unwrap_or(u64::MAX);
         self.drain = Some(Drain {
             deadline: self.state.now.plus_millis(millis),
-            // The runtime fetches up to 1,024 events before each pass.
-            passes_left: 2 + self.slots.len() / 1024,
+            // So many events are fetched before each pass.
+            passes_left: 2 + self.slots.len() / EVENTS_MAX,
         });
         self.hurry_clock();
     }
@@ -451,7 +442,7 @@ impl<'w> Worker<'w> {
         };
         if drain.passes_left > 0 {
             drain.passes_left -= 1;
-            // Another pass, after the runtime has looked for events.
+            // Another pass, after a look for events.
             self.mailbox.wake();
             if drain.passes_left == 0 {
                 self.state.finishing = true;

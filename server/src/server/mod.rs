@@ -229,7 +229,7 @@ fn serve(
     if !opening::while_starting(doors.admin.as_ref(), rules, restore) {
         return Ok(());
     }
-    let workers = Workers::new(&shared);
+    let workers = Workers::new(&shared).map_err(StartError::System)?;
     park_once();
     let admin_over = Notify::new();
     let leaving = Cell::new(None);

@@ -49,18 +49,17 @@ impl Alive {
 
 impl<'h> Workers<'h> {
     /// As many as the plan says, none of which runs yet.
-    pub fn new(shared: &'h Shared<'h>) -> Self {
+    pub fn new(shared: &'h Shared<'h>) -> io::Result<Self> {
         let plan = shared.plan;
-        Workers {
+        let mailboxes = (0..plan.worker_count).map(|_| Mailbox::new(plan.worker.slot_count));
+        Ok(Workers {
             shared,
-            mailboxes: (0..plan.worker_count)
-                .map(|_| Mailbox::new(plan.worker.slot_count))
-                .collect(),
+            mailboxes: mailboxes.collect::<io::Result<_>>()?,
             alive: Alive {
                 count: AtomicUsize::new(0),
                 changed: Notify::new(),
             },
-        }
+        })
     }
 
     /// Starts them, and returns when all that could be started are warm.

@@ -15,7 +15,7 @@ const DUMP_LINE_BYTES_MAX: usize = 1024;
 /// Chunks looked at before the turn's budget is.
 const DUMP_CHUNKS: usize = 64;
 
-impl RequestLoop<'_, '_, '_> {
+impl RequestLoop<'_, '_> {
     /// Counters are asked for.
     pub(super) fn begin_tell(&mut self, topic: Topic, format: PlainFormat) {
         self.counters.others.add(1);

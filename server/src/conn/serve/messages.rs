@@ -1,7 +1,7 @@
 //! Messages between clients: requests about them, and what is delivered.
 
 use std::io;
-use std::task::Context;
+use std::task::Waker;
 
 use super::super::outbox::Sent;
 use super::super::{Conn, Halt, Phase, Turn, WorkerState};
@@ -13,7 +13,7 @@ use crate::pubsub::{Brought, LongBegun, LongNo, Published};
 /// So often a turn fills the outbox with messages before it looks at requests.
 const ROUNDS_MAX: usize = 4;
 
-impl RequestLoop<'_, '_, '_> {
+impl RequestLoop<'_, '_> {
     /// Carries out a request about messages. `None`: it is done.
     #[cold]
     pub(super) fn message(&mut self, planned: &Planned<'_>) -> io::Result<Option<Halt>> {
@@ -22,7 +22,7 @@ impl RequestLoop<'_, '_, '_> {
             let done = messages::run(
                 &planned.work,
                 (self.shared, self.counters),
-                (self.subscriber, self.cx.waker()),
+                (self.subscriber, self.waker),
                 (self.now, !self.transaction.is_replayed()),
                 planned.format,
                 self.outbox.room(),
@@ -68,7 +68,7 @@ impl RequestLoop<'_, '_, '_> {
     }
 }
 
-impl RequestLoop<'_, '_, '_> {
+impl RequestLoop<'_, '_> {
     /// A message that is not held whole. `None`: there is no room for it yet.
     pub(super) fn begin_message(&mut self, message: LongMessage<'_>) -> Option<Phase> {
         let rest = Rest::bytes(message.len + 2);
@@ -148,7 +148,7 @@ impl Conn {
     pub(in crate::conn) fn deliver(
         &mut self,
         worker: &mut WorkerState<'_>,
-        cx: &mut Context<'_>,
+        waker: &Waker,
     ) -> io::Result<Option<Turn>> {
         let Some(subscriber) = self.subscriber else {
             return Ok(None);
@@ -174,7 +174,7 @@ impl Conn {
                     }
                 };
             worker.outbox.filled(len);
-            let sent = worker.outbox.send(&mut self.stream, worker.counters, cx)?;
+            let sent = worker.outbox.send(&mut self.stream, worker.counters)?;
             if sent == Sent::Blocked {
                 self.put_aside_output(worker)?;
                 return Ok(Some(Turn::Rest));
@@ -185,7 +185,7 @@ impl Conn {
         }
         // Others have their turn before more is sent; no answer stands in the middle of a message.
         hub.end_turn(subscriber, worker.now.as_millis() as u32);
-        cx.waker().wake_by_ref();
+        waker.wake_by_ref();
         Ok(is_inside.then_some(Turn::Rest))
     }
 }

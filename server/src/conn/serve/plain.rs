@@ -38,7 +38,7 @@ pub(super) enum Run {
     Executed(Option<Halt>),
 }
 
-impl RequestLoop<'_, '_, '_> {
+impl RequestLoop<'_, '_> {
     /// Executes the run of plain requests at `bytes[*at..]`, and moves `at` on.
     #[inline]
     pub(super) fn run(&mut self, bytes: &[u8], at: &mut usize) -> io::Result<Run> {

@@ -36,7 +36,7 @@ pub(super) enum Stepped {
     Halt(Halt),
 }
 
-impl RequestLoop<'_, '_, '_> {
+impl RequestLoop<'_, '_> {
     #[inline(never)]
     pub(super) fn step(&mut self, step: Step, planned: &Planned<'_>) -> io::Result<Stepped> {
         let format = planned.format;

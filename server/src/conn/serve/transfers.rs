@@ -12,7 +12,7 @@ use crate::proto::{
     Answer, Command, Decoded, HELD, LongHead, Refusal, Reply, ReplyFormat, Rest, Storing, ValueEnd,
 };
 
-impl RequestLoop<'_, '_, '_> {
+impl RequestLoop<'_, '_> {
     /// A request that is not held whole.
     pub(super) fn begin_long(&mut self, head: LongHead<'_>, at: &mut usize) -> Option<Halt> {
         let (phase, taken, inside) = match head {
@@ -269,7 +269,7 @@ impl RequestLoop<'_, '_, '_> {
             let (at, end) = (*at, value_len + tail.len());
             self.outbox.filled(len);
             let before = self.outbox.unsent().len();
-            let sent = self.outbox.send(self.stream, self.counters, self.cx);
+            let sent = self.outbox.send(self.stream, self.counters);
             let unsent = self.outbox.unsent().len();
             self.budget.moved_bytes += before - unsent;
             self.budget.spend(0, before - unsent);

@@ -29,7 +29,7 @@ pub(super) fn server_lines(
         line(
             "worker threads",
             workers * WORKER_BYTES,
-            format!("{workers} × {WORKER_BYTES}: stacks, runtimes"),
+            format!("{workers} × {WORKER_BYTES}: stacks, events"),
         ),
         line(
             "shared buffers",

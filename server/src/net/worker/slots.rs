@@ -49,7 +49,7 @@ impl Worker<'_> {
     /// If this worker is busy and another is not, some of its lively connections go there.
     pub(super) fn balance(&mut self) {
         let (busy_before, nanos_before) = self.measured;
-        let busy = self.runtime.worker_total_busy_duration(0).as_nanos() as u64;
+        let busy = self.busy_nanos;
         let nanos = self.pass_nanos.saturating_sub(nanos_before).max(1);
         self.measured = (busy, self.pass_nanos);
         let percent = busy.saturating_sub(busy_before) * 100 / nanos;
@@ -110,9 +110,13 @@ impl Worker<'_> {
             let Some(newcomer) = self.mailbox.sockets.lock().pop() else {
                 break;
             };
-            let stream = newcomer.guest.register();
-            match (stream, self.empty_slot()) {
-                (Ok(stream), Some(slot_no)) => {
+            let Some(slot_no) = self.empty_slot() else {
+                debug_assert!(false, "the acceptor counts, so there is a slot");
+                self.left();
+                continue;
+            };
+            match newcomer.guest.register(self.events.epoll(), slot_no) {
+                Ok(stream) => {
                     let has_to_log_in = !self.state.shared.users.is_empty();
                     let conn = if let Some(codec) = newcomer.moved {
                         Conn::moved(stream, codec, self.state.now)
@@ -126,12 +130,8 @@ impl Worker<'_> {
                     self.mailbox.ready.wake(slot_no);
                 }
                 // No memory for the registration; the socket is closed.
-                (Err(_), empty) => {
-                    self.free.extend(empty.map(|slot_no| slot_no as u32));
-                    self.left();
-                }
-                (Ok(_), None) => {
-                    debug_assert!(false, "the acceptor counts, so there is a slot");
+                Err(_) => {
+                    self.free.push(slot_no as u32);
                     self.left();
                 }
             }

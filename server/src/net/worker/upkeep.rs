@@ -6,25 +6,24 @@ use crate::conn::{Conn, LINGER_MILLIS};
 use crate::memory::permits::Kind;
 use std::collections::VecDeque;
 impl Worker<'_> {
+    #[cold]
     pub(super) fn tick(&mut self) {
-        if self.clock_has_rung() {
-            // First, while those who wait still stand in their queues.
-            self.shed();
-            while let Some(slot_no) = self.memory_queue.pop_front() {
-                if let Some(conn) = &mut self.slots[slot_no as usize].conn {
-                    conn.queued = false;
-                    self.mailbox.ready.wake(slot_no as usize);
-                }
+        // First, while those who wait still stand in their queues.
+        self.shed();
+        while let Some(slot_no) = self.memory_queue.pop_front() {
+            if let Some(conn) = &mut self.slots[slot_no as usize].conn {
+                conn.queued = false;
+                self.mailbox.ready.wake(slot_no as usize);
             }
-            if self.state.now.millis_since(self.swept) >= SWEEP_INTERVAL.as_millis() as u64 {
-                self.swept = self.state.now;
-                self.sweep();
-            }
-            let waits = !self.lease_queue.is_empty()
-                || !self.memory_queue.is_empty()
-                || self.wishes.iter().any(|wishes| !wishes.is_empty());
-            self.set_clock(waits || self.drain.is_some());
         }
+        if self.state.now.millis_since(self.swept) >= SWEEP_INTERVAL.as_millis() as u64 {
+            self.swept = self.state.now;
+            self.sweep();
+        }
+        let waits = !self.lease_queue.is_empty()
+            || !self.memory_queue.is_empty()
+            || self.wishes.iter().any(|wishes| !wishes.is_empty());
+        self.set_clock(waits || self.drain.is_some());
     }
 
     /// The stall timeout, divided.
