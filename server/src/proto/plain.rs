@@ -1,11 +1,12 @@
-//! The plainest requests, `GET key`, `get key` and `PUT key value`, without the general decoder and
-//! encoder.
+//! The plainest requests (`GET key`, `get key`, `mg key v`; `PUT key value`, `set key flags 0 length`, `ms key length`; Redis' `GET`
+//! and `SET`), without the general decoder and encoder.
 //!
 //! The same bytes mean the same to both: what is not surely one of these is none here, and is left
 //! to [`Codec::decode`].
 
 use super::resp::{Format, Session};
 use super::scan::{newline, word_len};
+use super::writer::Writer;
 use super::{Accepts, Codec, Inside, KEY_BYTES_MAX, memcache};
 
 /// A request of one line about one key.
@@ -24,8 +25,8 @@ pub struct Plain<'a> {
 pub enum What<'a> {
     /// Send the value.
     Get(Protocol),
-    /// Store this value for ever, over whatever is there.
-    Put(Protocol, &'a [u8]),
+    /// Store this value with these client's flags for ever, over whatever is there.
+    Put(Protocol, u32, &'a [u8]),
 }
 
 /// How a plain request is asked and answered.
@@ -33,8 +34,10 @@ pub enum What<'a> {
 pub enum Protocol {
     /// `GET key`, `PUT key value`
     Native,
-    /// `get key`
+    /// `get key`, `set key flags 0 length`
     Memcached,
+    /// `mg key v`, `ms key length`
+    Meta,
     /// `*2 $3 GET $3 key`, `*3 $3 SET $3 key $5 value`
     Resp {
         /// In version 3.
@@ -43,6 +46,9 @@ pub enum Protocol {
 }
 
 const VERB_BYTES: usize = 4;
+const META_VERB_BYTES: usize = 3;
+/// Longer numbers may be more than 32 bits have.
+const DIGITS_MAX: usize = 9;
 
 impl Codec {
     /// Whether [`plain`](Self::plain) may be asked: a request begins here, and nobody has
@@ -63,14 +69,15 @@ impl Codec {
     #[must_use]
     pub fn is_inside_of(&self, what: What<'_>) -> bool {
         match what {
-            What::Get(Protocol::Native) | What::Put(Protocol::Native, _) => {
+            What::Get(Protocol::Native) | What::Put(Protocol::Native, ..) => {
                 self.inside == Inside::Line
             }
-            What::Get(Protocol::Memcached) | What::Put(Protocol::Memcached, _) => {
+            What::Get(Protocol::Memcached | Protocol::Meta)
+            | What::Put(Protocol::Memcached | Protocol::Meta, ..) => {
                 self.inside == Inside::MemcachedLine
             }
             // The lane is for sessions that are between two requests.
-            What::Get(Protocol::Resp { .. }) | What::Put(Protocol::Resp { .. }, _) => true,
+            What::Get(Protocol::Resp { .. }) | What::Put(Protocol::Resp { .. }, ..) => true,
         }
     }
 
@@ -82,10 +89,14 @@ impl Codec {
             return plain_resp(bytes, session.is_v3());
         }
         let (verb, rest) = bytes.split_first_chunk::<VERB_BYTES>()?;
+        let memcached = self.accepts != Accepts::Native;
         let protocol = match verb {
             b"GET " if self.accepts != Accepts::Memcached => Protocol::Native,
-            b"get " if self.accepts != Accepts::Native => Protocol::Memcached,
+            b"get " if memcached => Protocol::Memcached,
             b"PUT " if self.accepts != Accepts::Memcached => return plain_put(rest),
+            b"set " if memcached => return plain_set(bytes),
+            [b'm', b'g', b' ', _] if memcached => return plain_mg(bytes),
+            [b'm', b's', b' ', _] if memcached => return plain_ms(bytes),
             _ => return None,
         };
         let key_len = word_len(&rest[..rest.len().min(KEY_BYTES_MAX + 1)])?;
@@ -121,7 +132,7 @@ fn plain_resp(bytes: &[u8], v3: bool) -> Option<Plain<'_>> {
     }
     let (what, behind) = if is_set {
         let (value, behind) = bulk(behind)?;
-        (What::Put(Protocol::Resp { v3 }, value), behind)
+        (What::Put(Protocol::Resp { v3 }, 0, value), behind)
     } else {
         (What::Get(Protocol::Resp { v3 }), behind)
     };
@@ -167,8 +178,80 @@ fn plain_put(rest: &[u8]) -> Option<Plain<'_>> {
     }
     Some(Plain {
         key,
-        what: What::Put(Protocol::Native, value),
+        what: What::Put(Protocol::Native, 0, value),
         taken: VERB_BYTES + key_len + 1 + value.len() + 1,
+    })
+}
+
+/// A key of 1 to 250 bytes with a space behind it, and what is behind that.
+#[inline(always)]
+fn key_and_rest(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let key_len = word_len(&bytes[..bytes.len().min(KEY_BYTES_MAX + 1)])?;
+    if key_len == 0 || bytes[key_len] != b' ' {
+        return None;
+    }
+    Some((&bytes[..key_len], &bytes[key_len + 1..]))
+}
+
+/// A number of up to nine digits as everybody writes it, and what is behind it: a byte at least.
+#[inline(always)]
+fn number(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let mut value = 0;
+    for (at, &digit) in bytes.iter().take(DIGITS_MAX + 1).enumerate() {
+        match digit {
+            b'0'..=b'9' if at < DIGITS_MAX && (value > 0 || at == 0) => {
+                value = 10 * value + u32::from(digit - b'0');
+            }
+            _ if at > 0 => return (!digit.is_ascii_digit()).then_some((value, &bytes[at..])),
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// What stands behind the head of a store: `length`, the line's end, so many bytes, a line's end.
+#[inline(always)]
+fn counted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (len, rest) = number(bytes)?;
+    let rest = rest.strip_prefix(b"\r\n")?;
+    let (value, rest) = rest.split_at_checked(len as usize)?;
+    Some((value, rest.strip_prefix(b"\r\n")?))
+}
+
+/// `set key flags 0 length`
+#[inline(always)]
+fn plain_set(bytes: &[u8]) -> Option<Plain<'_>> {
+    let (key, rest) = key_and_rest(&bytes[VERB_BYTES..])?;
+    let (flags, rest) = number(rest)?;
+    let (value, behind) = counted(rest.strip_prefix(b" 0 ")?)?;
+    Some(Plain {
+        key,
+        what: What::Put(Protocol::Memcached, flags, value),
+        taken: bytes.len() - behind.len(),
+    })
+}
+
+/// `mg key v`
+#[inline(always)]
+fn plain_mg(bytes: &[u8]) -> Option<Plain<'_>> {
+    let (key, rest) = key_and_rest(&bytes[META_VERB_BYTES..])?;
+    let behind = rest.strip_prefix(b"v\r\n")?;
+    Some(Plain {
+        key,
+        what: What::Get(Protocol::Meta),
+        taken: bytes.len() - behind.len(),
+    })
+}
+
+/// `ms key length`
+#[inline(always)]
+fn plain_ms(bytes: &[u8]) -> Option<Plain<'_>> {
+    let (key, rest) = key_and_rest(&bytes[META_VERB_BYTES..])?;
+    let (value, behind) = counted(rest)?;
+    Some(Plain {
+        key,
+        what: What::Put(Protocol::Meta, 0, value),
+        taken: bytes.len() - behind.len(),
     })
 }
 
@@ -178,15 +261,24 @@ impl What<'_> {
     #[must_use]
     pub const fn inside(self) -> Inside {
         match self {
-            What::Get(Protocol::Resp { v3 }) | What::Put(Protocol::Resp { v3 }, _) => {
+            What::Get(Protocol::Resp { v3 }) | What::Put(Protocol::Resp { v3 }, ..) => {
                 Inside::Resp(Session::between(v3))
             }
-            What::Get(Protocol::Memcached) | What::Put(Protocol::Memcached, _) => {
-                Inside::MemcachedLine
-            }
-            What::Get(Protocol::Native) | What::Put(Protocol::Native, _) => Inside::Line,
+            What::Get(Protocol::Memcached | Protocol::Meta)
+            | What::Put(Protocol::Memcached | Protocol::Meta, ..) => Inside::MemcachedLine,
+            What::Get(Protocol::Native) | What::Put(Protocol::Native, ..) => Inside::Line,
         }
     }
+}
+
+/// What is known of a value that was found.
+pub struct Found {
+    /// Its length in bytes.
+    pub value_len: usize,
+    /// The client's number.
+    pub client_flags: u32,
+    /// It is out of date, or somebody was told to bring a new one.
+    pub is_outdated: bool,
 }
 
 /// How one protocol answers, known when the program is compiled: the lane is built once for each.
@@ -202,23 +294,21 @@ pub trait Lane: Copy {
     fn missing(self) -> &'static [u8];
 
     /// Writes what stands before a value to the front of `room` and says how long it is; `None` if
-    /// it does not fit.
-    fn value_head(
-        self,
-        key: &[u8],
-        client_flags: u32,
-        value_len: usize,
-        room: &mut [u8],
-    ) -> Option<usize>;
+    /// it does not fit, or the general way has more to say.
+    fn value_head(self, key: &[u8], found: &Found, room: &mut [u8]) -> Option<usize>;
 }
 
 /// [`Lane`] of native lines.
 #[derive(Clone, Copy)]
 pub struct Native;
 
-/// [`Lane`] of memcached's `get`.
+/// [`Lane`] of memcached's `get` and `set`.
 #[derive(Clone, Copy)]
 pub struct Memcached;
+
+/// [`Lane`] of memcached's `mg` and `ms`.
+#[derive(Clone, Copy)]
+pub struct Meta;
 
 /// [`Lane`] of RESP, in version 3 or else 2.
 #[derive(Clone, Copy)]
@@ -235,7 +325,7 @@ impl Lane for Native {
     }
 
     #[inline(always)]
-    fn value_head(self, _: &[u8], _: u32, _: usize, _: &mut [u8]) -> Option<usize> {
+    fn value_head(self, _: &[u8], _: &Found, _: &mut [u8]) -> Option<usize> {
         Some(0)
     }
 }
@@ -251,14 +341,32 @@ impl Lane for Memcached {
     }
 
     #[inline(always)]
-    fn value_head(
-        self,
-        key: &[u8],
-        client_flags: u32,
-        value_len: usize,
-        room: &mut [u8],
-    ) -> Option<usize> {
-        memcache::encode::value_head(key, client_flags, value_len, None, room)
+    fn value_head(self, key: &[u8], found: &Found, room: &mut [u8]) -> Option<usize> {
+        memcache::encode::value_head(key, found.client_flags, found.value_len, None, room)
+    }
+}
+
+impl Lane for Meta {
+    const TAIL: &'static [u8] = b"\r\n";
+    const STORED: &'static [u8] = b"HD\r\n";
+    const CUT: Option<&'static [u8]> = None;
+
+    #[inline(always)]
+    fn missing(self) -> &'static [u8] {
+        b"EN\r\n"
+    }
+
+    #[inline(always)]
+    fn value_head(self, _: &[u8], found: &Found, room: &mut [u8]) -> Option<usize> {
+        // Of a value that is out of date whoever asks first is told to bring a new one.
+        if found.is_outdated {
+            return None;
+        }
+        let mut writer = Writer::new(room);
+        writer.put(b"VA ")?;
+        writer.number(found.value_len as u64)?;
+        writer.put(b"\r\n")?;
+        Some(writer.len())
     }
 }
 
@@ -273,209 +381,10 @@ impl Lane for Resp {
     }
 
     #[inline(always)]
-    fn value_head(self, _: &[u8], _: u32, value_len: usize, room: &mut [u8]) -> Option<usize> {
-        Format::value_head(value_len, room)
+    fn value_head(self, _: &[u8], found: &Found, room: &mut [u8]) -> Option<usize> {
+        Format::value_head(found.value_len, room)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::proto::{Command, Decoded, Lifetime, Reply, ReplyFormat, Terms};
-
-    const ACCEPTS: [Accepts; 3] = [Accepts::Auto, Accepts::Native, Accepts::Memcached];
-
-    fn told(protocol: Protocol) -> (&'static [u8], &'static [u8]) {
-        match protocol {
-            Protocol::Native => (Native::TAIL, Native.missing()),
-            Protocol::Memcached => (Memcached::TAIL, Memcached.missing()),
-            Protocol::Resp { v3 } => (Resp::TAIL, Resp(v3).missing()),
-        }
-    }
-
-    /// Whatever is plain is what the general decoder reads there, and is answered alike.
-    #[track_caller]
-    fn agrees(codec: Codec, bytes: &[u8]) -> bool {
-        let Some(plain) = codec.plain(bytes) else {
-            return false;
-        };
-        let Decoded::Request(request) = codec.decode(bytes) else {
-            panic!("{:?} is no request", bytes.escape_ascii());
-        };
-        assert_eq!(
-            (request.taken, request.inside),
-            (plain.taken, plain.what.inside())
-        );
-        let protocol = match plain.what {
-            What::Get(protocol) => protocol,
-            What::Put(protocol, value) => {
-                assert_eq!(protocol, Protocol::Native);
-                let terms = Terms::plain(Lifetime::Forever);
-                let key = plain.key;
-                assert_eq!(request.command, Command::Store { key, value, terms });
-                assert_eq!(request.format, ReplyFormat::Native);
-                return true;
-            }
-        };
-        assert_eq!(request.command, Command::Get { key: plain.key });
-        let (tail, missing) = told(protocol);
-        assert_eq!(request.format.value_tail(), tail);
-        let mut room = [0; 64];
-        let len = request.format.encode(Reply::Missing, &mut room);
-        assert_eq!(
-            &room[..len.expect("it fits")],
-            missing,
-            "{:?}",
-            bytes.escape_ascii()
-        );
-        let is_native = request.format == ReplyFormat::Native;
-        assert_eq!(is_native, protocol == Protocol::Native);
-        true
-    }
-
-    #[test]
-    fn what_is_plain_means_the_same_to_the_general_decoder() {
-        let key = [b'k'; KEY_BYTES_MAX + 1];
-        let longest = [b"GET ", &key[1..], b"\r\n"].concat();
-        let too_long = [b"GET ", &key[..], b"\n"].concat();
-        let lines: [(&[u8], [bool; 3]); 29] = [
-            (b"GET k\n", [true, true, false]),
-            (b"GET k\r\n", [true, true, false]),
-            (b"get k\r\n", [true, false, true]),
-            (b"get k\n", [true, false, true]),
-            (b"GET \x80\xff\x7f\n", [true, true, false]),
-            (&longest, [true, true, false]),
-            (&too_long, [false; 3]),
-            (b"GET  k\n", [false; 3]),
-            (b"GET k \n", [false; 3]),
-            (b"get k l\r\n", [false; 3]),
-            (b"GET \n", [false; 3]),
-            (b"GET k\rl\n", [false; 3]),
-            (b"GET k\x01\n", [false; 3]),
-            (b"GET k", [false; 3]),
-            (b"GET k\r", [false; 3]),
-            (b"Get k\n", [false; 3]),
-            (b"gets k\r\n", [false; 3]),
-            (b"PUT k v\n", [true, true, false]),
-            (b"PUT k \n", [true, true, false]),
-            (b"PUT k  a \0b \n", [true, true, false]),
-            (b"PUT k HTTP/1.1\n", [true, true, false]),
-            (b"PUT k v\r\n", [false; 3]),
-            (b"PUT k HTTP/1.1\r\n", [false; 3]),
-            (b"PUT k\n", [false; 3]),
-            (b"PUT  k v\n", [false; 3]),
-            (b"PUT k\tv\n", [false; 3]),
-            (b"PUTEX k 1 v\n", [false; 3]),
-            (b"put k v\n", [false; 3]),
-            (b"PUT k v", [false; 3]),
-        ];
-        for (line, expected) in lines {
-            for (accepts, expected) in ACCEPTS.into_iter().zip(expected) {
-                let codec = Codec::new(accepts);
-                assert_eq!(agrees(codec, line), expected, "{:?}", line.escape_ascii());
-                // Whatever follows changes nothing; a beginning is nothing yet.
-                let followed = [line, b"GET next\nGE"].concat();
-                assert!(agrees(codec, &followed) || !expected);
-                for cut in 0..line.len() {
-                    assert!(!agrees(codec, &line[..cut]));
-                }
-            }
-        }
-    }
-
-    /// A byte of any value in any place of keys around the width of the scan, and of values.
-    #[test]
-    fn every_byte_in_every_place() {
-        for len in 1..=20 {
-            for place in 0..len {
-                for byte in 0..=u8::MAX {
-                    let mut line = [b"GET ".as_slice(), &vec![b'k'; len], b"\nGET "].concat();
-                    line[VERB_BYTES + place] = byte;
-                    let plain = agrees(Codec::new(Accepts::Auto), &line);
-                    let ends_early = byte == b'\n' && place > 0;
-                    let is_cr = byte == b'\r' && place == len - 1 && len > 1;
-                    assert_eq!(
-                        plain,
-                        byte > b' ' || ends_early || is_cr,
-                        "{byte} at {place}"
-                    );
-                    line[..VERB_BYTES].copy_from_slice(b"PUT ");
-                    line[VERB_BYTES + len] = b' ';
-                    let plain = agrees(Codec::new(Accepts::Auto), &[&line[..], b"\n"].concat());
-                    let is_split = byte == b' ' && place > 0;
-                    assert_eq!(plain, byte > b' ' || is_split, "{byte} at {place}");
-                    line[VERB_BYTES] = b'k';
-                    line[VERB_BYTES + len + 1 + place % 4] = byte;
-                    agrees(Codec::new(Accepts::Auto), &[&line[..], b"\n"].concat());
-                }
-            }
-        }
-    }
-
-    /// Arrays of `GET` and `SET` mean to the lane what they mean to the general decoder, and are answered alike, however
-    /// they are cut and whatever stands in them.
-    #[test]
-    fn what_is_plain_in_resp_means_the_same() {
-        let long = vec![b'v'; 5000];
-        let requests: [(&[&[u8]], bool); 9] = [
-            (&[b"GET", b"k"], true),
-            (&[b"SET", b"k", b"v"], true),
-            (&[b"SET", b"k", b""], true),
-            (&[b"SET", b"k", b"a\r\nb"], true),
-            (&[b"SET", b"k", &long], true),
-            (&[b"GET", b""], false),
-            (&[b"GET", &[b'k'; KEY_BYTES_MAX + 1]], false),
-            (&[b"get", b"k"], false),
-            (&[b"SET", b"k", b"v", b"NX"], false),
-        ];
-        for (words, is_plain) in requests {
-            let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-            for word in words {
-                bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-                bytes.extend_from_slice(word);
-                bytes.extend_from_slice(b"\r\n");
-            }
-            let codec = Codec::new(Accepts::Resp);
-            for cut in 0..bytes.len() {
-                assert_eq!(codec.plain(&bytes[..cut]), None, "cut at {cut}");
-            }
-            let plain = codec.plain(&bytes);
-            assert_eq!(plain.is_some(), is_plain, "{:?}", words[0].escape_ascii());
-            let (Some(plain), Decoded::Request(request)) = (plain, codec.decode(&bytes)) else {
-                continue;
-            };
-            assert_eq!(
-                (request.taken, request.inside),
-                (plain.taken, plain.what.inside())
-            );
-            let (protocol, reply) = match plain.what {
-                What::Get(protocol) => {
-                    assert_eq!(request.command, Command::Get { key: plain.key });
-                    (protocol, Reply::Missing)
-                }
-                What::Put(protocol, value) => {
-                    let (key, terms) = (plain.key, Terms::plain(Lifetime::Forever));
-                    assert_eq!(request.command, Command::Store { key, value, terms });
-                    let fate = crate::proto::Fate::Done;
-                    (
-                        protocol,
-                        Reply::Store {
-                            fate,
-                            cas: 0,
-                            value_len: 0,
-                        },
-                    )
-                }
-            };
-            let mut room = [0; 64];
-            let len = request.format.encode(reply, &mut room).expect("it fits");
-            let (tail, missing) = told(protocol);
-            let expected = match plain.what {
-                What::Get(_) => missing,
-                What::Put(..) => Resp::STORED,
-            };
-            assert_eq!(&room[..len], expected);
-            assert_eq!(request.format.value_tail(), tail);
-        }
-    }
-}
+mod tests;

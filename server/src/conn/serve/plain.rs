@@ -1,6 +1,6 @@
 //! The lane for runs of the plainest requests: one key, and its value out or in.
 //!
-//! Most of what a cache is asked is `GET key`, `get key` or `PUT key value`, and there is little to do
+//! Most of what a cache is asked is one key's value, or to store one, and there is little to do
 //! for it. What the general way carries for all the other requests (flags, orders, facts of an
 //! item) would be most of the price, so such runs are executed here, with the same answers and
 //! the same limits. Whatever is out of the ordinary is left for the general way: another request, a
@@ -96,11 +96,17 @@ impl RequestLoop<'_, '_> {
                 let done = match planned.what {
                     What::Get(Protocol::Native) => self.get(key, spot, plain::Native),
                     What::Get(Protocol::Memcached) => self.get(key, spot, plain::Memcached),
+                    What::Get(Protocol::Meta) => self.get(key, spot, plain::Meta),
                     What::Get(Protocol::Resp { v3 }) => self.get(key, spot, plain::Resp(v3)),
-                    What::Put(Protocol::Native, value) => self.put(key, value, plain::Native),
-                    What::Put(Protocol::Memcached, value) => self.put(key, value, plain::Memcached),
-                    What::Put(Protocol::Resp { v3 }, value) => {
-                        self.put(key, value, plain::Resp(v3))
+                    What::Put(Protocol::Native, _, value) => {
+                        self.put(key, (0, value), plain::Native)
+                    }
+                    What::Put(Protocol::Memcached, flags, value) => {
+                        self.put(key, (flags, value), plain::Memcached)
+                    }
+                    What::Put(Protocol::Meta, _, value) => self.put(key, (0, value), plain::Meta),
+                    What::Put(Protocol::Resp { v3 }, _, value) => {
+                        self.put(key, (0, value), plain::Resp(v3))
                     }
                 };
                 if let Some(len) = done {
@@ -142,7 +148,12 @@ impl RequestLoop<'_, '_> {
         let tail = L::TAIL;
         let fits = room.len() - tail.len();
         let found = cache.get_at(key, spot, now, &mut room[..fits], |meta, room| {
-            lane.value_head(key.bytes(), meta.client_flags, meta.value_len, room)
+            let found = plain::Found {
+                value_len: meta.value_len,
+                client_flags: meta.client_flags,
+                is_outdated: meta.stale || meta.won,
+            };
+            lane.value_head(key.bytes(), &found, room)
         });
         match found {
             Copied::Bytes(end) => {
@@ -171,14 +182,20 @@ impl RequestLoop<'_, '_> {
     /// Stores a value and puts the answer into the outbox's room. `None`: it cannot be stored, or not
     /// now, and nothing was done.
     #[inline(always)]
-    fn put<L: Lane>(&mut self, key: Key<'_>, value: &[u8], _: L) -> Option<usize> {
+    fn put<L: Lane>(
+        &mut self,
+        key: Key<'_>,
+        (client_flags, value): (u32, &[u8]),
+        _: L,
+    ) -> Option<usize> {
         if L::CUT.is_none() {
             self.shared.note_counted();
         }
-        let stored = self
-            .shared
-            .cache
-            .put(key, value, Attributes::default(), self.now);
+        let attributes = Attributes {
+            client_flags,
+            ..Attributes::default()
+        };
+        let stored = self.shared.cache.put(key, value, attributes, self.now);
         stored.ok()?;
         self.counters.puts.add(1);
         let words = L::STORED;
