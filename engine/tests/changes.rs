@@ -356,3 +356,77 @@ fn a_deadline_that_follows_the_value() {
     assert_eq!(found(b"k", NOW), Some(Deadline::NEVER));
     cache.audit().expect("sound");
 }
+
+/// A value of several pieces: one of the same length is written over it where it lies, with its deadline, flags and
+/// number; another length or other fields make a new item, and a pinned one keeps its bytes.
+#[test]
+fn pieces_are_written_over_where_they_lie() {
+    let cache = cache();
+    let key_of = |bytes| cache.key(bytes).expect("a key");
+    let long_key = vec![b'/'; 5000];
+    // Copied under the lock; longer than a page; longer than what is overwritten under the lock.
+    for (len, name) in [
+        (3000, &b"split"[..]),
+        (3000, &long_key),
+        (20_000, b"pages"),
+        (20_000, &long_key),
+        (100_000, b"long"),
+    ] {
+        let put = |seed: usize, len: usize, attributes: Attributes| {
+            let content: Vec<u8> = (0..len).map(|at| (at * 7 + seed) as u8).collect();
+            let before = cache.stats().inserted_bytes;
+            let stored = cache
+                .put(key_of(name), &content, attributes, NOW)
+                .map(|()| cache.stats().inserted_bytes == before);
+            assert_eq!(value(&cache, name), Some(content), "{len}");
+            cache.audit().expect("sound");
+            stored.expect("memory")
+        };
+        let is_short = len < 100_000;
+        let plain = Attributes::default();
+        assert!(!put(1, len, plain), "{len} is new");
+        assert_eq!(put(2, len, plain), is_short, "{len} again");
+        assert!(!put(3, len + 1, plain), "{len}: another length");
+        assert!(!put(4, len, plain), "{len}: the same again");
+        let flagged = |client_flags, secs| Attributes {
+            client_flags,
+            deadline: Deadline::after_secs(NOW, secs),
+        };
+        assert!(!put(5, len, flagged(1, 10)), "{len}: other fields");
+        assert_eq!(put(6, len, flagged(2, 20)), is_short, "{len}: the same");
+        let meta = cache.meta(key_of(name), NOW).expect("is there");
+        let expected = flagged(2, 20);
+        assert_eq!(
+            (meta.client_flags, meta.deadline),
+            (expected.client_flags, expected.deadline)
+        );
+        // A number that was asked for is another one afterwards.
+        let cas = cache.cas(key_of(name), NOW).expect("memory");
+        assert_eq!(
+            put(7, len, flagged(2, 20)),
+            is_short,
+            "{len}: with a number"
+        );
+        let next = cache.cas(key_of(name), NOW).expect("memory");
+        assert!(next > cas && cas.is_some(), "{len}: {cas:?}, {next:?}");
+        // Who streams it goes on with what it began with.
+        let mut pin = cache
+            .pin(key_of(name), NOW)
+            .expect("memory")
+            .expect("is there");
+        let before = value(&cache, name).expect("is there");
+        assert!(!put(8, len, flagged(2, 20)), "{len}: pinned");
+        let (mut seen, mut window) = (Vec::new(), [0; 700]);
+        loop {
+            let len = pin.read(&mut window);
+            seen.extend_from_slice(&window[..len]);
+            if len == 0 {
+                break;
+            }
+        }
+        assert!(seen == before, "{len}: what was pinned");
+        drop(pin);
+        assert!(cache.delete(key_of(name), NOW));
+        cache.audit().expect("sound");
+    }
+}

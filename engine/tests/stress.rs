@@ -95,6 +95,12 @@ impl Run<'_> {
             let phase = (done >> 12) % 3;
             let span = [200, 3000, self.value_bytes_max - 32][phase as usize];
             let len = 32 + (dice >> 20) as usize % span;
+            // Few lengths, half of the time: a value of several pieces is written over where it lies if its length is the same.
+            let len = if (dice >> 40).is_multiple_of(2) {
+                len.next_multiple_of(1500).min(self.value_bytes_max)
+            } else {
+                len
+            };
             let now = self.now();
             match (dice >> 50) % 32 {
                 0..=1 => {

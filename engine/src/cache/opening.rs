@@ -4,7 +4,7 @@
 //! many threads as the caller has, and whoever wants to know how far it is can ask.
 
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use super::Cache;
 use crate::arena::{Arena, Backing};
@@ -152,6 +152,7 @@ impl Opening {
             eviction: options.eviction,
             tails: Tails::default(),
             stale: AtomicUsize::new(0),
+            lines_behind: AtomicU8::new(0),
             spaces,
             geometry,
         };

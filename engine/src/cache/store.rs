@@ -1,6 +1,7 @@
 //! Storing and removing: a value that is at hand, under the lock of its key's shard.
 //!
-//! A value of a page or more is copied without the lock, as a reservation (`transfer`).
+//! A value of a page or more is copied without the lock, as a reservation (`transfer`), unless one of the same length is
+//! there, and it is not much longer.
 
 use super::Cache;
 use crate::error::StoreError;
@@ -15,6 +16,10 @@ use crate::shard::join::Part;
 use crate::shard::reserve::{Blueprint, Shortage};
 use crate::tick::{Deadline, Tick};
 use crate::types::{Attributes, CasWish, Condition, ItemMeta, Outcome, Side, Stored};
+
+/// A value of a page or more is written over one of the same length, under the lock, if it is no longer than this: a few
+/// microseconds.
+const IN_PLACE_BYTES_MAX: usize = 64 << 10;
 
 impl Cache {
     /// Stores a value, evicting what is oldest if there is no room.
@@ -113,12 +118,26 @@ impl Cache {
             // Long enough that the lock should not be held while it is copied.
             return self.with_room(true, || {
                 // Nothing is evicted for a store that will not be carried out.
-                let state = self.shard(key.hash()).lock(region);
-                let outcome = state.check(state.find(key), condition, now);
-                drop(state);
+                let mut state = self.shard(key.hash()).lock(region);
+                let place = state.find(key);
+                let outcome = state.check(place, condition, now);
                 if outcome != Outcome::Stored {
                     return Ok(Stored::not(outcome));
                 }
+                if let Some(place) = place
+                    && value.len() <= IN_PLACE_BYTES_MAX
+                    && !matches!(condition, Condition::Since(_))
+                {
+                    let mut blueprint = Blueprint::new(key, attributes).with_cas(wish);
+                    if let Some(cas) = state.put_over(place, &mut blueprint, value, now) {
+                        return Ok(Stored {
+                            outcome,
+                            cas,
+                            value_len: value.len(),
+                        });
+                    }
+                }
+                drop(state);
                 let mut reservation =
                     self.try_reserve(key, value.len(), attributes, condition, wish, now)?;
                 reservation.write(value, now)?;

@@ -5,8 +5,19 @@ use crate::arena::Arena;
 use crate::geometry::Geometry;
 
 /// The last bucket of a chain and how many of its slots are used.
-#[inline]
+#[inline(always)]
 pub(super) fn chain_end(arena: &Arena, geometry: &Geometry, primary: Bucket) -> (Bucket, usize) {
+    let used = primary.used(arena);
+    // Only where all but the last slot are used can that be a link.
+    if used == SLOTS - 1 && primary.overflow(arena, geometry).is_some() {
+        return chain_end_further(arena, geometry, primary);
+    }
+    (primary, used)
+}
+
+/// The same of a chain of several buckets.
+#[inline(never)]
+fn chain_end_further(arena: &Arena, geometry: &Geometry, primary: Bucket) -> (Bucket, usize) {
     let mut bucket = primary;
     while let Some(next) = bucket.overflow(arena, geometry) {
         bucket = next;

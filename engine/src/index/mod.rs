@@ -17,7 +17,7 @@ pub(crate) mod restore;
 
 use bucket::{Bucket, SLOTS};
 use chain::{chain_end, chain_overflows, push_overflow, take_out};
-use ghosts::Ghost;
+use ghosts::{GHOST_LIFE, Ghost, GhostPlace};
 use std::sync::atomic::Ordering;
 
 use crate::arena::Arena;
@@ -235,8 +235,8 @@ impl Index {
         let writing = primary.begin_writing(arena);
         let displaced = last.displaced_ghosts(arena, used);
         last.set_slot(arena, used, hash.tag(), chunk, 0);
-        for ghost in displaced {
-            self.keep_ghost(arena, geometry, primary, ghost);
+        if displaced[0].is_some() || displaced[1].is_some() {
+            self.keep_displaced(arena, geometry, primary, displaced);
         }
         writing.end();
         self.items += 1;
@@ -275,6 +275,10 @@ impl Index {
     }
 
     /// Remembers that an item of the chain `primary` was evicted.
+    ///
+    /// The ghosts of a chain are kept at its end, and, because the free slots of one bucket are now many and now none,
+    /// at that of the chain whose bucket is on the neighbouring line. The very last bucket may have a neighbour that is
+    /// not there yet: its line is the index's already, and whoever makes a bucket of it clears it.
     pub fn push_ghost(&self, arena: &Arena, geometry: &Geometry, primary: Bucket, hash: KeyHash) {
         self.keep_ghost(arena, geometry, primary, self.ghost(hash));
     }
@@ -289,25 +293,67 @@ impl Index {
         hash: KeyHash,
     ) -> bool {
         let ghost = self.ghost(hash);
-        ghost_homes(arena, geometry, primary)
-            .any(|(home, used)| home.take_ghost(arena, used, ghost))
+        let take = |bucket| {
+            let (home, used) = chain_end(arena, geometry, bucket);
+            home.take_ghost(arena, used, ghost)
+        };
+        take(primary) || take(primary.neighbour())
     }
 
     /// Finds a place for a ghost: a free one, or that of an older ghost.
     fn keep_ghost(&self, arena: &Arena, geometry: &Geometry, primary: Bucket, ghost: Ghost) {
         let epoch = self.ghost_epoch;
-        let place = ghost_homes(arena, geometry, primary)
-            .find_map(|(home, used)| home.vacant_place(arena, used, epoch))
-            .or_else(|| {
-                ghost_homes(arena, geometry, primary)
-                    .filter_map(|(home, used)| home.oldest_place(arena, used, epoch))
-                    .max_by_key(|place| place.age)
-            });
+        let mut place = self.ghost_place(arena, geometry, primary);
+        if place.is_none_or(|place| place.age < GHOST_LIFE) {
+            let other = self.ghost_place(arena, geometry, primary.neighbour());
+            if age_of(other) >= age_of(place) {
+                place = other;
+            }
+        }
         if let Some(place) = place
             && place.age > ghost.age(epoch)
         {
             place.put(arena, ghost);
         }
+    }
+
+    /// The same for those of a slot that an item took: one for each home, because to look for the second oldest place of
+    /// both would cost as much again.
+    #[inline(never)]
+    fn keep_displaced(
+        &self,
+        arena: &Arena,
+        geometry: &Geometry,
+        primary: Bucket,
+        ghosts: [Option<Ghost>; 2],
+    ) {
+        let mut places = [
+            self.ghost_place(arena, geometry, primary),
+            self.ghost_place(arena, geometry, primary.neighbour()),
+        ];
+        if age_of(places[1]) >= age_of(places[0]) {
+            places.swap(0, 1);
+        }
+        let epoch = self.ghost_epoch;
+        for (ghost, place) in ghosts.into_iter().flatten().zip(places) {
+            if let Some(place) = place
+                && place.age > ghost.age(epoch)
+            {
+                place.put(arena, ghost);
+            }
+        }
+    }
+
+    /// Where a ghost may be put at the end of a bucket's chain.
+    #[inline(always)]
+    fn ghost_place(
+        &self,
+        arena: &Arena,
+        geometry: &Geometry,
+        bucket: Bucket,
+    ) -> Option<GhostPlace> {
+        let (home, used) = chain_end(arena, geometry, bucket);
+        home.ghost_place(arena, used, self.ghost_epoch)
     }
 
     /// Time passes for the ghosts.
@@ -377,18 +423,7 @@ impl Index {
     }
 }
 
-/// Where the ghosts of a chain are kept: at its end, and, because the free slots of one bucket are
-/// now many and now none, at that of the chain whose bucket is on the neighbouring line.
-///
-/// The very last bucket may have a neighbour that is not there yet. Its line is the index's already,
-/// and whoever makes a bucket of it clears it.
-#[inline(always)]
-fn ghost_homes(
-    arena: &Arena,
-    geometry: &Geometry,
-    primary: Bucket,
-) -> impl Iterator<Item = (Bucket, usize)> {
-    [primary, primary.neighbour()]
-        .into_iter()
-        .map(|bucket| chain_end(arena, geometry, bucket))
+/// How old the ghost is that a place would cost.
+fn age_of(place: Option<GhostPlace>) -> u32 {
+    place.map_or(0, |place| place.age)
 }

@@ -23,6 +23,9 @@ use crate::space::Space;
 use crate::tick::{Deadline, Tick};
 use crate::types::ItemMeta;
 
+/// Most keys have no more.
+const FEW_KEY_BYTES: usize = 48;
+
 /// A chunk's words, with its header read once.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
@@ -79,7 +82,17 @@ impl<'a> View<'a> {
         if self.header.has_long_key() {
             return self.long_key_hash();
         }
-        let mut key = [0u8; SHORT_KEY_BYTES_MAX + 5];
+        // Clearing the place for a longer one takes as long as hashing one of these.
+        if usize::from(self.header.key_len) <= FEW_KEY_BYTES {
+            self.hash_by::<FEW_KEY_BYTES>()
+        } else {
+            self.hash_by::<{ u8::MAX as usize }>()
+        }
+    }
+
+    #[inline(always)]
+    fn hash_by<const MOST: usize>(&self) -> KeyHash {
+        let mut key = [0u8; MOST];
         let key = &mut key[..usize::from(self.header.key_len)];
         bytes::copy_out(self.words, self.header.key_at(), key);
         KeyHash::of_stored(key, self.region.hash_seed)
@@ -400,12 +413,17 @@ impl<'a> View<'a> {
 
     /// Fills in the deadline, client flags and marks that the header has fields for.
     pub fn write_fields(&self, client_flags: u32, deadline: Deadline, marks: Marks) {
-        let flags = self.header.flags();
-        self.set_both(deadline, marks);
-        self.set_client_flags(client_flags);
-        if flags & flag::CHAINED != 0 {
+        self.renew_fields(client_flags, deadline, marks);
+        if self.header.has(flag::CHAINED) {
             self.set_long(flag::CHAINED, 0, 0);
         }
+    }
+
+    /// The same of an item that keeps its further pieces.
+    #[inline(always)]
+    pub fn renew_fields(&self, client_flags: u32, deadline: Deadline, marks: Marks) {
+        self.set_both(deadline, marks);
+        self.set_client_flags(client_flags);
     }
 
     /// Bytes of the body that fit a piece of `chunk_bytes` with this header.

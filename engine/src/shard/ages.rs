@@ -4,7 +4,7 @@
 //! (`rebalance::Ages`). What follows from the ages is decided in `rebalance` and `lru`, and done in `evict`.
 
 use super::locked::Locked;
-use super::{Epoch, Oldest, ShardState};
+use super::{Epoch, Giving, Oldest, ShardState};
 use crate::geometry::SHARD_COUNT;
 use crate::lru::segments::{self, Segment};
 use crate::rebalance;
@@ -18,6 +18,10 @@ const EPOCH_SHARE: u64 = 16;
 const EVICTIONS_A_LOOK: u32 = 8;
 /// Evictions between two looks for the class with the oldest tail.
 const OLDEST_USES: u32 = 32;
+/// Evictions for a class between two choices of who gives way for it, and how long the choice is good: for one that is
+/// seldom stored it would be out of date.
+const GIVING_USES: u8 = 7;
+const GIVING_TICKS: u16 = 1 << 10;
 /// Evictions from a segment between two notes of how old its tail is.
 const EVICTIONS_A_NOTE: u64 = 16;
 
@@ -86,6 +90,43 @@ impl Locked<'_> {
         Some((class, age))
     }
 
+    /// The class that gives way, of those with items in `segment`: the one with the oldest tail, or the class
+    /// `wanted`, whose chunk is needed, if its own is nearly as old. Chosen once for several evictions in a row.
+    pub(super) fn giving_class(
+        &mut self,
+        wanted: Option<usize>,
+        segment: Segment,
+    ) -> Option<usize> {
+        let clock = self.clock();
+        if let Some(wanted) = wanted {
+            let giving = &mut self.classes[wanted].giving[segment as usize];
+            let since = (clock as u16).wrapping_sub(giving.chosen_at);
+            if giving.uses_left > 0 && since <= GIVING_TICKS {
+                giving.uses_left -= 1;
+                let class = usize::from(giving.class);
+                if self.queue(class, segment).list.tail().is_some() {
+                    return Some(class);
+                }
+            }
+        }
+        let (oldest, age) = self.oldest_class_lately(segment)?;
+        let idle = self.queue(oldest, segment).ages.idle(clock);
+        let Some(wanted) = wanted else {
+            return Some(oldest);
+        };
+        let gives_own = wanted == oldest
+            || self
+                .age(wanted, segment)
+                .is_some_and(|own| rebalance::evicts_own(own, age, idle));
+        let class = if gives_own { wanted } else { oldest };
+        self.classes[wanted].giving[segment as usize] = Giving {
+            chosen_at: clock as u16,
+            class: class as u8,
+            uses_left: GIVING_USES,
+        };
+        Some(class)
+    }
+
     /// Nobody knows how old what was restored is: all shards' is taken to be as old, of which all together hold so many bytes.
     pub(crate) fn begin_epochs(&mut self, bytes_of_all: u64) {
         let held = self.held_bytes();
@@ -120,6 +161,8 @@ impl Locked<'_> {
                 + (now_all - self.epoch.begun_all),
         };
         self.publish_age();
+        let items: usize = self.held.iter().map(|held| held.items).sum();
+        region.note_item_bytes(self.held_bytes() / (items as u64).max(1));
     }
 
     /// Tells the other shards how old this one's oldest items are.

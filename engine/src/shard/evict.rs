@@ -20,7 +20,6 @@ use crate::item::header::flag;
 use crate::item::view::View;
 use crate::lru::list::List;
 use crate::lru::segments::{self, Segment, Verdict};
-use crate::rebalance;
 use crate::tick::Tick;
 
 /// Expired items reclaimed at once on the way of a request.
@@ -65,11 +64,22 @@ impl Locked<'_> {
         bag: &mut PageBag<'_>,
         now: Tick,
     ) -> Result<ChunkRef, Shortage> {
+        let (chunk, _) = self.obtain_of(class, bag, now)?;
+        Ok(chunk)
+    }
+
+    /// The same, and which class's it is: it may be of one that is a little larger.
+    pub(super) fn obtain_of(
+        &mut self,
+        class: usize,
+        bag: &mut PageBag<'_>,
+        now: Tick,
+    ) -> Result<(ChunkRef, usize), Shortage> {
         let region = self.region;
         let mut patience = EXAMINED_MAX;
         loop {
             if let Some(chunk) = self.slab.take(region, class as u8) {
-                return Ok(chunk);
+                return Ok((chunk, class));
             }
             if let Some(page_no) = bag.pop().or_else(|| region.pool.pop(region.pages())) {
                 self.slab.adopt(region, class as u8, page_no);
@@ -86,11 +96,10 @@ impl Locked<'_> {
             // Rather than evict: a chunk somewhat too large that nobody uses. Without this, half
             // a page per shard and class would stand empty for good.
             let near = region.geometry.classes.near(class);
-            if let Some(chunk) = near
-                .into_iter()
-                .find_map(|near| self.slab.take(region, near as u8))
-            {
-                return Ok(chunk);
+            for near in near {
+                if let Some(chunk) = self.slab.take(region, near as u8) {
+                    return Ok((chunk, near));
+                }
             }
             if self.sweep_for_room(region, now, SWEEP_ON_REQUEST) > 0 {
                 continue;
@@ -102,7 +111,7 @@ impl Locked<'_> {
                 return Err(Shortage(1));
             }
             match self.make_room(Some(class), &mut patience, now) {
-                Some(Room::Chunk(chunk)) => return Ok(chunk),
+                Some(Room::Chunk(chunk)) => return Ok((chunk, class)),
                 Some(Room::InPages) => {}
                 None => return Err(Shortage(1)),
             }
@@ -123,16 +132,7 @@ impl Locked<'_> {
         let examined_max = self.index.items().min(*patience);
         for examined in 0..=examined_max {
             let segment = self.leaving(probation_min)?;
-            let (oldest, age) = self.oldest_class_lately(segment)?;
-            let idle = self.queue(oldest, segment).ages.idle(self.clock());
-            let class = wanted
-                .filter(|&class| {
-                    class == oldest
-                        || self
-                            .age(class, segment)
-                            .is_some_and(|own| rebalance::evicts_own(own, age, idle))
-                })
-                .unwrap_or(oldest);
+            let class = self.giving_class(wanted, segment)?;
             let has_to_leave = examined == examined_max;
             match self.examine_tail(class, segment, wanted, has_to_leave, now) {
                 Examined::Gone(room) => return Some(room),
@@ -239,7 +239,7 @@ impl Locked<'_> {
             }
             _ => {
                 self.note_age(class, segment);
-                let bytes = self.detach(place);
+                let bytes = self.detach_of(place, view, class);
                 if segment == Segment::Probation {
                     self.remember(place.primary, hash, bytes);
                 }
@@ -306,6 +306,8 @@ impl Locked<'_> {
             self.index.prefetch_ghosts(arena, primary);
             let queue = &mut self.classes[class].queues[segment as usize];
             (queue.next, queue.next_hash) = (next, hash);
+            // If it leaves, the next item is written there.
+            region.prefetch_chunk(next, class);
             if let Some(after) = List::newer(arena, geometry, next) {
                 arena.prefetch(geometry.word_of(after));
             }

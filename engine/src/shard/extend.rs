@@ -21,6 +21,7 @@ use super::locked::Locked;
 use super::reserve::{Blueprint, Shortage, first_piece};
 use super::storage::{PageBag, class_of};
 use crate::chunk_ref::ChunkRef;
+use crate::geometry::WORD_BYTES;
 use crate::hash::Key;
 use crate::index::Place;
 use crate::item::extra::Marks;
@@ -30,6 +31,9 @@ use crate::item::view::{View, continuation};
 use crate::region::Region;
 use crate::tick::Tick;
 use crate::types::{Attributes, CasWish, Outcome, Stored};
+
+/// Pieces that are asked for ahead on the way to a value's end.
+const PIECES_AHEAD: usize = 8;
 
 /// Held pieces that belong to no item yet, linked with each other.
 #[derive(Clone, Copy, Default)]
@@ -65,6 +69,9 @@ impl Locked<'_> {
             if !next.is_some() {
                 return tail;
             }
+            // Pieces ascend, page by page, where they can: the headers ahead are asked for, or each would be waited for.
+            let ahead = PIECES_AHEAD * region.geometry.page_bytes / WORD_BYTES;
+            region.arena.prefetch(region.geometry.word_of(next) + ahead);
             tail = next;
         }
     }

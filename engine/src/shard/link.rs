@@ -3,11 +3,14 @@
 
 use super::lists::segment_of;
 use super::locked::Locked;
+use super::storage::class_of;
 use crate::chunk_ref::ChunkRef;
-use crate::hash::Key;
+use crate::hash::{Key, KeyHash};
 use crate::index::Place;
+use crate::index::bucket::Bucket;
 use crate::item::header::Kind;
 use crate::item::view::View;
+use crate::lru::segments::{Eviction, Segment};
 use crate::tick::Tick;
 
 impl Locked<'_> {
@@ -16,22 +19,21 @@ impl Locked<'_> {
         let region = self.region;
         let (arena, geometry) = (&region.arena, &region.geometry);
         let primary = self.index.primary(arena, geometry, key.hash());
-        // One that was evicted from probation and comes back so soon has proved itself.
-        let returns = self.index.take_ghost(arena, geometry, primary, key.hash());
-        let segment = region.eviction.enters(returns);
+        let segment = self.enters(primary, key.hash());
         self.enlist(head, segment);
-        while self
-            .index
-            .insert(arena, geometry, primary, key.hash(), head)
-            .is_err()
-        {
-            match self.slab.take_overflow(region) {
-                Some(spare) => self.index.extend(arena, geometry, primary, spare),
-                None => self.evict_from_chain(key.hash(), now),
-            }
-        }
-        self.counters.items += 1;
-        self.counts.add(key.space(), &region.spaces);
+        self.enter(key, primary, head, now);
+    }
+
+    /// Which list a new item enters, whose key's chain is `primary`.
+    #[inline(always)]
+    pub(super) fn enters(&self, primary: Bucket, hash: KeyHash) -> Segment {
+        let region = self.region;
+        // One that was evicted from probation and comes back so soon has proved itself. Nothing else leaves a ghost.
+        let returns = region.eviction == Eviction::S3Fifo
+            && self
+                .index
+                .take_ghost(&region.arena, &region.geometry, primary, hash);
+        region.eviction.enters(returns)
     }
 
     /// `head` takes the place of the item at `place`, and its standing.
@@ -58,15 +60,22 @@ impl Locked<'_> {
         self.free_item(place.chunk);
     }
 
-    /// The first half of [`Locked::unlink`]; returns about what the item takes up.
-    pub(super) fn detach(&mut self, place: Place) -> u64 {
+    /// The first half of [`Locked::unlink`].
+    fn detach(&mut self, place: Place) {
+        let region = self.region;
+        let view = View::known(region, place.chunk);
+        self.detach_of(place, view, class_of(region, place.chunk));
+    }
+
+    /// The same for an item of which view and class are at hand; returns about what it takes up.
+    pub(super) fn detach_of(&mut self, place: Place, view: View<'_>, class: usize) -> u64 {
         let region = self.region;
         if let Some(spare) = self.index.remove(&region.arena, &region.geometry, place) {
             self.slab.give_overflow(region, spare);
         }
         self.counters.items -= 1;
-        self.counts.remove(View::known(region, place.chunk).space());
-        self.delist(place.chunk)
+        self.counts.remove(view.space());
+        self.delist_of(place.chunk, view, class)
     }
 
     /// The second half: nobody finds the item any more.

@@ -31,11 +31,15 @@ impl Locked<'_> {
         self.note_deadline(head, view.deadline());
     }
 
-    /// Takes an item off its list; returns about what it takes up.
-    pub(super) fn delist(&mut self, head: ChunkRef) -> u64 {
+    /// Takes an item off its list.
+    pub(super) fn delist(&mut self, head: ChunkRef) {
         let region = self.region;
-        let view = View::known(region, head);
-        let class = class_of(region, head);
+        self.delist_of(head, View::known(region, head), class_of(region, head));
+    }
+
+    /// The same for an item of which view and class are at hand; returns about what it takes up.
+    pub(super) fn delist_of(&mut self, head: ChunkRef, view: View<'_>, class: usize) -> u64 {
+        let region = self.region;
         let bytes = footprint(region, view, class);
         self.take_off(head, class, segment_of(view.header), bytes);
         self.counters.item_bytes -= view.payload_len() as u64;

@@ -14,7 +14,8 @@
 //!
 //! | files                      | what                                                       |
 //! |----------------------------|------------------------------------------------------------|
-//! | `store`, `reserve`, `fill` | a value that is at hand; chunks for one that arrives; bytes |
+//! | `store`, `insert`          | a value that is at hand; the short way of a new one         |
+//! | `reserve`, `fill`          | chunks for one that arrives, or of several pieces; bytes     |
 //! | `edit`, `join`, `extend`   | a caller's edit; a longer value, and a long one's ends       |
 //! | `visit`, `fields`          | reads with consequences; an item gets fields                 |
 //! | `link`, `lists`            | making items reachable and unreachable; which list they are on |
@@ -37,6 +38,7 @@ pub(crate) mod export;
 mod extend;
 mod fields;
 pub(crate) mod fill;
+mod insert;
 pub(crate) mod join;
 mod link;
 mod lists;
@@ -147,7 +149,19 @@ struct Epoch {
 #[derive(Clone, Copy, Default)]
 struct Class {
     queues: [Queue; 2],
+    /// Which class gives way when this one needs a chunk, by segment.
+    giving: [Giving; 2],
     evictions: u64,
+}
+
+/// The class that was chosen to give way, not many evictions ago.
+#[derive(Clone, Copy, Default)]
+struct Giving {
+    /// The low half of the shard's clock.
+    chosen_at: u16,
+    class: u8,
+    /// So often it is still good.
+    uses_left: u8,
 }
 
 /// A list and when its items entered it.

@@ -135,28 +135,24 @@ impl Locked<'_> {
         now: Tick,
     ) -> Result<u64, Shortage> {
         let region = self.region;
-        if let Some(place) = place {
-            // Whose reads were asked for once are noted on, anew.
-            let old = View::known(region, place.chunk);
-            if old.marks().is_noted() {
-                blueprint = blueprint.with_marks(Marks::anew(true, now));
-            }
-            let was_over = old.is_expired(now);
-            if let Some(cas) = self.put_in_place(place, old, blueprint, value) {
-                self.counters.expired.replaced += u64::from(was_over);
-                return Ok(cas);
-            }
-            // Whose number was asked for once is likely to be asked again.
-            blueprint.flags |= old.header.flags() & flag::CAS;
+        if let Some(place) = place
+            && let Some(cas) = self.put_over(place, &mut blueprint, value, now)
+        {
+            return Ok(cas);
         }
+        let layout = blueprint.layout(&region.geometry.classes, value.len());
         if place.is_none() {
+            if let Some(class) = layout.single()
+                && !blueprint.key.is_long()
+            {
+                return self.insert_single(blueprint, class, value, bag, now);
+            }
             // Asked for when it is linked: after an eviction, if there is one.
             let primary = self
                 .index
                 .primary(&region.arena, &region.geometry, blueprint.key.hash());
             self.index.prefetch_ghosts(&region.arena, primary);
         }
-        let layout = blueprint.layout(&region.geometry.classes, value.len());
         let head = self.reserve(blueprint, layout, value.len(), bag, now)?;
         let mut cas = 0;
         if blueprint.flags & flag::CAS != 0 {
@@ -172,6 +168,31 @@ impl Locked<'_> {
         Ok(cas)
     }
 
+    /// Overwrites the item at `place` where it lies, if that is possible, and returns its CAS number, 0 if it has
+    /// none. If not, `blueprint` knows what the new item is to keep of it.
+    #[inline(always)]
+    pub fn put_over(
+        &mut self,
+        place: Place,
+        blueprint: &mut Blueprint<'_>,
+        value: &[u8],
+        now: Tick,
+    ) -> Option<u64> {
+        // Whose reads were asked for once are noted on, anew.
+        let old = View::known(self.region, place.chunk);
+        if old.marks().is_noted() {
+            *blueprint = blueprint.with_marks(Marks::anew(true, now));
+        }
+        let was_over = old.is_expired(now);
+        if let Some(cas) = self.put_in_place(place, old, *blueprint, value) {
+            self.counters.expired.replaced += u64::from(was_over);
+            return Some(cas);
+        }
+        // Whose number was asked for once is likely to be asked again.
+        blueprint.flags |= old.header.flags() & flag::CAS;
+        None
+    }
+
     /// Overwrites a value where it lies, in the item at `place` that `view` is of, if it has the same shape: one line of
     /// index and one of item are all that is touched. Returns its CAS number, 0 if it has none. `None`: another shape.
     #[inline(always)]
@@ -184,12 +205,14 @@ impl Locked<'_> {
     ) -> Option<u64> {
         let region = self.region;
         let fields = flag::DEADLINE | flag::EXTRA | flag::CLIENT_FLAGS;
-        if view.header.has(flag::CHAINED)
-            || view.header.flags() & fields != blueprint.flags & fields
+        if view.header.flags() & fields != blueprint.flags & fields
             || blueprint.flags & flag::CAS > view.header.flags() & flag::CAS
             || self.pins.is_pinned(place.chunk)
         {
             return None;
+        }
+        if view.header.has(flag::CHAINED) {
+            return self.put_over_chain(place, view, blueprint, value);
         }
         // As large as before to the class: in a chunk of that class, or whichever it got.
         let total = view.header.value_at() + value.len();
@@ -225,6 +248,39 @@ impl Locked<'_> {
         self.counters.item_bytes -= u64::from(old_len);
         self.counters.item_bytes += value.len() as u64;
         self.note_deadline(place.chunk, blueprint.attributes.deadline);
+        self.mark_place(place);
+        self.counters.sets += 1;
+        Some(cas)
+    }
+
+    /// The same for a value of several pieces, if the new one has as many bytes: each piece takes what it held before.
+    #[inline(never)]
+    fn put_over_chain(
+        &mut self,
+        place: Place,
+        view: View<'_>,
+        blueprint: Blueprint<'_>,
+        value: &[u8],
+    ) -> Option<u64> {
+        let region = self.region;
+        if view.value_len() != value.len() {
+            return None;
+        }
+        let attributes = blueprint.attributes;
+        let writing = place.primary.begin_writing(&region.arena);
+        view.renew_fields(
+            attributes.client_flags,
+            attributes.deadline,
+            blueprint.marks,
+        );
+        let mut cas = 0;
+        if view.header.has(flag::CAS) {
+            cas = blueprint.cas.unwrap_or_else(|| self.next_cas());
+            view.set_cas(cas);
+        }
+        Filler::of_value(region, place.chunk).write(region, value);
+        writing.end();
+        self.note_deadline(place.chunk, attributes.deadline);
         self.mark_place(place);
         self.counters.sets += 1;
         Some(cas)

@@ -36,6 +36,16 @@ impl PageList {
         self.head = page_no as u32 + 1;
     }
 
+    /// Puts a page behind `last`, which is the last of some list.
+    pub fn push_behind(table: PageTable<'_>, last: usize, page_no: usize) {
+        let (mut before, mut meta) = (table.get(last), table.get(page_no));
+        debug_assert!(before.next == 0 && meta.next == 0 && meta.prev == 0);
+        before.next = page_no as u32 + 1;
+        table.set(last, before);
+        meta.prev = last as u32 + 1;
+        table.set(page_no, meta);
+    }
+
     pub fn remove(&mut self, table: PageTable<'_>, page_no: usize) {
         let mut meta = table.get(page_no);
         if meta.prev == 0 {

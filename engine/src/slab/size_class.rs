@@ -22,6 +22,8 @@ pub(crate) struct SizeClasses {
     chunks: Box<[u16]>,
     /// Class of the smallest chunk that holds `n` granules.
     by_granule: Box<[ClassNo]>,
+    /// Where the classes end that each may borrow from: see [`SizeClasses::near`].
+    near_ends: Box<[ClassNo]>,
     /// The classes that further pieces of an item use: see [`SizeClasses::tail_for`].
     tails: Box<[ClassNo]>,
     granule_shift: u32,
@@ -50,7 +52,13 @@ impl SizeClasses {
                 tails.push(class as ClassNo);
             }
         }
+        let near_end = |class: usize| {
+            let most = sizes[class] + sizes[class] / 32;
+            let near = sizes[class + 1..].iter().take_while(|&&size| size <= most);
+            (class + 1 + near.count()) as ClassNo
+        };
         SizeClasses {
+            near_ends: (0..sizes.len()).map(near_end).collect(),
             tails: tails.into(),
             sizes: sizes.into(),
             chunks,
@@ -115,13 +123,9 @@ impl SizeClasses {
     /// The classes whose free chunks `class` may use before anything is evicted for it: up to
     /// a 32nd larger, which few are. With an eighth, overwrites with other sizes ended in chunks that were
     /// too large more often than they filled a page: 45 bytes an item at 40 + 300, and 39 with this.
+    #[inline]
     pub fn near(&self, class: usize) -> std::ops::Range<usize> {
-        let most = self.sizes[class] + self.sizes[class] / 32;
-        let end = self.sizes[class + 1..]
-            .iter()
-            .take_while(|&&size| size <= most)
-            .count();
-        class + 1..class + 1 + end
+        class + 1..usize::from(self.near_ends[class])
     }
 
     /// The class of whole pages.
@@ -134,6 +138,7 @@ impl SizeClasses {
         size_of_val(&*self.sizes)
             + size_of_val(&*self.chunks)
             + size_of_val(&*self.by_granule)
+            + size_of_val(&*self.near_ends)
             + size_of_val(&*self.tails)
     }
 }

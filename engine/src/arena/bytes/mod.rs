@@ -2,14 +2,31 @@
 //!
 //! Words that others may be writing can only be loaded and stored as words, and no compiler merges
 //! relaxed accesses into wider ones, or splits off what a byte offset needs. On x86-64 the moves are therefore
-//! written by hand. For the language, each stands for relaxed accesses of the aligned words that it
-//! touches: a load of 8 or 16 bytes for loads of two or three words, of which some bytes are not used; a store for
-//! loads and stores of the words at its ends, whose other bytes stay. x86-64 never tears an aligned word within a
-//! wider or shifted access, because it only ever splits one between cache lines; and relaxed promises no order
-//! between words. So mixing them with the atomics of everybody else is as sound as the loops.
+//! written by hand: each is *a relaxed access of every byte that it touches*, in no order, and of no others. That is what
+//! C++ calls a copy of atomic bytes (P1478), which neither language has yet. No more than this is claimed:
 //!
-//! Elsewhere, and under tools that do not look into assembly, it is the loops: `portable`.
+//! - **A byte is never torn.** What is read of a byte is what somebody stored to it, or the memory's zero.
+//! - **More than a byte may be.** No manual promises that a move of 16 or 32 bytes, or one of 8 that is not aligned, is
+//!   one access, and nothing here needs it: a word or a length read beside a writer may be half of each.
+//! - **Whoever reads beside a writer discards what is torn.** A reader without a lock believes nothing before
+//!   its stamp is [validated](crate::stamp), and until then uses what it read only where any number will do: compared,
+//!   copied to its own buffer, or as a position that is checked against the arena. The stamp's two fences order single
+//!   bytes as they order words: who saw a byte of the change sees that the stamp has moved on.
+//! - **Stores have one writer.** The holder of the lock that guards the bytes, or the owner of a reservation. So a
+//!   word that is loaded whole, by an atomic load, is torn by a move for nobody but such a reader; under the
+//!   lock all moves are over.
+//! - **Bytes beside are not touched.** A store writes its own bytes and no others; two writers of one word do not exist.
+//!
+//! Mixed sizes: that the same bytes are loaded as a word here and moved as bytes there is outside of what the language
+//! speaks of, as all assembly is. The processor's model has it: accesses of different widths to normal memory are
+//! coherent byte by byte, and x86-64 keeps the order of loads and of stores.
+//!
+//! Elsewhere, and under tools that do not look into assembly, it is loops over words: `portable`, in which every access is
+//! an aligned relaxed word and the language alone is enough. That is also what aarch64 has. Moves by its vector registers
+//! would be as sound by the same argument, where its weaker order is kept by the stamp's fences, but nobody has measured
+//! them, and so there are none.
 
+pub(crate) mod lanes;
 #[cfg(any(test, not(all(target_arch = "x86_64", not(miri)))))]
 mod portable;
 #[cfg(all(target_arch = "x86_64", not(miri)))]

@@ -16,8 +16,8 @@ const ROUND: usize = 4 * LANE;
 pub fn peek(words: &[AtomicU64], at: usize) -> u64 {
     check(words, at, WORD_BYTES);
     let seen: u64;
-    // SAFETY: 8 bytes from `at` on lie in `words`; see the head of `bytes` for why it is the load of one or
-    // two atomic words. Nothing is written.
+    // SAFETY: 8 bytes from `at` on lie in `words`, which are atomics: the head of `bytes` says what such a load is. Nothing
+    // is written.
     unsafe {
         let from = words.as_ptr().cast::<u8>().add(at);
         asm!("mov {seen}, qword ptr [{from}]", from = in(reg) from, seen = out(reg) seen,
