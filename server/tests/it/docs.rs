@@ -84,6 +84,12 @@ const OF_OTHERS: &[&str] = &[
     "--release",
     "--test",
     "--workspace",
+    // systemctl
+    "--now",
+    // helm
+    "--install",
+    "--set",
+    "--values",
     // docker
     "--cap-drop",
     "--read-only",

@@ -30,6 +30,7 @@ mod clients;
 mod databases;
 mod differential;
 mod docs;
+mod docs_examples;
 mod drain;
 mod exporter;
 mod guarantees;
