@@ -6,7 +6,7 @@
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -105,12 +105,13 @@ pub fn run(settings: &Settings, progress: bool) -> Result<Report, Failure> {
         Length::Requests(requests) => Part::count("measuring", requests),
         Length::Time(time) => Part::time("measuring", time),
     };
-    let cpu_before = cpu_time()?;
+    let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let (cpu_before, own_before) = (cpu_time()?, process::own_cpu_ns());
     let start_ns = together(&mut workers, part, &|number, worker, start_ns| {
         let work = work_of(settings.length, rate, start_ns, share(number));
         worker.run(work, start_ns, Tally::new(slots_of(settings.length)))
     })?;
-    let cpu_after = cpu_time()?;
+    let (cpu_after, own_after) = (cpu_time()?, process::own_cpu_ns());
 
     let last_ns = workers.iter().map(|worker| worker.last_ns).max();
     let mut tally = Tally::new(0);
@@ -129,6 +130,10 @@ pub fn run(settings: &Settings, progress: bool) -> Result<Report, Failure> {
                 .and_then(|pid| process::resident_bytes(pid).ok()),
             preload_refused: preload.refused,
             preload_first_refusal: preload.first_refusal,
+            began: began.unwrap_or_default(),
+            generator_cpu_ns: own_before
+                .zip(own_after)
+                .map(|(before, after)| after.saturating_sub(before)),
         },
         tally,
     ))

@@ -5,27 +5,41 @@ use std::fmt::Write;
 use super::{Latency, Report, grouped, time_text};
 use crate::chart::{Axis, Curve, escaped, linear_ticks, lines};
 
-const STYLE: &str = "body{font-family:sans-serif;max-width:860px;margin:2em auto;padding:0 1em;color:#222;background:#fff}\
- table{border-collapse:collapse;margin:1em 0}th,td{padding:.25em .6em;white-space:nowrap;text-align:right;border-bottom:1px solid #ddd}\
- th:first-child,td:first-child{text-align:left}.fault{color:#b03a48;font-weight:bold}svg{max-width:100%;height:auto}";
+/// A table or a plot that is wider than the screen is moved sideways by itself, and keeps a size that can be read.
+const STYLE: &str = ":root{--ink:#222;--paper:#fff;--line:#ddd;--soft:#444;--bad:#b03a48;--odd:#8a6a00;color-scheme:light}\
+ @media(prefers-color-scheme:dark){:root{--ink:#e6e4df;--paper:#16191c;--line:#3a4046;--soft:#aab0b6;--bad:#ef8078;--odd:#e3ad4f;\
+ color-scheme:dark}}\
+ body{font-family:sans-serif;max-width:860px;margin:1.5em auto;padding:0 1em;color:var(--ink);background:var(--paper)}\
+ h1{font-size:1.5em;margin:.2em 0}.wide{overflow-x:auto}.wide svg{min-width:560px}\
+ table{border-collapse:collapse;margin:1em 0}th,td{padding:.25em .6em;white-space:nowrap;text-align:right;border-bottom:1px solid var(--line)}\
+ th:first-child,td:first-child{text-align:left}.fault{color:var(--bad);font-weight:bold}.note{color:var(--odd)}\
+ svg{max-width:100%;height:auto}svg>rect:first-of-type{fill:var(--paper)}svg text{fill:var(--soft)}svg line{stroke:var(--line)}";
 
 pub(super) fn page(report: &Report) -> String {
     let mut out = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\">\
+         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
          <title>flagstone-bench: {}</title><style>{STYLE}</style></head><body>\n\
-         <h1>{} requests a second</h1>\n<p>{}</p>\n",
-        escaped(&report.settings.address),
+         <p><b>{}</b></p>\n<h1>{} requests a second</h1>\n<p>{}</p>\n",
+        escaped(&report.title()),
+        escaped(&report.title()),
         grouped(report.requests_per_second as u64),
         escaped(&report.settings.sentence()),
     );
     for fault in report.faults() {
         let _ = writeln!(out, "<p class=\"fault\">{}</p>", escaped(&fault));
     }
-    out.push_str(&latency_table(report));
-    out.push_str(&facts_table(report));
-    out.push_str(&latency_plot(report));
-    out.push_str(&throughput_plot(report));
+    for warning in report.warnings() {
+        let _ = writeln!(out, "<p class=\"note\">{}</p>", escaped(&warning));
+    }
+    for part in [
+        latency_table(report),
+        facts_table(report),
+        latency_plot(report),
+        throughput_plot(report),
+    ] {
+        let _ = writeln!(out, "<div class=\"wide\">{part}</div>");
+    }
     let _ = writeln!(
         out,
         "<p>flagstone-bench {}, seed {}</p>\n</body></html>",
@@ -68,6 +82,9 @@ fn facts_table(report: &Report) -> String {
         let _ = writeln!(out, "<tr><td>{name}</td><td>{value}</td></tr>");
     };
     fact("time", format!("{:.2} s", report.seconds));
+    if let Some(ratio) = report.hit_ratio() {
+        fact("hit ratio", format!("{:.2} %", 100.0 * ratio));
+    }
     fact("hits", grouped(report.hits));
     fact("misses", grouped(report.misses));
     fact("refused", grouped(report.refused + report.preload_refused));
@@ -75,6 +92,12 @@ fn facts_table(report: &Report) -> String {
     fact("unanswered", grouped(report.unanswered));
     fact("bytes sent", grouped(report.sent_bytes));
     fact("bytes received", grouped(report.received_bytes));
+    if let Some(busy) = report.generator_busy {
+        fact(
+            "the generator worked",
+            format!("{:.0} % of its time", 100.0 * busy.min(1.0)),
+        );
+    }
     if let Some(us) = report.server_cpu_us_per_request {
         fact("server's CPU time a request", format!("{us:.3} µs"));
     }
@@ -99,6 +122,8 @@ fn latency_plot(report: &Report) -> String {
         let digits = (decade - 2).max(0) as usize;
         (at_x(percent), format!("{percent:.digits$}"))
     });
+    // The median lies between the first two, and is what is looked for first.
+    let x_ticks = x_ticks.chain([(at_x(50.0), "50".to_owned())]);
     let y_ticks = (low as i32..=high as i32).map(|power| {
         let us = 10f64.powi(power);
         (at_y(us), time_text(us))

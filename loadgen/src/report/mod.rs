@@ -22,13 +22,26 @@ pub struct Measured {
     pub preload_refused: u64,
     /// The first of them.
     pub preload_first_refusal: Option<String>,
+    /// When it began, since 1970.
+    pub began: std::time::Duration,
+    /// What the generator's own threads had in the measured time.
+    pub generator_cpu_ns: Option<u64>,
 }
+
+/// A generator that works for more of its time than this may be what is measured.
+const BUSY: f64 = 0.9;
 
 /// The record. Latencies are in microseconds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// What was asked for.
     pub settings: Setup,
+    /// When it began: date and time of day, UTC.
+    #[serde(default)]
+    pub began: String,
+    /// How much of their time the generator's threads worked, from 0 to 1.
+    #[serde(default)]
+    pub generator_busy: Option<f64>,
     /// From the start to the last reply.
     pub seconds: f64,
     /// Replies.
@@ -163,6 +176,10 @@ impl Report {
         };
         Report {
             settings: Setup::of(settings),
+            began: date(measured.began.as_secs()),
+            generator_busy: measured
+                .generator_cpu_ns
+                .map(|ns| ns as f64 / measured.elapsed_ns as f64 / settings.threads.max(1) as f64),
             seconds,
             requests,
             requests_per_second: requests as f64 / seconds,
@@ -226,6 +243,36 @@ impl Report {
             ));
         }
         faults
+    }
+
+    /// What to keep in mind when reading it, a sentence each. No faults.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let busy = self.generator_busy.filter(|busy| *busy > BUSY);
+        let sentence = busy.map(|busy| {
+            format!(
+                "the generator worked {:.0} % of its time: it may be what was measured, not the server. More --threads, on \
+                 processors of their own, or a --rate that it can keep, show the server",
+                100.0 * busy.min(1.0)
+            )
+        });
+        sentence.into_iter().collect()
+    }
+
+    /// Of the reads, those that found a value, from 0 to 1.
+    #[must_use]
+    pub fn hit_ratio(&self) -> Option<f64> {
+        let reads = self.hits + self.misses;
+        (reads > 0).then(|| self.hits as f64 / reads as f64)
+    }
+
+    /// What was measured, against what, and when.
+    #[must_use]
+    pub fn title(&self) -> String {
+        let Setup {
+            address, protocol, ..
+        } = &self.settings;
+        format!("{address} in {protocol}, {}", self.began)
     }
 
     /// The record as JSON.
@@ -339,6 +386,26 @@ fn curve_percents(count: u64) -> Vec<f64> {
         percents.push(100.0 * (1.0 - rest));
     }
     percents
+}
+
+/// A second since 1970 as `2026-11-28 01:02 UTC`.
+fn date(second: u64) -> String {
+    let (days, of_day) = (second / 86_400, second % 86_400);
+    // Years that begin in March have their leap day at their end; 400 of them have 146,097 days.
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let (month, later) = if month < 10 {
+        (month + 3, 0)
+    } else {
+        (month - 9, 1)
+    };
+    let year = era * 400 + year + later;
+    let (hour, minute) = (of_day / 3600, of_day % 3600 / 60);
+    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02} UTC")
 }
 
 /// `1234567` as `1,234,567`.

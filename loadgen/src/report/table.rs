@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::{Latency, Report, grouped, time_text};
 
 pub(super) fn table(report: &Report) -> String {
-    let mut out = format!("{}\n\n", report.settings.sentence());
+    let mut out = format!("{}\n{}\n\n", report.title(), report.settings.sentence());
     let head = [
         "", "requests", "mean", "p50", "p90", "p99", "p99.9", "p99.99", "max",
     ];
@@ -34,11 +34,10 @@ pub(super) fn table(report: &Report) -> String {
         per_second(report.sent_bytes),
         per_second(report.received_bytes)
     ));
-    let reads = report.hits + report.misses;
-    if reads > 0 {
+    if let Some(ratio) = report.hit_ratio() {
         fact(format!(
             "{:.2} % of reads hit, {} missed",
-            100.0 * report.hits as f64 / reads as f64,
+            100.0 * ratio,
             grouped(report.misses)
         ));
     }
@@ -48,6 +47,9 @@ pub(super) fn table(report: &Report) -> String {
             .map(|bytes| format!(", {:.1} MiB resident", bytes as f64 / (1 << 20) as f64))
             .unwrap_or_default();
         fact(format!("server: {us:.3} µs of CPU time a request{memory}"));
+    }
+    for warning in report.warnings() {
+        fact(format!("NOTE: {warning}"));
     }
     for fault in report.faults() {
         fact(format!("FAULT: {fault}"));

@@ -20,6 +20,8 @@ fn report(change: impl FnOnce(&mut Tally)) -> Report {
         server_resident_bytes: Some(3 << 20),
         preload_refused: 0,
         preload_first_refusal: None,
+        began: std::time::Duration::from_secs(1_795_829_040),
+        generator_cpu_ns: Some(150_000_000),
     };
     Report::new(&Settings::default(), &measured, tally)
 }
@@ -89,6 +91,58 @@ fn the_page_stands_alone_and_escapes_the_servers_words() {
 }
 
 #[test]
+fn it_says_first_what_was_measured_and_when() {
+    let report = report(|_| ());
+    let title = "127.0.0.1:7171 in native, 2026-11-28 01:24 UTC";
+    assert!(report.table().starts_with(title), "{}", report.table());
+    let page = report.html();
+    assert!(
+        page.contains(&format!("<body>\n<p><b>{title}</b></p>")),
+        "{page}"
+    );
+    assert!(
+        page.contains("<td>hit ratio</td><td>99.00 %</td>"),
+        "{page}"
+    );
+    // The median has a tick between those of 0 and 90.
+    assert!(
+        page.contains(">50</text>") && page.contains(">90</text>"),
+        "{page}"
+    );
+    assert!(page.contains("prefers-color-scheme:dark"));
+}
+
+#[test]
+fn dates() {
+    for (second, text) in [
+        (0, "1970-01-01 00:00 UTC"),
+        (951_782_399, "2000-02-28 23:59 UTC"),
+        (951_782_400, "2000-02-29 00:00 UTC"),
+        (1_709_251_200, "2024-03-01 00:00 UTC"),
+        (4_107_542_400, "2100-03-01 00:00 UTC"),
+    ] {
+        assert_eq!(date(second), text);
+    }
+}
+
+#[test]
+fn a_generator_without_a_rest_is_told_of() {
+    let calm = report(|_| ());
+    assert_eq!(calm.generator_busy, Some(0.75));
+    assert!(calm.warnings().is_empty());
+    let busy = Report {
+        generator_busy: Some(0.97),
+        ..calm
+    };
+    assert!(busy.is_faultless());
+    assert!(
+        busy.table()
+            .contains("NOTE: the generator worked 97 % of its time")
+    );
+    assert!(busy.html().contains("class=\"note\""));
+}
+
+#[test]
 fn an_empty_run_has_a_report() {
     let measured = Measured {
         elapsed_ns: 1,
@@ -96,6 +150,8 @@ fn an_empty_run_has_a_report() {
         server_resident_bytes: None,
         preload_refused: 0,
         preload_first_refusal: None,
+        began: std::time::Duration::from_secs(1_795_829_040),
+        generator_cpu_ns: Some(150_000_000),
     };
     let report = Report::new(&Settings::default(), &measured, Tally::new(0));
     assert_eq!(report.requests, 0);
