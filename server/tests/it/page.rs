@@ -206,3 +206,55 @@ fn judge(mut browser: Browser, name: &str, width: u32) {
     }
     assert_eq!(browser.complaints, Vec::<String>::new(), "{name}");
 }
+
+/// A page that is loaded again has its curves, and one whose server is gone dims and says since when.
+#[test]
+fn the_page_remembers_over_a_reload_and_says_when_it_is_old() {
+    let test = "the_page_remembers_over_a_reload_and_says_when_it_is_old";
+    let mut server = Server::start();
+    let url = format!("http://{}/", server.admin);
+    let Some(mut browser) = Browser::open(&url, 800, 1200) else {
+        return common::tool::skip(test, "chromium is not installed (apt-get install chromium)");
+    };
+    let kept = |browser: &mut Browser| {
+        let count = "typeof answers === 'undefined' ? 0 : answers.length";
+        browser.evaluate(count).as_u64().unwrap_or(0)
+    };
+    wait_until("it has a few answers", || kept(&mut browser) >= 4);
+    let title = browser.evaluate("document.title");
+    let host = server.admin.to_string();
+    assert_eq!(title, format!("{host}: ready – Flagstone"));
+    // Nobody asks for anything: that is no hit ratio and no time to answer, and no curve of them.
+    let tiles = browser.evaluate("[...document.querySelectorAll('.big')].map(e => e.innerText)");
+    let tiles = tiles.as_array().expect("tiles");
+    assert_eq!(
+        (&tiles[1], &tiles[2]),
+        (&"–".into(), &"–".into()),
+        "{tiles:?}"
+    );
+    let curves = "document.querySelectorAll('.card:nth-child(2) .curve path').length";
+    assert_eq!(browser.evaluate(curves), 0);
+    // Free memory has an edge in the bar.
+    let edge =
+        browser.evaluate("getComputedStyle(document.querySelector('#memory > .free')).boxShadow");
+    assert!(
+        edge.as_str().expect("text").contains("1.5px inset"),
+        "{edge}"
+    );
+    let before = kept(&mut browser);
+    browser.evaluate("location.reload()");
+    wait_until("it is there again, with what it knew", || {
+        kept(&mut browser) > before
+            && browser.evaluate("document.getElementById('stage')?.textContent") == "ready"
+    });
+    server.child.kill().expect("killed");
+    wait_until("it says that it is old", || {
+        let said = browser.evaluate("document.getElementById('stage').textContent");
+        let is_dim = browser.evaluate("getComputedStyle(document.querySelector('main')).opacity");
+        said.as_str()
+            .is_some_and(|said| said.starts_with("not reached, last seen "))
+            && is_dim == "0.45"
+    });
+    let title = browser.evaluate("document.title");
+    assert_eq!(title, format!("{host}: not reached – Flagstone"));
+}

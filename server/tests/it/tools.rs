@@ -6,11 +6,11 @@ use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use crate::common;
 use crate::common::process::{Process, flagstone, run};
-use crate::common::tool::Scratch;
+use crate::common::tool::{self, Scratch};
 
 /// It failed with this sentence, and nothing else on either channel.
 fn expect_refusal(what: &str, output: &Output, code: i32, sentence: &str) {
@@ -285,4 +285,58 @@ fn a_log_on_a_full_disk_stops_nobody() {
     let told = std::process::Command::new("kill").arg(&id).status();
     assert!(told.expect("kill runs").success());
     assert_eq!(child.wait().expect("ends").code(), Some(0));
+}
+
+/// In a terminal of 60 columns and 20 rows nothing scrolls, and `q` leaves it as it was.
+#[test]
+fn top_fits_a_small_terminal_and_leaves_at_q() {
+    let name = "top_fits_a_small_terminal_and_leaves_at_q";
+    if tool::find("script").is_none() {
+        return tool::skip(name, "script is not installed (apt-get install bsdutils)");
+    }
+    let process = Process::start(&[]);
+    let top = format!(
+        "stty rows 20 cols 60; {} top {}",
+        env!("CARGO_BIN_EXE_flagstone"),
+        process.admin
+    );
+    let mut shell = Command::new("sh");
+    let typed = "(sleep 3.5; printf q) | script -qec \"$TOP\" /dev/null";
+    shell
+        .env("TERM", "dumb")
+        .env("TOP", top)
+        .args(["-c", typed]);
+    let said = tool::succeed(&mut shell, common::PATIENCE);
+    assert!(said.contains("\x1b[?1049h"), "{}", said.escape_debug());
+    assert!(
+        said.trim_end().ends_with("\x1b[?1049l"),
+        "{}",
+        said.escape_debug()
+    );
+    let screens: Vec<&str> = said.split("\x1b[H").skip(2).collect();
+    assert!(screens.len() >= 3, "{} screens", screens.len());
+    for screen in screens {
+        let mut seen = String::new();
+        // Without the escape codes: they end in a letter.
+        for (no, part) in screen.split("\x1b[").enumerate() {
+            let from = match no {
+                0 => 0,
+                _ => part
+                    .find(|c: char| c.is_ascii_alphabetic())
+                    .map_or(part.len(), |at| at + 1),
+            };
+            seen += &part[from..];
+        }
+        let lines: Vec<&str> = seen.trim_end().lines().collect();
+        assert!(lines.len() <= 20, "{seen}");
+        assert!(
+            lines.iter().all(|line| line.chars().count() <= 60),
+            "{seen}"
+        );
+    }
+    assert!(
+        said.contains("ready") && said.contains("requests"),
+        "{}",
+        said.escape_debug()
+    );
 }

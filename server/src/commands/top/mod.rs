@@ -1,9 +1,12 @@
 //! `flagstone top`: a running server in a terminal, for where no browser reaches.
 //!
 //! It reads `/metrics`, as a scraper does, once a second, and works out rates and percentiles
-//! from two answers. Plain text and three escape codes: a library for terminals would weigh
-//! more than all the rest of it.
+//! from two answers. It fits the terminal, from 60 columns and 20 rows on: what has no room is left out, the least important
+//! first, and nothing scrolls. `q` leaves.
 
+mod numbers;
+mod screen;
+mod table;
 mod view;
 
 use std::collections::BTreeMap;
@@ -12,6 +15,8 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use self::screen::{Line, Look, Screen};
+use self::view::Room;
 use crate::commands::healthcheck::reachable;
 
 /// Between two looks.
@@ -127,27 +132,48 @@ fn watch(address: SocketAddr, token: Option<&[u8]>, once: bool) -> Result<(), Bl
         // Rates need a second look.
         std::thread::sleep(INTERVAL);
         let now = look(address, token)?;
+        let lines = view::view(address, &before, &now, Room::ALL);
         return out
-            .write_all(view::view(address, &before, &now).as_bytes())
+            .write_all(screen::text(&lines, usize::MAX, false).as_bytes())
             .and_then(|()| out.flush())
             .map_err(Blind::Output);
     }
+    let screen = Screen::open(&mut out).map_err(Blind::Output)?;
+    let mut lines = vec![Line::of(Look::Plain, format!("Looking at {address} …"))];
     loop {
-        std::thread::sleep(INTERVAL);
-        let screen = match look(address, token) {
+        Screen::draw(&lines, &mut out).map_err(Blind::Output)?;
+        if screen.wants_to_leave(INTERVAL) {
+            return Ok(());
+        }
+        let (columns, rows) = Screen::size();
+        lines = match look(address, token) {
             Ok(now) => {
-                let screen = view::view(address, &before, &now);
+                let lines = view::view(address, &before, &now, Room { columns, rows });
                 before = now;
-                screen
+                lines
             }
-            Err(blind) => format!("{blind}\n"),
+            Err(blind) => lost(&blind, before.at.elapsed(), columns),
         };
-        // Home, each line to its end, and what is left of the last screen: nothing flickers.
-        let screen = screen.replace('\n', "\x1b[K\n");
-        write!(out, "\x1b[H{screen}\x1b[J")
-            .and_then(|()| out.flush())
-            .map_err(Blind::Output)?;
     }
+}
+
+/// A screen that says why there is nothing to see, and since when.
+fn lost(blind: &Blind, since: Duration, columns: usize) -> Vec<Line> {
+    let seen = format!("Not reached for {} s", since.as_secs());
+    let mut lines = vec![Line::of(Look::Bad, seen), Line::default()];
+    let mut line = String::new();
+    // An address in it must not be lost behind the edge.
+    for word in blind.to_string().split(' ') {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > columns {
+            lines.push(Line::of(Look::Plain, std::mem::take(&mut line)));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line += word;
+    }
+    lines.push(Line::of(Look::Plain, line));
+    lines
 }
 
 /// The metrics now.

@@ -1,79 +1,354 @@
-//! Two pages of metrics → a screen of text, 78 columns wide.
+//! Two pages of metrics → the lines of a screen that has so many columns and rows.
+//!
+//! What it is, the figures and the memory are always there; the tables share the rows that are left, and show the busiest
+//! commands and the largest classes if those are too few. No line is wider than the screen.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::net::SocketAddr;
 
+use super::numbers::{bytes, percent, short, time};
+use super::screen::{Line, Look};
+use super::table::{Table, shares};
 use super::{Page, label};
 
 /// Classes shown: those with the most pages.
 const CLASSES: usize = 12;
 /// The widest bar.
 const BAR: usize = 40;
+/// A figure and its name.
+const CELL: usize = 19;
+/// From so many rows on there are empty ones between the parts, and bars.
+const AIRY: usize = 30;
 
-/// What the second page says, and what happened since the first.
-pub fn view(address: SocketAddr, before: &Page, now: &Page) -> String {
-    let mut out = String::new();
-    // A `String` takes everything.
-    let _ = write_view(&mut out, address, before, now);
-    out
+/// How much can be seen.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    pub columns: usize,
+    pub rows: usize,
 }
 
-fn write_view(
-    out: &mut String,
-    address: SocketAddr,
-    before: &Page,
-    now: &Page,
-) -> std::fmt::Result {
-    let seconds = now.at.duration_since(before.at).as_secs_f64().max(1e-3);
-    let rate = |name: &str| (now.get(name) - before.get(name)).max(0.0) / seconds;
-    let requests = |page: &Page| -> f64 {
-        page.family("flagstone_request_duration_seconds_count")
-            .map(|(_, count)| count)
-            .sum()
+impl Room {
+    /// What is no terminal takes everything.
+    pub const ALL: Room = Room {
+        columns: 78,
+        rows: usize::MAX,
     };
-    let stage = now.family("flagstone_stage").find(|(_, is)| *is > 0.0);
-    let stage = stage.map_or("?", |(labels, _)| label(labels, "stage"));
-    let version = now.family("flagstone_build_info").next();
-    let version = version.map_or("?", |(labels, _)| label(labels, "version"));
-    let up = time(now.get("flagstone_uptime_seconds"));
-    writeln!(out, "Flagstone {version} at {address}: {stage}, up {up}\n")?;
+}
 
-    let hits = rate("flagstone_gets_total{result=\"hit\"}");
-    let misses = rate("flagstone_gets_total{result=\"miss\"}");
-    let ratio = match hits + misses {
-        0.0 => "–".to_owned(),
-        gets => percent(hits / gets),
+/// What the second page says, and what happened since the first.
+pub fn view(address: SocketAddr, before: &Page, now: &Page, room: Room) -> Vec<Line> {
+    let seconds = now.at.duration_since(before.at).as_secs_f64().max(1e-3);
+    let span = Span {
+        before,
+        now,
+        seconds,
     };
-    let asked = (requests(now) - requests(before)).max(0.0) / seconds;
-    writeln!(
-        out,
-        "{:>10}/s requests   {ratio:>8} hit ratio     {:>10}/s in   {:>10}/s out",
-        short(asked),
-        bytes(rate("flagstone_received_bytes_total")),
-        bytes(rate("flagstone_sent_bytes_total")),
-    )?;
-    let age = eviction_age(before, now);
-    writeln!(
-        out,
-        "{:>10} items        {:>10} of data      {:>8}/s evicted   {:>9} their age",
-        short(now.get("flagstone_items")),
-        bytes(now.get("flagstone_item_bytes")),
-        short(rate("flagstone_evictions_total")),
-        age.map_or("–".to_owned(), time),
-    )?;
-    let workers = now.get("flagstone_workers").max(1.0);
-    writeln!(
-        out,
-        "{:>10} of {} connections   {:>8} CPU of {workers} workers   {} allocations while serving\n",
-        short(now.get("flagstone_connections")),
-        short(now.get("flagstone_connections_allowed")),
-        percent(rate("process_cpu_seconds_total") / workers),
-        short(now.get("flagstone_allocations_total{during=\"requests\"}")),
-    )?;
-    memory(out, now)?;
-    latencies(out, before, now, seconds)?;
-    classes(out, before, now, seconds)
+    let is_airy = room.rows >= AIRY;
+    let gap = || is_airy.then(Line::default);
+    let mut lines = vec![span.head(address)];
+    lines.extend(span.troubles(room.columns));
+    lines.extend(gap());
+    lines.extend(span.figures(room.columns));
+    lines.extend(gap());
+    lines.extend(span.memory(room.columns, is_airy));
+    lines.extend(gap());
+    let (latencies, classes) = (span.latencies(), span.classes());
+    let left = room.rows.saturating_sub(lines.len() + usize::from(is_airy));
+    let (commands, chunks) = shares(left, latencies.rows.len(), classes.rows.len());
+    lines.extend(latencies.first(commands));
+    if commands > 0 && chunks > 0 {
+        lines.extend(gap());
+    }
+    lines.extend(classes.first(chunks));
+    lines.truncate(room.rows);
+    lines
+}
+
+/// Two pages, and the time between them.
+struct Span<'p> {
+    before: &'p Page,
+    now: &'p Page,
+    seconds: f64,
+}
+
+/// Ends of buckets in seconds, and how many requests lie below each.
+type Buckets = Vec<(f64, f64)>;
+
+impl Span<'_> {
+    fn gained(&self, name: &str) -> f64 {
+        (self.now.get(name) - self.before.get(name)).max(0.0)
+    }
+
+    fn rate(&self, name: &str) -> f64 {
+        self.gained(name) / self.seconds
+    }
+
+    fn head(&self, address: SocketAddr) -> Line {
+        let now = self.now;
+        let stage = now.family("flagstone_stage").find(|(_, is)| *is > 0.0);
+        let stage = stage.map_or("?", |(labels, _)| label(labels, "stage"));
+        let version = now.family("flagstone_build_info").next();
+        let version = version.map_or("?", |(labels, _)| label(labels, "version"));
+        let up = time(now.get("flagstone_uptime_seconds"));
+        let look = if stage == "ready" {
+            Look::Head
+        } else {
+            Look::Odd
+        };
+        Line::of(Look::Head, format!("Flagstone {version} at {address}: "))
+            .and(look, stage)
+            .and(Look::Plain, format!(", up {up}"))
+    }
+
+    /// What is wrong, a line each.
+    fn troubles(&self, columns: usize) -> Vec<Line> {
+        let now = self.now;
+        let cut = |reason: &str| format!("flagstone_connections_cut_total{{reason=\"{reason}\"}}");
+        let mut found = Vec::new();
+        let mut tell = |is_so: bool, look: Look, text: String| {
+            if is_so {
+                found.push((look, text));
+            }
+        };
+        let turned_away = self.gained(&cut("turned_away"));
+        let text = format!("{} connections were just turned away", short(turned_away));
+        tell(turned_away > 0.0, Look::Bad, text);
+        let allocations = now.get("flagstone_allocations_total{during=\"requests\"}");
+        let text = format!(
+            "{} allocations while serving: report this",
+            short(allocations)
+        );
+        tell(allocations > 0.0, Look::Bad, text);
+        let panics = now.get(&cut("panic"));
+        let text = format!("{} connections ended by a bug: see the log", short(panics));
+        tell(panics > 0.0, Look::Bad, text);
+        let kills = now.get("flagstone_cgroup_oom_kills_total");
+        let text = format!("{} kills for memory in the container", short(kills));
+        tell(kills > 0.0, Look::Bad, text);
+        let pressure = now.get("flagstone_cgroup_memory_pressure_ratio");
+        let text = format!("threads wait for memory {} of the time", percent(pressure));
+        tell(pressure > 0.1, Look::Bad, text);
+        let failures = self.gained("flagstone_login_failures_total");
+        let text = format!("{} logins just failed", short(failures));
+        tell(failures > 0.0, Look::Odd, text);
+        let waits = "flagstone_worker_longest_wait_seconds";
+        let longest = now.family(waits).map(|(_, wait)| wait).fold(0.0, f64::max);
+        let text = format!("connections wait {} for a buffer", time(longest));
+        tell(longest > 1.0, Look::Odd, text);
+        found.sort_by_key(|(look, _)| *look != Look::Bad);
+        // They share one row, so that they never push out what they are about.
+        let mut line = Line::default();
+        let mut left = columns;
+        for (no, (look, text)) in found.iter().enumerate() {
+            let before = if no == 0 { "" } else { " · " };
+            left = left.saturating_sub(before.chars().count() + text.chars().count());
+            line = line.and(Look::Plain, before).and(*look, text);
+            if left == 0 {
+                break;
+            }
+        }
+        match found.is_empty() {
+            true => Vec::new(),
+            false => vec![line],
+        }
+    }
+
+    /// As many in a row as there is room for.
+    fn figures(&self, columns: usize) -> Vec<Line> {
+        let now = self.now;
+        let requests = |page: &Page| -> f64 {
+            let counts = page.family("flagstone_request_duration_seconds_count");
+            counts.map(|(_, count)| count).sum()
+        };
+        let asked = (requests(now) - requests(self.before)).max(0.0) / self.seconds;
+        let hits = self.rate("flagstone_gets_total{result=\"hit\"}");
+        let ratio = match hits + self.rate("flagstone_gets_total{result=\"miss\"}") {
+            0.0 => "–".to_owned(),
+            gets => percent(hits / gets),
+        };
+        let age = eviction_age(self.before, now);
+        let workers = now.get("flagstone_workers").max(1.0);
+        let clients = now.get("flagstone_connections");
+        let allowed = now.get("flagstone_connections_allowed");
+        let busy = self.rate("process_cpu_seconds_total") / workers;
+        let look = |bad: bool, odd: bool| match (bad, odd) {
+            (true, _) => Look::Bad,
+            (_, true) => Look::Odd,
+            _ => Look::Plain,
+        };
+        let figures = [
+            (Look::Plain, short(asked), "requests"),
+            (Look::Plain, ratio, "hits"),
+            (
+                Look::Plain,
+                bytes(self.rate("flagstone_received_bytes_total")),
+                "in",
+            ),
+            (
+                Look::Plain,
+                bytes(self.rate("flagstone_sent_bytes_total")),
+                "out",
+            ),
+            (Look::Plain, short(now.get("flagstone_items")), "items"),
+            (
+                Look::Plain,
+                bytes(now.get("flagstone_item_bytes")),
+                "of data",
+            ),
+            (
+                Look::Plain,
+                short(self.rate("flagstone_evictions_total")),
+                "evicted",
+            ),
+            (Look::Plain, age.map_or("–".to_owned(), time), "their age"),
+            (
+                look(clients >= allowed, clients > 0.9 * allowed),
+                short(clients),
+                "clients",
+            ),
+            (Look::Plain, short(allowed), "allowed"),
+            (look(false, busy > 0.9), percent(busy), "CPU"),
+            (Look::Plain, short(workers), "workers"),
+        ];
+        let in_row = (columns / CELL).clamp(1, 4);
+        let rows = figures.chunks(in_row).map(|cells| {
+            cells
+                .iter()
+                .fold(Line::default(), |line, (look, value, name)| {
+                    line.and(*look, format!("{value:>9}"))
+                        .and(Look::Plain, format!(" {name:<width$}", width = CELL - 10))
+                })
+        });
+        rows.collect()
+    }
+
+    fn memory(&self, columns: usize, with_bars: bool) -> Vec<Line> {
+        let now = self.now;
+        let all = now.get("flagstone_memory_bytes").max(1.0);
+        let page = now.get("flagstone_page_bytes");
+        let pages = |state: &str| page * now.get(&format!("flagstone_pages{{state=\"{state}\"}}"));
+        let known = [
+            ("items", pages("items")),
+            ("index", pages("index")),
+            ("free pages", pages("free")),
+            ("connections", now.get("flagstone_connection_memory_bytes")),
+        ];
+        let rest = all - known.iter().map(|(_, size)| size).sum::<f64>();
+        let parts = || known.into_iter().chain([("server", rest.max(0.0))]);
+        let resident = bytes(now.get("process_resident_memory_bytes"));
+        let line = Line::of(Look::Head, format!("memory {}", bytes(all)));
+        let line = line.and(Look::Plain, format!(", resident {resident}"));
+        let line = match now.samples.get("flagstone_cgroup_limit_bytes") {
+            None => line.and(Look::Plain, ", no limit"),
+            Some(limit) => {
+                let usage = now.get("flagstone_cgroup_usage_bytes");
+                let look = if usage > 0.98 * limit {
+                    Look::Odd
+                } else {
+                    Look::Plain
+                };
+                line.and(
+                    look,
+                    format!(", {} of {} charged", bytes(usage), bytes(*limit)),
+                )
+            }
+        };
+        let mut lines = vec![line];
+        if with_bars {
+            let widest = BAR.min(columns.saturating_sub(26)) as f64;
+            lines.extend(parts().map(|(name, size)| {
+                let bar = "█".repeat((size / all * widest).round() as usize);
+                Line::of(
+                    Look::Plain,
+                    format!("  {name:<12}{:>10}  {bar}", bytes(size)),
+                )
+            }));
+            return lines;
+        }
+        let cells: Vec<String> = parts()
+            .map(|(name, size)| format!("  {name} {}", bytes(size)))
+            .collect();
+        let mut line = String::new();
+        for cell in cells {
+            if line.chars().count() + cell.chars().count() > columns {
+                lines.push(Line::of(Look::Plain, std::mem::take(&mut line)));
+            }
+            line += &cell;
+        }
+        lines.push(Line::of(Look::Plain, line));
+        lines
+    }
+
+    fn latencies(&self) -> Table {
+        let name = "flagstone_request_duration_seconds_bucket";
+        let mut series: BTreeMap<(&str, &str), Buckets> = BTreeMap::new();
+        for (labels, below) in self.now.family(name) {
+            let end = label(labels, "le").parse().unwrap_or(f64::INFINITY);
+            let earlier = self.before.get(&format!("{name}{{{labels}}}"));
+            let of = (label(labels, "protocol"), label(labels, "command"));
+            series.entry(of).or_default().push((end, below - earlier));
+        }
+        let row = |((protocol, command), mut buckets): ((&str, &str), Buckets)| {
+            buckets.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+            let all = buckets.last().map_or(0.0, |(_, below)| *below);
+            let part = |part: f64| {
+                let found = buckets
+                    .iter()
+                    .find(|(_, below)| *below >= part * all && all > 0.0);
+                found.map_or("–".to_owned(), |(end, _)| time(*end))
+            };
+            let rate = short(all / self.seconds);
+            let [p50, p99, p999] = [0.5, 0.99, 0.999].map(part);
+            let row = format!("{command:<9}{protocol:<10}{rate:>10}{p50:>10}{p99:>10}{p999:>10}");
+            (all, row)
+        };
+        let heading = ["command", "protocol", "/s", "p50", "p99", "p99.9"];
+        let [command, protocol, rest @ ..] = heading;
+        let rest: String = rest.iter().map(|word| format!("{word:>10}")).collect();
+        Table {
+            heading: format!("{command:<9}{protocol:<10}{rest}"),
+            rows: series.into_iter().map(row).collect(),
+        }
+    }
+
+    fn classes(&self) -> Table {
+        let mut shown: Vec<(&str, f64)> = self.now.family("flagstone_class_pages").collect();
+        shown.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+        shown.truncate(CLASSES);
+        let chunk = |labels: &str| label(labels, "chunk_bytes").parse().unwrap_or(0u64);
+        shown.sort_by_key(|(labels, _)| chunk(labels));
+        let row = |(labels, pages): (&str, f64)| {
+            let now = |figure: &str| {
+                self.now
+                    .get(&format!("flagstone_class_{figure}{{{labels}}}"))
+            };
+            let items: f64 = ["probation", "main"]
+                .iter()
+                .map(|list| {
+                    let name = format!("flagstone_class_items{{{labels},list=\"{list}\"}}");
+                    self.now.get(&name)
+                })
+                .sum();
+            let gone = self.rate(&format!("flagstone_class_evictions_total{{{labels}}}"));
+            let row = format!(
+                "{:>10}{:>8}{:>9}{:>10}{:>11}{:>12}",
+                bytes(chunk(labels) as f64),
+                short(pages),
+                percent(now("chunks_used") / now("chunks").max(1.0)),
+                short(items),
+                short(gone),
+                time(now("tail_age_seconds"))
+            );
+            (pages, row)
+        };
+        Table {
+            heading: format!(
+                "{:>10}{:>8}{:>9}{:>10}{:>11}{:>12}",
+                "chunk", "pages", "used", "items", "evicted/s", "oldest"
+            ),
+            rows: shown.into_iter().map(row).collect(),
+        }
+    }
 }
 
 /// The mean age of what was evicted between two pages, or else until the second.
@@ -90,193 +365,100 @@ fn eviction_age(before: &Page, now: &Page) -> Option<f64> {
     (count > 0.0).then(|| seconds / count)
 }
 
-fn memory(out: &mut String, now: &Page) -> std::fmt::Result {
-    let all = now.get("flagstone_memory_bytes").max(1.0);
-    let page = now.get("flagstone_page_bytes");
-    let pages = |state: &str| page * now.get(&format!("flagstone_pages{{state=\"{state}\"}}"));
-    let connections = now.get("flagstone_connection_memory_bytes");
-    let known = [
-        ("items", pages("items")),
-        ("index", pages("index")),
-        ("free pages", pages("free")),
-        ("connections", connections),
-    ];
-    let rest = all - known.iter().map(|(_, size)| size).sum::<f64>();
-    write!(
-        out,
-        "memory {}, resident {}",
-        bytes(all),
-        bytes(now.get("process_resident_memory_bytes"))
-    )?;
-    match now.samples.get("flagstone_cgroup_limit_bytes") {
-        None => writeln!(out, ", no container limit")?,
-        Some(limit) => writeln!(
-            out,
-            ", container {} of {}",
-            bytes(now.get("flagstone_cgroup_usage_bytes")),
-            bytes(*limit)
-        )?,
-    }
-    for (name, size) in known.into_iter().chain([("server", rest.max(0.0))]) {
-        let bar = "█".repeat((size / all * BAR as f64).round() as usize);
-        writeln!(out, "  {name:<12}{:>10}  {bar}", bytes(size))?;
-    }
-    out.push('\n');
-    Ok(())
-}
-
-/// Ends of buckets in seconds, and how many requests lie below each.
-type Buckets = Vec<(f64, f64)>;
-
-fn latencies(out: &mut String, before: &Page, now: &Page, seconds: f64) -> std::fmt::Result {
-    let name = "flagstone_request_duration_seconds_bucket";
-    let mut series: BTreeMap<(&str, &str), Buckets> = BTreeMap::new();
-    for (labels, below) in now.family(name) {
-        let end = label(labels, "le").parse().unwrap_or(f64::INFINITY);
-        let earlier = before.get(&format!("{name}{{{labels}}}"));
-        let of = (label(labels, "protocol"), label(labels, "command"));
-        series.entry(of).or_default().push((end, below - earlier));
-    }
-    if series.is_empty() {
-        return Ok(());
-    }
-    writeln!(
-        out,
-        "{:<10}{:<12}{:>10}{:>12}{:>12}{:>12}",
-        "command", "protocol", "/s", "p50", "p99", "p99.9"
-    )?;
-    for ((protocol, command), mut buckets) in series {
-        buckets.sort_by(|(one, _), (other, _)| one.total_cmp(other));
-        let all = buckets.last().map_or(0.0, |(_, below)| *below);
-        let part = |part: f64| {
-            let found = buckets
-                .iter()
-                .find(|(_, below)| *below >= part * all && all > 0.0);
-            found.map_or("–".to_owned(), |(end, _)| time(*end))
-        };
-        writeln!(
-            out,
-            "{command:<10}{protocol:<12}{:>10}{:>12}{:>12}{:>12}",
-            short(all / seconds),
-            part(0.5),
-            part(0.99),
-            part(0.999)
-        )?;
-    }
-    out.push('\n');
-    Ok(())
-}
-
-fn classes(out: &mut String, before: &Page, now: &Page, seconds: f64) -> std::fmt::Result {
-    let mut shown: Vec<(&str, f64)> = now.family("flagstone_class_pages").collect();
-    shown.sort_by(|(_, one), (_, other)| other.total_cmp(one));
-    shown.truncate(CLASSES);
-    let chunk = |labels: &str| label(labels, "chunk_bytes").parse().unwrap_or(0u64);
-    shown.sort_by_key(|(labels, _)| chunk(labels));
-    if shown.is_empty() {
-        return Ok(());
-    }
-    writeln!(
-        out,
-        "{:>12}{:>10}{:>10}{:>10}{:>12}{:>14}",
-        "chunk", "pages", "used", "items", "evicted/s", "oldest"
-    )?;
-    for (labels, pages) in shown {
-        let of =
-            |page: &Page, figure: &str| page.get(&format!("flagstone_class_{figure}{{{labels}}}"));
-        let items: f64 = ["probation", "main"]
-            .iter()
-            .map(|list| {
-                now.get(&format!(
-                    "flagstone_class_items{{{labels},list=\"{list}\"}}"
-                ))
-            })
-            .sum();
-        let gone = of(now, "evictions_total") - of(before, "evictions_total");
-        writeln!(
-            out,
-            "{:>12}{:>10}{:>10}{:>10}{:>12}{:>14}",
-            bytes(chunk(labels) as f64),
-            short(pages),
-            percent(of(now, "chunks_used") / of(now, "chunks").max(1.0)),
-            short(items),
-            short(gone.max(0.0) / seconds),
-            time(of(now, "tail_age_seconds"))
-        )?;
-    }
-    Ok(())
-}
-
-fn short(n: f64) -> String {
-    let (n, unit) = match n {
-        n if n < 9_999.5 => return format!("{n:.0}"),
-        n if n < 999_500.0 => (n / 1e3, "k"),
-        n if n < 999_500_000.0 => (n / 1e6, "M"),
-        n => (n / 1e9, "G"),
-    };
-    format!("{n:.*} {unit}", usize::from(n < 100.0))
-}
-
-fn bytes(n: f64) -> String {
-    let mut n = n;
-    for unit in ["B", "KiB", "MiB", "GiB"] {
-        if n < 1000.0 {
-            return format!("{n:.*} {unit}", usize::from(unit != "B" && n < 100.0));
-        }
-        n /= 1024.0;
-    }
-    format!("{n:.1} TiB")
-}
-
-fn time(seconds: f64) -> String {
-    match seconds {
-        s if s.is_infinite() => "over 1 s".to_owned(),
-        s if s < 1e-3 => format!("{:.0} µs", s * 1e6),
-        s if s < 1.0 => format!("{:.1} ms", s * 1e3),
-        s if s < 60.0 => format!("{s:.1} s"),
-        s if s < 3600.0 => format!("{:.0} min {:.0} s", (s / 60.0).floor(), s % 60.0),
-        s if s < 86_400.0 => format!("{:.0} h {:.0} min", (s / 3600.0).floor(), s % 3600.0 / 60.0),
-        s => format!(
-            "{:.0} d {:.0} h",
-            (s / 86_400.0).floor(),
-            s % 86_400.0 / 3600.0
-        ),
-    }
-}
-
-fn percent(part: f64) -> String {
-    format!("{:.1} %", 100.0 * part)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::screen::text;
     use super::*;
 
+    /// A page of a busy server: many commands in three protocols, many classes.
+    fn page(step: u32) -> Page {
+        let mut of = String::from(
+            "flagstone_stage{stage=\"ready\"} 1\nflagstone_build_info{version=\"0.1.0\"} 1\n\
+             flagstone_uptime_seconds 93784\nflagstone_workers 2\nflagstone_connections 9990\n\
+             flagstone_connections_allowed 10000\nflagstone_memory_bytes 67108864\nflagstone_page_bytes 8192\n\
+             flagstone_pages{state=\"items\"} 5000\nflagstone_pages{state=\"free\"} 100\n\
+             flagstone_cgroup_limit_bytes 67108864\nflagstone_cgroup_usage_bytes 67000000\n\
+             flagstone_login_failures_total 99\nflagstone_items 123456\n",
+        );
+        for (no, protocol) in ["native", "memcached", "resp"].iter().enumerate() {
+            for command in ["get", "set", "delete", "touch", "count", "other"] {
+                let count = step * (no as u32 + 1) * 1000;
+                of += &format!(
+                    "flagstone_request_duration_seconds_bucket{{protocol=\"{protocol}\",command=\"{command}\",le=\"0.001\"}} {count}\n\
+                     flagstone_request_duration_seconds_count{{protocol=\"{protocol}\",command=\"{command}\"}} {count}\n"
+                );
+            }
+        }
+        for class in 1..40 {
+            of += &format!(
+                "flagstone_class_pages{{chunk_bytes=\"{}\"}} {class}\n",
+                class * 24
+            );
+        }
+        let turned_away = step * 3;
+        of += &format!("flagstone_connections_cut_total{{reason=\"turned_away\"}} {turned_away}\n");
+        Page::parse(&of)
+    }
+
     #[test]
-    fn numbers_are_short() {
-        for (n, text) in [
-            (0.0, "0"),
-            (9999.0, "9999"),
-            (12_345.0, "12.3 k"),
-            (2e6, "2.0 M"),
+    fn it_fits_every_screen() {
+        let address = SocketAddr::from(([203, 0, 113, 77], 50_000));
+        let (before, now) = (page(1), page(2));
+        for (columns, rows) in [
+            (60, 20),
+            (78, 24),
+            (80, 25),
+            (100, 30),
+            (120, 40),
+            (200, 60),
         ] {
-            assert_eq!(short(n), text);
+            let lines = view(address, &before, &now, Room { columns, rows });
+            let seen = text(&lines, usize::MAX, false);
+            let context = format!("{columns} × {rows}:\n{seen}");
+            assert!(lines.len() <= rows, "{context}");
+            for line in seen.lines() {
+                assert!(line.chars().count() <= columns, "{context}");
+            }
+            for word in [
+                "ready",
+                "1 d 2 h",
+                "turned away",
+                "requests",
+                "hits",
+                "9990",
+                "memory 64.0 MiB",
+                "p99.9",
+                "resp",
+                "chunk",
+                "936 B",
+            ] {
+                assert!(seen.contains(word), "no {word}: {context}");
+            }
+            // A screen that is large enough has everything.
+            assert_eq!(seen.contains("native"), rows >= 60, "{context}");
         }
-        for (n, text) in [
-            (0.0, "0 B"),
-            (999.0, "999 B"),
-            (2048.0, "2.0 KiB"),
-            (67108864.0, "64.0 MiB"),
-        ] {
-            assert_eq!(bytes(n), text);
-        }
-        for (n, text) in [
-            (16e-6, "16 µs"),
-            (0.25, "250.0 ms"),
-            (61.0, "1 min 1 s"),
-            (90_000.0, "1 d 1 h"),
-        ] {
-            assert_eq!(time(n), text);
-        }
+        let all = text(&view(address, &before, &now, Room::ALL), 78, false);
+        assert!(
+            all.contains("native") && all.contains("█") && all.lines().count() > 40,
+            "{all}"
+        );
+    }
+
+    #[test]
+    fn trouble_is_coloured() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 7172));
+        let (before, now) = (page(1), page(2));
+        let room = Room {
+            columns: 60,
+            rows: 20,
+        };
+        let seen = text(&view(address, &before, &now, room), 60, true);
+        assert!(
+            seen.contains("\x1b[1;31m3 connections were just turned away"),
+            "{seen}"
+        );
+        assert!(seen.contains("\x1b[33m     9990\x1b[0m clients"), "{seen}");
+        let quiet = text(&view(address, &now, &now, room), 60, true);
+        assert!(!quiet.contains("turned away"), "{quiet}");
     }
 }
