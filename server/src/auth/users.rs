@@ -3,6 +3,8 @@
 //! The native protocol sends a token (`AUTH token`); memcached's fake `set` sends a user and
 //! a password, and a token is a password that goes with any name.
 //!
+//! A line may begin with what its owner may do, `[read] `, `[write] ` or `[admin] `; without that it is everything.
+//!
 //! Read at the start, and again on SIGHUP: then a token that is not there any more works no
 //! longer, and a new one does. A connection that has logged in stays so, whatever the files say
 //! later: cutting it would fail the requests of a client that is about to renew its token. A
@@ -18,6 +20,7 @@ use std::path::Path;
 
 use parking_lot::RwLock;
 
+use crate::proto::Role;
 use crate::settings::config::{Config, Invalid};
 
 /// More users than this are better kept elsewhere.
@@ -66,9 +69,9 @@ impl Logins {
             || token.is_some_and(|token| is_any(&self.current.read().page_tokens, token))
     }
 
-    /// Whether this is the password of a user, or a token, now.
+    /// What the owner of this password of a user, or of this token, may do now. `None`: it is neither.
     #[must_use]
-    pub fn know(&self, user: &[u8], password: &[u8]) -> bool {
+    pub fn know(&self, user: &[u8], password: &[u8]) -> Option<Role> {
         self.current.read().know(user, password)
     }
 
@@ -89,9 +92,9 @@ impl Logins {
 #[derive(Clone, Debug, Default)]
 pub struct Users {
     /// Names and passwords, none of them empty.
-    users: Vec<(Vec<u8>, Vec<u8>)>,
+    users: Vec<(Role, Vec<u8>, Vec<u8>)>,
     /// Not empty either.
-    tokens: Vec<Vec<u8>>,
+    tokens: Vec<(Role, Vec<u8>)>,
     /// Tokens for the admin pages. Not empty either.
     page_tokens: Vec<Vec<u8>>,
 }
@@ -104,10 +107,11 @@ impl Users {
             None => Self::default(),
         };
         if let Some(path) = &config.auth_token_file {
-            users.tokens = read_tokens("--auth-token-file", path)?;
+            users.tokens = read_tokens("--auth-token-file", path, true)?;
         }
         if let Some(path) = &config.admin_token_file {
-            users.page_tokens = read_tokens("--admin-token-file", path)?;
+            let tokens = read_tokens("--admin-token-file", path, false)?;
+            users.page_tokens = tokens.into_iter().map(|(_, token)| token).collect();
         }
         Ok(users)
     }
@@ -125,10 +129,13 @@ impl Users {
             if line.is_empty() {
                 continue;
             }
+            let Some((role, line)) = role_of(line) else {
+                return refuse(format!("has {NO_ROLE} in line {}", no + 1));
+            };
             // The line itself is a secret, and is not repeated.
             match line.iter().position(|&byte| byte == b':') {
                 Some(at) if at > 0 && at + 1 < line.len() && line.len() <= LINE_BYTES_MAX => {
-                    users.push((line[..at].to_vec(), line[at + 1..].to_vec()));
+                    users.push((role, line[..at].to_vec(), line[at + 1..].to_vec()));
                 }
                 _ => {
                     return refuse(format!("has no user:password in line {}", no + 1));
@@ -153,14 +160,20 @@ impl Users {
         self.users.is_empty() && self.tokens.is_empty()
     }
 
-    /// Whether this is the password of this user, or a token.
+    /// What the owner of this password of this user, or of this token, may do. `None`: it is neither.
     #[must_use]
-    pub fn know(&self, user: &[u8], password: &[u8]) -> bool {
-        // No branch on a secret: `|` and `&`, not `||` and `&&`.
-        let is_user = self.users.iter().fold(false, |known, (name, secret)| {
-            known | (is_same(name, user) & is_same(secret, password))
+    pub fn know(&self, user: &[u8], password: &[u8]) -> Option<Role> {
+        // No branch on a secret: `|` and `&`, not `||` and `&&`. A bit a role, of all that fit.
+        let users = self.users.iter().fold(0, |known, (role, name, secret)| {
+            known | bit_if(is_same(name, user) & is_same(secret, password), *role)
         });
-        is_user | is_any(&self.tokens, password)
+        let known = self.tokens.iter().fold(users, |known, (role, token)| {
+            known | bit_if(is_same(token, password), *role)
+        });
+        // Two lines may be the same but for the role: the greater one counts.
+        [Role::Admin, Role::Write, Role::Read]
+            .into_iter()
+            .find(|role| known & bit_if(true, *role) != 0)
     }
 }
 
@@ -180,12 +193,13 @@ impl Login {
         token_file: Option<&Path>,
     ) -> Result<Option<Self>, Invalid> {
         if let Some(path) = token_file {
-            let tokens = read_tokens("--auth-token-file", path)?;
-            return Ok(tokens.into_iter().next().map(Login::Token));
+            let tokens = read_tokens("--auth-token-file", path, true)?;
+            let token = tokens.into_iter().next();
+            return Ok(token.map(|(_, token)| Login::Token(token)));
         }
         let users = auth_file.map(Users::read).transpose()?;
         let user = users.and_then(|users| users.users.into_iter().next());
-        Ok(user.map(|(name, password)| Login::User(name, password)))
+        Ok(user.map(|(_, name, password)| Login::User(name, password)))
     }
 
     /// What is sent first.
@@ -214,12 +228,40 @@ impl fmt::Debug for Login {
 
 /// The first token of the file of `--admin-token-file`: what `flagstone top` presents.
 pub fn page_token(path: &Path) -> Result<Option<Vec<u8>>, Invalid> {
-    Ok(read_tokens("--admin-token-file", path)?.into_iter().next())
+    let tokens = read_tokens("--admin-token-file", path, false)?;
+    Ok(tokens.into_iter().next().map(|(_, token)| token))
+}
+
+const NO_ROLE: &str =
+    "brackets that name no role ([read], [write] and [admin] work, and a space behind them)";
+
+/// What a line begins with, if it says what its owner may do, and what is behind that.
+fn role_of(line: &[u8]) -> Option<(Role, &[u8])> {
+    let named = line.strip_prefix(b"[").and_then(|rest| {
+        let at = rest.iter().position(|&byte| byte == b']')?;
+        Some((&rest[..at], &rest[at + 1..]))
+    });
+    match named {
+        None => Some((Role::Admin, line)),
+        Some((name, [b' ', rest @ ..])) => Role::named(name).map(|role| (role, rest)),
+        Some((name, b"")) if Role::named(name).is_some() => None,
+        // A token or a name of somebody who likes brackets.
+        Some(_) => Some((Role::Admin, line)),
+    }
+}
+
+/// The role's own bit, or none.
+fn bit_if(is_so: bool, role: Role) -> u8 {
+    u8::from(is_so) << role as u8
 }
 
 /// Reads the file of a setting: a token a line, so that an old one may be good for as long as
-/// its clients need.
-fn read_tokens(setting: &str, path: &Path) -> Result<Vec<Vec<u8>>, Invalid> {
+/// its clients need; before it what its owner may do, where there are roles.
+fn read_tokens(
+    setting: &str,
+    path: &Path,
+    has_roles: bool,
+) -> Result<Vec<(Role, Vec<u8>)>, Invalid> {
     let refuse = |why: String| Err(Invalid::new(setting, path.display(), why));
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
@@ -228,16 +270,26 @@ fn read_tokens(setting: &str, path: &Path) -> Result<Vec<Vec<u8>>, Invalid> {
     let lines = bytes.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
     let lines = lines.enumerate().filter(|(_, line)| !line.is_empty());
     let mut tokens = Vec::new();
-    for (no, token) in lines {
+    for (no, line) in lines {
+        let (role, token) = match has_roles {
+            false => (Role::Admin, line),
+            true => match role_of(line) {
+                Some(found) => found,
+                None => return refuse(format!("has {NO_ROLE} in line {}", no + 1)),
+            },
+        };
         // The token itself is a secret, and is not repeated.
-        if token.len() > LINE_BYTES_MAX || token.iter().any(|byte| !byte.is_ascii_graphic()) {
+        if token.is_empty()
+            || token.len() > LINE_BYTES_MAX
+            || token.iter().any(|byte| !byte.is_ascii_graphic())
+        {
             return refuse(format!(
                 "has a line {} that is no token: up to {LINE_BYTES_MAX} visible ASCII characters \
                  without spaces work",
                 no + 1
             ));
         }
-        tokens.push(token.to_vec());
+        tokens.push((role, token.to_vec()));
     }
     if tokens.is_empty() || tokens.len() > USERS_MAX {
         let count = tokens.len();
@@ -296,10 +348,54 @@ mod tests {
             ("", "bar", false),
             ("fo", "bar", false),
         ] {
-            let is_known = users.know(user.as_bytes(), password.as_bytes());
-            assert_eq!(is_known, known, "{user} {password}");
+            let role = users.know(user.as_bytes(), password.as_bytes());
+            assert_eq!(role, known.then_some(Role::Admin), "{user} {password}");
         }
-        assert!(!Users::default().know(b"", b""));
+        assert!(Users::default().know(b"", b"").is_none());
+    }
+
+    #[test]
+    fn a_line_says_what_its_owner_may_do() {
+        let users = users(
+            "[read] ann:a\n[write] bob:b\n[admin] cat:c\ndan:d\n[read] dan:e\n[x:y\n[read]er:f\nboth:g\n[read] both:g\n",
+        )
+        .expect("valid");
+        for (user, password, role) in [
+            ("ann", "a", Some(Role::Read)),
+            ("bob", "b", Some(Role::Write)),
+            ("cat", "c", Some(Role::Admin)),
+            // As before there were roles.
+            ("dan", "d", Some(Role::Admin)),
+            ("dan", "e", Some(Role::Read)),
+            ("[x", "y", Some(Role::Admin)),
+            ("[read]er", "f", Some(Role::Admin)),
+            ("both", "g", Some(Role::Admin)),
+            ("[read] ann", "a", None),
+            ("ann", "b", None),
+        ] {
+            assert_eq!(
+                users.know(user.as_bytes(), password.as_bytes()),
+                role,
+                "{user}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_role_that_is_none_is_refused() {
+        for text in [
+            "[raed] ann:a",
+            "[read]",
+            "[] ann:a",
+            "[read] ",
+            "[read] :a",
+            "a:b\n[Read] c:d",
+        ] {
+            assert!(users(text).is_err(), "{text}");
+        }
+        let refused = users("a:b\n[root] c:d").expect_err("refused").to_string();
+        assert!(refused.contains("[read], [write] and [admin] work") && refused.contains("line 2"));
+        assert!(!refused.contains("c:d"), "{refused}");
     }
 
     #[test]
@@ -323,10 +419,21 @@ mod tests {
             ("", "", false),
             ("s3cret", "", false),
         ] {
-            let is_known = users.know(user.as_bytes(), password.as_bytes());
-            assert_eq!(is_known, known, "{user} {password}");
+            let role = users.know(user.as_bytes(), password.as_bytes());
+            assert_eq!(role, known.then_some(Role::Admin), "{user} {password}");
+        }
+        let users = with("[read] looks\n[write] does\nrules\n").expect("valid");
+        for (token, role) in [
+            ("looks", Some(Role::Read)),
+            ("does", Some(Role::Write)),
+            ("rules", Some(Role::Admin)),
+            ("[read] looks", None),
+        ] {
+            assert_eq!(users.know(b"", token.as_bytes()), role, "{token}");
         }
         for (text, why) in [
+            ("[rules] a\n", "has brackets that name no role"),
+            ("[read]\n", "has brackets that name no role"),
             ("", "has 0 tokens, a line each: 1 to 64 work"),
             ("a\ntwo words\n", "has a line 2 that is no token: "),
         ] {
@@ -359,7 +466,7 @@ mod tests {
             assert_eq!(logins.let_see_pages(token), sees, "{token:?}");
         }
         // They are no logins, and nobody needs one.
-        assert!(logins.is_empty() && logins.has_files() && !logins.know(b"", b"new"));
+        assert!(logins.is_empty() && logins.has_files() && logins.know(b"", b"new").is_none());
         fs::write(&path, "newer\n").expect("writes");
         assert_eq!(logins.reload().expect("valid"), (0, 1));
         assert!(logins.let_see_pages(Some(b"newer")) && !logins.let_see_pages(Some(b"old")));

@@ -32,7 +32,7 @@ use crate::memory::queues::Queues;
 use crate::observe::counters::Counters;
 use crate::proto::{
     Answer, Codec, Decoded, Fate, Inside, LongHead, REPLY_BYTES_MAX, Refusal, Reply, ReplyFormat,
-    Sniffed, sniff,
+    Role, Sniffed, sniff,
 };
 use crate::pubsub::SubscriberNo;
 use crate::server::gates::Leave;
@@ -345,8 +345,8 @@ impl<'w> RequestLoop<'_, 'w> {
                     return Ok(None);
                 }
                 Done::Reset => return Ok(self.reset()),
-                Done::LoggedIn => {
-                    self.logged_in(format);
+                Done::LoggedIn(role) => {
+                    self.logged_in(format, role);
                     return Ok(None);
                 }
                 Done::Messages => return self.message(planned),
@@ -391,8 +391,8 @@ impl<'w> RequestLoop<'_, 'w> {
         None
     }
 
-    fn logged_in(&mut self, format: ReplyFormat<'_>) {
-        self.codec.unlock(format);
+    fn logged_in(&mut self, format: ReplyFormat<'_>, role: Role) {
+        self.codec.unlock(format, role);
         let stored = Reply::Store {
             fate: Fate::Done,
             cas: 0,

@@ -2,7 +2,7 @@
 
 use flagstone_engine::StoreError;
 
-use crate::proto::{Listing, Refusal, Reply, Topic};
+use crate::proto::{Listing, Refusal, Reply, Role, Topic};
 
 /// What became of a command.
 pub enum Done {
@@ -14,8 +14,8 @@ pub enum Done {
     Stats(Topic),
     /// Items are asked for, which the caller goes through.
     Dump(Listing),
-    /// The client may do everything from now on.
-    LoggedIn,
+    /// The client may do so much from now on.
+    LoggedIn(Role),
     /// The session is as at its beginning: whoever has to log in has to do it again.
     Reset,
     /// It is about messages between clients, for which the caller carries it out.

@@ -2,7 +2,7 @@
 
 use super::done::Done;
 use crate::observe::counters::Counters;
-use crate::proto::{Refusal, Reply};
+use crate::proto::{Refusal, Reply, Role};
 use crate::server::shared::Shared;
 
 /// Somebody wants to be let in.
@@ -14,8 +14,11 @@ pub fn log_in(
     counters: &Counters,
 ) -> Done {
     counters.logins.add(1);
-    if shared.users.know(user, password) || lenient && shared.users.is_empty() {
-        return Done::LoggedIn;
+    if let Some(role) = shared.users.know(user, password) {
+        return Done::LoggedIn(role);
+    }
+    if lenient && shared.users.is_empty() {
+        return Done::LoggedIn(Role::Admin);
     }
     counters.login_errors.add(1);
     // Where there is no login, none can be guessed.

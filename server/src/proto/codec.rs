@@ -6,7 +6,7 @@
 use super::resp::{self, Shape};
 use super::{
     Accepts, Command, Decoded, HEAD_BYTES_MAX, Inside, LongHead, Refusal, Reply, ReplyFormat,
-    Request, binary, memcache, native,
+    Request, Role, binary, memcache, native,
 };
 
 /// How a connection speaks, and where it is in that.
@@ -14,8 +14,8 @@ use super::{
 pub struct Codec {
     pub(super) accepts: Accepts,
     pub(super) inside: Inside,
-    /// Nobody has logged in, and somebody has to.
-    pub(super) locked: bool,
+    /// What the client may do; [`Role::Nobody`] where it has to log in first.
+    pub(super) role: Role,
     /// What a request has changed in its session, until that is told where it goes on.
     later: Option<Later>,
     /// So many keys of a list were done something with.
@@ -43,6 +43,7 @@ enum Trouble {
     TooLarge,
     LongKey,
     NoSpace,
+    NotPermitted,
     NoWatch,
     /// What is left of a request is not kept: nothing is answered to it.
     Skips,
@@ -55,6 +56,7 @@ impl Trouble {
             Refusal::TooLarge => Trouble::TooLarge,
             Refusal::LongKey => Trouble::LongKey,
             Refusal::NoSpace => Trouble::NoSpace,
+            Refusal::NotPermitted => Trouble::NotPermitted,
             refusal if refusal == ReplyFormat::WATCH_FULL => Trouble::NoWatch,
             _ => Trouble::Other,
         }
@@ -65,6 +67,7 @@ impl Trouble {
             Trouble::TooLarge => Refusal::TooLarge,
             Trouble::LongKey => Refusal::LongKey,
             Trouble::NoSpace => Refusal::NoSpace,
+            Trouble::NotPermitted => Refusal::NotPermitted,
             Trouble::NoWatch => ReplyFormat::WATCH_FULL,
             Trouble::Other | Trouble::Skips => Refusal::Malformed,
         }
@@ -96,7 +99,7 @@ impl Codec {
                 Accepts::Binary => Inside::Binary,
                 _ => Inside::Line,
             },
-            locked: false,
+            role: Role::Admin,
             later: None,
             gathered: 0,
             trouble: None,
@@ -111,14 +114,22 @@ impl Codec {
     /// The same, for a client who has to log in first.
     #[must_use]
     pub const fn locked(self, locked: bool) -> Self {
-        Codec { locked, ..self }
+        let role = if locked { Role::Nobody } else { Role::Admin };
+        Codec { role, ..self }
     }
 
     /// Whether the client has to log in first.
     #[inline]
     #[must_use]
     pub fn is_locked(self) -> bool {
-        self.locked
+        matches!(self.role, Role::Nobody)
+    }
+
+    /// Whether the client may do what needs this role.
+    #[inline]
+    #[must_use]
+    pub fn permits(self, needed: Role) -> bool {
+        self.role >= needed
     }
 
     /// The database that its requests are about.
@@ -131,9 +142,9 @@ impl Codec {
         }
     }
 
-    /// The client has logged in.
-    pub fn unlock(&mut self, format: ReplyFormat<'_>) {
-        self.locked = false;
+    /// The client has logged in, and may do so much from now on.
+    pub fn unlock(&mut self, format: ReplyFormat<'_>, role: Role) {
+        self.role = role;
         if let ReplyFormat::Resp(resp::Format {
             v3,
             shape: Shape::Hello,
@@ -145,7 +156,7 @@ impl Codec {
 
     /// A session of RESP is as at its beginning; whether the client has to log in again.
     pub fn reset(&mut self, locked: bool) {
-        self.locked = locked;
+        *self = self.locked(locked);
     }
 
     /// The client has subscribed to something, or to nothing any more, once its request is done.
@@ -217,12 +228,22 @@ impl Codec {
     /// to [`go_on`](Self::go_on) before the next.
     #[inline]
     pub fn decode(self, bytes: &[u8]) -> Decoded<'_> {
+        match self.role {
+            Role::Admin => self.decode_any(bytes, false),
+            Role::Nobody => self.decode_any(bytes, true),
+            role => self.decode_any(bytes, false).limited_to(role),
+        }
+    }
+
+    /// The same, whatever the client may do.
+    #[inline]
+    fn decode_any(self, bytes: &[u8], locked: bool) -> Decoded<'_> {
         match self.inside {
             Inside::Keys(keys) => return memcache::decode::next_key(bytes, 0, keys),
-            Inside::Resp(session) => return resp::decode::decode(bytes, session, self.locked),
+            Inside::Resp(session) => return resp::decode::decode(bytes, session, locked),
             Inside::Binary | Inside::BinaryLogin => {
                 let session = binary::Session::of(self.inside).unwrap_or(binary::Session::NEW);
-                return binary::decode::decode(bytes, session, self.locked);
+                return binary::decode::decode(bytes, session, locked);
             }
             Inside::Line | Inside::MemcachedLine => {}
         }
@@ -230,9 +251,9 @@ impl Codec {
             return Decoded::More;
         };
         if *first == b'*' && self.accepts == Accepts::Auto && self.inside == Inside::Line {
-            return resp::decode::decode(bytes, resp::Session::NEW, self.locked);
+            return resp::decode::decode(bytes, resp::Session::NEW, locked);
         }
-        if self.locked {
+        if locked {
             return memcache::login::decode(bytes, self.accepts);
         }
         match (self.accepts, first) {
@@ -262,7 +283,7 @@ impl Codec {
                 let line = bytes[..taken - 1].strip_suffix(b"\r");
                 let line = line.unwrap_or(&bytes[..taken - 1]);
                 match line.len() <= HEAD_BYTES_MAX && resp::decode::is_probe(line) {
-                    true => resp::decode::probe(line, taken, self.locked),
+                    true => resp::decode::probe(line, taken, self.is_locked()),
                     false => decoded,
                 }
             }
@@ -316,7 +337,7 @@ impl Codec {
     /// longer than [`HEAD_BYTES_MAX`], and to [`decode`](Self::decode) not a whole request. `None`: it is no store.
     pub fn decode_begun(self, bytes: &[u8]) -> Option<LongHead<'_>> {
         if let Inside::Resp(session) = self.inside {
-            return match resp::decode::decode_within(bytes, session, self.locked, 0) {
+            return match resp::decode::decode_within(bytes, session, self.is_locked(), 0) {
                 Decoded::Long(head @ (LongHead::Store { .. } | LongHead::Publish { .. })) => {
                     Some(head)
                 }
@@ -324,13 +345,13 @@ impl Codec {
             };
         }
         if let Some(session) = binary::Session::of(self.inside) {
-            return match binary::decode::decode_within(bytes, session, self.locked, 0) {
+            return match binary::decode::decode_within(bytes, session, self.is_locked(), 0) {
                 Decoded::Long(head @ LongHead::Store { .. }) => Some(head),
                 _ => None,
             };
         }
         let is_native = match (self.accepts, bytes.first()?) {
-            _ if self.locked || matches!(self.inside, Inside::Keys(_)) => return None,
+            _ if self.is_locked() || matches!(self.inside, Inside::Keys(_)) => return None,
             (Accepts::Auto, b'a'..=b'z' | b' ') | (Accepts::Memcached, _) => false,
             (Accepts::Native, _) | (Accepts::Auto, b'A'..=b'Z') => true,
             _ => self.inside == Inside::Line,

@@ -9,6 +9,7 @@ use super::inside::Inside;
 use super::memcache::meta::Meta;
 use super::reply::{Refusal, Word, Words};
 use super::resp;
+use super::rights::Role;
 use super::terms::{Lifetime, Terms};
 
 /// One request of the data plane. A key has as many bytes as its protocol and `--max-key` allow.
@@ -143,6 +144,34 @@ impl<'a> Command<'a> {
             _ => None,
         }
     }
+
+    /// The least role that may ask it.
+    #[must_use]
+    pub fn needs(&self) -> Role {
+        match *self {
+            Command::Get { .. } | Command::Ttl { .. } | Command::Say(_) => Role::Read,
+            Command::GetAndTouch { .. }
+            | Command::Store { .. }
+            | Command::Delete { .. }
+            | Command::MetaStore { .. }
+            | Command::Touch { .. }
+            | Command::Count { .. }
+            // Only of a store that has been let in.
+            | Command::Settle(_) => Role::Write,
+            Command::Meta(meta) => meta.needs(),
+            Command::Stats(Topic::Reset) => Role::Admin,
+            Command::Stats(_) => Role::Read,
+            Command::Flush { .. }
+            | Command::LimitMemory { .. }
+            | Command::Dump(_)
+            | Command::Shutdown { .. }
+            | Command::MoveClock { .. }
+            | Command::Stall { .. } => Role::Admin,
+            Command::Login { .. } | Command::Quit | Command::Refuse(_) => Role::Nobody,
+            Command::Binary(op) => op.needs(),
+            Command::Resp(op) => op.needs(),
+        }
+    }
 }
 
 /// Which items a list is to tell of, and how.
@@ -190,6 +219,23 @@ pub enum Decoded<'a> {
     Long(LongHead<'a>),
     /// Another protocol strayed here: say this, close, and interpret nothing that follows.
     HangUp(&'static [u8]),
+}
+
+impl Decoded<'_> {
+    /// The same, or its refusal where it needs more than this role.
+    #[inline(never)]
+    #[must_use]
+    pub fn limited_to(self, role: Role) -> Self {
+        match self {
+            Decoded::Request(request) if request.command.needs() > role => {
+                Decoded::Request(Request {
+                    command: Command::Refuse(Refusal::NotPermitted),
+                    ..request
+                })
+            }
+            decoded => decoded,
+        }
+    }
 }
 
 /// A request and its frame.

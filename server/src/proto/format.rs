@@ -244,6 +244,8 @@ impl ReplyFormat<'_> {
     pub const QUEUE_FULL: Refusal = Refusal::Words(resp::words::QUEUE_FULL);
     /// A message of Redis' reaches nobody.
     pub const NOBODY: Words = resp::words::NOBODY;
+    /// Its client may not send any.
+    pub const MAY_NOT_PUBLISH: Words = resp::words::NOT_PERMITTED;
     /// A long message of Redis' has lost its room to others.
     pub const SLOW_MESSAGE: Words = resp::words::SLOW_MESSAGE;
     /// Why a key is not watched.

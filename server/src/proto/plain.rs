@@ -7,7 +7,7 @@
 use super::resp::{Format, Session};
 use super::scan::{newline, word_len};
 use super::writer::Writer;
-use super::{Accepts, Codec, Inside, KEY_BYTES_MAX, memcache};
+use super::{Accepts, Codec, Inside, KEY_BYTES_MAX, Role, memcache};
 
 /// A request of one line about one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,12 +51,11 @@ const META_VERB_BYTES: usize = 3;
 const DIGITS_MAX: usize = 9;
 
 impl Codec {
-    /// Whether [`plain`](Self::plain) may be asked: a request begins here, and nobody has
-    /// to log in first.
+    /// Whether [`plain`](Self::plain) may be asked: a request begins here, and the client may read and store.
     #[inline]
     #[must_use]
     pub fn may_be_plain(&self) -> bool {
-        !self.locked
+        self.permits(Role::Write)
             && match self.inside {
                 Inside::Line | Inside::MemcachedLine => true,
                 Inside::Keys(_) | Inside::Binary | Inside::BinaryLogin => false,

@@ -113,6 +113,8 @@ pub enum Refusal {
     NoSpace,
     /// The login is the wrong one.
     LoginFailed,
+    /// The client's login may not do that.
+    NotPermitted,
     /// Switched off by a setting, or out of the range that a setting allows.
     NotAllowed(Act),
 }

@@ -304,12 +304,13 @@ pub(super) struct Settings {
     )]
     idle_timeout: String,
     /// A file with a line user:password for each who may log in, as memcached's clients do with a
-    /// set; if it is given, everybody has to; read again on SIGHUP
+    /// set; if it is given, everybody has to; [read], [write] or [admin] and a space may stand before it, and
+    /// say what that user may do [everything]; read again on SIGHUP
     #[arg(long, global = true, value_name = "PATH", env = "FLAGSTONE_AUTH_FILE")]
     pub(super) auth_file: Option<PathBuf>,
     /// A file of tokens, a line each: clients must begin with AUTH and one of them, or in
-    /// memcached's protocol with a set whose value is any name, a space, and the token; read again
-    /// on SIGHUP
+    /// memcached's protocol with a set whose value is any name, a space, and the token; with [read], [write] or
+    /// [admin] before it as in --auth-file; read again on SIGHUP
     #[arg(
         long,
         global = true,

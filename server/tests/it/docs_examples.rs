@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::common;
-use crate::common::tool::{self, Scratch, find, root, skip, succeed};
+use crate::common::tool::{self, Scratch, find, finish, root, skip, succeed, text};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -24,8 +24,8 @@ struct Example {
     code: String,
 }
 
-fn examples(text: &str) -> Vec<Example> {
-    let marked = text.split("<!-- runs: ").skip(1);
+fn examples(page: &str) -> Vec<Example> {
+    let marked = page.split("<!-- runs: ").skip(1);
     marked
         .map(|rest| {
             let (mark, rest) = rest.split_once(" -->").expect("an end of the mark");
@@ -109,15 +109,19 @@ fn the_examples_of_clients_run() {
             .replace("cache:7171", &server.local_addr().to_string());
         assert_ne!(code, example.code, "an example with an address");
         std::fs::write(&file, code).expect("writes");
-        let said = succeed(command.arg(&file), PATIENCE);
-        assert_eq!(said.lines().last(), Some(&*example.prints), "{said}");
+        let output = finish(command.arg(&file), PATIENCE);
+        let said = String::from_utf8_lossy(&output.stdout);
+        let context = format!("{}: {}", example.program, text(&output));
+        assert!(output.status.success(), "{context}");
+        // What packages complain of goes the other way.
+        assert_eq!(said.lines().last(), Some(&*example.prints), "{context}");
     }
 }
 
 /// The commands of a page's blocks, each with the lines that are shown beneath it.
-fn typed(text: &str) -> Vec<(String, Vec<String>)> {
+fn typed(page: &str) -> Vec<(String, Vec<String>)> {
     let mut all = Vec::new();
-    for block in text.split("```console\n").skip(1) {
+    for block in page.split("```console\n").skip(1) {
         let (block, _) = block.split_once("```").expect("the block's end");
         for part in block.split("$ ").skip(1) {
             let mut lines = part.lines().map(str::to_owned);

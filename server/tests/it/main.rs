@@ -59,6 +59,7 @@ mod resp_bits;
 mod resp_keys;
 mod resp_several;
 mod restart;
+mod roles;
 mod scripts;
 mod service;
 mod settings;

@@ -7,7 +7,7 @@ use super::super::outbox::Sent;
 use super::super::{Conn, Halt, Phase, Turn, WorkerState};
 use super::{Planned, RequestLoop};
 use crate::execute::messages::{self, Messaged};
-use crate::proto::{LongMessage, Reply, ReplyFormat, Rest};
+use crate::proto::{LongMessage, Reply, ReplyFormat, Rest, Role};
 use crate::pubsub::{Brought, LongBegun, LongNo, Published};
 
 /// So often a turn fills the outbox with messages before it looks at requests.
@@ -72,6 +72,11 @@ impl RequestLoop<'_, '_> {
     /// A message that is not held whole. `None`: there is no room for it yet.
     pub(super) fn begin_message(&mut self, message: LongMessage<'_>) -> Option<Phase> {
         let rest = Rest::bytes(message.len + 2);
+        if !self.codec.permits(Role::Write) {
+            self.counters.refusals.add(1);
+            let words = Some(ReplyFormat::MAY_NOT_PUBLISH);
+            return Some(Phase::Skipping { words, rest });
+        }
         let now = self.now.as_millis() as u32;
         match self.shared.pubsub.begin_long(message, now) {
             LongBegun::Yes(no) => Some(Phase::Publishing { no, rest }),

@@ -9,7 +9,8 @@ use crate::conn::large::{Begun, Large, LargeNo};
 use crate::conn::outbox::Sent;
 use crate::execute::{self, Done, Work};
 use crate::proto::{
-    Answer, Command, Decoded, HELD, LongHead, Refusal, Reply, ReplyFormat, Rest, Storing, ValueEnd,
+    Answer, Command, Decoded, HELD, LongHead, Refusal, Reply, ReplyFormat, Rest, Role, Storing,
+    ValueEnd,
 };
 
 impl RequestLoop<'_, '_> {
@@ -41,7 +42,11 @@ impl RequestLoop<'_, '_> {
                 inside,
             } => {
                 let rest = format.value_rest(value_len);
-                let phase = match self.begin_store(storing, value_len, format) {
+                let begun = match self.codec.permits(Role::Write) {
+                    true => self.begin_store(storing, value_len, format),
+                    false => Begun::Refused(Refusal::NotPermitted),
+                };
+                let phase = match begun {
                     Begun::Yes(no, _) => Phase::Storing(no),
                     // The head is read again: nothing of it is taken.
                     Begun::NotNow => return Some(Halt::WaitLarge),

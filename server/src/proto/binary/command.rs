@@ -2,7 +2,7 @@
 //!
 //! Its reads, plain deletions, flushes and words are the commands of all protocols ([`Command`](crate::proto::Command)).
 
-use crate::proto::{How, Lifetime, Refusal, Terms};
+use crate::proto::{How, Lifetime, Refusal, Role, Terms};
 
 /// One of the binary protocol's own commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +85,16 @@ impl<'a> Op<'a> {
             Op::Delete { key, .. } | Op::Touch { key, .. } => Some(key),
             Op::Count(count) => Some(count.key),
             Op::NoTopic | Op::AskLogin | Op::Login { .. } | Op::Close(_) => None,
+        }
+    }
+
+    /// The least role that may ask it.
+    #[must_use]
+    pub fn needs(&self) -> Role {
+        match self {
+            Op::Store { .. } | Op::Delete { .. } | Op::Count(_) | Op::Touch { .. } => Role::Write,
+            Op::NoTopic => Role::Read,
+            Op::AskLogin | Op::Login { .. } | Op::Close(_) => Role::Nobody,
         }
     }
 

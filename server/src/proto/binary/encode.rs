@@ -61,7 +61,9 @@ impl Status {
             Refusal::NotNumeric => Status::NotNumeric,
             Refusal::TooLarge => Status::TooLarge,
             Refusal::NoSpace => Status::NoMemory,
-            Refusal::LoginFailed | Refusal::NotAllowed(Act::Flush) => Status::AuthFailure,
+            Refusal::LoginFailed | Refusal::NotPermitted | Refusal::NotAllowed(Act::Flush) => {
+                Status::AuthFailure
+            }
             Refusal::Malformed | Refusal::Words(_) | Refusal::NotAllowed(_) => Status::Unknown,
         }
     }

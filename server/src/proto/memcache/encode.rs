@@ -108,6 +108,7 @@ pub fn refused(refusal: Refusal) -> Words {
         Refusal::TooLarge => words!(b"SERVER_ERROR object too large for cache\r\n"),
         Refusal::NoSpace => words!(b"SERVER_ERROR out of memory storing object\r\n"),
         Refusal::LoginFailed => words!(b"CLIENT_ERROR authentication failure\r\n"),
+        Refusal::NotPermitted => words!(b"CLIENT_ERROR not permitted\r\n"),
         Refusal::NotAllowed(Act::Flush) => words!(b"CLIENT_ERROR flush_all not allowed\r\n"),
         Refusal::NotAllowed(Act::Shutdown) => words!(b"SERVER_ERROR: shutdown not enabled\r\n"),
         Refusal::NotAllowed(Act::LimitMemory) => {

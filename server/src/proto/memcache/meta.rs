@@ -17,7 +17,7 @@ use super::mistake::Mistake;
 use super::words::Words;
 use crate::base64;
 use crate::proto::exptime::lifetime;
-use crate::proto::{KEY_BYTES_MAX, Lifetime, number};
+use crate::proto::{KEY_BYTES_MAX, Lifetime, Role, number};
 
 /// What a meta command does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +132,17 @@ impl Default for Options {
 }
 
 impl<'a> Meta<'a> {
+    /// The least role that may ask it.
+    #[must_use]
+    pub fn needs(&self) -> Role {
+        match self.verb {
+            // What makes an item, changes its lifetime, or takes it upon itself to renew it.
+            Verb::Get if Words::of(self.flags).any(|word| b"NTR".contains(&word[0])) => Role::Write,
+            Verb::Get | Verb::Tell => Role::Read,
+            Verb::Set | Verb::Delete | Verb::Count => Role::Write,
+        }
+    }
+
     /// What the flags ask for.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use super::pubsub::Messages;
 use super::script::{Call, Script};
 use super::set::{ExpireIf, SetOptions};
 use super::several::{Duplicate, SetMany};
-use crate::proto::Lifetime;
+use crate::proto::{Lifetime, Role};
 
 /// `SCRIPT EXISTS` asks for so many at most.
 pub const SCRIPTS_ASKED_MAX: usize = 4;
@@ -228,6 +228,77 @@ impl<'a> Op<'a> {
             | Op::Object(key, _) => Some(key),
             Op::Eval(call) => call.key,
             _ => None,
+        }
+    }
+
+    /// The least role that may ask it.
+    #[must_use]
+    pub fn needs(&self) -> Role {
+        match self {
+            Op::StrLen(_)
+            | Op::GetRange(..)
+            | Op::GetBit(..)
+            | Op::BitCount(..)
+            | Op::BitPos(..)
+            | Op::Ttl(..)
+            | Op::Type(_)
+            | Op::Exists(_)
+            | Op::Object(..)
+            | Op::Scan(_)
+            | Op::Keys(..)
+            | Op::RandomKey(_)
+            | Op::ConfigGet(_)
+            | Op::Info(_)
+            | Op::DbSize(_)
+            | Op::ScriptExists(_)
+            | Op::Watch(_) => Role::Read,
+            Op::Set(..)
+            | Op::GetDel(_)
+            | Op::Append(..)
+            | Op::SetRange(..)
+            | Op::SetBit(..)
+            | Op::DelIf(..)
+            | Op::Incr(..)
+            | Op::IncrByFloat(..)
+            | Op::Expire(..)
+            | Op::Persist(_)
+            | Op::Duplicate(_)
+            | Op::SetMany(_)
+            | Op::Eval(_)
+            | Op::ScriptLoad(..) => Role::Write,
+            Op::ConfigSet(_) | Op::ResetStat | Op::FlushDb(_) | Op::ScriptFlush => Role::Admin,
+            Op::Messages(Messages::Publish(..)) => Role::Write,
+            Op::Messages(_) => Role::Read,
+            // What is about the connection alone, an answer that is known already, or what is looked at again when it is executed.
+            Op::Array(_)
+            | Op::Absent
+            | Op::Nothing
+            | Op::Ping(_)
+            | Op::Hello
+            | Op::Nil
+            | Op::TrackingInfo
+            | Op::Command
+            | Op::CommandCount
+            | Op::CommandList
+            | Op::CommandDocs(_)
+            | Op::CommandInfo(_)
+            | Op::CommandKeys(_)
+            | Op::Time
+            | Op::Empty
+            | Op::Number(_)
+            | Op::Reset
+            | Op::Multi
+            | Op::Queue(..)
+            | Op::Exec { .. }
+            | Op::BadExec
+            | Op::Discard
+            | Op::Unwatch
+            | Op::Pong(_)
+            | Op::OnlyMessages(_)
+            | Op::Unknown(..)
+            | Op::UnknownSub(..)
+            | Op::WrongArity(_)
+            | Op::BadTime(_) => Role::Nobody,
         }
     }
 

@@ -122,6 +122,7 @@ pub fn refused(refusal: Refusal) -> Words {
         Refusal::LongKey => words::LONG_KEY,
         Refusal::NoSpace => words::NO_SPACE,
         Refusal::LoginFailed => words::WRONG_PASS,
+        Refusal::NotPermitted => words::NOT_PERMITTED,
         Refusal::NotAllowed(_) => words::NOT_ALLOWED,
     }
 }

@@ -5,7 +5,10 @@ use crate::proto::reply::words;
 
 /// The first word of one who has to log in.
 pub const NO_AUTH: Words = words!(b"-NOAUTH Authentication required.\r\n");
-/// The same to one who says `HELLO` without a login.
+/// The login may not do that.
+pub const NOT_PERMITTED: Words =
+    words!(b"-NOPERM this user has no permissions to run this command\r\n");
+/// To one who says `HELLO` without a login.
 pub const NO_AUTH_HELLO: Words = words!(
     b"-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO \
       <proto> AUTH <user> <pass> option can be used to authenticate the client and select the \
