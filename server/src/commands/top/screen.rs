@@ -174,8 +174,14 @@ mod tests {
     #[test]
     fn lines_are_cut_to_the_columns_that_are_seen() {
         let line = Line::of(Look::Bad, "äöü").and(Look::Plain, " and more");
-        assert_eq!(text(&[line.clone()], 6, false), "äöü an\n");
-        assert_eq!(text(&[line.clone()], 2, true), "\x1b[1;31mäö\x1b[0m\n");
-        assert_eq!(text(&[line], 80, true), "\x1b[1;31mäöü\x1b[0m and more\n");
+        assert_eq!(text(std::slice::from_ref(&line), 6, false), "äöü an\n");
+        assert_eq!(
+            text(std::slice::from_ref(&line), 2, true),
+            "\x1b[1;31mäö\x1b[0m\n"
+        );
+        assert_eq!(
+            text(std::slice::from_ref(&line), 80, true),
+            "\x1b[1;31mäöü\x1b[0m and more\n"
+        );
     }
 }
