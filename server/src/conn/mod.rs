@@ -354,6 +354,7 @@ impl Conn {
         if peeks && self.stream.is_narrow() {
             budget.early_at = HEAD_BYTES_MAX;
         }
+        let mut sends_later = false;
         loop {
             // Nearly every turn begins with nothing but the news that there is something to read.
             let is_fresh = inflow.reads == 0 && inflow.have == 0 && !self.ended;
@@ -367,7 +368,10 @@ impl Conn {
                 if budget.moved_bytes > 0 {
                     self.note_moved(budget.take_moved(), worker.now);
                 }
-                if let Some(turn) = self.after_serving::<FRUGAL>(halt, &inflow, worker)? {
+                sends_later = !FRUGAL && self.may_read_on(halt, &inflow, worker);
+                if !sends_later
+                    && let Some(turn) = self.after_serving::<FRUGAL>(halt, &inflow, worker)?
+                {
                     return Ok(turn);
                 }
             }
@@ -379,6 +383,12 @@ impl Conn {
                 false if FRUGAL => self.read(&mut worker.inbox[inflow.have..])?,
                 false => self.read_ready(&mut worker.inbox[inflow.have..])?,
             };
+            if sends_later
+                && read.is_pending()
+                && let Some(turn) = self.send_answers(&inflow, worker)?
+            {
+                return Ok(turn);
+            }
             match read {
                 Poll::Ready(0) => self.ended = true,
                 Poll::Ready(n) => {

@@ -3,6 +3,10 @@
 use super::*;
 use std::io;
 use std::task::Poll;
+
+/// So many reads that fill the inbox are answered together.
+const READS_A_SEND: u32 = 3;
+
 impl Conn {
     #[inline]
     pub(super) fn read_ready(&mut self, room: &mut [u8]) -> io::Result<Poll<usize>> {
@@ -26,6 +30,39 @@ impl Conn {
             Poll::Pending => Ok(Poll::Pending),
             Poll::Ready(n) => Ok(Poll::Ready(n?)),
         }
+    }
+
+    /// Whether the answers so far wait for those to what is surely there: the read has filled the inbox, and more was sent with it.
+    /// A write for each read would cost as much as the reads.
+    #[inline(always)]
+    pub(super) fn may_read_on(
+        &self,
+        halt: Halt,
+        inflow: &Inflow,
+        worker: &WorkerState<'_>,
+    ) -> bool {
+        halt == Halt::Hungry
+            && inflow.may_have_more
+            && inflow.reads < READS_A_SEND
+            && inflow.have <= INBOX_BYTES / 2
+            && !self.ended
+            && worker.outbox.unsent().len() < OUTBOX_BYTES / 4
+    }
+
+    /// Sends the answers that waited for a read which brought nothing. `None`: all are sent.
+    #[cold]
+    pub(super) fn send_answers(
+        &mut self,
+        inflow: &Inflow,
+        worker: &mut WorkerState<'_>,
+    ) -> io::Result<Option<Turn>> {
+        if worker.outbox.send(&mut self.stream, worker.counters)? == Sent::All {
+            return Ok(None);
+        }
+        self.enlarge(worker);
+        self.put_aside_output(worker)?;
+        self.put_aside_input(inflow, worker)?;
+        Ok(Some(Turn::Rest))
     }
 
     /// Step 1. False: the peer has not taken all of it.
