@@ -501,9 +501,9 @@ fn stats_and_top_show_a_running_server() {
     assert!(output.status.success());
     for word in [
         ": ready, up ",
-        "hit ratio",
+        " hits ",
         "memory 48.0 MiB",
-        "get       native",
+        "get      native",
         "p99.9",
     ] {
         assert!(text.contains(word), "no {word:?} in {text}");
