@@ -1,6 +1,6 @@
 //! The arena and the numbers that give it meaning, together.
 
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::AtomicUsize;
 
 use crate::arena::Arena;
 use crate::chunk_ref::ChunkRef;
@@ -30,19 +30,17 @@ pub(crate) struct Region {
     pub stale: AtomicUsize,
     /// Which space each database has.
     pub spaces: Spaces,
-    /// Lines that a usual item has behind its first one: a hint.
-    pub lines_behind: AtomicU8,
 }
 
 /// Bytes of a cache line.
 const LINE_BYTES: usize = 64;
 /// Behind so many lines the processor has found out by itself that it goes on.
-const LINES_BEHIND_MAX: u64 = 5;
+const LINES_BEHIND_MAX: usize = 5;
 
 /// Lines that are asked for behind the first one of so many bytes.
 #[inline(always)]
-fn lines_behind(bytes: u64) -> u8 {
-    (bytes.saturating_sub(1) / LINE_BYTES as u64).min(LINES_BEHIND_MAX) as u8
+fn lines_behind(bytes: usize) -> usize {
+    (bytes.saturating_sub(1) / LINE_BYTES).min(LINES_BEHIND_MAX)
 }
 
 impl Region {
@@ -51,34 +49,13 @@ impl Region {
         PageTable::new(&self.arena, &self.geometry)
     }
 
-    /// Asks for as much of an item behind its first line as a usual one has. How long this one is only its header
-    /// says, which is in that line: without this the others would be waited for after it.
-    #[inline(always)]
-    pub fn prefetch_behind(&self, chunk: ChunkRef) {
-        self.prefetch_lines(chunk, self.lines_behind.load(Relaxed));
-    }
-
     /// Asks for what of a chunk of `class` is behind its first line: it is to be written.
     #[inline(always)]
     pub fn prefetch_chunk(&self, chunk: ChunkRef, class: usize) {
-        let bytes = self.geometry.classes.chunk_bytes(class) as u64;
-        self.prefetch_lines(chunk, lines_behind(bytes));
-    }
-
-    #[inline(always)]
-    fn prefetch_lines(&self, chunk: ChunkRef, lines: u8) {
+        let bytes = self.geometry.classes.chunk_bytes(class);
         let word = self.geometry.word_of(chunk);
-        for line in 1..=usize::from(lines) {
+        for line in 1..=lines_behind(bytes) {
             self.arena.prefetch(word + line * LINE_BYTES / WORD_BYTES);
-        }
-    }
-
-    /// Items take up so many bytes in the mean.
-    pub fn note_item_bytes(&self, mean: u64) {
-        let lines = lines_behind(mean);
-        // Every reader loads it, so it is not stored to for nothing.
-        if self.lines_behind.load(Relaxed) != lines {
-            self.lines_behind.store(lines, Relaxed);
         }
     }
 }

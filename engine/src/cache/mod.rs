@@ -183,9 +183,7 @@ impl Cache {
     #[inline]
     pub fn prefetch_item(&self, key: Key<'_>, spot: &mut Spot) {
         let (arena, geometry) = (&self.region.arena, &self.region.geometry);
-        if let Some(chunk) = spot.look(arena, geometry, key.hash()) {
-            self.region.prefetch_behind(chunk);
-        }
+        spot.look(arena, geometry, key.hash());
     }
 
     /// Removes all items of all databases, in a time that does not depend on how many there are. Their memory is taken back

@@ -4,7 +4,7 @@
 //! many threads as the caller has, and whoever wants to know how far it is can ask.
 
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use super::Cache;
 use crate::arena::{Arena, Backing};
@@ -154,7 +154,6 @@ impl Opening {
             choice: Choice::new(options.eviction),
             tails: Tails::default(),
             stale: AtomicUsize::new(0),
-            lines_behind: AtomicU8::new(0),
             spaces,
             geometry,
         };

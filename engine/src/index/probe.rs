@@ -52,27 +52,16 @@ impl Spot {
     }
 
     /// Looks at the bucket, remembers the first candidate and pulls in the first line of its chunk. What was
-    /// remembered holds if the bucket's stamp is still the same when the item has been read. Says which chunk it is.
+    /// remembered holds if the bucket's stamp is still the same when the item has been read.
     #[inline(always)]
-    pub(crate) fn look(
-        &mut self,
-        arena: &Arena,
-        geometry: &Geometry,
-        hash: KeyHash,
-    ) -> Option<ChunkRef> {
-        let noted = stamp::note(arena.word(self.primary.0))?;
-        let First::Candidate(slot) = first(arena, self.primary, noted, hash) else {
-            return None;
+    pub(crate) fn look(&mut self, arena: &Arena, geometry: &Geometry, hash: KeyHash) {
+        let Some(noted) = stamp::note(arena.word(self.primary.0)) else {
+            return;
         };
-        arena.prefetch(geometry.word_of(slot.chunk()));
-        self.seen = Some((noted, slot));
-        Some(slot.chunk())
-    }
-
-    /// Whether there is something that [`Spot::look`] remembered.
-    #[inline(always)]
-    pub(crate) fn was_looked_at(&self) -> bool {
-        self.seen.is_some()
+        if let First::Candidate(slot) = first(arena, self.primary, noted, hash) {
+            arena.prefetch(geometry.word_of(slot.chunk()));
+            self.seen = Some((noted, slot));
+        }
     }
 }
 

@@ -180,8 +180,6 @@ impl Locked<'_> {
                 + (now_all - self.epoch.begun_all),
         };
         self.publish_age();
-        let items: usize = self.held.iter().map(|held| held.items).sum();
-        region.note_item_bytes(self.held_bytes() / (items as u64).max(1));
     }
 
     /// Tells the other shards how old this one's oldest items are.

@@ -226,15 +226,10 @@ fn look<T>(
         return Look::Torn;
     };
     let found = match first {
-        First::Candidate(slot) => {
-            if !spot.was_looked_at() {
-                region.prefetch_behind(slot.chunk());
-            }
-            match View::new(region, slot.chunk()) {
-                Some(view) if view.key_is(key.bytes(), key.space()) => Ok(Some((view, slot))),
-                _ => further(region, key, &probe),
-            }
-        }
+        First::Candidate(slot) => match View::new(region, slot.chunk()) {
+            Some(view) if view.key_is(key.bytes(), key.space()) => Ok(Some((view, slot))),
+            _ => further(region, key, &probe),
+        },
         First::Further => further(region, key, &probe),
         First::None => Ok(None),
     };

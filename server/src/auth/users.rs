@@ -384,7 +384,7 @@ mod tests {
     #[test]
     fn a_role_that_is_none_is_refused() {
         for text in [
-            "[raed] ann:a",
+            "[owner] ann:a",
             "[read]",
             "[] ann:a",
             "[read] ",
