@@ -5,7 +5,6 @@ use std::sync::atomic::AtomicUsize;
 use crate::arena::Arena;
 use crate::chunk_ref::ChunkRef;
 use crate::geometry::{Geometry, WORD_BYTES};
-use crate::lru::choice::Choice;
 use crate::lru::segments::Eviction;
 use crate::rebalance::Tails;
 use crate::slab::free_list::PagePool;
@@ -13,8 +12,7 @@ use crate::slab::page::PageTable;
 use crate::space::Spaces;
 
 /// What every part of a shard works on. Immutable but for the arena's words, the
-/// pool, the databases' spaces, and what the shards tell one another: of their ages, their stale pages, and
-/// what is asked for.
+/// pool, the databases' spaces, and what the shards tell one another of their ages and their stale pages.
 pub(crate) struct Region {
     pub arena: Arena,
     pub geometry: Geometry,
@@ -23,8 +21,6 @@ pub(crate) struct Region {
     /// The longest key.
     pub key_bytes_max: usize,
     pub eviction: Eviction,
-    /// How long the lists are.
-    pub choice: Choice,
     pub tails: Tails,
     /// Stale pages of all shards: a hint.
     pub stale: AtomicUsize,

@@ -1,12 +1,8 @@
 //! The engine's hit ratio on a trace, beside reference policies.
 //!
 //! ```text
-//! hitratio [--requests N] [--percent 1,10] [--value-bytes N] [--explore] [--verbose] TRACE.csv.gz … @FAMILY … @all
+//! hitratio [--requests N] [--percent 1,10] [--value-bytes N] [--explore] [--verbose] TRACE.csv.gz …
 //! ```
-//!
-//! `@FAMILY` is a trace that is made (see `synthetic`): `@zipf`, `@churn`, `@shift`, `@weekly`, `@loops`, `@scans`,
-//! `@batch`, `@sessions`; `@all` is all of them. The last lines name the row in which the engine is furthest behind
-//! each reference.
 //!
 //! Replay: look a key up; store it if it is not there. The ratio counts every request,
 //! those on the empty cache too.
@@ -34,10 +30,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use flagstone_benches::args::Args;
-use flagstone_benches::policy::{
-    Arc, Lru, Policy, S3Fifo, Sharded, Tuning, TwoQ, WTinyLfu, hit_ratio,
-};
-use flagstone_benches::synthetic;
+use flagstone_benches::policy::{Lru, S3Fifo, Sharded, Tuning, hit_ratio};
 use flagstone_benches::trace::Trace;
 use flagstone_engine::{Attributes, Cache, ITEM_BYTES_LEAST, Lookup, Options, Plan, Tick};
 
@@ -146,95 +139,10 @@ struct Settings {
     verbose: bool,
 }
 
-/// The references that a row is compared with.
-const PEERS: [&str; 5] = ["LRU", "S3-FIFO", "2Q", "ARC", "W-TinyLFU"];
-
-/// What the references make of a trace.
-struct References {
-    /// In the order of [`PEERS`].
-    ratios: [f64; PEERS.len()],
-    /// S3-FIFO in as many shards as the engine has.
-    sharded: f64,
-}
-
-impl References {
-    fn of(trace: &Trace, capacity: u64, size_of: impl Fn(u32) -> u64) -> Self {
-        let keys = trace.key_count;
-        let ratio = |policy: &mut dyn Policy| hit_ratio(policy, trace, &size_of);
-        let s3 = |capacity, keys| S3Fifo::new(capacity, keys, Tuning::PAPER);
-        References {
-            ratios: [
-                ratio(&mut Lru::new(capacity, keys)),
-                ratio(&mut s3(capacity, keys)),
-                ratio(&mut TwoQ::new(capacity, keys)),
-                ratio(&mut Arc::new(capacity, keys)),
-                ratio(&mut WTinyLfu::new(capacity, keys)),
-            ],
-            sharded: ratio(&mut Sharded::new(ENGINE_SHARDS, capacity, keys, s3)),
-        }
-    }
-}
-
-/// What a row is of.
-struct Row<'r> {
-    trace: &'r str,
-    /// The capacity, in percent of all keys' or objects' `unit`.
-    share: f64,
-    capacity: u64,
-    unit: &'static str,
-}
-
-/// The row that is furthest behind each reference.
-#[derive(Default)]
-struct Worst {
-    rows: Vec<([f64; PEERS.len()], String)>,
-}
-
-impl Worst {
-    /// Prints a row: what it is, what was held of the capacity, and the ratios.
-    fn row(&mut self, row: &Row<'_>, held: Option<f64>, references: &References, ours: f64) {
-        let Row {
-            trace,
-            share,
-            capacity,
-            unit,
-        } = row;
-        let [lru, s3_fifo, two_q, arc, tiny] = references.ratios.map(percent);
-        let less = references.ratios.map(|ratio| percent(ours - ratio));
-        let held = held.map_or(String::new(), |held| format!("{held:.1} %"));
-        print!(
-            "{trace:<12} {share:>4} %  {unit} {capacity:>10}   {lru:>6.2} {s3_fifo:>7.2} {two_q:>6.2} {arc:>6.2} {tiny:>6.2} {:>9.2} {held:>8} ",
-            percent(ours)
-        );
-        less.iter().for_each(|less| print!(" {less:>+7.2}"));
-        println!(
-            " {:>+8.2}",
-            percent(references.sharded - references.ratios[1])
-        );
-        let name = format!("{trace}, {share} % of {unit}");
-        self.rows.push((less, name));
-    }
-
-    fn print(&self) {
-        let behind = |name: &str, by: &dyn Fn(&[f64; PEERS.len()]) -> f64| {
-            let worst = self
-                .rows
-                .iter()
-                .min_by(|(a, _), (b, _)| by(a).total_cmp(&by(b)));
-            if let Some((less, row)) = worst {
-                println!("worst against {name:<30} {:>+6.2}  {row}", by(less));
-            }
-        };
-        for (peer, name) in PEERS.into_iter().enumerate() {
-            behind(name, &|less| less[peer]);
-        }
-        behind("the better of LRU and S3-FIFO", &|less| {
-            less[0].min(less[1])
-        });
-    }
-}
-
-fn table(name: &str, trace: &Trace, settings: &Settings, worst: &mut Worst) -> Result<(), String> {
+fn table(path: &Path, settings: &Settings) -> Result<(), String> {
+    let trace = Trace::read(path, settings.requests)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = name.trim_end_matches(".csv.gz");
     let keys = trace.key_count;
     for &share in &settings.percents {
         let capacity = (keys as f64 * share / 100.0) as u64;
@@ -242,29 +150,34 @@ fn table(name: &str, trace: &Trace, settings: &Settings, worst: &mut Worst) -> R
         let value_len = settings
             .value_len
             .unwrap_or(PAGE_BYTES / items_per_page - ITEM_OVERHEAD_BYTES);
-        let references = References::of(trace, capacity, |_| 1);
-        let (pages, ours) = replay_at_capacity(trace, capacity, value_len)?;
-        worst.row(
-            &Row {
-                trace: name,
-                share,
-                capacity,
-                unit: "items",
-            },
-            Some(percent(ours.held_most as f64 / capacity as f64)),
-            &references,
-            ours.hit_ratio,
+        let one = |_: u32| 1;
+        let lru = hit_ratio(&mut Lru::new(capacity, keys), &trace, one);
+        let s3 = |capacity, keys| S3Fifo::new(capacity, keys, Tuning::PAPER);
+        let s3_fifo = hit_ratio(&mut s3(capacity, keys), &trace, one);
+        let mut shards = Sharded::new(ENGINE_SHARDS, capacity, keys, s3);
+        let s3_sharded = hit_ratio(&mut shards, &trace, one);
+        let (pages, ours) = replay_at_capacity(&trace, capacity, value_len)?;
+        println!(
+            "{name:<14} {share:>4} %  items {capacity:>9}  {:>6.2} {:>8.2} {:>11.2} {:>9.2}  {:>6.1} %  {:>+6.2} {:>+7.2} {:>+6.2}",
+            percent(lru),
+            percent(s3_fifo),
+            percent(s3_sharded),
+            percent(ours.hit_ratio),
+            percent(ours.held_most as f64 / capacity as f64),
+            percent(ours.hit_ratio - lru),
+            percent(ours.hit_ratio - s3_fifo),
+            percent(s3_sharded - s3_fifo),
         );
         if settings.verbose {
             println!("    {pages} pages of {PAGE_BYTES}, values of {value_len} bytes");
         }
         if settings.explore {
-            explore(trace, capacity);
+            explore(&trace, capacity);
         }
     }
     if trace.has_sizes() {
         for &share in &settings.percents {
-            by_bytes(name, trace, share, settings.verbose, worst)?;
+            by_bytes(name, &trace, share, settings.verbose)?;
         }
     }
     Ok(())
@@ -292,13 +205,7 @@ fn explore(trace: &Trace, capacity: u64) {
     }
 }
 
-fn by_bytes(
-    name: &str,
-    trace: &Trace,
-    share: f64,
-    verbose: bool,
-    worst: &mut Worst,
-) -> Result<(), String> {
+fn by_bytes(name: &str, trace: &Trace, share: f64, verbose: bool) -> Result<(), String> {
     let budget = (trace.distinct_bytes() as f64 * share / 100.0) as usize;
     let largest = trace.requests.iter().map(|r| r.size).max().unwrap_or(0) as usize;
     // The largest limit for values that this budget can have.
@@ -318,18 +225,23 @@ fn by_bytes(
             u64::from(size)
         }
     };
-    let references = References::of(trace, budget as u64, size_of);
+    let (capacity, keys) = (budget as u64, trace.key_count);
+    let lru = hit_ratio(&mut Lru::new(capacity, keys), trace, size_of);
+    let s3 = |capacity, keys| S3Fifo::new(capacity, keys, Tuning::PAPER);
+    let s3_fifo = hit_ratio(&mut s3(capacity, keys), trace, size_of);
+    let mut shards = Sharded::new(ENGINE_SHARDS, capacity, keys, s3);
+    let s3_sharded = hit_ratio(&mut shards, trace, size_of);
     let ours = replay(plan, trace, |size| size as usize)?;
-    worst.row(
-        &Row {
-            trace: name,
-            share,
-            capacity: budget as u64,
-            unit: "bytes",
-        },
-        None,
-        &references,
-        ours.hit_ratio,
+    println!(
+        "{name:<14} {share:>4} %  bytes {budget:>9}  {:>6.2} {:>8.2} {:>11.2} {:>9.2}  {:>8}  {:>+6.2} {:>+7.2} {:>+6.2}",
+        percent(lru),
+        percent(s3_fifo),
+        percent(s3_sharded),
+        percent(ours.hit_ratio),
+        "",
+        percent(ours.hit_ratio - lru),
+        percent(ours.hit_ratio - s3_fifo),
+        percent(s3_sharded - s3_fifo),
     );
     if verbose {
         println!(
@@ -353,48 +265,20 @@ fn run() -> Result<(), String> {
         explore: args.flag("--explore"),
         verbose: args.flag("--verbose"),
     };
-    let words = args.words()?;
-    if words.is_empty() {
-        return Err("usage: hitratio [--requests N] [--percent 1,10] [--value-bytes N] [--explore] [--verbose] TRACE.csv.gz … @FAMILY … @all".to_owned());
+    let paths = args.words()?;
+    if paths.is_empty() {
+        return Err("usage: hitratio [--requests N] [--percent 1,10] [--value-bytes N] [--explore] [--verbose] TRACE.csv.gz …".to_owned());
     }
     println!(
-        "{:43}hit ratio, %{:45}Flagstone less{:29}S3-FIFO/16",
-        "", "", ""
+        "                                           hit ratio, %                              flagstone less     S3-FIFO/16"
     );
     println!(
-        "{:41}LRU S3-FIFO     2Q    ARC W-TLFU Flagstone     held      LRU S3-FIFO      2Q     ARC  W-TLFU     less",
-        ""
+        "                                           LRU  S3-FIFO  S3-FIFO/16 flagstone     held     LRU  S3-FIFO  less it"
     );
-    let mut worst = Worst::default();
-    for word in &words {
-        match word.strip_prefix('@') {
-            Some("all") => {
-                for family in synthetic::names() {
-                    made(family, &settings, &mut worst)?;
-                }
-            }
-            Some(family) => made(family, &settings, &mut worst)?,
-            None => {
-                let path = Path::new(word);
-                let trace = Trace::read(path, settings.requests)?;
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
-                table(
-                    name.trim_end_matches(".csv.gz"),
-                    &trace,
-                    &settings,
-                    &mut worst,
-                )?;
-            }
-        }
+    for path in &paths {
+        table(Path::new(path), &settings)?;
     }
-    worst.print();
     Ok(())
-}
-
-/// The rows of a trace that is made.
-fn made(family: &str, settings: &Settings, worst: &mut Worst) -> Result<(), String> {
-    let trace = synthetic::trace(family).ok_or(format!("@{family}: no such family"))?;
-    table(&format!("@{family}"), &trace, settings, worst)
 }
 
 fn main() -> ExitCode {

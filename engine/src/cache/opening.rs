@@ -10,7 +10,6 @@ use super::Cache;
 use crate::arena::{Arena, Backing};
 use crate::error::OpenError;
 use crate::geometry::{Geometry, KEY_BYTES_MAX, PAGE_META_WORDS, SHARD_COUNT, WORD_BYTES};
-use crate::lru::choice::Choice;
 use crate::persist::Nothing;
 use crate::persist::superblock::{self, Superblock, Unusable};
 use crate::plan::Plan;
@@ -151,7 +150,6 @@ impl Opening {
             hash_seed: block.hash_seed,
             key_bytes_max: options.key_bytes_max.min(KEY_BYTES_MAX),
             eviction: options.eviction,
-            choice: Choice::new(options.eviction),
             tails: Tails::default(),
             stale: AtomicUsize::new(0),
             spaces,

@@ -1,6 +1,4 @@
-//! The order in which items of a class leave: lists, which list an item belongs on, and what decides how long the lists are.
+//! The order in which items of a class leave: lists, and which list an item belongs on.
 
-pub(crate) mod choice;
 pub(crate) mod list;
 pub(crate) mod segments;
-pub(crate) mod trials;

@@ -1,12 +1,9 @@
 //! Which list an item belongs on, and what becomes of the one at the tail. Pure policy.
 //!
 //! Two lists per shard and class, after S3-FIFO (Yang et al., SOSP 2023): new items enter
-//! *probation*, a part of the shard; an item that was hit there moves to *main*, the
+//! *probation*, a tenth of the class; an item that was hit there moves to *main*, the
 //! others leave early. A hit only marks; the tail decides, so that reads write nothing
-//! once an item is active. How long probation is, and whether hits there count, is a [`Tuning`], and what is asked for decides
-//! which ([`trials`](super::trials)).
-
-use super::trials::Tuning;
+//! once an item is active.
 
 /// What decides which item leaves when room is needed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,27 +47,28 @@ pub(crate) enum Segment {
 /// ratio on those with a stable hot set, and cost two more marks an item.
 pub(crate) const MARKS_MAX: u32 = 3;
 
-/// Probation is not made shorter than this at the cost of an unmarked item of main: in a very
-/// small cache its share is less than one item, which would leave before
+/// Probation's share of a class's items, as a divisor.
+const PROBATION_DIVISOR: u64 = 10;
+
+/// Probation is not made shorter than this at the cost of an unmarked item of main: in a
+/// small cache a tenth of a shard's class is less than one item, which would leave before
 /// anybody could ask for it. An eviction that finds main's tail marked takes one mark off
 /// and turns to probation after all: a class of five items must not forget its hot ones.
-pub(crate) const PROBATION_LEN_MIN: usize = 1;
+pub(crate) const PROBATION_LEN_MIN: usize = 3;
 
-/// Whose tail is examined next, if probation is to keep `probation_min`. `None`: there
-/// are no items.
+/// Whose tail is examined next, if probation is to keep `probation_min`. `None`: the class
+/// has no items.
 pub(crate) fn examine(
     (probation_len, probation_bytes): (usize, u64),
     (main_len, main_bytes): (usize, u64),
     probation_min: usize,
-    tuning: Tuning,
 ) -> Option<Segment> {
     if probation_len + main_len == 0 {
         None
     } else if probation_len > 0
         && (main_len == 0
             || (probation_len > probation_min
-                && probation_bytes * 100
-                    >= (probation_bytes + main_bytes) * u64::from(tuning.probation_percent)))
+                && probation_bytes * PROBATION_DIVISOR >= probation_bytes + main_bytes))
     {
         Some(Segment::Probation)
     } else {
@@ -88,14 +86,11 @@ pub(crate) enum Verdict {
     },
 }
 
-/// An item that was hit since it was last examined stays, once for each mark; at probation's end, if the tuning has it
-/// so, and it has as many marks as that asks for.
-pub(crate) fn judge(eviction: Eviction, segment: Segment, marks: u32, tuning: Tuning) -> Verdict {
+/// An item that was hit since it was last examined stays, once for each mark.
+pub(crate) fn judge(eviction: Eviction, segment: Segment, marks: u32) -> Verdict {
     match (eviction, segment, marks) {
         (_, _, 0) => Verdict::Evict,
-        (Eviction::Lru, ..) => Verdict::Keep { marks: 0 },
-        (_, Segment::Probation, marks) if marks < u32::from(tuning.marks_to_main) => Verdict::Evict,
-        (_, Segment::Probation, _) => Verdict::Keep { marks: 0 },
+        (Eviction::Lru, ..) | (_, Segment::Probation, _) => Verdict::Keep { marks: 0 },
         (_, Segment::Main, marks) => Verdict::Keep { marks: marks - 1 },
     }
 }
@@ -103,11 +98,9 @@ pub(crate) fn judge(eviction: Eviction, segment: Segment, marks: u32, tuning: Tu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lru::trials::{NEVER, TUNINGS};
 
     #[test]
-    fn probation_is_kept_at_its_share() {
-        assert_eq!(TUNINGS[0].probation_percent, 10);
+    fn probation_is_kept_at_a_tenth() {
         for (probation, main, expected) in [
             (0, 0, None),
             (1, 0, Some(Segment::Probation)),
@@ -115,15 +108,14 @@ mod tests {
             (10, 90, Some(Segment::Probation)),
             (9, 91, Some(Segment::Main)),
             (50, 50, Some(Segment::Probation)),
-            (1, 2, Some(Segment::Main)),
-            (2, 2, Some(Segment::Probation)),
+            (3, 2, Some(Segment::Main)),
+            (4, 2, Some(Segment::Probation)),
         ] {
             assert_eq!(
                 examine(
                     (probation, 7 * probation as u64),
                     (main, 7 * main as u64),
-                    PROBATION_LEN_MIN,
-                    TUNINGS[0]
+                    PROBATION_LEN_MIN
                 ),
                 expected,
                 "{probation} {main}"
@@ -140,27 +132,7 @@ mod tests {
             (Segment::Main, 1, Verdict::Keep { marks: 0 }),
             (Segment::Main, 3, Verdict::Keep { marks: 2 }),
         ] {
-            assert_eq!(
-                judge(Eviction::S3Fifo, segment, marks, TUNINGS[0]),
-                expected
-            );
-        }
-    }
-
-    #[test]
-    fn hits_on_probation_count_if_the_tuning_has_it_so() {
-        for (marks_to_main, marks, expected) in [
-            (2, 1, Verdict::Evict),
-            (2, 2, Verdict::Keep { marks: 0 }),
-            (NEVER, MARKS_MAX, Verdict::Evict),
-        ] {
-            let tuning = Tuning {
-                marks_to_main,
-                ..TUNINGS[0]
-            };
-            let verdict = |segment| judge(Eviction::S3Fifo, segment, marks, tuning);
-            assert_eq!(verdict(Segment::Probation), expected);
-            assert_eq!(verdict(Segment::Main), Verdict::Keep { marks: marks - 1 });
+            assert_eq!(judge(Eviction::S3Fifo, segment, marks), expected);
         }
     }
 
@@ -170,10 +142,7 @@ mod tests {
         assert_eq!(Eviction::S3Fifo.enters(false), Segment::Probation);
         assert_eq!(Eviction::S3Fifo.enters(true), Segment::Main);
         for (marks, expected) in [(0, Verdict::Evict), (3, Verdict::Keep { marks: 0 })] {
-            assert_eq!(
-                judge(Eviction::Lru, Segment::Main, marks, TUNINGS[0]),
-                expected
-            );
+            assert_eq!(judge(Eviction::Lru, Segment::Main, marks), expected);
         }
         assert_eq!(Eviction::Lru.marks_after_store(2), 0);
         assert_eq!(Eviction::S3Fifo.marks_after_store(3), 3);

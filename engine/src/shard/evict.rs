@@ -227,12 +227,7 @@ impl Locked<'_> {
             return Examined::Gone(Room::InPages);
         }
         self.prefetch_next(chunk, class, segment);
-        match segments::judge(
-            region.eviction,
-            segment,
-            place.marks,
-            region.choice.tuning(),
-        ) {
+        match segments::judge(region.eviction, segment, place.marks) {
             Verdict::Keep { marks } if !has_to_leave => {
                 self.index.set_marks(&region.arena, place, marks);
                 self.requeue(chunk, class, segment, Segment::Main);

@@ -28,7 +28,6 @@ impl Locked<'_> {
     #[inline(always)]
     pub(super) fn enters(&self, primary: Bucket, hash: KeyHash) -> Segment {
         let region = self.region;
-        self.note_use(hash);
         // One that was evicted from probation and comes back so soon has proved itself. Nothing else leaves a ghost.
         let returns = region.eviction == Eviction::S3Fifo
             && self

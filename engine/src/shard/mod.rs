@@ -98,8 +98,6 @@ pub(crate) struct ShardState {
     epoch: Epoch,
     /// Bytes of ghosts in this epoch of theirs.
     ghost_bytes: u64,
-    /// Nothing had to leave yet.
-    is_filling: bool,
     /// Evictions since another shard's age was looked at.
     evicted_lately: u32,
     /// The class with the oldest tail of each segment, as of not many evictions ago.
@@ -215,7 +213,6 @@ impl ShardState {
             inserted_bytes: 0,
             epoch: Epoch::default(),
             ghost_bytes: 0,
-            is_filling: true,
             evicted_lately: 0,
             oldest: Default::default(),
             counters: Counters::default(),

@@ -166,7 +166,7 @@ impl Shard {
                     view.copy_value(room),
                     "under the lock a linked item is whole"
                 );
-                state.mark_place(place, key.hash());
+                state.mark_place(place);
                 state.note_read(place, now);
                 Lookup::Hit(meta)
             }
@@ -194,7 +194,7 @@ impl Shard {
         if let Some(state) = self.try_lock(region)
             && let Some(place) = state.find(Key::known(key, space, hash))
         {
-            state.mark_place(place, hash);
+            state.mark_place(place);
             state.note_read(place, now);
         }
     }
@@ -298,10 +298,9 @@ impl Locked<'_> {
     }
 
     /// A hit, noted.
-    pub fn mark_place(&self, place: Place, hash: KeyHash) {
+    pub fn mark_place(&self, place: Place) {
         let region = self.region;
         if place.marks < MARKS_MAX {
-            self.note_use(hash);
             self.index.set_marks(&region.arena, place, place.marks + 1);
         }
     }
