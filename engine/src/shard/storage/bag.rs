@@ -1,8 +1,8 @@
 //! Pages on their way from the pool to one large item.
 //!
 //! They leave in ascending order where they came in an ascending or a descending one: pages that were never used come
-//! the one way, and those of an item that went the other, because the pool is a stack. An item whose pieces
-//! ascend is read and written a fifth faster: the processor goes on from one page to the next by itself.
+//! the one way, and those of an item that went the other, because the pool is a stack. Where pieces ascend, the
+//! processor goes on from one page to the next by itself (docs/decisions/0073).
 
 use crate::region::Region;
 use crate::slab::free_list::PageList;
