@@ -3,6 +3,8 @@
 //! Making a key costs a few nanoseconds, reading it from a table would cost a cache miss;
 //! the cost is in every figure alike.
 
+use flagstone_engine::{Attributes, Cache, Tick};
+
 use crate::rng::{Rng, mix};
 
 /// The longest key, in bytes.
@@ -37,6 +39,21 @@ impl KeyBytes {
     pub fn as_slice(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }
+}
+
+/// When [`put`] stores.
+pub const NOW: Tick = Tick::from_secs(1);
+
+/// Stores a value for ever under the key with the number `id`.
+///
+/// # Errors
+/// What the engine says.
+pub fn put(cache: &Cache, id: u64, value: &[u8]) -> Result<(), String> {
+    let bytes = KeyBytes::of(id);
+    let key = cache.key(bytes.as_slice()).expect("a valid key");
+    cache
+        .put(key, value, Attributes::default(), NOW)
+        .map_err(|error| error.to_string())
 }
 
 /// `count` numbers below `bound`, evenly.

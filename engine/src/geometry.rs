@@ -19,6 +19,8 @@ use crate::slab::size_class::{CHUNK_BYTES_MIN, SizeClasses};
 
 /// Bytes in a word, the only unit in which the arena is read and written.
 pub(crate) const WORD_BYTES: usize = 8;
+/// Bytes of a cache line.
+pub(crate) const LINE_BYTES: usize = 64;
 /// Shards of the cache: the top four hash bits pick one.
 pub(crate) const SHARD_COUNT: usize = 16;
 /// The longest key, in bytes.

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicUsize;
 
 use crate::arena::Arena;
 use crate::chunk_ref::ChunkRef;
-use crate::geometry::{Geometry, WORD_BYTES};
+use crate::geometry::{Geometry, LINE_BYTES, WORD_BYTES};
 use crate::lru::segments::Eviction;
 use crate::rebalance::Tails;
 use crate::slab::free_list::PagePool;
@@ -28,16 +28,8 @@ pub(crate) struct Region {
     pub spaces: Spaces,
 }
 
-/// Bytes of a cache line.
-const LINE_BYTES: usize = 64;
 /// Behind so many lines the processor has found out by itself that it goes on.
 const LINES_BEHIND_MAX: usize = 5;
-
-/// Lines that are asked for behind the first one of so many bytes.
-#[inline(always)]
-fn lines_behind(bytes: usize) -> usize {
-    (bytes.saturating_sub(1) / LINE_BYTES).min(LINES_BEHIND_MAX)
-}
 
 impl Region {
     #[inline(always)]
@@ -48,9 +40,13 @@ impl Region {
     /// Asks for what of a chunk of `class` is behind its first line: it is to be written.
     #[inline(always)]
     pub fn prefetch_chunk(&self, chunk: ChunkRef, class: usize) {
-        let bytes = self.geometry.classes.chunk_bytes(class);
+        let lines = self
+            .geometry
+            .classes
+            .chunk_bytes(class)
+            .div_ceil(LINE_BYTES);
         let word = self.geometry.word_of(chunk);
-        for line in 1..=lines_behind(bytes) {
+        for line in 1..lines.min(1 + LINES_BEHIND_MAX) {
             self.arena.prefetch(word + line * LINE_BYTES / WORD_BYTES);
         }
     }

@@ -11,21 +11,12 @@
 use std::process::ExitCode;
 
 use flagstone_benches::args::Args;
-use flagstone_benches::keys::KeyBytes;
-use flagstone_engine::{Attributes, Cache, Options, Plan, Tick};
+use flagstone_benches::keys::put;
+use flagstone_engine::{Cache, Options, Plan};
 
-const NOW: Tick = Tick::from_secs(1);
 const BUDGET: usize = 8 << 20;
 /// About what an item costs beyond key and value, and more, so that the cache is full with as many as this says.
 const OVERHEAD_MIN: usize = 20;
-
-fn put(cache: &Cache, id: u64, value: &[u8]) -> Result<(), String> {
-    let bytes = KeyBytes::of(id);
-    let key = cache.key(bytes.as_slice()).expect("a valid key");
-    cache
-        .put(key, value, Attributes::default(), NOW)
-        .map_err(|error| error.to_string())
-}
 
 fn run() -> Result<(), String> {
     let usage = || "engine_counts insert|replace VALUE_BYTES OPS".to_owned();

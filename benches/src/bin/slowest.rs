@@ -13,24 +13,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use flagstone_benches::args::Args;
-use flagstone_benches::keys::KeyBytes;
+use flagstone_benches::keys::{KeyBytes, NOW, put};
 use flagstone_benches::rows::cpu_time;
-use flagstone_engine::{Attributes, Cache, Lookup, Options, Plan, Tick};
+use flagstone_engine::{Cache, Lookup, Options, Plan};
 
-const NOW: Tick = Tick::from_secs(1);
 /// Hits that a slot counts.
 const HITS: usize = 3;
 const SHARDS: usize = 16;
 /// Inserts that are timed in a round.
 const INSERTS: u64 = 4096;
-
-fn put(cache: &Cache, id: u64, value: &[u8]) -> Result<(), String> {
-    let bytes = KeyBytes::of(id);
-    let key = cache.key(bytes.as_slice()).expect("a valid key");
-    cache
-        .put(key, value, Attributes::default(), NOW)
-        .map_err(|error| error.to_string())
-}
 
 fn run() -> Result<(), String> {
     let mut args = Args::of_process();

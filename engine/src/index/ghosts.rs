@@ -18,13 +18,10 @@ use static_assertions::{const_assert, const_assert_eq};
 
 use super::bucket::{Bucket, SLOTS};
 use crate::arena::Arena;
-use crate::arena::bytes::lanes::{self, EPOCH_BITS, LIFE, Oldest, WORDS};
+use crate::arena::bytes::lanes::{self, EPOCH_BITS, EPOCH_MASK, LANE_BITS, LIFE, Oldest, WORDS};
 use crate::chunk_ref::CHUNK_REF_BITS;
 use crate::geometry::BUCKET_WORDS;
-use crate::hash::GHOST_BITS;
 
-const EPOCH_MASK: u32 = (1 << EPOCH_BITS) - 1;
-const LANE_BITS: u32 = GHOST_BITS + EPOCH_BITS;
 const LANE_MASK: u64 = (1 << LANE_BITS) - 1;
 const_assert!(2 * LANE_BITS <= CHUNK_REF_BITS);
 const_assert_eq!(2 * WORDS, SLOTS);
@@ -66,15 +63,6 @@ impl Ghost {
     }
 }
 
-/// Where a lane lies: its word among those of slots, and the shift in it.
-#[inline(always)]
-fn lane_position(lane: usize) -> (usize, u32) {
-    (
-        lane / 4,
-        32 * (lane as u32 / 2 % 2) + LANE_BITS * (lane as u32 % 2),
-    )
-}
-
 /// Where a ghost may be put.
 #[derive(Clone, Copy)]
 pub(crate) struct GhostPlace {
@@ -87,7 +75,7 @@ pub(crate) struct GhostPlace {
 impl GhostPlace {
     #[inline(always)]
     pub fn put(self, arena: &Arena, ghost: Ghost) {
-        let (word, shift) = lane_position(self.lane);
+        let (word, shift) = lanes::position(self.lane);
         let at = self.bucket.0 + FIRST_WORD + word;
         let kept = arena.load(at) & !(LANE_MASK << shift);
         arena.store(at, kept | ghost.bits() << shift);
@@ -125,7 +113,7 @@ impl Bucket {
         let found = lanes::known(words, 2 * used, ghost.print, ghost.epoch);
         let mut gone = found.known | found.outdated;
         while gone != 0 {
-            let (word, shift) = lane_position(gone.trailing_zeros() as usize);
+            let (word, shift) = lanes::position(gone.trailing_zeros() as usize);
             let at = self.0 + FIRST_WORD + word;
             arena.store(at, arena.load(at) & !(LANE_MASK << shift));
             gone &= gone - 1;

@@ -15,8 +15,17 @@ pub const WORDS: usize = 6;
 pub const EPOCH_BITS: u32 = 4;
 /// Epochs after which a lane is outdated.
 pub const LIFE: u32 = 1 << (EPOCH_BITS - 1);
-const EPOCH_MASK: u32 = (1 << EPOCH_BITS) - 1;
-const LANE_BITS: u32 = GHOST_BITS + EPOCH_BITS;
+/// The same bits.
+pub const EPOCH_MASK: u32 = (1 << EPOCH_BITS) - 1;
+/// Bits of a lane.
+pub const LANE_BITS: u32 = GHOST_BITS + EPOCH_BITS;
+
+/// Where a lane lies: its word, and the shift in it.
+#[inline(always)]
+pub fn position(lane: usize) -> (usize, u32) {
+    let shift = 32 * (lane as u32 / 2 % 2) + LANE_BITS * (lane as u32 % 2);
+    (lane / 4, shift)
+}
 
 /// A lane that a new print may have, with how old what is there is: [`LIFE`] for nobody, or outdated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -136,8 +145,8 @@ mod by_lane {
 
     /// A lane's print, and how old it is.
     fn lane(words: [u64; WORDS], lane: usize, epoch: u32) -> (u32, u32) {
-        let shift = 32 * (lane as u32 / 2 % 2) + LANE_BITS * (lane as u32 % 2);
-        let bits = (words[lane / 4] >> shift) as u32 & ((1 << LANE_BITS) - 1);
+        let (word, shift) = position(lane);
+        let bits = (words[word] >> shift) as u32 & ((1 << LANE_BITS) - 1);
         (bits >> EPOCH_BITS, epoch.wrapping_sub(bits) & EPOCH_MASK)
     }
 

@@ -1,15 +1,13 @@
 //! Values that go on in further chunks.
 
 use super::View;
-use crate::geometry::WORD_BYTES;
+use crate::geometry::{LINE_BYTES, WORD_BYTES};
 use crate::item::header::{Header, Kind};
 use crate::region::Region;
 
 /// So much of an item's next piece is asked for before a piece is copied: until the processor has found out
 /// for itself that it goes on and on.
 const AHEAD_BYTES: usize = 1536;
-/// Bytes of a cache line.
-const LINE_BYTES: usize = 64;
 
 /// [`View::copy_value`] of an item of several pieces.
 #[inline(never)]
