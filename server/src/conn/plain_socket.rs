@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Whether it is writable is asked for only once a write was not taken whole. A Unix socket tells of that each time its peer reads;
-//! asked for always, each reply would wake the worker twice.
+//! asked for always, a reply that is read while the worker sleeps would wake it once more.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
