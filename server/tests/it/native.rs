@@ -3,9 +3,11 @@
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use crate::common;
+use crate::common::tool::Scratch;
 use crate::common::{
     connect, exchange, expect, expect_end, show, small_config, start, start_with, talk,
     talk_in_parts,
@@ -519,6 +521,45 @@ fn nothing_behind_a_stray_line_is_executed_however_long_it_is() {
                 b"NOTFOUND\n",
                 "{method} {len}"
             );
+        }
+    }
+}
+
+/// Answers wait for what a read that filled the inbox left behind; where nothing is left, or half a request, they come all the same. Over a
+/// Unix socket, where one write is there at once.
+#[test]
+fn a_pipeline_that_ends_where_a_read_does_is_answered() {
+    const LINE_BYTES: usize = 64;
+    let scratch = Scratch::new("whole-reads");
+    let path = scratch.0.join("socket");
+    let place = format!("unix:{}", path.display());
+    let _server = start_with(Config {
+        listen: vec![place.parse().expect("valid")],
+        ..small_config()
+    });
+    let mut client = UnixStream::connect(&path).expect("connects");
+    client
+        .set_read_timeout(Some(common::PATIENCE))
+        .expect("settable");
+    let line = |no: usize| {
+        let put = format!("PUT k{no} ");
+        format!("{put:<width$}\n", width = LINE_BYTES - 1)
+    };
+    let expect_oks = |client: &mut UnixStream, count: usize| {
+        let mut replies = vec![0; 3 * count];
+        client.read_exact(&mut replies).expect("replies");
+        assert!(replies == b"OK\n".repeat(count), "{count}");
+    };
+    for kib in [16, 32, 48, 64, 80] {
+        for half in [0, 20] {
+            let count = (kib << 10) / LINE_BYTES;
+            let mut requests: String = (0..count).map(line).collect();
+            let last = line(count);
+            requests += &last[..half];
+            client.write_all(requests.as_bytes()).expect("sends");
+            expect_oks(&mut client, count);
+            client.write_all(&last.as_bytes()[half..]).expect("sends");
+            expect_oks(&mut client, 1);
         }
     }
 }
