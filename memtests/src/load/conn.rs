@@ -2,12 +2,17 @@
 //! empty, replies in order.
 
 use super::ledger::Ledger;
-use super::tally::{Fault, Pending, Tally};
+use super::tally::{Fault, Pending, Reader, Tally};
 use super::{Phase, Role};
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Reply};
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+/// A question that waits its turn for longer, behind those who never read, may find a value gone that was there when
+/// it was asked: in the smaller limits the writers replace the whole cache in less time.
+const PROMPT: Duration = Duration::from_millis(100);
 
 /// The connection has ended, or must be ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +33,8 @@ pub(super) struct Conn {
     pub(super) own_keys: VecDeque<u32>,
     /// Hot keys that were missed and are to be written again.
     pub(super) missed: Vec<u32>,
+    /// When its last PUT was acknowledged.
+    stored_at: Option<Instant>,
 }
 
 impl Conn {
@@ -43,6 +50,7 @@ impl Conn {
             pending: VecDeque::new(),
             own_keys: VecDeque::new(),
             missed: Vec::new(),
+            stored_at: None,
         }
     }
 
@@ -107,12 +115,22 @@ impl Conn {
 
     fn judge(&mut self, dialect: Dialect, ledger: &mut Ledger, tally: &mut Tally) {
         let mut at = 0;
-        while let Some(&pending) = self.pending.front() {
+        while let Some(&(mut pending)) = self.pending.front() {
             let Some((reply, used)) =
                 dialect.read_reply(pending.asked(), &self.inbox[at..], &mut self.scanned)
             else {
                 break;
             };
+            match (&mut pending, reply) {
+                (Pending::Put { .. }, _) => self.stored_at = Some(Instant::now()),
+                (Pending::Get { reader, .. }, Reply::Missing)
+                    if *reader == Reader::Large
+                        && self.stored_at.is_some_and(|at| at.elapsed() > PROMPT) =>
+                {
+                    *reader = Reader::LargeLate;
+                }
+                _ => {}
+            }
             if tally.judge(ledger, self.role, pending, reply)
                 && let Pending::Get { key, .. } = pending
             {

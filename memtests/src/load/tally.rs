@@ -81,6 +81,8 @@ pub(super) enum Reader {
     Newest,
     /// A value of 1 MiB, just written by the same connection.
     Large,
+    /// The same, missed after a long wait.
+    LargeLate,
     /// Anything else: a miss says nothing.
     Any,
 }
@@ -113,7 +115,7 @@ impl Pending {
 }
 
 /// Fewer questions than these say little about a share.
-const QUESTIONS_FEW: u64 = 8;
+const QUESTIONS_FEW: u64 = 16;
 
 /// Hits and questions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -155,8 +157,10 @@ pub struct Tally {
     pub hot: Ratio,
     /// The keys written last, read after the storm.
     pub newest: Ratio,
-    /// 1 MiB values, read by their writer.
+    /// 1 MiB values, read by their writer: those found, and those missed at once.
     pub large: Ratio,
+    /// 1 MiB values missed after a wait, which says nothing.
+    pub large_late: Ratio,
     /// Connections made, all in all.
     pub connects: u64,
     /// The most that stood at once.
@@ -237,6 +241,7 @@ impl Tally {
             Reader::Hot => &mut self.hot,
             Reader::Newest => &mut self.newest,
             Reader::Large => &mut self.large,
+            Reader::LargeLate => &mut self.large_late,
             Reader::Any => &mut self.any,
         }
     }
@@ -283,7 +288,8 @@ pub struct HitsExpected {
     /// Keys written last, together a 32nd of the limit or less: a cache may keep new keys in
     /// probation, a tenth of it, until they are asked for, and most of these never are.
     pub newest: f64,
-    /// Values of 1 MiB read right after they were written.
+    /// Values of 1 MiB read right after they were written. Probation is a tenth of the cache: in the smaller limits it
+    /// holds one of them, for milliseconds.
     pub large: f64,
 }
 
@@ -300,7 +306,7 @@ impl HitsExpected {
             Self {
                 hot: 0.50,
                 newest: 0.20,
-                ..Self::default()
+                large: 0.25,
             }
         } else {
             Self::default()
