@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use super::page::{NO_DEADLINE, PageMeta, PageTable};
+use super::page::{CLASS_FREE, NO_DEADLINE, PageMeta, PageTable};
 
 /// A doubly linked list of pages, newest first. The holder guards it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -120,6 +120,10 @@ impl PagePool {
             .rev()
             .find(|&page_no| is_owned(page_no))
             .map_or(0, |last| last + 1);
+        // Nobody's pages say so, also in a damaged arena. Of those that were never used none is touched that does.
+        for page_no in (fresh..page_count).filter(|&page_no| table.owner(page_no).0 != CLASS_FREE) {
+            table.set(page_no, PageMeta::EMPTY);
+        }
         let pool = PagePool::new(page_count);
         pool.free.lock().fresh = fresh;
         // The first ones are taken first.
