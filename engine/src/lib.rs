@@ -51,7 +51,7 @@ pub use lru::segments::Eviction;
 pub use options::{ITEM_BYTES_LEAST, ITEM_BYTES_MOST, Options};
 pub use owned::{OwnedPinned, OwnedReservation};
 pub use persist::superblock::Unusable;
-pub use pinned::Pinned;
+pub use pinned::{Loosened, Pinned};
 pub use plan::{Plan, PlanLine};
 pub use reservation::Reservation;
 pub use space::DATABASES;

@@ -4,6 +4,7 @@ use crate::chunk_ref::ChunkRef;
 use crate::item::view::View;
 use crate::region::Region;
 use crate::shard::locked::Shard;
+use crate::shard::pins::PinNo;
 use crate::types::ItemMeta;
 
 /// An item whose bytes stay until this is dropped. See [`Cache::pin`](crate::Cache::pin).
@@ -51,6 +52,25 @@ impl<'c> Pinned<'c> {
         self.reading.head == chunk
     }
 
+    /// Holds the item no longer, for somebody who reads on later: it may be evicted, replaced or deleted, and then its
+    /// memory is free at once. If it is flushed, its memory is held until the pin is dropped.
+    ///
+    /// # Errors
+    /// The pin, unchanged: its item was replaced, deleted, evicted or flushed already.
+    pub fn loosen(self) -> Result<Loosened<'c>, Self> {
+        let no = self.shard.lock(self.region).loosen(self.reading.head);
+        let Some(no) = no else {
+            return Err(self);
+        };
+        let (region, shard) = (self.region, self.shard);
+        Ok(Loosened {
+            region,
+            shard,
+            no,
+            reading: self.into_reading(),
+        })
+    }
+
     /// What was known of the item when it was pinned.
     #[must_use]
     pub fn meta(&self) -> ItemMeta {
@@ -71,6 +91,38 @@ impl<'c> Pinned<'c> {
     /// [`meta`](Self::meta) has their length, and they are read from the first one on.
     pub fn narrow(&mut self, from: usize, len: usize) {
         self.reading.narrow(self.region, from, len);
+    }
+}
+
+/// A pin that holds its item no longer. See [`Pinned::loosen`].
+pub struct Loosened<'c> {
+    region: &'c Region,
+    shard: &'c Shard,
+    no: PinNo,
+    reading: Reading,
+}
+
+impl<'c> Loosened<'c> {
+    /// The pin as it was, which counts as a read of the item. `None`: it has been evicted, replaced or deleted.
+    #[must_use]
+    pub fn hold(self) -> Option<Pinned<'c>> {
+        let (region, shard, no, reading) = (self.region, self.shard, self.no, self.reading);
+        std::mem::forget(self);
+        let is_there = shard.lock(region).hold(no);
+        is_there.then(|| Pinned {
+            region,
+            shard,
+            reading,
+        })
+    }
+}
+
+impl Drop for Loosened<'_> {
+    fn drop(&mut self) {
+        let mut state = self.shard.lock(self.region);
+        if state.let_go(self.no) {
+            state.unpin(self.reading.head);
+        }
     }
 }
 

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
 use flagstone_engine::{
-    Attributes, Cache, CasWish, Deadline, Lookup, Options, Outcome, Pinned, Plan, Side, Tick, Visit,
+    Attributes, Cache, CasWish, Deadline, Lookup, Loosened, Options, Outcome, Pinned, Plan, Side,
+    Tick, Visit,
 };
 
 const NOW: Tick = Tick::from_secs(1000);
@@ -66,6 +67,7 @@ fn play(seed: u64, budget_bytes: usize, steps: u64) {
     let cache = open(budget_bytes, 1 << 20);
     let mut known: Vec<Option<Known>> = (0..12).map(|_| None).collect();
     let mut pins: Vec<(Vec<u8>, Pinned<'_>)> = Vec::new();
+    let mut loose: Vec<(Vec<u8>, Loosened<'_>)> = Vec::new();
     for step in 0..steps {
         let at = dice.below(known.len());
         let context = format!("seed {seed}, step {step}, item {at}");
@@ -176,8 +178,26 @@ fn play(seed: u64, budget_bytes: usize, steps: u64) {
                 .audit()
                 .unwrap_or_else(|wrong| panic!("{context}: {wrong}"));
         }
+        if loose.len() > 3 {
+            let (value, pin) = loose.swap_remove(dice.below(3));
+            // Some are dropped as they are, and of some the item is gone.
+            if dice.below(4) > 0
+                && let Some(pin) = pin.hold()
+            {
+                pins.push((value, pin));
+            }
+        }
         if pins.len() > 3 {
             let (value, mut pin) = pins.swap_remove(dice.below(3));
+            if dice.below(2) == 0 {
+                match pin.loosen() {
+                    Ok(pin) => {
+                        loose.push((value, pin));
+                        continue;
+                    }
+                    Err(held) => pin = held,
+                }
+            }
             let mut out = vec![0; value.len() + 10];
             let mut done = 0;
             loop {
@@ -193,7 +213,7 @@ fn play(seed: u64, budget_bytes: usize, steps: u64) {
             );
         }
     }
-    drop(pins);
+    drop((pins, loose));
     let audit = cache.audit().expect("whole");
     assert_eq!((audit.reserved_chunks, audit.orphans), (0, 0), "{audit:?}");
     cache.flush();
@@ -378,4 +398,88 @@ fn a_pinned_value_is_read_again_from_anywhere() {
         let len = pinned.read(&mut out);
         assert_eq!(out[..len], value[at..], "from {at}");
     }
+}
+
+/// What a pin's item may go through while the pin is loose, and what is found then.
+#[test]
+fn a_loose_pin_holds_nothing() {
+    let cache = open(16 << 20, 1 << 20);
+    let key = cache.key(b"long").expect("a key");
+    let store = |byte: u8| {
+        let value = vec![byte; 500_000];
+        cache
+            .put(key, &value, Attributes::default(), NOW)
+            .expect("fits");
+    };
+    let pin = || cache.pin(key, NOW).expect("room").expect("is there");
+    let loosened_now = || match pin().loosen() {
+        Ok(loose) => loose,
+        Err(_) => panic!("its item is there"),
+    };
+    let reads = |mut pin: Pinned<'_>, byte: u8| {
+        let mut out = vec![0; 600_000];
+        assert_eq!(pin.read(&mut out), 500_000);
+        assert!(out[..500_000].iter().all(|&one| one == byte));
+    };
+    let others = || {
+        let mut out = vec![0; 500_000];
+        for number in 0..200_u32 {
+            let other = number.to_le_bytes();
+            let other = cache.key(&other).expect("a key");
+            cache
+                .put(other, &[9; 500_000], Attributes::default(), NOW)
+                .expect("a held item is all that has to stay");
+            for _ in 0..4 {
+                cache.get(other, NOW, &mut out);
+            }
+        }
+    };
+    let audit = |orphans: usize| {
+        let audit = cache.audit().expect("whole");
+        assert_eq!(audit.orphans, orphans);
+    };
+
+    // Nothing happened.
+    store(1);
+    let loose = loosened_now();
+    reads(loose.hold().expect("there"), 1);
+    // It was replaced, deleted, evicted.
+    let loose = loosened_now();
+    store(2);
+    audit(0);
+    assert!(loose.hold().is_none());
+    let loose = loosened_now();
+    cache.delete(key, NOW);
+    audit(0);
+    assert!(loose.hold().is_none());
+    store(3);
+    let loose = loosened_now();
+    others();
+    audit(0);
+    assert!(
+        loose.hold().is_none(),
+        "two hundred others were asked for more often"
+    );
+    // Another holds it.
+    store(4);
+    let (held, loose) = (pin(), loosened_now());
+    store(5);
+    audit(1);
+    reads(loose.hold().expect("the other holds it"), 4);
+    assert!(held.loosen().is_err(), "its memory is no less held");
+    audit(0);
+    // A flush leaves it.
+    store(6);
+    let loose = loosened_now();
+    cache.flush();
+    reads(loose.hold().expect("held"), 6);
+    // It is dropped as it is, there or gone.
+    store(7);
+    drop(loosened_now());
+    let loose = loosened_now();
+    store(8);
+    drop(loose);
+    cache.delete(key, NOW);
+    audit(0);
+    assert_eq!(cache.stats().pinned, 0);
 }

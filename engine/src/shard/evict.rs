@@ -208,7 +208,7 @@ impl Locked<'_> {
             let list = self.queue(class, segment).list;
             let chunk = list.tail().expect("the list has an age");
             if chunk != self.protected
-                && !self.pins.is_pinned(chunk)
+                && !self.pins.is_held(chunk)
                 && !self.guards.is_guarded(chunk)
             {
                 break chunk;
@@ -244,7 +244,8 @@ impl Locked<'_> {
                     self.remember(place.primary, hash, bytes);
                 }
                 self.count_eviction(class, segment);
-                if wanted == Some(class) && !view.header.has(flag::CHAINED) {
+                let is_whole = !view.header.has(flag::CHAINED) && !self.pins.is_pinned(chunk);
+                if wanted == Some(class) && is_whole {
                     return Examined::Gone(Room::Chunk(self.slab.reuse(chunk)));
                 }
                 self.free_item(chunk);

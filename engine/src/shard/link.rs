@@ -3,6 +3,7 @@
 
 use super::lists::segment_of;
 use super::locked::Locked;
+use super::pins::{PinNo, Unlinked};
 use super::storage::class_of;
 use crate::chunk_ref::ChunkRef;
 use crate::hash::{Key, KeyHash};
@@ -83,10 +84,16 @@ impl Locked<'_> {
         let region = self.region;
         self.guards.follow(head, ChunkRef::NONE);
         self.forget_tail(head);
-        if self.pins.orphan(head) {
-            let mut view = View::known(region, head);
-            view.set_header(view.header.with_kind(Kind::Reserved));
-            return;
+        match self.pins.orphan(head) {
+            Unlinked::Unpinned => {}
+            Unlinked::Orphan => {
+                let mut view = View::known(region, head);
+                view.set_header(view.header.with_kind(Kind::Reserved));
+                return;
+            }
+            Unlinked::Gone => {
+                self.for_each_piece(head, |state, piece| state.slab.unhold(region, piece))
+            }
         }
         self.for_each_piece(head, |state, piece| state.slab.give(region, piece));
     }
@@ -114,6 +121,29 @@ impl Locked<'_> {
                 }
             });
         }
+    }
+
+    /// Loosens a pin of the item; `None` if it is unlinked already.
+    pub fn loosen(&mut self, chunk: ChunkRef) -> Option<PinNo> {
+        self.pins.loosen(chunk)
+    }
+
+    /// A loose pin is to end: whether its item is there, and it has to be unpinned.
+    pub fn let_go(&mut self, no: PinNo) -> bool {
+        self.pins.hold(no).is_some()
+    }
+
+    /// Makes a loose pin a whole one again, and notes that its item was read. `false`: the item is gone, and the pin with it.
+    pub fn hold(&mut self, no: PinNo) -> bool {
+        let Some(chunk) = self.pins.hold(no) else {
+            return false;
+        };
+        let hash = View::known(self.region, chunk).hash();
+        // A flush unlinks it, and leaves it pinned.
+        if let Some(place) = self.find_chunk(hash, chunk) {
+            self.mark_place(place);
+        }
+        true
     }
 
     /// The first or the last piece of a value is gone, or another.

@@ -3,6 +3,9 @@
 //! A pinned item may be replaced, deleted or expire like any other; it is then unlinked,
 //! and its chunks are freed by the last unpin. A fixed table, because pins are few: each
 //! holds a whole item, and a full table makes the next reader wait, not the writers.
+//!
+//! A pin may be loose: the item stays where it is and as it is, but if it is evicted, replaced or deleted while all of its
+//! pins are loose, its memory is free at once, and whoever had loosened a pin is told so.
 
 use crate::chunk_ref::ChunkRef;
 
@@ -85,10 +88,34 @@ impl Guards {
 
 #[derive(Clone, Copy, Default)]
 struct Pin {
+    /// None once the item is gone, which it may be while all pins are loose.
     chunk: ChunkRef,
     count: u32,
+    /// Of these, the loose ones.
+    loose: u32,
     /// Unlinked meanwhile: to be freed by the last unpin.
     orphan: bool,
+}
+
+impl Pin {
+    fn is_loose(&self) -> bool {
+        self.loose == self.count
+    }
+}
+
+/// Where a loose pin stands in the table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PinNo(u8);
+
+/// What an item's pins mean for its memory when it is unlinked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unlinked {
+    /// It has none.
+    Unpinned,
+    /// The last unpin frees it.
+    Orphan,
+    /// All were loose: it is to be freed now.
+    Gone,
 }
 
 /// The table.
@@ -122,6 +149,12 @@ impl Pins {
         self.used > 0 && self.find(chunk).is_some()
     }
 
+    /// Whether it is pinned and may not be evicted.
+    #[inline(always)]
+    pub fn is_held(&mut self, chunk: ChunkRef) -> bool {
+        self.used > 0 && self.find(chunk).is_some_and(|pin| !pin.is_loose())
+    }
+
     /// `Some(first)`: pinned, and whether it was not before. `None`: the table is full.
     pub fn pin(&mut self, chunk: ChunkRef) -> Option<bool> {
         if let Some(pin) = self.find(chunk) {
@@ -132,27 +165,59 @@ impl Pins {
         *free = Pin {
             chunk,
             count: 1,
+            loose: 0,
             orphan: false,
         };
         self.used += 1;
         Some(true)
     }
 
-    /// Marks a pinned item as unlinked; `false` if it is not pinned.
-    pub fn orphan(&mut self, chunk: ChunkRef) -> bool {
+    /// Loosens a pin of the item. `None`: it is unlinked already, and a loose pin would hold it no less.
+    pub fn loosen(&mut self, chunk: ChunkRef) -> Option<PinNo> {
+        let held = |pin: &Pin| pin.count > 0 && pin.chunk == chunk;
+        let no = self.pins.iter().position(held).expect("it is pinned");
+        let pin = &mut self.pins[no];
+        if pin.orphan {
+            return None;
+        }
+        pin.loose += 1;
+        Some(PinNo(u8::try_from(no).expect("pins are few")))
+    }
+
+    /// The loose pin is one as it was before, of this item. `None`: the item is gone, and so is the pin.
+    pub fn hold(&mut self, no: PinNo) -> Option<ChunkRef> {
+        let pin = &mut self.pins[usize::from(no.0)];
+        pin.loose -= 1;
+        if pin.chunk.is_some() {
+            return Some(pin.chunk);
+        }
+        pin.count -= 1;
+        if pin.count == 0 {
+            self.used -= 1;
+        }
+        None
+    }
+
+    /// The item is unlinked.
+    pub fn orphan(&mut self, chunk: ChunkRef) -> Unlinked {
         match self.find(chunk) {
+            None => Unlinked::Unpinned,
+            Some(pin) if pin.is_loose() => {
+                pin.chunk = ChunkRef::NONE;
+                Unlinked::Gone
+            }
             Some(pin) => {
                 pin.orphan = true;
-                true
+                Unlinked::Orphan
             }
-            None => false,
         }
     }
 
     /// Marks all pinned items as unlinked; calls `each` with those that were not before.
     pub fn orphan_all(&mut self, mut each: impl FnMut(ChunkRef)) {
         for pin in &mut self.pins {
-            if pin.count > 0 && !std::mem::replace(&mut pin.orphan, true) {
+            let is_there = pin.count > 0 && pin.chunk.is_some();
+            if is_there && !std::mem::replace(&mut pin.orphan, true) {
                 each(pin.chunk);
             }
         }

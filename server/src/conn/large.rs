@@ -5,24 +5,37 @@
 //! is not given to another item while the peer reads at its own speed.
 //!
 //! Both hold memory still, so each needs a permit ([`Permits`]). A connection without one waits its turn;
-//! nothing that it sent is lost meanwhile. State lives in this table rather than in the
+//! nothing that it sent is lost meanwhile. A value whose peer takes no more for now is let go while others wait for
+//! what it holds: its permit is for them, and it may be evicted like any other. If it is still there when the peer goes on, so does
+//! the value; if not, the connection ends. State lives in this table rather than in the
 //! connection, because few connections ever need it and every connection would pay for it.
 
-use flagstone_engine::{Cache, Key, Pinned, Reservation, StoreError, Tick};
+use flagstone_engine::{Cache, Key, Loosened, Pinned, Reservation, StoreError, Tick};
 
 use crate::execute::{self, Order};
-use crate::memory::permits::{Charge, Permits};
+use crate::memory::permits::{Charge, Kind, Permits};
 use crate::proto::{KeptFormat, Refusal, ReplyFormat, ValueScan};
 
 /// A worker's transfers under way.
 pub struct Larges<'w> {
-    places: Box<[Option<(Large<'w>, Charge)>]>,
+    places: Box<[Option<Place<'w>>]>,
     free_count: usize,
+    /// Of the values that are sent, those that could be let go.
+    blocked_count: usize,
     permits: &'w Permits,
     /// What whoever has its turn now has waited for.
     granted: Option<Charge>,
     /// What whoever had its turn has to wait for.
     wanted: Option<Charge>,
+}
+
+struct Place<'w> {
+    large: Large<'w>,
+    charge: Charge,
+    /// Whether it has a permit for that.
+    is_permitted: bool,
+    /// Whether its peer takes no more for now, and it holds its memory all the same.
+    is_blocked: bool,
 }
 
 /// One value in pieces. A box for the larger kind would be an allocation on a request's way;
@@ -40,6 +53,12 @@ pub enum Large<'w> {
         /// So much of value and tail is in the outbox or was sent.
         at: usize,
         /// What follows the value.
+        tail: &'static [u8],
+    },
+    /// The same while it is let go.
+    Loose {
+        loosened: Loosened<'w>,
+        at: usize,
         tail: &'static [u8],
     },
 }
@@ -66,6 +85,7 @@ impl<'w> Larges<'w> {
         Larges {
             places: (0..count).map(|_| None).collect(),
             free_count: count,
+            blocked_count: 0,
             permits,
             granted: None,
             wanted: None,
@@ -172,7 +192,12 @@ impl<'w> Larges<'w> {
                     self.permits.correct(charge, Charge::of(value_len));
                     charge = Charge::of(value_len);
                 }
-                self.places[place] = Some((large, charge));
+                self.places[place] = Some(Place {
+                    large,
+                    charge,
+                    is_permitted: true,
+                    is_blocked: false,
+                });
                 self.free_count -= 1;
                 Begun::Yes(LargeNo(u16::try_from(place).expect("places are few")), 0)
             }
@@ -195,22 +220,109 @@ impl<'w> Larges<'w> {
     }
 
     pub fn get_mut(&mut self, no: LargeNo) -> Option<&mut Large<'w>> {
-        let (large, _) = self.places[usize::from(no.0)].as_mut()?;
-        Some(large)
+        let place = self.places[usize::from(no.0)].as_mut()?;
+        Some(&mut place.large)
     }
 
-    /// What a transfer holds.
-    pub fn charge(&self, no: LargeNo) -> Option<Charge> {
-        self.places[usize::from(no.0)]
-            .as_ref()
-            .map(|&(_, charge)| charge)
+    /// Of which kind a transfer is, and whether it has a permit.
+    pub fn kind(&self, no: LargeNo) -> Option<(Kind, bool)> {
+        let place = self.places[usize::from(no.0)].as_ref()?;
+        Some((place.charge.kind, place.is_permitted))
+    }
+
+    /// Goes on sending a value. `false`: it was let go, and is gone.
+    pub fn resume(&mut self, no: LargeNo) -> bool {
+        let Some(mut place) = self.places[usize::from(no.0)].take() else {
+            return false;
+        };
+        self.blocked_count -= usize::from(place.is_blocked);
+        place.is_blocked = false;
+        if let Large::Loose { loosened, at, tail } = place.large {
+            let Some(pinned) = loosened.hold() else {
+                self.free_count += 1;
+                return false;
+            };
+            place.large = Large::Sending { pinned, at, tail };
+            place.is_permitted = self.permits.take(place.charge);
+        }
+        self.places[usize::from(no.0)] = Some(place);
+        true
+    }
+
+    /// The turn of a value that is sent is over. Without a permit, it holds nothing between turns; with one, it is
+    /// let go if others wait for that and its peer takes no more for now.
+    pub fn rest(&mut self, no: LargeNo, is_blocked: bool) {
+        let Some(place) = &mut self.places[usize::from(no.0)] else {
+            return;
+        };
+        if !place.is_permitted {
+            self.let_go(usize::from(no.0));
+        } else if is_blocked {
+            place.is_blocked = true;
+            self.blocked_count += 1;
+            if self.permits.waiting(place.charge.kind) > 0 {
+                self.let_go(usize::from(no.0));
+            }
+        }
+    }
+
+    /// Lets all go whose peers take no more for now and which hold what others wait for: a permit, or memory.
+    #[inline]
+    pub fn let_blocked_go(&mut self, for_memory: bool) {
+        if self.blocked_count > 0 {
+            self.let_some_go(for_memory);
+        }
+    }
+
+    #[cold]
+    fn let_some_go(&mut self, for_memory: bool) {
+        let waits = Kind::ALL.map(|kind| for_memory || self.permits.waiting(kind) > 0);
+        if waits == [false; 2] {
+            return;
+        }
+        for no in 0..self.places.len() {
+            let is_blocked =
+                |place: &Place<'_>| place.is_blocked && waits[place.charge.kind as usize];
+            if self.places[no].as_ref().is_some_and(is_blocked) {
+                self.let_go(no);
+            }
+        }
+    }
+
+    fn let_go(&mut self, no: usize) {
+        let Some(mut place) = self.places[no].take() else {
+            return;
+        };
+        self.blocked_count -= usize::from(place.is_blocked);
+        place.is_blocked = false;
+        if let Large::Sending { pinned, at, tail } = place.large {
+            match pinned.loosen() {
+                Ok(loosened) => {
+                    place.large = Large::Loose { loosened, at, tail };
+                    if std::mem::take(&mut place.is_permitted) {
+                        self.permits.give(place.charge);
+                    }
+                }
+                // It has been replaced: its memory is held until it is sent.
+                Err(pinned) => {
+                    place.large = Large::Sending { pinned, at, tail };
+                    if !std::mem::replace(&mut place.is_permitted, true) {
+                        self.permits.owe(place.charge);
+                    }
+                }
+            }
+        }
+        self.places[no] = Some(place);
     }
 
     /// Ends a transfer and returns its permit. What is not committed is given back.
     pub fn take(&mut self, no: LargeNo) -> Option<Large<'w>> {
-        let (large, charge) = self.places[usize::from(no.0)].take()?;
+        let place = self.places[usize::from(no.0)].take()?;
         self.free_count += 1;
-        self.permits.give(charge);
-        Some(large)
+        self.blocked_count -= usize::from(place.is_blocked);
+        if place.is_permitted {
+            self.permits.give(place.charge);
+        }
+        Some(place.large)
     }
 }

@@ -56,12 +56,10 @@ impl Conn {
         (now.as_millis() as u32).wrapping_sub(self.moved_at)
     }
 
-    /// Of which kind the long value is that it has on its way.
-    pub fn transfer(&self, larges: &Larges<'_>) -> Option<permits::Kind> {
+    /// Of which kind the long value is that it has on its way, and whether it has a permit.
+    pub fn transfer(&self, larges: &Larges<'_>) -> Option<(permits::Kind, bool)> {
         match self.phase {
-            Phase::Storing(no) | Phase::Settling(no) | Phase::Sending(no) => {
-                Some(larges.charge(no)?.kind)
-            }
+            Phase::Storing(no) | Phase::Settling(no) | Phase::Sending(no) => larges.kind(no),
             _ => None,
         }
     }

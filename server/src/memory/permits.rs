@@ -153,6 +153,12 @@ impl Permits {
         }
     }
 
+    /// Takes it whether it is there or not: the memory is held already.
+    pub fn owe(&self, charge: Charge) {
+        let bytes = isize::try_from(charge.bytes).unwrap_or(isize::MAX);
+        self.budget(charge.kind).state.lock().left -= bytes;
+    }
+
     /// Gives it back.
     pub fn give(&self, charge: Charge) {
         let budget = self.budget(charge.kind);

@@ -297,6 +297,7 @@ impl<'w> Worker<'w> {
         if !self.lease_queue.is_empty() {
             self.wake_for_leases();
         }
+        self.state.larges.let_blocked_go(false);
         if self.has_wishes() {
             self.serve_wishes();
         }
@@ -400,8 +401,14 @@ impl<'w> Worker<'w> {
                 Queue::Lease => self.lease_queue.push_back(slot_no),
                 Queue::Memory => self.memory_queue.push_back(slot_no),
                 Queue::Permit(charge) => {
-                    let wish = self.state.shared.permits.queue(charge, self.state.now);
+                    let permits = &self.state.shared.permits;
+                    let is_first = permits.waiting(charge.kind) == 0;
+                    let wish = permits.queue(charge, self.state.now);
                     self.wishes[charge.kind as usize].push_back((slot_no, wish));
+                    if is_first {
+                        // What slow peers hold is let go, here and by the other workers.
+                        self.mailboxes.iter().for_each(Mailbox::wake);
+                    }
                 }
             }
         }

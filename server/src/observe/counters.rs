@@ -163,6 +163,8 @@ counters! {
         stalls_shed;
         /// Connections closed because the kernel held too much for slow peers.
         stalls_kernel;
+        /// Connections closed because a long value left the cache before their peers had read it to its end.
+        values_left;
         /// Messages published.
         published
             => native "messages_published", memcached "messages_published",
@@ -296,7 +298,7 @@ impl Totals {
     /// Connections closed because they held something for too long, for whatever reason.
     #[must_use]
     pub fn all_stalls(&self) -> u64 {
-        self.stalls + self.stalls_shed + self.stalls_kernel
+        self.stalls + self.stalls_shed + self.stalls_kernel + self.values_left
     }
 
     /// Requests answered.

@@ -288,6 +288,46 @@ fn long_values_that_are_not_read_keep_nobody_waiting_for_shorter_ones() {
     stand_by("long values, unread", &mut bystanders, Some(&long));
 }
 
+/// They let go of what they do not take, and go on where they were.
+#[test]
+fn long_values_that_are_not_read_keep_nobody_waiting_for_as_long_ones() {
+    let server = crowded();
+    let mut bystanders = [connect(&server), connect(&server)];
+    let long = vec![b'l'; 1 << 20];
+    let put = |name: &str, value: &[u8]| [b"PUT ", name.as_bytes(), b" ", value, b"\n"].concat();
+    exchange(&mut bystanders[0], &put("long", &long), b"OK\n");
+    let names: Vec<String> = (0..24).map(|no| format!("of-{no}")).collect();
+    let mut deaf = Vec::new();
+    for name in &names {
+        exchange(&mut bystanders[0], &put(name, &long), b"OK\n");
+        let mut stream = connect(&server);
+        let asked = format!("GET {name}\n").repeat(4);
+        stream.write_all(asked.as_bytes()).expect("sends");
+        deaf.push(stream);
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    stand_by("long values, unread", &mut bystanders, Some(&long));
+    for stream in deaf.iter_mut().take(4) {
+        for _ in 0..4 {
+            expect(stream, &[&long[..], b"\n"].concat());
+        }
+    }
+    // Most of the others hold nothing: when their values are replaced, these are gone in the middle.
+    for name in &names {
+        exchange(&mut bystanders[0], &put(name, b"short"), b"OK\n");
+    }
+    let is_cut = |stream: &mut TcpStream| {
+        let mut answers = Vec::new();
+        stream.shutdown(Shutdown::Write).expect("open");
+        stream.read_to_end(&mut answers).expect("its end");
+        !answers.ends_with(b"\nshort\n")
+    };
+    let others = deaf.iter_mut().skip(4).map(is_cut);
+    let cut = others.filter(|&cut| cut).count();
+    assert!((8..=20).contains(&cut), "{cut}");
+    assert_eq!(stat(&server, "connections_stalled"), cut as u64);
+}
+
 #[test]
 fn replies_that_are_not_read_keep_nobody_waiting() {
     let server = crowded();

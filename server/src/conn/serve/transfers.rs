@@ -253,6 +253,18 @@ impl RequestLoop<'_, '_> {
     /// it is not kept: it is read again.
     #[inline(never)]
     pub(super) fn send_value(&mut self, no: LargeNo) -> io::Result<Option<Halt>> {
+        if !self.larges.resume(no) {
+            // The value has left the cache while its peer did not read, and nothing else can be said in its middle.
+            *self.phase = Phase::Requests;
+            self.counters.values_left.add(1);
+            return Ok(Some(Halt::Close));
+        }
+        let halt = self.send_pieces(no)?;
+        self.larges.rest(no, matches!(halt, Some(Halt::Blocked)));
+        Ok(halt)
+    }
+
+    fn send_pieces(&mut self, no: LargeNo) -> io::Result<Option<Halt>> {
         loop {
             let Some(Large::Sending { pinned, at, tail }) = self.larges.get_mut(no) else {
                 return Err(io::ErrorKind::InvalidData.into());

@@ -9,6 +9,9 @@ impl Worker<'_> {
     #[cold]
     pub(super) fn tick(&mut self) {
         // First, while those who wait still stand in their queues.
+        self.state
+            .larges
+            .let_blocked_go(!self.memory_queue.is_empty());
         self.shed();
         while let Some(slot_no) = self.memory_queue.pop_front() {
             if let Some(conn) = &mut self.slots[slot_no as usize].conn {
@@ -68,9 +71,10 @@ impl Worker<'_> {
                 conn.still_millis(now) >= for_transfer || held >= SLOW_FACTOR * for_transfer;
             let transfer = is_slow
                 && !conn.queued
-                && conn
-                    .transfer(larges)
-                    .is_some_and(|kind| for_memory > 0 || waiting[kind as usize] > 0);
+                && conn.transfer(larges).is_some_and(|(kind, is_permitted)| {
+                    let is_wanted = waiting[kind as usize] > 0;
+                    for_memory > 0 || (is_wanted && (is_permitted || !larges.has_place()))
+                });
             if buffer || transfer {
                 longest.note(held, slot_no);
             }
