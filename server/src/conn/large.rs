@@ -5,7 +5,7 @@
 //! is not given to another item while the peer reads at its own speed.
 //!
 //! Both hold memory still, so each needs a permit ([`Permits`]). A connection without one waits its turn;
-//! nothing that it sent is lost meanwhile. A value whose peer takes no more for now is let go while others wait for
+//! nothing that it sent is lost meanwhile. A value of which its peer has taken nothing for a moment is let go while others wait for
 //! what it holds: its permit is for them, and it may be evicted like any other. If it is still there when the peer goes on, so does
 //! the value; if not, the connection ends. State lives in this table rather than in the
 //! connection, because few connections ever need it and every connection would pay for it.
@@ -36,6 +36,8 @@ struct Place<'w> {
     is_permitted: bool,
     /// Whether its peer takes no more for now, and it holds its memory all the same.
     is_blocked: bool,
+    /// Since when, and where the value is.
+    blocked: (Tick, usize),
 }
 
 /// One value in pieces. A box for the larger kind would be an allocation on a request's way;
@@ -127,18 +129,20 @@ impl<'w> Larges<'w> {
         // A line's end may be as far away as an item can be long.
         let most = cache.plan().item_bytes_max();
         let len = value_len.map_or(most, |len| len.min(most));
-        self.begin(len, || match order.reserve(cache, key, value_len, now) {
-            Ok(reservation) => Ok((
-                Large::Storing {
-                    reservation,
-                    scan: format.value_scan(value_len),
-                    order,
-                    format: format.keep(),
-                },
-                len,
-            )),
-            Err(StoreError::NoSpace) => Err(Begun::NotNow),
-            Err(error) => Err(Begun::Refused(execute::refusal(error))),
+        self.begin(len, now, || {
+            match order.reserve(cache, key, value_len, now) {
+                Ok(reservation) => Ok((
+                    Large::Storing {
+                        reservation,
+                        scan: format.value_scan(value_len),
+                        order,
+                        format: format.keep(),
+                    },
+                    len,
+                )),
+                Err(StoreError::NoSpace) => Err(Begun::NotNow),
+                Err(error) => Err(Begun::Refused(execute::refusal(error))),
+            }
         })
     }
 
@@ -148,10 +152,11 @@ impl<'w> Larges<'w> {
         &mut self,
         tail: &'static [u8],
         value_len: usize,
+        now: Tick,
         pin: impl FnOnce() -> Result<Option<(Pinned<'w>, usize)>, StoreError>,
     ) -> Begun {
         let mut head_len = 0;
-        let begun = self.begin(value_len, || match pin() {
+        let begun = self.begin(value_len, now, || match pin() {
             Ok(Some((pinned, len))) => {
                 head_len = len;
                 let len = pinned.meta().value_len;
@@ -177,6 +182,7 @@ impl<'w> Larges<'w> {
     fn begin(
         &mut self,
         value_len: usize,
+        now: Tick,
         make: impl FnOnce() -> Result<(Large<'w>, usize), Begun>,
     ) -> Begun {
         let mut charge = Charge::of(value_len);
@@ -197,6 +203,7 @@ impl<'w> Larges<'w> {
                     charge,
                     is_permitted: true,
                     is_blocked: false,
+                    blocked: (now, usize::MAX),
                 });
                 self.free_count -= 1;
                 Begun::Yes(LargeNo(u16::try_from(place).expect("places are few")), 0)
@@ -249,41 +256,45 @@ impl<'w> Larges<'w> {
         true
     }
 
-    /// The turn of a value that is sent is over. Without a permit, it holds nothing between turns; with one, it is
-    /// let go if others wait for that and its peer takes no more for now.
-    pub fn rest(&mut self, no: LargeNo, is_blocked: bool) {
+    /// The turn of a value that is sent is over. Without a permit, it holds nothing between turns.
+    pub fn rest(&mut self, no: LargeNo, is_blocked: bool, now: Tick) {
         let Some(place) = &mut self.places[usize::from(no.0)] else {
             return;
         };
         if !place.is_permitted {
             self.let_go(usize::from(no.0));
-        } else if is_blocked {
+        } else if is_blocked && let Large::Sending { at, .. } = place.large {
             place.is_blocked = true;
             self.blocked_count += 1;
-            if self.permits.waiting(place.charge.kind) > 0 {
-                self.let_go(usize::from(no.0));
+            if place.blocked.1 != at {
+                place.blocked = (now, at);
             }
         }
     }
 
-    /// Lets all go whose peers take no more for now and which hold what others wait for: a permit, or memory.
+    /// Whether a value could be let go that holds a permit others wait for.
     #[inline]
-    pub fn let_blocked_go(&mut self, for_memory: bool) {
-        if self.blocked_count > 0 {
-            self.let_some_go(for_memory);
-        }
+    pub fn keeps_others_waiting(&self) -> bool {
+        self.blocked_count > 0
+            && Kind::ALL
+                .into_iter()
+                .any(|kind| self.permits.waiting(kind) > 0)
     }
 
-    #[cold]
-    fn let_some_go(&mut self, for_memory: bool) {
-        let waits = Kind::ALL.map(|kind| for_memory || self.permits.waiting(kind) > 0);
-        if waits == [false; 2] {
+    /// Lets all go of which their peers have taken nothing for so long, and which hold what others wait for: a permit,
+    /// or memory.
+    pub fn let_blocked_go(&mut self, for_memory: bool, patience_millis: u64, now: Tick) {
+        if self.blocked_count == 0 {
             return;
         }
+        let waits = Kind::ALL.map(|kind| for_memory || self.permits.waiting(kind) > 0);
         for no in 0..self.places.len() {
-            let is_blocked =
-                |place: &Place<'_>| place.is_blocked && waits[place.charge.kind as usize];
-            if self.places[no].as_ref().is_some_and(is_blocked) {
+            let keeps = |place: &Place<'_>| {
+                place.is_blocked
+                    && waits[place.charge.kind as usize]
+                    && now.millis_since(place.blocked.0) >= patience_millis
+            };
+            if self.places[no].as_ref().is_some_and(keeps) {
                 self.let_go(no);
             }
         }

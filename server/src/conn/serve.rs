@@ -294,7 +294,7 @@ impl<'w> RequestLoop<'_, 'w> {
                     let (shared, now, counters) = (self.shared, self.now, self.counters);
                     let room = self.outbox.room();
                     let mut is_cut = false;
-                    let begun = self.larges.send(format.value_tail(), value_len, || {
+                    let begun = self.larges.send(format.value_tail(), value_len, now, || {
                         let mut found =
                             execute::pin(planned.work, shared, now, format, room, counters)?;
                         if execute::may_be_cut(shared, format)

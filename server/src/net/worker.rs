@@ -80,6 +80,11 @@ const SLOW_FACTOR: u32 = 3;
 /// long value, of which each keeps much from others: clients there are slow because they are not run.
 const SHORT_FACTORS: [u32; 2] = [10, 3];
 
+/// While others wait, a value is let go of which its peer has taken nothing for so long: who reads is back in less …
+const LET_GO_MILLIS: u64 = 50;
+/// … unless it is not run: so many times as long where there are too few processors.
+const LET_GO_FACTOR: u64 = 10;
+
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug)]
 enum Queue {
@@ -297,7 +302,9 @@ impl<'w> Worker<'w> {
         if !self.lease_queue.is_empty() {
             self.wake_for_leases();
         }
-        self.state.larges.let_blocked_go(false);
+        if self.state.larges.keeps_others_waiting() {
+            self.hurry_clock();
+        }
         if self.has_wishes() {
             self.serve_wishes();
         }
@@ -406,7 +413,7 @@ impl<'w> Worker<'w> {
                     let wish = permits.queue(charge, self.state.now);
                     self.wishes[charge.kind as usize].push_back((slot_no, wish));
                     if is_first {
-                        // What slow peers hold is let go, here and by the other workers.
+                        // What slow peers hold is soon let go, here and by the other workers.
                         self.mailboxes.iter().for_each(Mailbox::wake);
                     }
                 }

@@ -260,7 +260,8 @@ impl RequestLoop<'_, '_> {
             return Ok(Some(Halt::Close));
         }
         let halt = self.send_pieces(no)?;
-        self.larges.rest(no, matches!(halt, Some(Halt::Blocked)));
+        self.larges
+            .rest(no, matches!(halt, Some(Halt::Blocked)), self.now);
         Ok(halt)
     }
 

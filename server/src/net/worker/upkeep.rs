@@ -9,9 +9,10 @@ impl Worker<'_> {
     #[cold]
     pub(super) fn tick(&mut self) {
         // First, while those who wait still stand in their queues.
-        self.state
-            .larges
-            .let_blocked_go(!self.memory_queue.is_empty());
+        let is_short = self.processor.is_short(self.pass_nanos);
+        let patience = LET_GO_MILLIS * if is_short { LET_GO_FACTOR } else { 1 };
+        let (larges, for_memory) = (&mut self.state.larges, !self.memory_queue.is_empty());
+        larges.let_blocked_go(for_memory, patience, self.state.now);
         self.shed();
         while let Some(slot_no) = self.memory_queue.pop_front() {
             if let Some(conn) = &mut self.slots[slot_no as usize].conn {
@@ -25,7 +26,8 @@ impl Worker<'_> {
         }
         let waits = !self.lease_queue.is_empty()
             || !self.memory_queue.is_empty()
-            || self.wishes.iter().any(|wishes| !wishes.is_empty());
+            || self.wishes.iter().any(|wishes| !wishes.is_empty())
+            || self.state.larges.keeps_others_waiting();
         self.set_clock(waits || self.drain.is_some());
     }
 
