@@ -58,7 +58,7 @@ impl Cache {
     ///
     /// # Panics
     /// Possibly, with a spot of another cache.
-    #[inline]
+    #[inline(always)]
     pub fn get_at(
         &self,
         key: Key<'_>,

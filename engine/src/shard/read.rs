@@ -26,17 +26,6 @@ const RETRIES_MAX: usize = 8;
 /// them.
 type Head<'h> = &'h mut dyn FnMut(&ItemMeta, &mut [u8]) -> Option<usize>;
 
-/// What one optimistic look found.
-enum Look<T> {
-    /// A writer interfered.
-    Torn,
-    Miss,
-    Hit {
-        found: T,
-        active: bool,
-    },
-}
-
 impl Shard {
     /// Copies the value to `out`, behind what `head` writes there.
     #[inline]
@@ -60,7 +49,7 @@ impl Shard {
     }
 
     /// The same, where it is known where to look, and nothing but a length is wanted.
-    #[inline]
+    #[inline(always)]
     pub fn get_at(
         &self,
         region: &Region,
@@ -99,25 +88,29 @@ impl Shard {
         meta: &mut ItemMeta,
         head: &mut (impl FnMut(&ItemMeta, &mut [u8]) -> Option<usize> + ?Sized),
     ) -> Option<Copied> {
-        let look = look(region, key, spot, now, move |view| {
-            *meta = view.meta();
-            match value_room(meta, out, head) {
-                Some((head_len, room)) => view
-                    .copy_value(room)
-                    .then(|| Copied::Bytes(head_len + meta.value_len)),
-                None => Some(Copied::TooSmall),
-            }
-        });
-        match look {
-            Look::Torn => None,
-            Look::Miss => Some(Copied::Miss),
-            Look::Hit { found, active } => {
-                if !active {
-                    self.mark(region, key.bytes(), key.space(), key.hash(), now);
+        // Without a closure: one of this size would be a function of its own.
+        let (probe, found) = seek(region, key, spot)?;
+        let Some((view, slot)) = found.filter(|(view, _)| !view.is_expired(now)) else {
+            return probe.validate(&region.arena).then_some(Copied::Miss);
+        };
+        *meta = view.meta();
+        let copied = match value_room(meta, out, head) {
+            Some((head_len, room)) => {
+                if !view.copy_value(room) {
+                    return None;
                 }
-                Some(found)
+                Copied::Bytes(head_len + meta.value_len)
             }
+            None => Copied::TooSmall,
+        };
+        let is_active = slot.marks() >= MARKS_MAX && !view.wants_note(now);
+        if !probe.validate(&region.arena) {
+            return None;
         }
+        if !is_active {
+            self.mark(region, key.bytes(), key.space(), key.hash(), now);
+        }
+        Some(copied)
     }
 
     /// The other looks, and the last under the lock.
@@ -178,11 +171,14 @@ impl Shard {
     pub fn meta(&self, region: &Region, key: Key<'_>, now: Tick) -> Option<ItemMeta> {
         for _ in 0..RETRIES_MAX {
             let spot = Spot::of(&region.arena, &region.geometry, key.hash());
-            match look(region, key, spot, now, |view| Some(view.meta())) {
-                Look::Torn => std::hint::spin_loop(),
-                Look::Miss => return None,
-                Look::Hit { found, .. } => return Some(found),
+            if let Some((probe, found)) = seek(region, key, spot) {
+                let found = found.filter(|(view, _)| !view.is_expired(now));
+                let meta = found.map(|(view, _)| view.meta());
+                if probe.validate(&region.arena) {
+                    return meta;
+                }
             }
+            std::hint::spin_loop();
         }
         let state = self.lock(region);
         let place = state.find_live(key, now)?;
@@ -212,45 +208,24 @@ fn value_room<'o>(
     Some((head_len, room))
 }
 
-/// One look; `with` reads the item and gives `None` if what it saw cannot be.
+/// Where the key's item is, as one look finds it, before that is validated. `None`: a writer interfered.
 #[inline(always)]
-fn look<T>(
-    region: &Region,
+fn seek<'r>(
+    region: &'r Region,
     key: Key<'_>,
     spot: Spot,
-    now: Tick,
-    with: impl FnOnce(View<'_>) -> Option<T>,
-) -> Look<T> {
+) -> Option<(Probe, Option<(View<'r>, Slot)>)> {
     let (arena, geometry, hash) = (&region.arena, &region.geometry, key.hash());
-    let Some((probe, first)) = Probe::begin(arena, geometry, hash, spot) else {
-        return Look::Torn;
-    };
+    let (probe, first) = Probe::begin(arena, geometry, hash, spot)?;
     let found = match first {
         First::Candidate(slot) => match View::new(region, slot.chunk()) {
-            Some(view) if view.key_is(key.bytes(), key.space()) => Ok(Some((view, slot))),
-            _ => further(region, key, &probe),
+            Some(view) if view.key_is(key.bytes(), key.space()) => Some((view, slot)),
+            _ => further(region, key, &probe).ok()?,
         },
-        First::Further => further(region, key, &probe),
-        First::None => Ok(None),
+        First::Further => further(region, key, &probe).ok()?,
+        First::None => None,
     };
-    let Ok(found) = found else {
-        return Look::Torn;
-    };
-    let look = match found {
-        Some((view, slot)) if !view.is_expired(now) => match with(view) {
-            Some(found) => Look::Hit {
-                found,
-                active: slot.marks() >= MARKS_MAX && !view.wants_note(now),
-            },
-            None => Look::Torn,
-        },
-        _ => Look::Miss,
-    };
-    if probe.validate(arena) {
-        look
-    } else {
-        Look::Torn
-    }
+    Some((probe, found))
 }
 
 /// The key's item in the whole chain: another item has its tag, or its bucket overflowed.

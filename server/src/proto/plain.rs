@@ -87,59 +87,91 @@ impl Codec {
         if let Inside::Resp(session) = self.inside {
             return plain_resp(bytes, session.is_v3());
         }
-        let (verb, rest) = bytes.split_first_chunk::<VERB_BYTES>()?;
+        let verb = bytes.first_chunk::<VERB_BYTES>()?;
         let memcached = self.accepts != Accepts::Native;
-        let protocol = match verb {
-            b"GET " if self.accepts != Accepts::Memcached => Protocol::Native,
-            b"get " if memcached => Protocol::Memcached,
-            b"PUT " if self.accepts != Accepts::Memcached => return plain_put(rest),
+        let (protocol, asked) = match verb {
+            b"GET " if self.accepts != Accepts::Memcached => (Protocol::Native, Native::get(bytes)),
+            b"get " if memcached => (Protocol::Memcached, Memcached::get(bytes)),
+            b"PUT " if self.accepts != Accepts::Memcached => {
+                return plain_put(&bytes[VERB_BYTES..]);
+            }
             b"set " if memcached => return plain_set(bytes),
-            [b'm', b'g', b' ', _] if memcached => return plain_mg(bytes),
+            [b'm', b'g', b' ', _] if memcached => (Protocol::Meta, Meta::get(bytes)),
             [b'm', b's', b' ', _] if memcached => return plain_ms(bytes),
             _ => return None,
         };
-        let key_len = word_len(&rest[..rest.len().min(KEY_BYTES_MAX + 1)])?;
-        if key_len == 0 {
-            return None;
-        }
-        let ending = match rest[key_len..] {
-            [b'\n', ..] => 1,
-            [b'\r', b'\n', ..] => 2,
-            _ => return None,
-        };
-        Some(Plain {
-            key: &rest[..key_len],
-            what: What::Get(protocol),
-            taken: VERB_BYTES + key_len + ending,
-        })
+        asked.map(|asked| asked.by(protocol))
     }
 }
+
+/// A key that is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Of 1 to [`KEY_BYTES_MAX`] bytes.
+    pub key: &'a [u8],
+    /// How long the request is.
+    pub taken: usize,
+}
+
+impl<'a> Asked<'a> {
+    #[inline(always)]
+    fn by(self, protocol: Protocol) -> Plain<'a> {
+        Plain {
+            key: self.key,
+            what: What::Get(protocol),
+            taken: self.taken,
+        }
+    }
+}
+
+/// A line of a verb and a key.
+#[inline(always)]
+fn line_get<'a>(verb: &[u8; VERB_BYTES], bytes: &'a [u8]) -> Option<Asked<'a>> {
+    let (found, rest) = bytes.split_first_chunk::<VERB_BYTES>()?;
+    if found != verb {
+        return None;
+    }
+    let key_len = word_len(&rest[..rest.len().min(KEY_BYTES_MAX + 1)])?;
+    if key_len == 0 {
+        return None;
+    }
+    let ending = match rest[key_len..] {
+        [b'\n', ..] => 1,
+        [b'\r', b'\n', ..] => 2,
+        _ => return None,
+    };
+    Some(Asked {
+        key: &rest[..key_len],
+        taken: VERB_BYTES + key_len + ending,
+    })
+}
+
+/// What begins an array of RESP that may be plain.
+const ARRAY_BYTES: usize = 13;
 
 /// An array of `GET` and a key, or of `SET`, a key and a value, all there.
 #[inline(always)]
 fn plain_resp(bytes: &[u8], v3: bool) -> Option<Plain<'_>> {
-    const HEAD_BYTES: usize = 13;
-    let (head, rest) = bytes.split_first_chunk::<HEAD_BYTES>()?;
-    let is_set = match head {
-        b"*2\r\n$3\r\nGET\r\n" => false,
-        b"*3\r\n$3\r\nSET\r\n" => true,
-        _ => return None,
-    };
-    let (key, behind) = bulk(rest)?;
-    if key.is_empty() || key.len() > KEY_BYTES_MAX {
-        return None;
+    let (head, rest) = bytes.split_first_chunk::<ARRAY_BYTES>()?;
+    match head {
+        b"*2\r\n$3\r\nGET\r\n" => Resp::get(bytes).map(|asked| asked.by(Protocol::Resp { v3 })),
+        b"*3\r\n$3\r\nSET\r\n" => {
+            let (key, behind) = bulk_key(rest)?;
+            let (value, behind) = bulk(behind)?;
+            Some(Plain {
+                key,
+                what: What::Put(Protocol::Resp { v3 }, 0, value),
+                taken: bytes.len() - behind.len(),
+            })
+        }
+        _ => None,
     }
-    let (what, behind) = if is_set {
-        let (value, behind) = bulk(behind)?;
-        (What::Put(Protocol::Resp { v3 }, 0, value), behind)
-    } else {
-        (What::Get(Protocol::Resp { v3 }), behind)
-    };
-    Some(Plain {
-        key,
-        what,
-        taken: bytes.len() - behind.len(),
-    })
+}
+
+/// A key of 1 to 250 bytes, and what is behind it.
+#[inline(always)]
+fn bulk_key(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    bulk(bytes).filter(|(key, _)| !key.is_empty() && key.len() <= KEY_BYTES_MAX)
 }
 
 /// A bulk string of up to 99,999 bytes, and what is behind it; the two bytes at its end are not looked at, as Redis does not.
@@ -230,18 +262,6 @@ fn plain_set(bytes: &[u8]) -> Option<Plain<'_>> {
     })
 }
 
-/// `mg key v`
-#[inline(always)]
-fn plain_mg(bytes: &[u8]) -> Option<Plain<'_>> {
-    let (key, rest) = key_and_rest(&bytes[META_VERB_BYTES..])?;
-    let behind = rest.strip_prefix(b"v\r\n")?;
-    Some(Plain {
-        key,
-        what: What::Get(Protocol::Meta),
-        taken: bytes.len() - behind.len(),
-    })
-}
-
 /// `ms key length`
 #[inline(always)]
 fn plain_ms(bytes: &[u8]) -> Option<Plain<'_>> {
@@ -289,6 +309,9 @@ pub trait Lane: Copy {
     /// Whether a line end in a value would be taken for the end of the answer; and this is said instead.
     const CUT: Option<&'static [u8]>;
 
+    /// The request for a value at the front of `bytes`, if one surely stands there whole.
+    fn get(bytes: &[u8]) -> Option<Asked<'_>>;
+
     /// The answer if there is no value.
     fn missing(self) -> &'static [u8];
 
@@ -319,6 +342,11 @@ impl Lane for Native {
     const CUT: Option<&'static [u8]> = Some(b"ERROR\n");
 
     #[inline(always)]
+    fn get(bytes: &[u8]) -> Option<Asked<'_>> {
+        line_get(b"GET ", bytes)
+    }
+
+    #[inline(always)]
     fn missing(self) -> &'static [u8] {
         b"NOTFOUND\n"
     }
@@ -335,6 +363,11 @@ impl Lane for Memcached {
     const CUT: Option<&'static [u8]> = None;
 
     #[inline(always)]
+    fn get(bytes: &[u8]) -> Option<Asked<'_>> {
+        line_get(b"get ", bytes)
+    }
+
+    #[inline(always)]
     fn missing(self) -> &'static [u8] {
         b"END\r\n"
     }
@@ -349,6 +382,16 @@ impl Lane for Meta {
     const TAIL: &'static [u8] = b"\r\n";
     const STORED: &'static [u8] = b"HD\r\n";
     const CUT: Option<&'static [u8]> = None;
+
+    #[inline(always)]
+    fn get(bytes: &[u8]) -> Option<Asked<'_>> {
+        let (key, rest) = key_and_rest(bytes.strip_prefix(b"mg ")?)?;
+        let behind = rest.strip_prefix(b"v\r\n")?;
+        Some(Asked {
+            key,
+            taken: bytes.len() - behind.len(),
+        })
+    }
 
     #[inline(always)]
     fn missing(self) -> &'static [u8] {
@@ -373,6 +416,16 @@ impl Lane for Resp {
     const TAIL: &'static [u8] = b"\r\n";
     const STORED: &'static [u8] = b"+OK\r\n";
     const CUT: Option<&'static [u8]> = None;
+
+    #[inline(always)]
+    fn get(bytes: &[u8]) -> Option<Asked<'_>> {
+        let rest = bytes.strip_prefix(b"*2\r\n$3\r\nGET\r\n")?;
+        let (key, behind) = bulk_key(rest)?;
+        Some(Asked {
+            key,
+            taken: bytes.len() - behind.len(),
+        })
+    }
 
     #[inline(always)]
     fn missing(self) -> &'static [u8] {

@@ -53,6 +53,17 @@ impl RequestLoop<'_, '_> {
             let spot = cache.prefetch(first.key);
             return self.answer(slice::from_ref(&first), slice::from_ref(&spot), at);
         }
+        if let What::Get(protocol) = first.what {
+            let run = match protocol {
+                Protocol::Native => self.run_gets(bytes, at, first, plain::Native)?,
+                Protocol::Memcached => self.run_gets(bytes, at, first, plain::Memcached)?,
+                Protocol::Meta => self.run_gets(bytes, at, first, plain::Meta)?,
+                Protocol::Resp { v3 } => self.run_gets(bytes, at, first, plain::Resp(v3))?,
+            };
+            if !matches!(run, Run::None) {
+                return Ok(run);
+            }
+        }
         let mut end = first.end;
         let mut batch = Batch::of(first);
         while !batch.is_full()
@@ -72,6 +83,77 @@ impl RequestLoop<'_, '_> {
             cache.prefetch_item(planned.key, spot);
         }
         self.answer(&batch, &spots, at)
+    }
+
+    /// A run of requests for values that are all asked for in one way, which is known when the program is compiled.
+    #[inline(never)]
+    fn run_gets<L: Lane>(
+        &mut self,
+        bytes: &[u8],
+        at: &mut usize,
+        first: Planned<'_>,
+        lane: L,
+    ) -> io::Result<Run> {
+        let cache = self.shared.cache;
+        let mut end = first.end;
+        let mut batch = Batch::of((first.key, end));
+        while !batch.is_full()
+            && let Some(asked) = L::get(&bytes[end..])
+            && let Ok(key) = cache.key(asked.key)
+        {
+            end += asked.taken;
+            batch.push((key, end));
+        }
+        if batch.len() < RUN_MIN && end < bytes.len() {
+            return Ok(Run::None);
+        }
+        let mut spots = Batch::new();
+        for &(key, _) in &*batch {
+            spots.push(cache.prefetch(key));
+        }
+        for (&(key, _), spot) in batch.iter().zip(spots.iter_mut()) {
+            cache.prefetch_item(key, spot);
+        }
+        let before = *at;
+        let inside = first.what.inside();
+        let is_inside = self.codec.is_inside_of(first.what);
+        for (&(key, end), &spot) in batch.iter().zip(spots.iter()) {
+            if let Some(halt) = self.lacks_room()? {
+                return Ok(Run::Executed(Some(halt)));
+            }
+            let Some(len) = self.get(key, spot, lane) else {
+                // It may fit into the whole outbox. If that is what it had, it is for the general way.
+                let had_all = self.outbox.is_empty();
+                if !had_all && let Some(halt) = self.empty_outbox()? {
+                    return Ok(Run::Executed(Some(halt)));
+                }
+                return Ok(match had_all && *at == before {
+                    true => Run::None,
+                    false => Run::Executed(None),
+                });
+            };
+            self.outbox.filled(len);
+            self.budget.spend(1, len);
+            *at = end;
+            if !is_inside {
+                self.codec.go_on(inside);
+            }
+            if self.budget.is_spent() {
+                self.counters.yields.add(1);
+                return Ok(Run::Executed(Some(Halt::Tired)));
+            }
+        }
+        self.end_run(batch.len())
+    }
+
+    /// The end of a run that its budget has not ended.
+    #[inline(always)]
+    fn end_run(&mut self, len: usize) -> io::Result<Run> {
+        if len == BATCH_MAX && self.budget.is_late() {
+            self.counters.yields.add(1);
+            return Ok(Run::Executed(Some(Halt::Tired)));
+        }
+        Ok(Run::Executed(None))
     }
 
     #[inline(always)]
@@ -94,10 +176,10 @@ impl RequestLoop<'_, '_> {
                 }
                 let key = planned.key;
                 let done = match planned.what {
-                    What::Get(Protocol::Native) => self.get(key, spot, plain::Native),
-                    What::Get(Protocol::Memcached) => self.get(key, spot, plain::Memcached),
-                    What::Get(Protocol::Meta) => self.get(key, spot, plain::Meta),
-                    What::Get(Protocol::Resp { v3 }) => self.get(key, spot, plain::Resp(v3)),
+                    What::Get(Protocol::Native) => self.get_apart(key, spot, plain::Native),
+                    What::Get(Protocol::Memcached) => self.get_apart(key, spot, plain::Memcached),
+                    What::Get(Protocol::Meta) => self.get_apart(key, spot, plain::Meta),
+                    What::Get(Protocol::Resp { v3 }) => self.get_apart(key, spot, plain::Resp(v3)),
                     What::Put(Protocol::Native, _, value) => {
                         self.put(key, (0, value), plain::Native)
                     }
@@ -132,11 +214,7 @@ impl RequestLoop<'_, '_> {
                 return Ok(Run::Executed(Some(Halt::Tired)));
             }
         }
-        if batch.len() == BATCH_MAX && self.budget.is_late() {
-            self.counters.yields.add(1);
-            return Ok(Run::Executed(Some(Halt::Tired)));
-        }
-        Ok(Run::Executed(None))
+        self.end_run(batch.len())
     }
 
     /// Puts value or absence into the outbox's room, which has space for any short answer, and says
@@ -177,6 +255,12 @@ impl RequestLoop<'_, '_> {
             }
             Copied::TooSmall => None,
         }
+    }
+
+    /// The same where it is not asked for again and again: what is built for each way is the more the longer this is.
+    #[inline(never)]
+    fn get_apart<L: Lane>(&mut self, key: Key<'_>, spot: Spot, lane: L) -> Option<usize> {
+        self.get(key, spot, lane)
     }
 
     /// Stores a value and puts the answer into the outbox's room. `None`: it cannot be stored, or not
