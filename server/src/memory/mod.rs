@@ -11,3 +11,4 @@ pub mod plan;
 pub(crate) mod program;
 pub mod queues;
 pub(crate) mod room;
+pub(crate) mod scratch;

@@ -5,6 +5,7 @@ mod about;
 use flagstone_engine::{Stats, Tick};
 
 use crate::clock::Clock;
+use crate::memory::scratch::Text;
 use crate::observe::counters::cpu_micros;
 use crate::proto::resp::Op;
 use crate::proto::resp::encode::{Out, VERSION};
@@ -127,46 +128,42 @@ const SECTIONS: [&str; 9] = [
     "Keyspace",
 ];
 
-/// More than all sections together.
-const INFO_BYTES_MAX: usize = 6 << 10;
-
 fn info(
     section: Option<&[u8]>,
     (shared, engine): (&Shared<'_>, &Stats),
     now: Tick,
     out: &mut Out<'_>,
 ) -> Option<()> {
-    let mut text = [0; INFO_BYTES_MAX];
-    let mut writer = Writer::new(&mut text);
     let is_all = section.is_none_or(|section| {
         [&b"all"[..], b"default", b"everything"]
             .iter()
             .any(|all| section.eq_ignore_ascii_case(all))
     });
-    for name in SECTIONS {
-        if !is_all && !section.is_some_and(|one| one.eq_ignore_ascii_case(name.as_bytes())) {
-            continue;
+    shared.scratch.assemble(|text| {
+        for name in SECTIONS {
+            if !is_all && !section.is_some_and(|one| one.eq_ignore_ascii_case(name.as_bytes())) {
+                continue;
+            }
+            if !text.is_empty() {
+                text.put(b"\r\n")?;
+            }
+            text.put(b"# ")?;
+            text.put(name.as_bytes())?;
+            text.put(b"\r\n")?;
+            section_of(name, (shared, engine), now, text)?;
         }
-        if !writer.is_empty() {
-            writer.put(b"\r\n")?;
-        }
-        writer.put(b"# ")?;
-        writer.put(name.as_bytes())?;
-        writer.put(b"\r\n")?;
-        section_of(name, (shared, engine), now, &mut writer)?;
-    }
-    let len = writer.len();
-    out.bulk(&text[..len])
+        out.bulk(text.bytes())
+    })
 }
 
-fn text(name: &str, value: &str, writer: &mut Writer<'_>) -> Option<()> {
+fn text(name: &str, value: &str, writer: &mut Text<'_>) -> Option<()> {
     writer.put(name.as_bytes())?;
     writer.put(b":")?;
     writer.put(value.as_bytes())?;
     writer.put(b"\r\n")
 }
 
-fn numbers(numbers: &[(&str, u64)], writer: &mut Writer<'_>) -> Option<()> {
+fn numbers(numbers: &[(&str, u64)], writer: &mut Text<'_>) -> Option<()> {
     numbers.iter().try_for_each(|(name, value)| {
         writer.put(name.as_bytes())?;
         writer.put(b":")?;
@@ -175,7 +172,7 @@ fn numbers(numbers: &[(&str, u64)], writer: &mut Writer<'_>) -> Option<()> {
     })
 }
 
-fn micros(name: &str, micros: u64, writer: &mut Writer<'_>) -> Option<()> {
+fn micros(name: &str, micros: u64, writer: &mut Text<'_>) -> Option<()> {
     writer.put(name.as_bytes())?;
     writer.put(b":")?;
     writer.micros(micros)?;
@@ -186,7 +183,7 @@ fn section_of(
     name: &str,
     (shared, engine): (&Shared<'_>, &Stats),
     now: Tick,
-    writer: &mut Writer<'_>,
+    writer: &mut Text<'_>,
 ) -> Option<()> {
     let plan = shared.plan;
     match name {
@@ -266,7 +263,7 @@ fn section_of(
     }
 }
 
-fn server(shared: &Shared<'_>, now: Tick, writer: &mut Writer<'_>) -> Option<()> {
+fn server(shared: &Shared<'_>, now: Tick, writer: &mut Text<'_>) -> Option<()> {
     let uptime = now.millis_since(shared.clock.started()) / 1000;
     text("redis_version", VERSION, writer)?;
     text("server_name", "flagstone", writer)?;

@@ -26,6 +26,7 @@ use crate::memory::lease_room::LeaseRoom;
 use crate::memory::permits::Permits;
 use crate::memory::plan::ServerPlan;
 use crate::memory::room::SocketRoom;
+use crate::memory::scratch::Scratch;
 use crate::observe::counters::Totals;
 use crate::observe::departures::Departures;
 use crate::observe::pace::Pace;
@@ -90,6 +91,8 @@ pub struct Shared<'h> {
     pub slow: Mutex<Slow>,
     /// What was counted when the counters of memcached's clients were last set to 0.
     pub reset: Mutex<(Totals, Stats)>,
+    /// Where reports are put together.
+    pub scratch: Scratch,
     /// Whether any value was ever stored that may hold a line end.
     has_counted: AtomicBool,
 }
@@ -135,6 +138,7 @@ impl<'h> Shared<'h> {
             departures: Mutex::default(),
             slow: Mutex::new(Slow::default()),
             reset: Mutex::default(),
+            scratch: Scratch::default(),
             has_counted: AtomicBool::new(false),
         }
     }
