@@ -9,25 +9,29 @@
 //! waited, in milliseconds, and how many connections of the load the server closed. The other columns are the
 //! load's own: what it moved, and the CPU time of the server's busiest and idlest worker.
 //!
-//! On 2026-11-26, at 64 MiB with two workers on two busy cores, GET p99 / max and GET 60 KB max in milliseconds; "before" is the
-//! server in which a turn needed a buffer for whatever it might leave over:
+//! On 2026-11-28, at 64 MiB with two workers on two cores where nothing else ran, four seconds a scene: GET p99 / max and
+//! GET 60 KB max in milliseconds; with a login of everybody; and in brackets the server in which a turn needed a buffer for whatever it
+//! might leave over. Nobody was closed, but where that is said.
 //!
-//! | scene | before | today | memcached |
+//! | scene | | with a login | (once) |
 //! |---|---|---|---|
-//! | `half` | 29,769 / 29,769; never | 0.1 / 5.3; 1.3 | 0.2 / 9.8; 0.6 |
-//! | `bytes` | 29,751 / 29,751; never | 0.3 / 1.8; 0.5 | 0.3 / 1.7; 3.3 |
-//! | `uploads` | 3,046 / 3,046; 0.4 | 1.7 / 4.4; 10.9 | 0.8 / 1.7; 6.6 |
-//! | `long-uploads` | 0.2 / 0.2; never in 100 s | 4.7 / 20.1; 10.3 | 8.0 / 34.6; 26.9 |
-//! | `reader-8m` | not measured | 0.2 / 4.7; 2.9 | 0.5 / 3.2; 2.7 |
-//! | `readers-1m` | 0.2 / 0.2; 8,463 | 0.2 / 7.4; 3.1 | 0.2 / 4.1; 3.4 |
-//! | `readers-400k` | 0.1 / 0.1; 9,086 | 0.5 / 3.9; 4.4 | 0.1 / 3.3; 1.2 |
-//! | `readers-1k` | 0.5 / 169; 10.9; 18 of 40 closed | 1.1 / 15.2; 6.4; none | 1.2 / 10.0; 5.0; none |
-//! | `deaf` | 0.3 / 48.3; 3.6; 18 of 40 closed | 0.2 / 1.1; 1.3; none | 0.1 / 4.0; 0.6; none |
-//! | `append` | 3.8 / 302; 219 | 0.5 / 5.3; 2.5 | 9.4 / 26.5; 21.2 |
-//! | `stats` | 3.3 / 211; 226 | 8.5 / 16.4; 24.2 | 1.8 / 7.2; 5.5 |
-//! | `classes` | 76.8 / 186; 89.5 | 2.9 / 6.4; 6.0 | |
-//! | `idle` | 0.2 / 1.5; 0.6 | 0.2 / 7.8; 3.7 | 0.2 / 0.3; 0.4 |
-//! | `hot` | not measured | 0.5 / 1.0; 1.3 | 10.8 / 20.6; 17.8 |
+//! | `quiet` | 0.7 / 13.6; 8.0 | 0.4 / 2.7; 0.9 | |
+//! | `half` | 1.1 / 9.6; 3.8 | 0.3 / 1.6; 3.0 | (29,769 / 29,769; never) |
+//! | `bytes` | 0.5 / 4.4; 4.4 | 0.4 / 2.1; 2.3 | (29,751 / 29,751; never) |
+//! | `uploads` | 2.5 / 6.9; 6.3 | 0.4 / 1.8; 1.1 | (3,046 / 3,046; 0.4) |
+//! | `long-uploads` | 4.1 / 6.7; 4.7 | 3.2 / 5.0; 7.0 | (0.2 / 0.2; never in 100 s) |
+//! | `reader-8m` | 0.7 / 3.9; 3.5 | 0.3 / 0.8; 0.9 | |
+//! | `readers-1m` | 0.4 / 1.0; 1.7 | 0.3 / 1.0; 1.2 | (0.2 / 0.2; 8,463) |
+//! | `readers-400k` | 0.4 / 1.1; 1.0 | 0.4 / 3.1; 2.6 | (0.1 / 0.1; 9,086) |
+//! | `readers-1k` | 0.4 / 2.0; 2.7 | 0.2 / 8.2; 1.0 | (0.5 / 169; 10.9; 18 of 40 closed) |
+//! | `deaf` | 0.2 / 0.6; 0.8 | 0.4 / 1.3; 1.4 | (0.3 / 48.3; 3.6; 18 of 40 closed) |
+//! | `append` | 0.7 / 4.4; 5.2 | 0.8 / 4.1; 4.6 | (3.8 / 302; 219) |
+//! | `stats` | 0.7 / 4.1; 5.2 | 0.8 / 3.8; 2.8 | (3.3 / 211; 226) |
+//! | `classes` | 0.6 / 4.4; 4.9 | 0.7 / 4.2; 2.8 | (76.8 / 186; 89.5) |
+//! | `idle` | 0.4 / 1.1; 1.5 | 0.4 / 1.2; 1.5 | (0.2 / 1.5; 0.6) |
+//! | `hot` | 0.9 / 9.6; 5.0 | 0.7 / 0.9; 1.5 | |
+//! | `flush` | 0.5 / 2.2; 1.1 | | |
+//! | `expiring` | 0.3 / 0.8; 1.2 | | |
 //!
 //! Without names every scene is played, but `flush` and `expiring`, which fill gigabytes first. With `--login` everybody has to log
 //! in. What 200 TLS handshakes at once cost is the server's example `handshakes`. `--server` takes any number of
