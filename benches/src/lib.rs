@@ -20,4 +20,5 @@ pub mod race;
 pub mod rng;
 pub mod rows;
 pub mod subjects;
+pub mod synthetic;
 pub mod trace;

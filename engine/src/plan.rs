@@ -12,6 +12,7 @@ use crate::geometry::{
 };
 use crate::item::header::HEADER_BYTES;
 use crate::item::layout::Layout;
+use crate::lru::choice::Choice;
 use crate::options::{ITEM_BYTES_LEAST, ITEM_BYTES_MOST, Options};
 use crate::persist::superblock::{Superblock, Unusable};
 use crate::persist::{self, Nothing};
@@ -155,8 +156,9 @@ impl Plan {
         let page_bytes = pages * geometry.page_bytes;
         let arena = geometry.arena_words * WORD_BYTES;
         let alignment = arena - SUPERBLOCK_BYTES - headers - table - directory - page_bytes;
-        let control = control_bytes(geometry);
-        let rest = self.budget_bytes() - arena - control;
+        let control = control_bytes(geometry) - Choice::HEAP_BYTES;
+        let trials = Choice::HEAP_BYTES;
+        let rest = self.budget_bytes() - arena - control - trials;
         [
             (
                 "superblock",
@@ -188,6 +190,11 @@ impl Plan {
                 format!("{pages} x {}: items and index", geometry.page_bytes),
             ),
             ("control", control, "locks, lists, size classes".to_owned()),
+            (
+                "trials",
+                trials,
+                "what decides how long new items stay".to_owned(),
+            ),
             ("unused", rest, "less than a page".to_owned()),
         ]
         .into_iter()
@@ -263,6 +270,7 @@ fn page_count_min(page_bytes: usize, item_bytes_max: usize) -> usize {
 fn control_bytes(geometry: &Geometry) -> usize {
     // The geometry's tables stand in the plan and in the region.
     CACHE_BYTES_MAX
+        + Choice::HEAP_BYTES
         + 2 * geometry.classes.heap_bytes()
         + SHARD_COUNT * Shard::heap_bytes(geometry.classes.count())
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicUsize;
 use crate::arena::Arena;
 use crate::chunk_ref::ChunkRef;
 use crate::geometry::{Geometry, LINE_BYTES, WORD_BYTES};
+use crate::lru::choice::Choice;
 use crate::lru::segments::Eviction;
 use crate::rebalance::Tails;
 use crate::slab::free_list::PagePool;
@@ -12,7 +13,8 @@ use crate::slab::page::PageTable;
 use crate::space::Spaces;
 
 /// What every part of a shard works on. Immutable but for the arena's words, the
-/// pool, the databases' spaces, and what the shards tell one another of their ages and their stale pages.
+/// pool, the databases' spaces, and what the shards tell one another: of their ages, their stale pages, and
+/// what is asked for.
 pub(crate) struct Region {
     pub arena: Arena,
     pub geometry: Geometry,
@@ -21,6 +23,8 @@ pub(crate) struct Region {
     /// The longest key.
     pub key_bytes_max: usize,
     pub eviction: Eviction,
+    /// How long the lists are.
+    pub choice: Choice,
     pub tails: Tails,
     /// Stale pages of all shards: a hint.
     pub stale: AtomicUsize,

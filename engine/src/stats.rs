@@ -70,6 +70,17 @@ pub struct Stats {
     pub evicted_age_probation_bytes: u64,
     /// The same, of those that left main.
     pub evicted_age_main_bytes: u64,
+    /// Bytes of items on probation, about: chunks, and what continues them.
+    pub probation_bytes: u64,
+    /// The same on the main list.
+    pub main_bytes: u64,
+    /// The share of probation that is aimed at, in percent: it follows what is asked for.
+    pub probation_percent: u64,
+    /// Hits with which an item at the end of probation goes on to main; 0: none do, only items that come back
+    /// after they were evicted.
+    pub probation_hits: u64,
+    /// How often these two have changed.
+    pub probation_changes: u64,
     /// Expired items that were reclaimed.
     pub expired: Expired,
     /// Items that a flush removed.

@@ -80,7 +80,7 @@ fn play(seed: u64, shape: &Shape) {
             item_bytes_max: shape.item_bytes_max,
             backing: Backing::Mmap,
             hash_seed: seed,
-            eviction: [Eviction::S3Fifo, Eviction::Lru][seed as usize % 2],
+            eviction: [Eviction::S3Fifo, Eviction::Adaptive, Eviction::Lru][seed as usize % 3],
             ..Options::default()
         })
         .unwrap(),

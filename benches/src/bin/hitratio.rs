@@ -1,8 +1,12 @@
 //! The engine's hit ratio on a trace, beside reference policies.
 //!
 //! ```text
-//! hitratio [--requests N] [--percent 1,10] [--value-bytes N] [--explore] [--verbose] TRACE.csv.gz …
+//! hitratio [--requests N] [--percent 1,10] [--value-bytes N] [--adaptive] [--explore] [--verbose] TRACE.csv.gz … @FAMILY … @all
 //! ```
+//!
+//! `@FAMILY` is a trace that is made (see `synthetic`): `@zipf`, `@churn`, `@shift`, `@weekly`, `@loops`, `@scans`,
+//! `@batch`, `@sessions`; `@all` is all of them. The last lines name the row in which the engine is furthest behind
+//! each reference.
 //!
 //! Replay: look a key up; store it if it is not there. The ratio counts every request,
 //! those on the empty cache too.
@@ -22,6 +26,7 @@
 //! contains the engine's overhead per item. Objects that the engine refuses at this budget
 //! are refused by the references too.
 //!
+//! `--adaptive` replays with the engine's eviction that follows what is asked for (`--eviction adaptive` of the server).
 //! `--explore` adds S3-FIFO with other list shares, thresholds and ghosts, at equal sizes.
 //!
 //! Memory is not warmed, and no time passes: nothing expires.
@@ -30,9 +35,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use flagstone_benches::args::Args;
-use flagstone_benches::policy::{Lru, S3Fifo, Sharded, Tuning, hit_ratio};
+use flagstone_benches::policy::{
+    Arc, Lru, Policy, S3Fifo, Sharded, Tuning, TwoQ, WTinyLfu, hit_ratio,
+};
+use flagstone_benches::synthetic;
 use flagstone_benches::trace::Trace;
-use flagstone_engine::{Attributes, Cache, ITEM_BYTES_LEAST, Lookup, Options, Plan, Tick};
+use flagstone_engine::{
+    Attributes, Cache, Eviction, ITEM_BYTES_LEAST, Lookup, Options, Plan, Tick,
+};
 
 const ENGINE_SHARDS: u64 = 16;
 /// The step of the search: the engine's pages are this large up to 24 MiB, and a multiple of
@@ -83,10 +93,11 @@ fn replay(plan: Plan, trace: &Trace, value_len: impl Fn(u32) -> usize) -> Result
     Ok(replayed)
 }
 
-fn plan_of(budget_bytes: usize, item_bytes_max: usize) -> Result<Plan, String> {
+fn plan_of(eviction: Eviction, budget_bytes: usize, item_bytes_max: usize) -> Result<Plan, String> {
     let options = Options {
         budget_bytes,
         item_bytes_max: item_bytes_max.max(ITEM_BYTES_LEAST),
+        eviction,
         ..Options::default()
     };
     Plan::new(&options).map_err(|error| error.to_string())
@@ -94,16 +105,28 @@ fn plan_of(budget_bytes: usize, item_bytes_max: usize) -> Result<Plan, String> {
 
 /// Replays with the largest budget whose cache never holds more than `capacity` items.
 fn replay_at_capacity(
+    eviction: Eviction,
     trace: &Trace,
     capacity: u64,
     value_len: usize,
 ) -> Result<(usize, Replayed), String> {
     let run = |pages: usize| -> Result<Replayed, String> {
-        let plan = plan_of(pages * PAGE_BYTES, ITEM_BYTES_LEAST.max(value_len))?;
+        let plan = plan_of(
+            eviction,
+            pages * PAGE_BYTES,
+            ITEM_BYTES_LEAST.max(value_len),
+        )?;
         replay(plan, trace, |_| value_len)
     };
     let mut low = (1usize..)
-        .find(|&pages| plan_of(pages * PAGE_BYTES, ITEM_BYTES_LEAST.max(value_len)).is_ok())
+        .find(|&pages| {
+            plan_of(
+                eviction,
+                pages * PAGE_BYTES,
+                ITEM_BYTES_LEAST.max(value_len),
+            )
+            .is_ok()
+        })
         .expect("some budget is large enough");
     let mut best = run(low)?;
     if best.held_most > capacity {
@@ -135,14 +158,100 @@ struct Settings {
     requests: usize,
     percents: Vec<f64>,
     value_len: Option<usize>,
+    eviction: Eviction,
     explore: bool,
     verbose: bool,
 }
 
-fn table(path: &Path, settings: &Settings) -> Result<(), String> {
-    let trace = Trace::read(path, settings.requests)?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let name = name.trim_end_matches(".csv.gz");
+/// The references that a row is compared with.
+const PEERS: [&str; 5] = ["LRU", "S3-FIFO", "2Q", "ARC", "W-TinyLFU"];
+
+/// What the references make of a trace.
+struct References {
+    /// In the order of [`PEERS`].
+    ratios: [f64; PEERS.len()],
+    /// S3-FIFO in as many shards as the engine has.
+    sharded: f64,
+}
+
+impl References {
+    fn of(trace: &Trace, capacity: u64, size_of: impl Fn(u32) -> u64) -> Self {
+        let keys = trace.key_count;
+        let ratio = |policy: &mut dyn Policy| hit_ratio(policy, trace, &size_of);
+        let s3 = |capacity, keys| S3Fifo::new(capacity, keys, Tuning::PAPER);
+        References {
+            ratios: [
+                ratio(&mut Lru::new(capacity, keys)),
+                ratio(&mut s3(capacity, keys)),
+                ratio(&mut TwoQ::new(capacity, keys)),
+                ratio(&mut Arc::new(capacity, keys)),
+                ratio(&mut WTinyLfu::new(capacity, keys)),
+            ],
+            sharded: ratio(&mut Sharded::new(ENGINE_SHARDS, capacity, keys, s3)),
+        }
+    }
+}
+
+/// What a row is of.
+struct Row<'r> {
+    trace: &'r str,
+    /// The capacity, in percent of all keys' or objects' `unit`.
+    share: f64,
+    capacity: u64,
+    unit: &'static str,
+}
+
+/// The row that is furthest behind each reference.
+#[derive(Default)]
+struct Worst {
+    rows: Vec<([f64; PEERS.len()], String)>,
+}
+
+impl Worst {
+    /// Prints a row: what it is, what was held of the capacity, and the ratios.
+    fn row(&mut self, row: &Row<'_>, held: Option<f64>, references: &References, ours: f64) {
+        let Row {
+            trace,
+            share,
+            capacity,
+            unit,
+        } = row;
+        let [lru, s3_fifo, two_q, arc, tiny] = references.ratios.map(percent);
+        let less = references.ratios.map(|ratio| percent(ours - ratio));
+        let held = held.map_or(String::new(), |held| format!("{held:.1} %"));
+        print!(
+            "{trace:<12} {share:>4} %  {unit} {capacity:>10}   {lru:>6.2} {s3_fifo:>7.2} {two_q:>6.2} {arc:>6.2} {tiny:>6.2} {:>9.2} {held:>8} ",
+            percent(ours)
+        );
+        less.iter().for_each(|less| print!(" {less:>+7.2}"));
+        println!(
+            " {:>+8.2}",
+            percent(references.sharded - references.ratios[1])
+        );
+        let name = format!("{trace}, {share} % of {unit}");
+        self.rows.push((less, name));
+    }
+
+    fn print(&self) {
+        let behind = |name: &str, by: &dyn Fn(&[f64; PEERS.len()]) -> f64| {
+            let worst = self
+                .rows
+                .iter()
+                .min_by(|(a, _), (b, _)| by(a).total_cmp(&by(b)));
+            if let Some((less, row)) = worst {
+                println!("worst against {name:<30} {:>+6.2}  {row}", by(less));
+            }
+        };
+        for (peer, name) in PEERS.into_iter().enumerate() {
+            behind(name, &|less| less[peer]);
+        }
+        behind("the better of LRU and S3-FIFO", &|less| {
+            less[0].min(less[1])
+        });
+    }
+}
+
+fn table(name: &str, trace: &Trace, settings: &Settings, worst: &mut Worst) -> Result<(), String> {
     let keys = trace.key_count;
     for &share in &settings.percents {
         let capacity = (keys as f64 * share / 100.0) as u64;
@@ -150,34 +259,29 @@ fn table(path: &Path, settings: &Settings) -> Result<(), String> {
         let value_len = settings
             .value_len
             .unwrap_or(PAGE_BYTES / items_per_page - ITEM_OVERHEAD_BYTES);
-        let one = |_: u32| 1;
-        let lru = hit_ratio(&mut Lru::new(capacity, keys), &trace, one);
-        let s3 = |capacity, keys| S3Fifo::new(capacity, keys, Tuning::PAPER);
-        let s3_fifo = hit_ratio(&mut s3(capacity, keys), &trace, one);
-        let mut shards = Sharded::new(ENGINE_SHARDS, capacity, keys, s3);
-        let s3_sharded = hit_ratio(&mut shards, &trace, one);
-        let (pages, ours) = replay_at_capacity(&trace, capacity, value_len)?;
-        println!(
-            "{name:<14} {share:>4} %  items {capacity:>9}  {:>6.2} {:>8.2} {:>11.2} {:>9.2}  {:>6.1} %  {:>+6.2} {:>+7.2} {:>+6.2}",
-            percent(lru),
-            percent(s3_fifo),
-            percent(s3_sharded),
-            percent(ours.hit_ratio),
-            percent(ours.held_most as f64 / capacity as f64),
-            percent(ours.hit_ratio - lru),
-            percent(ours.hit_ratio - s3_fifo),
-            percent(s3_sharded - s3_fifo),
+        let references = References::of(trace, capacity, |_| 1);
+        let (pages, ours) = replay_at_capacity(settings.eviction, trace, capacity, value_len)?;
+        worst.row(
+            &Row {
+                trace: name,
+                share,
+                capacity,
+                unit: "items",
+            },
+            Some(percent(ours.held_most as f64 / capacity as f64)),
+            &references,
+            ours.hit_ratio,
         );
         if settings.verbose {
             println!("    {pages} pages of {PAGE_BYTES}, values of {value_len} bytes");
         }
         if settings.explore {
-            explore(&trace, capacity);
+            explore(trace, capacity);
         }
     }
     if trace.has_sizes() {
         for &share in &settings.percents {
-            by_bytes(name, &trace, share, settings.verbose)?;
+            by_bytes(name, trace, share, settings, worst)?;
         }
     }
     Ok(())
@@ -205,13 +309,19 @@ fn explore(trace: &Trace, capacity: u64) {
     }
 }
 
-fn by_bytes(name: &str, trace: &Trace, share: f64, verbose: bool) -> Result<(), String> {
+fn by_bytes(
+    name: &str,
+    trace: &Trace,
+    share: f64,
+    settings: &Settings,
+    worst: &mut Worst,
+) -> Result<(), String> {
     let budget = (trace.distinct_bytes() as f64 * share / 100.0) as usize;
     let largest = trace.requests.iter().map(|r| r.size).max().unwrap_or(0) as usize;
     // The largest limit for values that this budget can have.
     let mut item_bytes_max = largest.max(ITEM_BYTES_LEAST);
     let plan = loop {
-        match plan_of(budget, item_bytes_max) {
+        match plan_of(settings.eviction, budget, item_bytes_max) {
             Ok(plan) => break plan,
             Err(error) if item_bytes_max == ITEM_BYTES_LEAST => return Err(error),
             Err(_) => item_bytes_max = (item_bytes_max * 15 / 16).max(ITEM_BYTES_LEAST),
@@ -225,25 +335,20 @@ fn by_bytes(name: &str, trace: &Trace, share: f64, verbose: bool) -> Result<(), 
             u64::from(size)
         }
     };
-    let (capacity, keys) = (budget as u64, trace.key_count);
-    let lru = hit_ratio(&mut Lru::new(capacity, keys), trace, size_of);
-    let s3 = |capacity, keys| S3Fifo::new(capacity, keys, Tuning::PAPER);
-    let s3_fifo = hit_ratio(&mut s3(capacity, keys), trace, size_of);
-    let mut shards = Sharded::new(ENGINE_SHARDS, capacity, keys, s3);
-    let s3_sharded = hit_ratio(&mut shards, trace, size_of);
+    let references = References::of(trace, budget as u64, size_of);
     let ours = replay(plan, trace, |size| size as usize)?;
-    println!(
-        "{name:<14} {share:>4} %  bytes {budget:>9}  {:>6.2} {:>8.2} {:>11.2} {:>9.2}  {:>8}  {:>+6.2} {:>+7.2} {:>+6.2}",
-        percent(lru),
-        percent(s3_fifo),
-        percent(s3_sharded),
-        percent(ours.hit_ratio),
-        "",
-        percent(ours.hit_ratio - lru),
-        percent(ours.hit_ratio - s3_fifo),
-        percent(s3_sharded - s3_fifo),
+    worst.row(
+        &Row {
+            trace: name,
+            share,
+            capacity: budget as u64,
+            unit: "bytes",
+        },
+        None,
+        &references,
+        ours.hit_ratio,
     );
-    if verbose {
+    if settings.verbose {
         println!(
             "    values up to {item_bytes_max} bytes, {} requests for larger ones refused, {} items held at most",
             ours.refused, ours.held_most
@@ -262,23 +367,55 @@ fn run() -> Result<(), String> {
             .map(|share| share.parse().map_err(|_| format!("--percent {share}")))
             .collect::<Result<_, _>>()?,
         value_len: args.option("--value-bytes")?,
+        eviction: match args.flag("--adaptive") {
+            true => Eviction::Adaptive,
+            false => Eviction::S3Fifo,
+        },
         explore: args.flag("--explore"),
         verbose: args.flag("--verbose"),
     };
-    let paths = args.words()?;
-    if paths.is_empty() {
-        return Err("usage: hitratio [--requests N] [--percent 1,10] [--value-bytes N] [--explore] [--verbose] TRACE.csv.gz …".to_owned());
+    let words = args.words()?;
+    if words.is_empty() {
+        return Err("usage: hitratio [--requests N] [--percent 1,10] [--value-bytes N] [--adaptive] [--explore] [--verbose] TRACE.csv.gz … @FAMILY … @all".to_owned());
     }
     println!(
-        "                                           hit ratio, %                              flagstone less     S3-FIFO/16"
+        "{:43}hit ratio, %{:45}Flagstone less{:29}S3-FIFO/16",
+        "", "", ""
     );
     println!(
-        "                                           LRU  S3-FIFO  S3-FIFO/16 flagstone     held     LRU  S3-FIFO  less it"
+        "{:41}LRU S3-FIFO     2Q    ARC W-TLFU Flagstone     held      LRU S3-FIFO      2Q     ARC  W-TLFU     less",
+        ""
     );
-    for path in &paths {
-        table(Path::new(path), &settings)?;
+    let mut worst = Worst::default();
+    for word in &words {
+        match word.strip_prefix('@') {
+            Some("all") => {
+                for family in synthetic::names() {
+                    made(family, &settings, &mut worst)?;
+                }
+            }
+            Some(family) => made(family, &settings, &mut worst)?,
+            None => {
+                let path = Path::new(word);
+                let trace = Trace::read(path, settings.requests)?;
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                table(
+                    name.trim_end_matches(".csv.gz"),
+                    &trace,
+                    &settings,
+                    &mut worst,
+                )?;
+            }
+        }
     }
+    worst.print();
     Ok(())
+}
+
+/// The rows of a trace that is made.
+fn made(family: &str, settings: &Settings, worst: &mut Worst) -> Result<(), String> {
+    let trace = synthetic::trace(family).ok_or(format!("@{family}: no such family"))?;
+    table(&format!("@{family}"), &trace, settings, worst)
 }
 
 fn main() -> ExitCode {

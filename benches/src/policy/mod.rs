@@ -3,13 +3,20 @@
 //! They are ideal caches, without header, index or size class: a size is what the caller
 //! says it is, 1 for all when items count equally.
 
+mod arc;
+mod lists;
 mod lru;
 mod s3_fifo;
 mod sharded;
+mod two_q;
+mod w_tiny_lfu;
 
+pub use arc::Arc;
 pub use lru::Lru;
 pub use s3_fifo::{S3Fifo, Tuning};
 pub use sharded::Sharded;
+pub use two_q::TwoQ;
+pub use w_tiny_lfu::WTinyLfu;
 
 use crate::trace::Trace;
 

@@ -10,6 +10,7 @@ use super::Cache;
 use crate::arena::{Arena, Backing};
 use crate::error::OpenError;
 use crate::geometry::{Geometry, KEY_BYTES_MAX, PAGE_META_WORDS, SHARD_COUNT, WORD_BYTES};
+use crate::lru::choice::Choice;
 use crate::persist::Nothing;
 use crate::persist::superblock::{self, Superblock, Unusable};
 use crate::plan::Plan;
@@ -150,6 +151,7 @@ impl Opening {
             hash_seed: block.hash_seed,
             key_bytes_max: options.key_bytes_max.min(KEY_BYTES_MAX),
             eviction: options.eviction,
+            choice: Choice::new(options.eviction),
             tails: Tails::default(),
             stale: AtomicUsize::new(0),
             spaces,

@@ -144,7 +144,7 @@ impl Cache {
             return Err(StoreError::NoSpace);
         }
         if is_read {
-            state.mark_place(place);
+            state.mark_place(place, key.hash());
         }
         Ok(Some(Pinned::new(&self.region, shard, place.chunk)))
     }

@@ -2,6 +2,7 @@
 
 use super::Cache;
 use crate::geometry::SHARD_COUNT;
+use crate::lru::trials::NEVER;
 use crate::shard::locked::Shard;
 use crate::slab::page::CLASS_SPECIAL;
 use crate::space::DATABASES;
@@ -11,7 +12,14 @@ impl Cache {
     /// A snapshot of the counters.
     #[must_use]
     pub fn stats(&self) -> Stats {
+        let chosen = self.region.choice.chosen();
         let mut stats = Stats {
+            probation_percent: u64::from(chosen.tuning.probation_percent),
+            probation_hits: match chosen.tuning.marks_to_main {
+                NEVER => 0,
+                marks => u64::from(marks),
+            },
+            probation_changes: chosen.changes,
             page_bytes: self.region.geometry.page_bytes as u64,
             pages_free: self.region.pool.count() as u64,
             pages_retired: self.region.pool.retired() as u64,
@@ -25,6 +33,9 @@ impl Cache {
             for (aged, age_bytes) in aged.iter_mut().zip(state.counters.evicted_age_bytes) {
                 *aged += u64::from(age_bytes > 0);
             }
+            let [probation_bytes, main_bytes] = state.held_by_segment();
+            stats.probation_bytes += probation_bytes;
+            stats.main_bytes += main_bytes;
             stats.pages_items += state.slab.item_pages() as u64;
             stats.pages_free += state.slab.stale() as u64;
             stats.pages_index += state.index_pages(&self.region.geometry) as u64;

@@ -331,7 +331,7 @@ impl Cache {
                 return Ok(false);
             };
             state.counters.touches += 1;
-            state.mark_place(place);
+            state.mark_place(place, key.hash());
             if state.touch_in_place(place, deadline) {
                 return Ok(true);
             }

@@ -6,7 +6,8 @@
 use super::locked::Locked;
 use super::{Epoch, Giving, Oldest, ShardState};
 use crate::geometry::SHARD_COUNT;
-use crate::lru::segments::{self, Segment};
+use crate::hash::KeyHash;
+use crate::lru::segments::{self, Eviction, Segment};
 use crate::rebalance;
 use crate::stats::ClassStats;
 
@@ -14,6 +15,11 @@ use crate::stats::ClassStats;
 const CLOCK_BYTES: u64 = 64;
 /// An epoch of `rebalance` is this part of the shard's pages.
 const EPOCH_SHARE: u64 = 16;
+/// The latest so many of which count most …
+const EPOCHS_KEPT: u64 = 4;
+/// … and where the eviction adapts: what a shard holds is replaced twice meanwhile. With four, in a small cache
+/// the shards' ages are chance, and pages go to and fro by it.
+const EPOCHS_KEPT_ADAPTIVE: u64 = 32;
 /// Evictions between two looks at the other shards' ages.
 const EVICTIONS_A_LOOK: u32 = 8;
 /// Evictions between two looks for the class with the oldest tail.
@@ -40,7 +46,24 @@ impl Locked<'_> {
             (probation.items, probation.bytes),
             (main.items, main.bytes),
             probation_min,
+            self.region.choice.tuning(),
         )
+    }
+
+    /// Items that probation keeps in any case.
+    pub(super) fn probation_len_min(&self) -> usize {
+        let [probation, main] = self.held;
+        let eviction = self.region.eviction;
+        eviction.probation_len_min((probation.items, probation.bytes), (main.items, main.bytes))
+    }
+
+    /// A key was asked for: the trials may want to know of it.
+    #[inline(always)]
+    pub(super) fn note_use(&self, hash: KeyHash) {
+        if self.region.choice.wants(hash) {
+            let items = self.index.items();
+            self.region.choice.note(hash, items, !self.is_filling);
+        }
     }
 
     /// The age of the tail of one of the class's lists; `None` without items.
@@ -141,7 +164,12 @@ impl Locked<'_> {
 
     /// Bytes on its lists.
     pub(crate) fn held_bytes(&self) -> u64 {
-        self.held.iter().map(|held| held.bytes).sum()
+        self.held_by_segment().iter().sum()
+    }
+
+    /// The same of each segment's.
+    pub(crate) fn held_by_segment(&self) -> [u64; 2] {
+        self.held.map(|held| held.bytes)
     }
 
     /// A new epoch, when enough was inserted.
@@ -153,11 +181,15 @@ impl Locked<'_> {
             return;
         }
         let now_all = region.tails.advance(span);
+        let kept = match region.eviction {
+            Eviction::Adaptive => EPOCHS_KEPT_ADAPTIVE,
+            _ => EPOCHS_KEPT,
+        };
         self.epoch = Epoch {
             begun: self.inserted_bytes,
             begun_all: now_all,
-            span: self.epoch.span - self.epoch.span / 4 + span,
-            span_all: self.epoch.span_all - self.epoch.span_all / 4
+            span: self.epoch.span - self.epoch.span / kept + span,
+            span_all: self.epoch.span_all - self.epoch.span_all / kept
                 + (now_all - self.epoch.begun_all),
         };
         self.publish_age();
@@ -189,10 +221,14 @@ impl Locked<'_> {
         }
         self.evicted_lately = 0;
         let own = self.age_for_all();
+        let is_older = match region.eviction {
+            Eviction::Adaptive => rebalance::lasts_longer,
+            _ => rebalance::is_older,
+        };
         region
             .tails
             .oldest(1 << self.shard_no)
-            .is_some_and(|(_, age)| own > 0 && rebalance::is_older(own, age))
+            .is_some_and(|(_, age)| own > 0 && is_older(own, age))
     }
 
     /// The age of the class's older tail, in bytes inserted into the cache. 0 without items.
@@ -217,6 +253,7 @@ impl Locked<'_> {
 
     pub(super) fn count_eviction(&mut self, class: usize, segment: Segment) {
         self.counters.evictions[segment as usize] += 1;
+        self.is_filling = false;
         self.classes[class].evictions += 1;
     }
 

@@ -101,7 +101,7 @@ impl Locked<'_> {
         bag: &mut PageBag<'_>,
         now: Tick,
     ) -> Result<Updated, Shortage> {
-        self.mark_place(place);
+        self.mark_place(place, key.hash());
         let region = self.region;
         let attributes = Attributes {
             client_flags: View::known(region, place.chunk).client_flags(),

@@ -154,7 +154,7 @@ mod tests {
 
     fn open() -> Cache {
         let options = Options {
-            budget_bytes: 8 << 20,
+            budget_bytes: (8 << 20) + crate::lru::choice::Choice::HEAP_BYTES,
             hash_seed: 0,
             ..Options::default()
         };

@@ -127,7 +127,7 @@ impl Locked<'_> {
         patience: &mut usize,
         now: Tick,
     ) -> Option<Room> {
-        let mut probation_min = segments::PROBATION_LEN_MIN;
+        let mut probation_min = self.probation_len_min();
         // Every item may be marked; then the next to be looked at goes.
         let examined_max = self.index.items().min(*patience);
         for examined in 0..=examined_max {
@@ -227,7 +227,12 @@ impl Locked<'_> {
             return Examined::Gone(Room::InPages);
         }
         self.prefetch_next(chunk, class, segment);
-        match segments::judge(region.eviction, segment, place.marks) {
+        match segments::judge(
+            region.eviction,
+            segment,
+            place.marks,
+            region.choice.tuning(),
+        ) {
             Verdict::Keep { marks } if !has_to_leave => {
                 self.index.set_marks(&region.arena, place, marks);
                 self.requeue(chunk, class, segment, Segment::Main);

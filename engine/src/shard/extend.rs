@@ -193,7 +193,7 @@ impl Locked<'_> {
         self.held[segment_of(head.header) as usize].bytes += grown;
         self.inserted_bytes += grown;
         self.counters.item_bytes += part.len(region) as u64;
-        self.mark_place(place);
+        self.mark_place(place, key.hash());
         self.counters.sets += 1;
         Ok(Some(stored))
     }

@@ -29,8 +29,9 @@ impl Locked<'_> {
     #[inline(always)]
     pub(super) fn enters(&self, primary: Bucket, hash: KeyHash) -> Segment {
         let region = self.region;
+        self.note_use(hash);
         // One that was evicted from probation and comes back so soon has proved itself. Nothing else leaves a ghost.
-        let returns = region.eviction == Eviction::S3Fifo
+        let returns = region.eviction != Eviction::Lru
             && self
                 .index
                 .take_ghost(&region.arena, &region.geometry, primary, hash);
@@ -141,7 +142,7 @@ impl Locked<'_> {
         let hash = View::known(self.region, chunk).hash();
         // A flush unlinks it, and leaves it pinned.
         if let Some(place) = self.find_chunk(hash, chunk) {
-            self.mark_place(place);
+            self.mark_place(place, hash);
         }
         true
     }

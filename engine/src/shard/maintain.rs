@@ -48,6 +48,7 @@ impl Locked<'_> {
         self.deadline_min = NO_DEADLINE;
         self.deadline_noted = NO_DEADLINE;
         self.ghost_bytes = 0;
+        self.is_filling = true;
         self.counters.items = 0;
         self.counts = Default::default();
         self.counters.item_bytes = 0;

@@ -98,6 +98,8 @@ pub(crate) struct ShardState {
     epoch: Epoch,
     /// Bytes of ghosts in this epoch of theirs.
     ghost_bytes: u64,
+    /// Nothing had to leave yet.
+    is_filling: bool,
     /// Evictions since another shard's age was looked at.
     evicted_lately: u32,
     /// The class with the oldest tail of each segment, as of not many evictions ago.
@@ -213,6 +215,7 @@ impl ShardState {
             inserted_bytes: 0,
             epoch: Epoch::default(),
             ghost_bytes: 0,
+            is_filling: true,
             evicted_lately: 0,
             oldest: Default::default(),
             counters: Counters::default(),

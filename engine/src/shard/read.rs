@@ -159,7 +159,7 @@ impl Shard {
                     view.copy_value(room),
                     "under the lock a linked item is whole"
                 );
-                state.mark_place(place);
+                state.mark_place(place, key.hash());
                 state.note_read(place, now);
                 Lookup::Hit(meta)
             }
@@ -190,7 +190,7 @@ impl Shard {
         if let Some(state) = self.try_lock(region)
             && let Some(place) = state.find(Key::known(key, space, hash))
         {
-            state.mark_place(place);
+            state.mark_place(place, hash);
             state.note_read(place, now);
         }
     }
@@ -273,9 +273,10 @@ impl Locked<'_> {
     }
 
     /// A hit, noted.
-    pub fn mark_place(&self, place: Place) {
+    pub fn mark_place(&self, place: Place, hash: KeyHash) {
         let region = self.region;
         if place.marks < MARKS_MAX {
+            self.note_use(hash);
             self.index.set_marks(&region.arena, place, place.marks + 1);
         }
     }

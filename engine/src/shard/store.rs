@@ -248,7 +248,7 @@ impl Locked<'_> {
         self.counters.item_bytes -= u64::from(old_len);
         self.counters.item_bytes += value.len() as u64;
         self.note_deadline(place.chunk, blueprint.attributes.deadline);
-        self.mark_place(place);
+        self.mark_place(place, blueprint.key.hash());
         self.counters.sets += 1;
         Some(cas)
     }
@@ -281,7 +281,7 @@ impl Locked<'_> {
         Filler::of_value(region, place.chunk).write(region, value);
         writing.end();
         self.note_deadline(place.chunk, attributes.deadline);
-        self.mark_place(place);
+        self.mark_place(place, blueprint.key.hash());
         self.counters.sets += 1;
         Some(cas)
     }

@@ -87,7 +87,7 @@ impl Locked<'_> {
             self.counters.touches += 1;
         }
         if !visit.unseen {
-            self.mark_place(place);
+            self.mark_place(place, key.hash());
             self.note_read(place, now);
         }
         Ok(Some((place, visited)))

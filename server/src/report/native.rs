@@ -10,7 +10,7 @@ use crate::server::shared::Shared;
 
 /// A fixed list in a fixed order, so that nothing is allocated for it and a reader may rely
 /// on it.
-pub fn stats<'h>(shared: &Shared<'h>, now: Tick) -> [Stat<'h>; 54] {
+pub fn stats<'h>(shared: &Shared<'h>, now: Tick) -> [Stat<'h>; 59] {
     let totals = shared.threads.totals();
     let engine = shared.cache.stats();
     let plan = shared.plan;
@@ -75,6 +75,11 @@ pub fn stats<'h>(shared: &Shared<'h>, now: Tick) -> [Stat<'h>; 54] {
         n("items", engine.items),
         n("item_bytes", engine.item_bytes),
         n("evictions", engine.evictions),
+        n("probation_bytes", engine.probation_bytes),
+        n("main_bytes", engine.main_bytes),
+        n("probation_percent", engine.probation_percent),
+        n("probation_hits", engine.probation_hits),
+        n("probation_changes", engine.probation_changes),
         n("expired", engine.expired.total()),
         n("page_bytes", engine.page_bytes),
         n("pages_free", engine.pages_free),

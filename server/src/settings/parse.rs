@@ -176,11 +176,12 @@ pub fn parse_switch(setting: &str, text: &str) -> Result<bool, Invalid> {
 pub fn parse_eviction(setting: &str, text: &str) -> Result<Eviction, Invalid> {
     match text {
         "s3fifo" => Ok(Eviction::S3Fifo),
+        "adaptive" => Ok(Eviction::Adaptive),
         "lru" => Ok(Eviction::Lru),
         _ => Err(Invalid::new(
             setting,
             text,
-            "is no eviction policy: s3fifo and lru are",
+            "is no eviction policy: s3fifo, adaptive and lru are",
         )),
     }
 }

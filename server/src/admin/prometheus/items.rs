@@ -74,6 +74,46 @@ pub fn items(of: &Snapshot, out: &mut String) -> fmt::Result {
         COUNTER,
         "Pages that went to another class or shard.",
         engine.pages_moved,
+    )?;
+    segments(of, out)
+}
+
+/// How new items are treated, which follows what is asked for.
+fn segments(of: &Snapshot, out: &mut String) -> fmt::Result {
+    let engine = &of.engine;
+    many(
+        out,
+        (
+            "flagstone_segment_bytes",
+            GAUGE,
+            "Bytes of items on probation, and of those that have proved themselves.",
+        ),
+        "segment",
+        [
+            ("probation", engine.probation_bytes),
+            ("main", engine.main_bytes),
+        ],
+    )?;
+    one(
+        out,
+        "flagstone_probation_share_percent",
+        GAUGE,
+        "The share of probation that is aimed at.",
+        engine.probation_percent,
+    )?;
+    one(
+        out,
+        "flagstone_probation_hits",
+        GAUGE,
+        "Hits with which an item at the end of probation stays; 0: only what comes back after it was evicted does.",
+        engine.probation_hits,
+    )?;
+    one(
+        out,
+        "flagstone_probation_changes_total",
+        COUNTER,
+        "Changes of these two.",
+        engine.probation_changes,
     )
 }
 
