@@ -56,7 +56,6 @@ mod pubsub_ways;
 mod redis_clients;
 mod resp;
 mod resp_bits;
-mod resp_clients;
 mod resp_keys;
 mod resp_several;
 mod restart;
