@@ -1,6 +1,7 @@
 //! A connection's socket: TCP, Unix, or TCP with TLS on it.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::task::Poll;
 use std::time::Duration;
@@ -38,6 +39,11 @@ impl Stream {
     /// Where it comes from.
     pub fn origin(&self) -> Origin {
         peer_origin(self)
+    }
+
+    /// Its peer's address; a Unix socket's has none.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        SockRef::from(self).peer_addr().ok()?.as_socket()
     }
 
     pub fn is_tls(&self) -> bool {

@@ -8,6 +8,7 @@ use flagstone_engine::Tick;
 use super::large::Larges;
 use super::lease::Leases;
 use super::outbox::Outbox;
+use super::slow::First;
 use crate::memory::plan::INBOX_BYTES;
 use crate::memory::queues::Kept;
 use crate::observe::counters::Counters;
@@ -24,6 +25,8 @@ pub struct WorkerState<'w> {
     pub worker_no: usize,
     /// Read from the clock once a pass over the connections that are ready.
     pub now: Tick,
+    /// Who is to be named if the turn takes long.
+    pub first: First,
     /// The server is going: whoever has no request waiting is said goodbye.
     pub finishing: bool,
 }
@@ -40,6 +43,7 @@ impl<'w> WorkerState<'w> {
             kept: Kept::new(&shared.plan.worker.queues),
             worker_no,
             now: shared.clock.now(),
+            first: First::new(Codec::new(Accepts::Auto)),
             finishing: false,
         }
     }

@@ -175,6 +175,11 @@ counters! {
             => native "messages_received", memcached "messages_received",
             metric "flagstone_messages_received_total",
             help "Subscribers that messages were for, each counted for each message.", page "messages_received";
+        /// Requests kept in the list of those that took long.
+        slow_requests
+            => native "slow_requests", memcached "slow_requests",
+            metric "flagstone_slow_requests_total",
+            help "Requests, turns and waits that took as long as --slow-log or longer.", page "slow_requests";
         /// Connections closed because messages were lost that they did not read in time.
         subscribers_lapped;
         /// Connections closed because nobody logged in on them in time.

@@ -126,6 +126,7 @@ impl Worker<'_> {
                         Conn::new(stream, codec, self.state.now)
                     };
                     self.slots[slot_no].conn = Some(conn);
+                    self.slots[slot_no].waits = Waits::NOT;
                     self.slots[slot_no].came = self.state.now.as_millis() as u32;
                     self.mailbox.ready.wake(slot_no);
                 }
@@ -153,6 +154,7 @@ impl Worker<'_> {
         self.slots.push(Slot {
             conn: None,
             came: 0,
+            waits: Waits::NOT,
             waker: self.mailbox.ready.waker(slot_no),
         });
         Some(slot_no)

@@ -1,0 +1,94 @@
+//! The last requests that took long, a line each: what native lines and memcached's clients are told.
+
+use std::fmt::{self, Write};
+
+use crate::observe::slow_log::{Entry, SlowLog};
+use crate::proto::{Reply, Stat};
+
+/// Names, numbers, an address, and a key with each byte escaped.
+const LINE_BYTES_MAX: usize = 512;
+
+/// Tells all of them, the newest first.
+pub fn lines(
+    log: &SlowLog,
+    tell: &mut dyn FnMut(Reply<'_>) -> Option<()>,
+) -> Option<()> {
+    log.newest(usize::MAX, |entries| {
+        entries.try_for_each(|entry| {
+            let mut line = Line::new();
+            // It has room for the longest.
+            let _ = write(entry, &mut line);
+            tell(Reply::Stats(&[Stat::text("slow", line.as_str())]))
+        })
+    })
+}
+
+fn write(entry: &Entry, line: &mut Line) -> fmt::Result {
+    let (number, at, micros) = (entry.number, entry.unix_millis, entry.micros);
+    write!(line, "{number} unix_ms {at} took_us {micros}")?;
+    let (cause, protocol) = (entry.cause.name(), entry.protocol());
+    write!(line, " cause {cause} protocol {protocol} requests {}", entry.requests)?;
+    if !entry.word.is_empty() {
+        write!(line, " command {}", entry.word.as_bytes().escape_ascii())?;
+    }
+    match entry.client {
+        Some(client) => write!(line, " client {client}")?,
+        None => line.write_str(" client unix")?,
+    }
+    if let Some(bytes) = entry.value_bytes {
+        write!(line, " value_bytes {bytes}")?;
+    }
+    if let Some(key) = entry.key {
+        write!(line, " key_bytes {} key_hash {:016x}", key.len, key.hash)?;
+        if !key.shown.is_empty() {
+            write!(line, " key {}", Escaped(key.shown.as_bytes()))?;
+        }
+    }
+    Ok(())
+}
+
+/// As in a URI: letters, digits and `-._~` stand for themselves.
+pub struct Escaped<'k>(pub &'k [u8]);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|&byte| match byte {
+            byte if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
+                f.write_char(char::from(byte))
+            }
+            byte => write!(f, "%{byte:02X}"),
+        })
+    }
+}
+
+/// A line that is put together on the stack.
+pub struct Line {
+    bytes: [u8; LINE_BYTES_MAX],
+    len: usize,
+}
+
+impl Line {
+    /// An empty one.
+    pub fn new() -> Self {
+        Line {
+            bytes: [0; LINE_BYTES_MAX],
+            len: 0,
+        }
+    }
+
+    /// What was written.
+    pub fn as_str(&self) -> &str {
+        // Only text was.
+        std::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
+    }
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.len + text.len();
+        let room = self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?;
+        room.copy_from_slice(text.as_bytes());
+        self.len = end;
+        Ok(())
+    }
+}
