@@ -35,6 +35,7 @@
 pub mod admin;
 pub mod auth;
 mod base64;
+mod clients;
 mod clock;
 pub mod commands;
 mod conn;

@@ -100,6 +100,16 @@ fn resp_allocates_nothing() {
         ("CONFIG SET appendonly no", "+OK\r\n"),
         ("SELECT 16", "-ERR DB index is out of range\r\n"),
         ("CLIENT SETNAME me", "+OK\r\n"),
+        ("CLIENT GETNAME", "$2\r\nme\r\n"),
+        ("CLIENT SETINFO LIB-NAME lib", "+OK\r\n"),
+        ("CLIENT LIST ID 99999", "$0\r\n\r\n"),
+        ("CLIENT LIST TYPE replica", "$0\r\n\r\n"),
+        ("CLIENT KILL ID 99999", ":0\r\n"),
+        (
+            "CLIENT KILL ADDR 1.2.3.4:5 LADDR [::1]:2 USER me MAXAGE 9",
+            ":0\r\n",
+        ),
+        ("CLIENT KILL 1.2.3.4:5", "-ERR No such client\r\n"),
         ("CLIENT NO-TOUCH maybe", "-ERR syntax error\r\n"),
         ("CLIENT GETREDIR", ":-1\r\n"),
         (
@@ -171,6 +181,9 @@ fn resp_allocates_nothing() {
         "SCAN 99999 MATCH k[a-z]* COUNT 100",
         "RANDOMKEY",
         "KEYS hot",
+        "CLIENT ID",
+        "CLIENT INFO",
+        "CLIENT LIST",
     ]
     .iter()
     .map(|report| [line(report), line("ECHO end-of-it")].concat())

@@ -138,6 +138,10 @@ enum Phase {
     Sending(LargeNo),
     /// Items go out.
     Dumping(Walk, ListFormat),
+    /// Clients are to be listed, and how long the list will be is added up.
+    Measuring(serve::clients::List),
+    /// Clients go out.
+    Listing(serve::clients::List),
     /// Counters go out: so many lines have.
     Telling {
         topic: Topic,

@@ -1,10 +1,22 @@
 //! What a connection holds, and whether it gets on.
 
 use super::*;
+use crate::clients::Standing;
 use crate::memory::permits;
 use flagstone_engine::Tick;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::SockRef;
+/// How a connection speaks, as other clients see it.
+#[inline]
+pub(super) fn standing(codec: &Codec, subscribed: bool) -> Standing {
+    Standing {
+        kind: 0,
+        database: codec.database() as u8,
+        version: codec.resp_version(),
+        subscribed: u8::from(subscribed),
+    }
+}
+
 impl Conn {
     /// Whether it holds anything that others may be waiting for.
     pub(super) fn holds(&self) -> bool {
@@ -18,6 +30,8 @@ impl Conn {
                     | Phase::Skipping { .. }
                     | Phase::SkippingTo { .. }
                     | Phase::Dumping(..)
+                    | Phase::Measuring(_)
+                    | Phase::Listing(_)
                     | Phase::Telling { .. }
             )
     }
@@ -25,6 +39,15 @@ impl Conn {
     /// The number of the protocol that it speaks, among those that are counted apart.
     pub fn protocol_no(&self) -> usize {
         self.codec.name_no()
+    }
+
+    /// How it stands, after a turn in which it asked something of this kind first.
+    #[inline]
+    pub fn standing(&self, kind_no: u8) -> Standing {
+        Standing {
+            kind: kind_no + 1,
+            ..standing(&self.codec, self.subscriber.is_some())
+        }
     }
 
     /// Whether it speaks TLS.

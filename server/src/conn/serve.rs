@@ -7,6 +7,7 @@
 //! A request is executed only when there is room for its reply. So whenever this stops, all
 //! requests up to `at` are executed and answered exactly once, and none behind it was begun.
 
+pub(super) mod clients;
 mod lists;
 mod messages;
 mod plain;
@@ -27,12 +28,13 @@ use super::outbox::{Outbox, Sent};
 use super::stream::Stream;
 use super::transaction::Transaction;
 use super::{Budget, Conn, Halt, Phase, WorkerState};
+use crate::clients::ClientNo;
 use crate::execute::{self, Done, Work};
 use crate::memory::queues::Queues;
 use crate::observe::counters::Counters;
 use crate::proto::{
-    Answer, Codec, Decoded, Fate, Inside, LongHead, REPLY_BYTES_MAX, Refusal, Reply, ReplyFormat,
-    Role, Sniffed, sniff,
+    Answer, Codec, Decoded, Inside, LongHead, REPLY_BYTES_MAX, Refusal, Reply, ReplyFormat,
+    Sniffed, sniff,
 };
 use crate::pubsub::SubscriberNo;
 use crate::server::gates::Leave;
@@ -73,6 +75,8 @@ struct RequestLoop<'d, 'w> {
     /// Nobody else executes requests while it is ours alone.
     leave: Option<Leave<'w>>,
     subscriber: &'d mut Option<SubscriberNo>,
+    /// Its place among the clients.
+    client: ClientNo,
     now: Tick,
     waker: &'d Waker,
 }
@@ -96,6 +100,7 @@ macro_rules! requests {
                 kept: &mut $worker.kept.bytes,
                 leave: Some($worker.shared.gates.enter($worker.worker_no)),
                 subscriber: &mut $conn.subscriber,
+                client: $worker.client,
                 now: $worker.now,
                 waker: $waker,
             },
@@ -148,6 +153,8 @@ impl Conn {
                 Phase::Settling(no) => requests.settle(no, bytes, at)?,
                 Phase::Sending(no) => requests.send_value(no)?,
                 Phase::Dumping(walk, format) => requests.dump(walk, format)?,
+                Phase::Measuring(list) => requests.measure(list)?,
+                Phase::Listing(list) => requests.list_clients(list)?,
                 Phase::Telling {
                     topic,
                     format,
@@ -346,10 +353,11 @@ impl<'w> RequestLoop<'_, 'w> {
                 }
                 Done::Reset => return Ok(self.reset()),
                 Done::LoggedIn(role) => {
-                    self.logged_in(format, role);
+                    self.logged_in(planned, role);
                     return Ok(None);
                 }
                 Done::Messages => return self.message(planned),
+                Done::Client => return self.about_clients(planned, at),
                 Done::LoginFailed => return Ok(self.login_failed(planned, at)),
                 Done::Dump(listing) => {
                     self.begin_dump(listing);
@@ -387,18 +395,9 @@ impl<'w> RequestLoop<'_, 'w> {
             self.shared.pubsub.leave(subscriber);
         }
         self.codec.reset(!self.shared.users.is_empty());
+        execute::clients::forget(self.shared, self.client);
         self.say(ReplyFormat::RESET);
         None
-    }
-
-    fn logged_in(&mut self, format: ReplyFormat<'_>, role: Role) {
-        self.codec.unlock(format, role);
-        let stored = Reply::Store {
-            fate: Fate::Done,
-            cas: 0,
-            value_len: 0,
-        };
-        self.push(format, stored);
     }
 
     /// Too many from one address end the connection.

@@ -8,6 +8,7 @@ use flagstone_engine::Tick;
 use super::large::Larges;
 use super::lease::Leases;
 use super::outbox::Outbox;
+use crate::clients::ClientNo;
 use crate::memory::plan::INBOX_BYTES;
 use crate::memory::queues::Kept;
 use crate::observe::counters::Counters;
@@ -22,6 +23,8 @@ pub struct WorkerState<'w> {
     pub larges: Larges<'w>,
     pub kept: Kept,
     pub worker_no: usize,
+    /// Whose turn it is.
+    pub client: ClientNo,
     /// Read from the clock once a pass over the connections that are ready.
     pub now: Tick,
     /// The server is going: whoever has no request waiting is said goodbye.
@@ -39,6 +42,7 @@ impl<'w> WorkerState<'w> {
             larges: Larges::new(shared.plan.transfers.places, &shared.permits),
             kept: Kept::new(&shared.plan.worker.queues),
             worker_no,
+            client: ClientNo(0),
             now: shared.clock.now(),
             finishing: false,
         }

@@ -20,6 +20,8 @@ pub enum Done {
     Reset,
     /// It is about messages between clients, for which the caller carries it out.
     Messages,
+    /// It is about clients, for which the caller carries it out.
+    Client,
     /// It may not, and has tried.
     LoginFailed,
     /// The memory is held by transfers under way. Nothing was done; try again later.

@@ -6,6 +6,7 @@
 
 mod alone;
 mod binary;
+pub mod clients;
 mod decimal;
 mod done;
 mod dump;
@@ -33,6 +34,7 @@ pub use self::resp::is_as_seen;
 use crate::observe::counters::Counters;
 use crate::proto::binary::Op as BinaryOp;
 use crate::proto::resp::Op;
+use crate::proto::resp::clients::Clients;
 use crate::proto::scan;
 use crate::proto::{
     Act, Command, Fate, How, LONG_KEY_BYTES_MAX, Refusal, Reply, ReplyFormat, Storing, Word,
@@ -105,6 +107,24 @@ impl<'a> Work<'a> {
                 | Command::Resp(Op::Reset | Op::FlushDb(_) | Op::Queue(_, false) | Op::Messages(_))
                 | Command::Flush { .. }
         )
+    }
+
+    /// What is asked about clients, if that is it.
+    pub fn about_clients(&self) -> Option<Clients<'a>> {
+        match self.command {
+            Command::Resp(Op::Client(asked)) => Some(asked),
+            _ => None,
+        }
+    }
+
+    /// Who wants to log in, if anybody does.
+    pub fn user(&self) -> Option<&'a [u8]> {
+        match self.command {
+            Command::Login { user, .. } | Command::Binary(BinaryOp::Login { user, .. }) => {
+                Some(user)
+            }
+            _ => None,
+        }
     }
 
     /// The bytes of a request that is kept, or of a part of one; whether it is the last.

@@ -74,9 +74,12 @@ const PROCESS_BYTES: usize = 17 << 18;
 /// the kernel's stack.
 const WORKER_BYTES: usize = 128 << 10;
 
-/// What a connection needs in user space: its slot and its waker (208), a place in four queues (88), and one among the
-/// newcomers (56). While it is idle it takes 192.
-pub const CONNECTION_USER_BYTES: usize = 384;
+/// A connection's place in the table of clients.
+pub const CLIENT_BYTES: usize = 176;
+
+/// What a connection needs in user space: its slot and its waker (208), a place in four queues (88), one among the
+/// newcomers (64), and one in the table of clients. While it is idle it takes the first and the last.
+pub const CONNECTION_USER_BYTES: usize = 384 + CLIENT_BYTES;
 
 /// What the kernel keeps for a connection, and charges to the container: socket, file, inode,
 /// directory entry, event registration.

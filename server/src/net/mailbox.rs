@@ -3,6 +3,7 @@
 use super::events;
 use super::ready::ReadySet;
 use super::socket::Guest;
+use crate::clients::ClientNo;
 use crate::proto::{Accepts, Codec};
 use parking_lot::Mutex;
 use std::io;
@@ -15,8 +16,8 @@ pub struct Newcomer {
     pub guest: Guest,
     /// Which protocols its port is for.
     pub accepts: Accepts,
-    /// How it speaks, if another worker had it.
-    pub moved: Option<Codec>,
+    /// How it speaks, and its place among the clients, if another worker had it.
+    pub moved: Option<(Codec, ClientNo)>,
 }
 
 /// How the acceptor reaches a worker.

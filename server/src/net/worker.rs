@@ -33,6 +33,7 @@ use smallvec::SmallVec;
 use super::events::{EVENTS_MAX, Events};
 use super::socket::Guest;
 use crate::auth::tls;
+use crate::clients::ClientNo;
 use crate::clock::{exact_nanos, thread_id};
 use crate::conn::{Conn, Turn, WorkerState};
 use crate::memory::permits::{Charge, Kind, Wish};
@@ -122,6 +123,8 @@ struct Slot {
     conn: Option<Conn>,
     /// When the connection came here: milliseconds, wrapping.
     came: u32,
+    /// Its place among the clients.
+    client: ClientNo,
     waker: Waker,
 }
 
@@ -215,6 +218,9 @@ impl<'w> Worker<'w> {
         let swept = state.now;
         let permits = &shared.permits;
         permits.set_worker(worker_no, ready.waker(mailbox.mail_no));
+        shared
+            .clients
+            .set_worker(worker_no, ready.waker(mailbox.mail_no));
         Worker {
             state,
             mailbox,
@@ -354,6 +360,7 @@ impl<'w> Worker<'w> {
         };
         let waker = &slot.waker;
         let state = &mut self.state;
+        state.client = slot.client;
         // Unwind safe: a connection that panicked is closed, and a turn begins by assuming
         // nothing about the state's inbox and outbox.
         let during = match conn.is_tls() {
@@ -374,6 +381,8 @@ impl<'w> Worker<'w> {
             self.commands = commands;
             let nanos = exact_nanos().saturating_sub(self.pass_nanos);
             let protocol_no = conn.protocol_no();
+            let cell = state.shared.clients.cell(slot.client);
+            cell.note(conn.standing(done.first()), state.now);
             self.latencies.record(protocol_no, &done, nanos);
             if nanos >= self.slow_nanos {
                 state.shared.slow.lock().note(slow::Turn {

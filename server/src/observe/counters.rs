@@ -177,6 +177,8 @@ counters! {
             help "Subscribers that messages were for, each counted for each message.", page "messages_received";
         /// Connections closed because messages were lost that they did not read in time.
         subscribers_lapped;
+        /// Connections closed because a client asked for it.
+        clients_killed;
         /// Connections closed because nobody logged in on them in time.
         login_timeouts;
         /// Connections closed after a failed login, because too many from their address had failed.
@@ -271,6 +273,14 @@ impl Commands {
     #[must_use]
     pub fn any(&self) -> bool {
         self.0.iter().fold(0, |all, count| all | count) != 0
+    }
+
+    /// The number of the first kind of which there is one.
+    #[inline]
+    #[must_use]
+    pub fn first(&self) -> u8 {
+        let first = self.0.iter().position(|&count| count > 0);
+        first.unwrap_or(0) as u8
     }
 }
 

@@ -179,6 +179,16 @@ impl Codec {
         matches!(self.inside, Inside::Resp(session) if session.is_v3())
     }
 
+    /// The version of Redis' protocol that it speaks; 0: it speaks another.
+    #[inline]
+    #[must_use]
+    pub fn resp_version(self) -> u8 {
+        match self.inside {
+            Inside::Resp(session) => 2 + u8::from(session.is_v3()),
+            _ => 0,
+        }
+    }
+
     /// Which protocols it may be.
     #[must_use]
     pub fn accepts(self) -> Accepts {

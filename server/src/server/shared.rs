@@ -18,6 +18,7 @@ use super::stage::Life;
 use crate::auth::guesses::Guesses;
 use crate::auth::tls::CertificateStore;
 use crate::auth::users::Logins;
+use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::execute::flush::FlushTimer;
 use crate::memory::admission::Admission;
@@ -57,6 +58,8 @@ pub struct Shared<'h> {
     pub scripts: Scripts,
     /// How many connections there are, and may be.
     pub admission: Admission,
+    /// Who they are.
+    pub clients: Clients,
     /// What clients may do, and how long.
     pub limits: Limits,
     /// Where connections come in, in words.
@@ -117,6 +120,10 @@ impl<'h> Shared<'h> {
             gates: Gates::new(plan.worker_count),
             scripts: Scripts::default(),
             admission: Admission::new(plan.connections_max),
+            clients: Clients::new(
+                plan.worker.slot_count * plan.worker_count,
+                plan.worker_count,
+            ),
             limits,
             listen,
             users,

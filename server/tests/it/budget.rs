@@ -100,7 +100,7 @@ fn connections_take_pages_from_items_and_give_them_back() {
     drop(others);
     // What user space has touched stays with the process, for the next connections, and room for a step of them,
     // with what may lie in their sockets.
-    let kept = (600 * 384 + 64 * (3968 + 8192)) / page_bytes + 2;
+    let kept = (600 * 560 + 64 * (3968 + 8192)) / page_bytes + 2;
     wait_until("the pages are given back", || {
         stat(&server, "pages_retired") <= before + 2 * kept
     });

@@ -56,6 +56,7 @@ mod pubsub_ways;
 mod redis_clients;
 mod resp;
 mod resp_bits;
+mod resp_clients;
 mod resp_keys;
 mod resp_several;
 mod restart;

@@ -91,6 +91,8 @@ fn redis_clients_are_told_noperm() {
         ("SELECT 0", READ),
         ("WATCH k", READ),
         ("PUBSUB CHANNELS", READ),
+        ("CLIENT INFO", READ),
+        ("CLIENT SETNAME me", READ),
         ("SET k 3", WRITE),
         ("SET k 3 GET", WRITE),
         ("SETNX k 3", WRITE),
@@ -116,6 +118,8 @@ fn redis_clients_are_told_noperm() {
         ("CONFIG RESETSTAT", ADMIN),
         ("CONFIG SET maxmemory 1", ADMIN),
         ("SCRIPT FLUSH", ADMIN),
+        ("CLIENT LIST", ADMIN),
+        ("CLIENT KILL ID 99999", ADMIN),
         ("SHUTDOWN", ADMIN),
     ];
     let short = short.map(|(line, needed)| (requests(line), needed));

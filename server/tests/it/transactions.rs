@@ -60,7 +60,7 @@ fn what_is_kept_is_executed_at_once_and_in_order() {
         ("GET a", "$2|xz|"),
         (
             "HELLO 3|MULTI|GET none|EXEC",
-            "%7|$6|server|$5|redis|$7|version|$5|7.2.4|$5|proto|:3|$2|id|:1|$4|mode|$10|standalone|$4|role|$6|master|$7|modules|*0|+OK|+QUEUED|*1|_|",
+            "%7|$6|server|$5|redis|$7|version|$5|7.2.4|$5|proto|:3|$2|id|:10|$4|mode|$10|standalone|$4|role|$6|master|$7|modules|*0|+OK|+QUEUED|*1|_|",
         ),
     ];
     for (lines, expected) in table {

@@ -244,7 +244,7 @@ fn connections(of: &Snapshot, out: &mut String) -> fmt::Result {
             COUNTER,
             "Connections that the server ended: turned away at the limit, stalled while holding \
              a buffer, shed because others waited for what they held, stuck while the kernel held \
-             too much for slow peers, read a long value so slowly that it left the cache, subscribed and not reading the messages, idle for too long, not logged in in time, closed after too \
+             too much for slow peers, read a long value so slowly that it left the cache, subscribed and not reading the messages, closed by another client, idle for too long, not logged in in time, closed after too \
              many failed logins from their address or not let in after those, of a protocol that strayed here, failed by a \
              bug.",
         ),
@@ -256,6 +256,7 @@ fn connections(of: &Snapshot, out: &mut String) -> fmt::Result {
             ("kernel_memory", totals.stalls_kernel),
             ("value_left", totals.values_left),
             ("messages_unread", totals.subscribers_lapped),
+            ("killed", totals.clients_killed),
             ("idle", totals.idle_kicks),
             ("login_timeout", totals.login_timeouts),
             ("login_failures", totals.login_cuts),

@@ -6,6 +6,7 @@ use std::task::Waker;
 use super::super::outbox::Sent;
 use super::super::{Conn, Halt, Phase, Turn, WorkerState};
 use super::{Planned, RequestLoop};
+use crate::clients::Standing;
 use crate::execute::messages::{self, Messaged};
 use crate::proto::{LongMessage, Reply, ReplyFormat, Rest, Role};
 use crate::pubsub::{Brought, LongBegun, LongNo, Published};
@@ -29,6 +30,8 @@ impl RequestLoop<'_, '_> {
             );
             if before.is_some() != self.subscriber.is_some() {
                 self.codec.subscribed(self.subscriber.is_some());
+                // Before the answer goes out: who has it may tell another to look.
+                self.note_standing(Standing::OTHER, planned);
             }
             match done {
                 Messaged::Said(len, is_all) => {

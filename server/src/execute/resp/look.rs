@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::execute::done::{Done, Seen, Step};
 use crate::execute::lifetime::deadline;
 use crate::proto::resp::command::{About, Op, Ttl};
-use crate::proto::resp::encode::{Out, hello, integer};
+use crate::proto::resp::encode::{Out, integer};
 use crate::proto::resp::pubsub::pong;
 use crate::proto::resp::words;
 use crate::proto::{Act, Refusal, Reply, ReplyFormat};
@@ -208,6 +208,7 @@ pub fn run_keyless(op: Op<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
         Op::Discard => return Done::Step(Step::Forget),
         Op::Unwatch => return Done::Step(Step::Unwatch),
         Op::Messages(_) => return Done::Messages,
+        Op::Client(_) => return Done::Client,
         Op::Duplicate(_) | Op::SetMany(_) => return Done::Alone,
         Op::Absent => {
             with.counters.misses.add(1);
@@ -239,8 +240,6 @@ pub fn run_keyless(op: Op<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
         Op::Pong(said) => return whole(pong(said.unwrap_or_default(), room)),
         Op::Ping(None) => out.status("PONG"),
         Op::Ping(Some(message)) => out.bulk(message),
-        Op::Hello => return whole(hello(v3, room)),
-        Op::Nil => out.nil(),
         Op::Empty => out.array(0),
         Op::Number(number) => out.integer(number),
         Op::TrackingInfo => report::resp::tracking_off(&mut out),

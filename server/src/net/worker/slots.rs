@@ -1,9 +1,12 @@
 //! Connections come to a worker, leave it, and are handed to another.
 
 use super::*;
-use crate::conn::Conn;
+use crate::clients::{Newcomer as Ends, Place};
+use crate::conn::{Conn, Stream};
 use crate::memory::permits::Kind;
 use crate::proto::Codec;
+use socket2::{SockAddr, SockRef};
+use std::io;
 use std::sync::atomic::{Ordering::AcqRel, Ordering::Relaxed};
 impl Worker<'_> {
     /// Gives a connection that has just had its turn, and owns nothing, to another worker.
@@ -32,11 +35,12 @@ impl Worker<'_> {
                 Ok(guest) => to.post(Newcomer {
                     guest,
                     accepts: codec.accepts(),
-                    moved: Some(codec),
+                    moved: Some((codec, slot.client)),
                 }),
                 // The socket is closed.
                 Err(_) => {
                     to.connections.fetch_sub(1, AcqRel);
+                    self.state.shared.clients.leave(slot.client);
                     self.state.shared.admission.leave();
                 }
             }
@@ -78,6 +82,7 @@ impl Worker<'_> {
         if let Some(mut conn) = slot.conn.take() {
             conn.give_back(&mut self.state);
             let was_queued = conn.queued;
+            let client = slot.client;
             drop(conn);
             if was_queued {
                 self.lease_queue
@@ -94,7 +99,21 @@ impl Worker<'_> {
                 }
             }
             self.free.push(slot_no as u32);
+            self.state.shared.clients.leave(client);
             self.left();
+        }
+    }
+
+    /// Closes the connections that clients have asked to be closed.
+    #[cold]
+    fn close_doomed(&mut self) {
+        for slot_no in 0..self.slots.len() {
+            let slot = &self.slots[slot_no];
+            let clients = &self.state.shared.clients;
+            if slot.conn.is_some() && clients.cell(slot.client).is_doomed() {
+                self.state.counters.clients_killed.add(1);
+                self.close(slot_no);
+            }
         }
     }
 
@@ -110,35 +129,69 @@ impl Worker<'_> {
             let Some(newcomer) = self.mailbox.sockets.lock().pop() else {
                 break;
             };
+            let moved = newcomer.moved.map(|(_, client)| client);
             let Some(slot_no) = self.empty_slot() else {
                 debug_assert!(false, "the acceptor counts, so there is a slot");
-                self.left();
+                self.lose(moved);
                 continue;
             };
-            match newcomer.guest.register(self.events.epoll(), slot_no) {
-                Ok(stream) => {
-                    let has_to_log_in = !self.state.shared.users.is_empty();
-                    let conn = if let Some(codec) = newcomer.moved {
-                        Conn::moved(stream, codec, self.state.now)
-                    } else {
-                        let codec = Codec::new(newcomer.accepts).locked(has_to_log_in);
-                        self.state.counters.connections.add(1);
-                        Conn::new(stream, codec, self.state.now)
-                    };
-                    self.slots[slot_no].conn = Some(conn);
-                    self.slots[slot_no].came = self.state.now.as_millis() as u32;
-                    self.mailbox.ready.wake(slot_no);
-                }
+            let registered = newcomer.guest.register(self.events.epoll(), slot_no);
+            let client = match &registered {
+                Ok(stream) => self.client_of(stream, moved),
+                Err(_) => None,
+            };
+            let (Ok(stream), Some(client)) = (registered, client) else {
                 // No memory for the registration; the socket is closed.
-                Err(_) => {
-                    self.free.push(slot_no as u32);
-                    self.left();
-                }
-            }
+                self.free.push(slot_no as u32);
+                self.lose(moved);
+                continue;
+            };
+            let conn = if let Some((codec, _)) = newcomer.moved {
+                Conn::moved(stream, codec, self.state.now)
+            } else {
+                let has_to_log_in = !self.state.shared.users.is_empty();
+                let codec = Codec::new(newcomer.accepts).locked(has_to_log_in);
+                self.state.counters.connections.add(1);
+                Conn::new(stream, codec, self.state.now)
+            };
+            let slot = &mut self.slots[slot_no];
+            slot.conn = Some(conn);
+            slot.came = self.state.now.as_millis() as u32;
+            slot.client = client;
+            self.mailbox.ready.wake(slot_no);
+        }
+        if self.state.shared.clients.take_wanted(self.worker_no) {
+            self.close_doomed();
         }
         if self.drain.is_none() && self.state.shared.life.is_draining() {
             self.begin_drain();
         }
+    }
+
+    /// The place among the clients of a connection that has come here.
+    fn client_of(&self, stream: &Stream, moved: Option<ClientNo>) -> Option<ClientNo> {
+        let clients = &self.state.shared.clients;
+        if let Some(client) = moved {
+            clients.move_to(client, self.worker_no);
+            return Some(client);
+        }
+        let socket = SockRef::from(stream);
+        let place = |address: io::Result<SockAddr>| {
+            Place::from(address.ok().and_then(|address| address.as_socket()))
+        };
+        let newcomer = Ends {
+            peer: place(socket.peer_addr()),
+            local: place(socket.local_addr()),
+        };
+        clients.enter(&newcomer, self.worker_no, self.state.now)
+    }
+
+    /// A connection did not come in.
+    fn lose(&self, client: Option<ClientNo>) {
+        if let Some(client) = client {
+            self.state.shared.clients.leave(client);
+        }
+        self.left();
     }
 
     /// A slot that was used before, or else the first that never was.
@@ -153,6 +206,7 @@ impl Worker<'_> {
         self.slots.push(Slot {
             conn: None,
             came: 0,
+            client: ClientNo(0),
             waker: self.mailbox.ready.waker(slot_no),
         });
         Some(slot_no)

@@ -1,11 +1,11 @@
-//! What is asked about the server and the client's own connection.
+//! What is asked about the server: its commands and settings.
 
 use super::command::{NAMES_ASKED_MAX, Names, Op};
 use super::names::Name;
 use super::set::Wrong;
 use super::words;
 use crate::proto::number::parse_i64;
-use crate::proto::{Command, Word, Words};
+use crate::proto::{Command, Words};
 
 /// Names, as many as are held.
 fn names<'a>(args: &[&'a [u8]]) -> Result<Names<'a>, Words> {
@@ -22,36 +22,6 @@ fn every<'a>(args: &[&'a [u8]], step: usize) -> Result<Names<'a>, Words> {
         *name = Some(*arg);
     }
     Ok(names)
-}
-
-/// `CLIENT`
-pub fn client<'a>(args: &[&'a [u8]]) -> Result<Command<'a>, Wrong> {
-    let is = |at: usize, word: &[u8]| {
-        args.get(at)
-            .is_some_and(|arg| arg.eq_ignore_ascii_case(word))
-    };
-    let ok = Command::Say(Word::Ok);
-    let syntax = Err(Wrong::Words(words::SYNTAX));
-    Ok(match args {
-        [_, _] if is(0, b"SETNAME") => ok,
-        [_, _] if is(0, b"NO-EVICT") || is(0, b"NO-TOUCH") => match is(1, b"ON") || is(1, b"OFF") {
-            true => ok,
-            false => return syntax,
-        },
-        [_, _, _] if is(0, b"SETINFO") => ok,
-        [_] if is(0, b"GETNAME") => Command::Resp(Op::Nil),
-        [_, _] if is(0, b"REPLY") && is(1, b"ON") => ok,
-        [_, _] if is(0, b"TRACKING") && is(1, b"OFF") => ok,
-        // Nobody is told of keys that others have changed, here or elsewhere.
-        [_] if is(0, b"GETREDIR") => Command::Resp(Op::Number(-1)),
-        [_] if is(0, b"TRACKINGINFO") => Command::Resp(Op::TrackingInfo),
-        // Nobody waits.
-        [_] if is(0, b"UNPAUSE") => ok,
-        _ => {
-            let sub = args.first().copied().unwrap_or_default();
-            Command::Resp(Op::UnknownSub(Name::Client, sub))
-        }
-    })
 }
 
 /// `COMMAND`, `COUNT`, `LIST`, `INFO`, `DOCS`, `GETKEYS`

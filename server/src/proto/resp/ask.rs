@@ -3,6 +3,7 @@
 use super::about;
 use super::all_keys;
 use super::bits;
+use super::clients;
 use super::command::{About, Op, SCRIPTS_ASKED_MAX, Ttl};
 use super::encode::Shape;
 use super::messages;
@@ -216,7 +217,7 @@ impl Asker {
             }
             Name::Script => return ask_scripts(args),
             name if is_about_messages(name) => return messages::ask(name, args),
-            Name::Client => about::client(args)?,
+            Name::Client => clients::ask(args)?,
             Name::Cluster => return Err(Wrong::Words(words::NO_CLUSTER)),
             Name::Command => about::command(args)?,
             Name::Config => about::config(args)?,
@@ -289,6 +290,7 @@ impl Asker {
     fn hello<'a>(self, args: &[&'a [u8]], asked: &mut Asked<'a>) -> Result<Command<'a>, Wrong> {
         let mut v3 = self.session.v3;
         let mut secret = None;
+        let mut own_name = None;
         if let [version, options @ ..] = args {
             v3 = match parse_i64(version) {
                 Some(2) => false,
@@ -303,7 +305,10 @@ impl Asker {
                         return Err(Wrong::Words(words::SYNTAX));
                     };
                     secret = Some((user, password));
-                } else if !option.eq_ignore_ascii_case(b"SETNAME") || options.next().is_none() {
+                } else if option.eq_ignore_ascii_case(b"SETNAME") {
+                    own_name = options.next();
+                    own_name.ok_or(Wrong::Words(words::SYNTAX))?;
+                } else {
                     return Err(Wrong::Words(words::SYNTAX));
                 }
             }
@@ -317,8 +322,9 @@ impl Asker {
             // The version is that of the answer, and the session's if the login is the right one.
             Some((user, password)) => login(user, password, true),
             None => {
+                let hello = clients::hello(own_name)?;
                 asked.session.v3 = v3;
-                Command::Resp(Op::Hello)
+                hello
             }
         })
     }

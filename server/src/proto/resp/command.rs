@@ -4,6 +4,7 @@
 //! these are Redis' own.
 
 use super::bits::Span;
+use super::clients::Clients;
 use super::names::Name;
 use super::pubsub::Messages;
 use super::script::{Call, Script};
@@ -78,10 +79,8 @@ pub enum Op<'a> {
     Nothing,
     /// `PING`, perhaps with what is to come back; `ECHO`.
     Ping(Option<&'a [u8]>),
-    /// `HELLO`
-    Hello,
-    /// No value: `CLIENT GETNAME`.
-    Nil,
+    /// What is asked about clients; `HELLO`.
+    Client(Clients<'a>),
     /// `CLIENT TRACKINGINFO`: it is off.
     TrackingInfo,
     /// `COMMAND`
@@ -269,13 +268,12 @@ impl<'a> Op<'a> {
             Op::ConfigSet(_) | Op::ResetStat | Op::FlushDb(_) | Op::ScriptFlush => Role::Admin,
             Op::Messages(Messages::Publish(..)) => Role::Write,
             Op::Messages(_) => Role::Read,
+            Op::Client(asked) => asked.needs(),
             // What is about the connection alone, an answer that is known already, or what is looked at again when it is executed.
             Op::Array(_)
             | Op::Absent
             | Op::Nothing
             | Op::Ping(_)
-            | Op::Hello
-            | Op::Nil
             | Op::TrackingInfo
             | Op::Command
             | Op::CommandCount
@@ -324,6 +322,7 @@ impl<'a> Op<'a> {
                 | Op::CommandDocs(_)
                 | Op::CommandList
                 | Op::Messages(_)
+                | Op::Client(Clients::List(_) | Clients::Kill(_) | Clients::KillOne(_))
         )
     }
 }

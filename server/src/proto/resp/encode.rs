@@ -92,7 +92,7 @@ impl Format {
                 writer::words(self.nothing(), room)
             }
             (Shape::Flag | Shape::Sum { .. }, done) => integer(i64::from(done), room),
-            (Shape::Hello, _) => hello(self.v3, room),
+            (Shape::Hello, _) => hello(self.v3, 0, room),
         }
     }
 }
@@ -134,8 +134,8 @@ pub fn integer(number: i64, room: &mut [u8]) -> Option<usize> {
     Some(out.len())
 }
 
-/// The answer to `HELLO`.
-pub fn hello(v3: bool, room: &mut [u8]) -> Option<usize> {
+/// The answer to `HELLO` by the client with this id.
+pub fn hello(v3: bool, id: u64, room: &mut [u8]) -> Option<usize> {
     let mut out = Out::new(room, v3);
     out.map(7)?;
     out.pair("server", "redis")?;
@@ -143,7 +143,7 @@ pub fn hello(v3: bool, room: &mut [u8]) -> Option<usize> {
     out.text("proto")?;
     out.integer(if v3 { 3 } else { 2 })?;
     out.text("id")?;
-    out.integer(1)?;
+    out.integer(id as i64)?;
     out.pair("mode", "standalone")?;
     out.pair("role", "master")?;
     out.text("modules")?;

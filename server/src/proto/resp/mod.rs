@@ -15,6 +15,7 @@ mod about;
 mod all_keys;
 mod ask;
 pub mod bits;
+pub mod clients;
 pub mod command;
 pub mod decode;
 pub mod encode;

@@ -17,6 +17,35 @@ pub const NO_AUTH_HELLO: Words = words!(
 /// The login is the wrong one.
 pub const WRONG_PASS: Words =
     words!(b"-WRONGPASS invalid username-password pair or user is disabled.\r\n");
+/// What a client calls itself.
+pub const BAD_CLIENT_NAME: Words =
+    words!(b"-ERR Client names cannot contain spaces, newlines or special characters.\r\n");
+/// What a client calls its library.
+pub const BAD_LIBRARY_NAME: Words =
+    words!(b"-ERR lib-name and lib-ver cannot contain spaces, newlines or special characters.\r\n");
+/// It has no room left.
+pub const LONG_CLIENT_NAME: Words = words!(
+    b"-ERR a client's name, lib-name, lib-ver and user take up to 96 bytes together here\r\n"
+);
+/// Nothing else is told of a library.
+pub const BAD_CLIENT_INFO: Words =
+    words!(b"-ERR Unrecognized option: LIB-NAME and LIB-VER are known\r\n");
+/// No client is called by it.
+pub const BAD_CLIENT_ID: Words = words!(b"-ERR Invalid client ID\r\n");
+/// The same, of one that is to be closed.
+pub const LOW_CLIENT_ID: Words = words!(b"-ERR client-id should be greater than 0\r\n");
+/// More than are held.
+pub const MANY_CLIENT_IDS: Words = words!(b"-ERR CLIENT LIST takes four IDs at a time here\r\n");
+/// There is no such kind of clients.
+pub const BAD_CLIENT_KIND: Words =
+    words!(b"-ERR Unknown client type: normal, pubsub, master and replica are known\r\n");
+/// Not an age.
+pub const BAD_MAXAGE: Words = words!(b"-ERR maxage is not an integer or out of range\r\n");
+/// Nobody has that address.
+pub const NO_SUCH_CLIENT: Words = words!(b"-ERR No such client\r\n");
+/// Each request has its answer.
+pub const NO_SILENCE: Words =
+    words!(b"-ERR CLIENT REPLY OFF and SKIP are not there: every request is answered\r\n");
 /// There is no such version.
 pub const NO_PROTO: Words = words!(b"-NOPROTO unsupported protocol version\r\n");
 /// The version is no number.

@@ -1,0 +1,239 @@
+//! Requests about clients. A list of them that does not fit into an outbox goes out row by row.
+//!
+//! The length of all rows stands before them, and clients come and go meanwhile. So a long list is gone through twice:
+//!
+//! ```text
+//!   Measuring   the sum of what the rows take at most      nothing is sent
+//!   Listing     $<sum>  row  row  row … fill=.........     as the peer takes it
+//! ```
+//!
+//! Both are a few hundred rows a turn. Rows that do not fit any more are left out: these are newcomers'. What is left over in
+//! the end, because somebody has gone or a row took less, is the value of a last field.
+
+use std::io;
+
+use super::{Halt, Phase, Planned, RequestLoop};
+use crate::clients::{Client, ClientNo, Standing};
+use crate::conn::progress::standing;
+use crate::execute::clients::{self, Asker, ROW_BYTES_MAX, Told};
+use crate::proto::resp::clients::{Clients, Kind};
+use crate::proto::{Fate, REPLY_BYTES_MAX, Refusal, Reply, Role};
+
+static_assertions::const_assert!(ROW_BYTES_MAX + 64 <= REPLY_BYTES_MAX);
+
+/// Rows between two looks at the clock.
+const ROWS_A_LOOK: u32 = 64;
+/// What stands at the end of a long list, around the dots.
+const FILL: &[u8] = b" fill=";
+const FILL_BYTES_LEAST: u32 = FILL.len() as u32 + 1;
+
+/// How far a long list has come.
+#[derive(Clone, Copy, Debug)]
+pub struct List {
+    kind: Option<Kind>,
+    /// The next place.
+    next: u32,
+    /// What the rows before it take; or what is left for those from it on.
+    bytes: u32,
+    /// A row has gone out.
+    has_row: bool,
+}
+
+/// For the next place: all rows have gone out, and what is left over has begun.
+const FILLS: u32 = u32::MAX;
+
+impl List {
+    fn wants(&self, client: &Client) -> bool {
+        self.kind
+            .is_none_or(|kind| clients::is_of_kind(client, kind))
+    }
+
+    /// A part of what is left over, of which the last byte ends the line.
+    fn fill(&mut self, room: &mut [u8]) -> usize {
+        let len = match (self.next, self.bytes) {
+            (FILLS, 1) => {
+                room[0] = b'\n';
+                1
+            }
+            (FILLS, bytes) => {
+                let len = room.len().min(bytes as usize - 1);
+                room[..len].fill(b'.');
+                len
+            }
+            _ => {
+                room[..FILL.len()].copy_from_slice(FILL);
+                self.next = FILLS;
+                FILL.len()
+            }
+        };
+        self.bytes -= len as u32;
+        len
+    }
+}
+
+impl RequestLoop<'_, '_> {
+    /// The client has logged in.
+    #[cold]
+    pub(super) fn logged_in(&mut self, planned: &Planned<'_>, role: Role) {
+        let format = planned.format;
+        self.codec.unlock(format, role);
+        let user = planned.work.user().unwrap_or_default();
+        self.shared.clients.set_user(self.client, user);
+        let greeted = clients::greet(format, (self.shared, self.client), self.outbox.room());
+        let reply = match greeted {
+            Some(len) => Reply::Whole { len },
+            None => Reply::Store {
+                fate: Fate::Done,
+                cas: 0,
+                value_len: 0,
+            },
+        };
+        self.push(format, reply);
+    }
+
+    /// Carries out what is asked about clients. `None`: it is done, or has begun.
+    #[cold]
+    pub(super) fn about_clients(
+        &mut self,
+        planned: &Planned<'_>,
+        at: &mut usize,
+    ) -> io::Result<Option<Halt>> {
+        let Some(asked) = planned.work.about_clients() else {
+            return Ok(None);
+        };
+        let asker = Asker {
+            no: self.client,
+            format: planned.format,
+            now: self.now,
+        };
+        let table = &self.shared.clients;
+        self.note_standing(Standing::CLIENT, planned);
+        let told = loop {
+            match clients::run(asked, table, asker, self.outbox.room()) {
+                Told::NeedsRoom if !self.outbox.is_empty() => {
+                    if let Some(halt) = self.empty_outbox()? {
+                        return Ok(Some(halt));
+                    }
+                }
+                told => break told,
+            }
+        };
+        let len = match told {
+            Told::Said(len) | Told::SaidLast(len) => len,
+            Told::Refused(words) => {
+                self.counters.refusals.add(1);
+                self.push(planned.format, Reply::Refused(Refusal::Words(words)));
+                return Ok(None);
+            }
+            Told::NeedsRoom => {
+                let kind = match asked {
+                    Clients::List(chosen) => chosen.kind,
+                    _ => None,
+                };
+                *self.phase = Phase::Measuring(List {
+                    kind,
+                    next: 0,
+                    bytes: FILL_BYTES_LEAST,
+                    has_row: false,
+                });
+                self.counters.others.add(1);
+                return Ok(None);
+            }
+        };
+        self.counters.others.add(1);
+        self.push(planned.format, Reply::Whole { len });
+        if let Told::SaidLast(_) = told {
+            self.counters.clients_killed.add(1);
+            return Ok(Some(self.close_behind(planned, at)));
+        }
+        Ok(None)
+    }
+
+    /// Says how the client stands while it asks something of this kind.
+    pub(super) fn note_standing(&self, kind: u8, planned: &Planned<'_>) {
+        let standing = Standing {
+            kind,
+            // Where it goes on is told behind the request: of a first one it is not known yet.
+            version: clients::version_of(planned.format),
+            ..standing(self.codec, self.subscriber.is_some())
+        };
+        let cell = self.shared.clients.cell(self.client);
+        cell.note(standing, self.now);
+    }
+
+    /// Adds up what the rows take.
+    #[cold]
+    pub(super) fn measure(&mut self, mut list: List) -> io::Result<Option<Halt>> {
+        let table = &self.shared.clients;
+        let places = table.places();
+        while list.next < places {
+            if list.next.is_multiple_of(ROWS_A_LOOK) && self.budget.is_late() {
+                *self.phase = Phase::Measuring(list);
+                return Ok(Some(Halt::Tired));
+            }
+            let client = table.get(ClientNo(list.next), self.now);
+            if let Some(client) = client.filter(|client| list.wants(client)) {
+                list.bytes += clients::row_bytes_most(&client, self.now) as u32;
+            }
+            list.next += 1;
+        }
+        *self.phase = Phase::Measuring(list);
+        if let Some(halt) = self.lacks_room()? {
+            return Ok(Some(halt));
+        }
+        let len = clients::list_head(list.bytes, self.outbox.room());
+        self.outbox.filled(len);
+        self.budget.spend(1, len);
+        *self.phase = Phase::Listing(List { next: 0, ..list });
+        Ok(None)
+    }
+
+    /// Rows go out, until there are no more, the peer blocks, or the turn is over.
+    #[cold]
+    pub(super) fn list_clients(&mut self, mut list: List) -> io::Result<Option<Halt>> {
+        loop {
+            let is_late = list.next.is_multiple_of(ROWS_A_LOOK) && self.budget.is_late();
+            let halt = match self.budget.is_spent() || is_late {
+                true => Some(Halt::Tired),
+                false => self.lacks_room()?,
+            };
+            if halt.is_some() {
+                *self.phase = Phase::Listing(list);
+                return Ok(halt);
+            }
+            if list.bytes == 0 {
+                self.say(b"\r\n");
+                *self.phase = Phase::Requests;
+                return Ok(None);
+            }
+            let len = self.next_row(&mut list);
+            self.outbox.filled(len);
+            self.budget.spend(0, len);
+        }
+    }
+
+    /// The next row, if there is one; behind the last, a part of what is left over. Says how long that is.
+    fn next_row(&mut self, list: &mut List) -> usize {
+        let table = &self.shared.clients;
+        let room = self.outbox.room();
+        if list.next < table.places() {
+            let no = ClientNo(list.next);
+            list.next += 1;
+            let client = table.get(no, self.now);
+            let Some(client) = client.filter(|client| list.wants(client)) else {
+                return 0;
+            };
+            // The end of a line stands before the next, so that the last line can be filled.
+            room[0] = b'\n';
+            let start = usize::from(list.has_row);
+            let len = clients::row(&client, self.now, &mut room[start..]).unwrap_or(0) + start;
+            if len == start || len as u32 + FILL_BYTES_LEAST > list.bytes {
+                return 0;
+            }
+            list.bytes -= len as u32;
+            list.has_row = true;
+            return len;
+        }
+        list.fill(room)
+    }
+}
