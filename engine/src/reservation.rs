@@ -61,6 +61,12 @@ impl<'c> Reservation<'c> {
         self.filling.written
     }
 
+    /// Calls `f` with the key that it will be stored under.
+    pub fn with_key<R>(&self, f: impl FnOnce(Key<'_>) -> R) -> R {
+        let view = View::known(self.cache.region(), self.filling.head);
+        view.with_key(|space, key| f(Key::known(key, space, self.filling.hash)))
+    }
+
     /// Appends to the value.
     ///
     /// # Errors

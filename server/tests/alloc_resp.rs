@@ -192,6 +192,18 @@ fn resp_allocates_nothing() {
     let get_long = line("GET long");
     let copy_long = [line("COPY long copied REPLACE"), line("RENAME copied long")].concat();
     let getdel_long = line("GETDEL long");
+    // Each is read before the next is sent: the sockets' buffers do not hold them all.
+    let swaps_long = [
+        array(&[b"SET", b"long", &long_value, b"KEEPTTL", b"GET"]),
+        array(&[b"GETSET", b"long", &long_value]),
+    ];
+    let append_long = [
+        array(&[b"SET", b"long", &long_value, b"IFEQ", b"short"]),
+        array(&[b"APPEND", b"long-new", &long_value]),
+        array(&[b"APPEND", b"long-new", &long_value]),
+        line("DEL long-new"),
+    ]
+    .concat();
     let bits_long = [
         line("GETRANGE long 1 99999"),
         line("SETBIT long 8000 1"),
@@ -274,6 +286,10 @@ fn resp_allocates_nothing() {
             client.exchange(&long_new, b"+OK\r\n");
             client.exchange(&long, b"+OK\r\n");
             client.exchange(&copy_long, b":1\r\n+OK\r\n");
+            for swap in &swaps_long {
+                client.exchange(swap, &told);
+            }
+            client.exchange(&append_long, b"$-1\r\n:300000\r\n:600000\r\n:1\r\n");
             client.exchange(&get_long, &told);
             client.exchange(&bits_long, &bits_told);
             client.exchange(&long_new, b"+OK\r\n");

@@ -160,7 +160,8 @@ impl Clients {
             .then(|| Client::of(row, &self.cells[no.0 as usize], now))
     }
 
-    /// Has the connection of a client closed, by its worker. False: nobody is called by that id any more.
+    /// Has the connection of a client closed, by its worker. False: nobody is called by that id any more, or it is being closed
+    /// already.
     pub fn doom(&self, no: ClientNo, id: u64) -> bool {
         let table = self.table.lock();
         let Some(row) = table
@@ -170,6 +171,9 @@ impl Clients {
         else {
             return false;
         };
+        if self.cells[no.0 as usize].is_doomed() {
+            return false;
+        }
         self.cells[no.0 as usize].set_doomed(true);
         let post = &self.posts[row.worker_no()];
         drop(table);
@@ -180,6 +184,11 @@ impl Clients {
             waker.wake_by_ref();
         }
         true
+    }
+
+    /// A worker is to look again for connections that are to be closed.
+    pub fn want_again(&self, worker_no: usize) {
+        self.posts[worker_no].is_wanted.store(true, Release);
     }
 
     /// Whether a worker is to look for connections that are to be closed: said once.
@@ -236,7 +245,7 @@ mod tests {
         assert!(!clients.doom(no, 7), "nobody is called that");
         clients.move_to(no, 1);
         assert!(!clients.take_wanted(1));
-        assert!(clients.doom(no, 1) && clients.doom(no, 1));
+        assert!(clients.doom(no, 1) && !clients.doom(no, 1));
         assert_eq!(woken.0.load(Relaxed), 1, "it is woken once");
         assert!(clients.take_wanted(1) && !clients.take_wanted(1) && !clients.take_wanted(0));
         clients.move_to(no, 0);

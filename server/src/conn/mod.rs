@@ -28,6 +28,7 @@ mod budget;
 mod inflow;
 mod large;
 pub(crate) mod lease;
+mod list;
 mod outbox;
 mod plain_socket;
 mod progress;
@@ -49,6 +50,7 @@ use self::budget::Budget;
 use self::inflow::{Inflow, Looked};
 use self::large::{LargeNo, Larges};
 use self::lease::{Lease, Leases};
+use self::list::List;
 use self::outbox::{Sent, send_some};
 pub use self::plain_socket::PlainSocket;
 pub use self::stream::{Stream, peer_origin};
@@ -139,9 +141,9 @@ enum Phase {
     /// Items go out.
     Dumping(Walk, ListFormat),
     /// Clients are to be listed, and how long the list will be is added up.
-    Measuring(serve::clients::List),
+    Measuring(List),
     /// Clients go out.
-    Listing(serve::clients::List),
+    Listing(List),
     /// Counters go out: so many lines have.
     Telling {
         topic: Topic,

@@ -2,20 +2,11 @@
 
 use super::*;
 use crate::clients::Standing;
+use crate::conn::list::standing;
 use crate::memory::permits;
 use flagstone_engine::Tick;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::SockRef;
-/// How a connection speaks, as other clients see it.
-#[inline]
-pub(super) fn standing(codec: &Codec, subscribed: bool) -> Standing {
-    Standing {
-        kind: 0,
-        database: codec.database() as u8,
-        version: codec.resp_version(),
-        subscribed: u8::from(subscribed),
-    }
-}
 
 impl Conn {
     /// Whether it holds anything that others may be waiting for.
@@ -46,7 +37,7 @@ impl Conn {
     pub fn standing(&self, kind_no: u8) -> Standing {
         Standing {
             kind: kind_no + 1,
-            ..standing(&self.codec, self.subscriber.is_some())
+            ..standing(self.codec, self.subscriber.is_some())
         }
     }
 

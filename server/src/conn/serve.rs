@@ -11,6 +11,7 @@ pub(super) mod clients;
 mod lists;
 mod messages;
 mod plain;
+mod settle;
 mod transaction;
 mod transfers;
 

@@ -5,11 +5,11 @@ use std::fmt::{self, Write as _};
 use flagstone_engine::Tick;
 
 use crate::clients::{Client, ClientNo, Clients as Table, Place, Text};
-use crate::proto::resp::clients::{Chosen, Clients, Kind, Library};
+use crate::proto::clients::{Chosen, Clients, Kind, Library};
 use crate::proto::resp::encode::{Out, hello, integer};
 use crate::proto::resp::{Format, Shape, words};
 use crate::proto::writer::Writer;
-use crate::proto::{ReplyFormat, Words};
+use crate::proto::{Refusal, ReplyFormat, Words};
 use crate::server::shared::Shared;
 
 /// No row is longer: 328 bytes with two addresses of the newer kind, numbers of the greatest width, and all that a client may
@@ -19,6 +19,9 @@ pub const ROW_BYTES_MAX: usize = 384;
 const HEAD_BYTES: usize = 16;
 /// A row of a long list may come to be longer by so much between the sum of all and its turn: other digits, another command.
 const ROW_GROWS_BYTES: usize = 20;
+
+/// A client may not be called that.
+pub const LONG_NAME: Refusal = Refusal::Words(words::LONG_CLIENT_NAME);
 
 /// What became of it.
 pub enum Told {

@@ -13,6 +13,7 @@ mod dump;
 pub mod flush;
 pub mod lifetime;
 mod login;
+mod long;
 pub mod messages;
 mod meta;
 mod numbers;
@@ -20,25 +21,24 @@ mod order;
 mod read;
 mod resp;
 
-use flagstone_engine::{Cache, CasWish, Key, Pinned, StoreError, Tick};
+use flagstone_engine::{Cache, CasWish, Key, StoreError, Tick};
 
 pub use self::done::{Done, Seen, Step, refusal};
 pub use self::dump::{dump_facts, walk_of};
 use self::lifetime::{deadline, seconds_left};
 use self::login::log_in;
+pub use self::long::{has_newline, may_be_cut, note_store, pin, with_order};
 use self::numbers::{NumberChange, NumberChanged};
 pub use self::order::Order;
-use self::read::{Got, facts, get};
-pub use self::resp::is_as_seen;
+use self::read::{Got, get};
+pub use self::resp::{Old, Wanted, With, is_as_seen, look_before};
 
 use crate::observe::counters::Counters;
 use crate::proto::binary::Op as BinaryOp;
+use crate::proto::clients::Clients;
 use crate::proto::resp::Op;
-use crate::proto::resp::clients::Clients;
 use crate::proto::scan;
-use crate::proto::{
-    Act, Command, Fate, How, LONG_KEY_BYTES_MAX, Refusal, Reply, ReplyFormat, Storing, Word,
-};
+use crate::proto::{Act, Command, Fate, LONG_KEY_BYTES_MAX, Refusal, Reply, ReplyFormat, Word};
 use crate::server::shared::Shared;
 
 static_assertions::const_assert!(LONG_KEY_BYTES_MAX <= flagstone_engine::KEY_BYTES_MAX);
@@ -83,7 +83,7 @@ impl<'a> Work<'a> {
     #[must_use]
     pub fn is_heavy(&self) -> bool {
         match self.command {
-            Command::Store { terms, .. } => matches!(terms.how, How::Behind | How::Before),
+            Command::Store { terms, .. } => terms.how.joins(),
             // That may be the mode.
             Command::MetaStore { meta, .. } => memchr::memchr(b'M', meta.flags).is_some(),
             Command::Stats(_)
@@ -104,7 +104,13 @@ impl<'a> Work<'a> {
             self.command,
             Command::Login { .. }
                 | Command::Binary(BinaryOp::Login { .. })
-                | Command::Resp(Op::Reset | Op::FlushDb(_) | Op::Queue(_, false) | Op::Messages(_))
+                | Command::Resp(
+                    Op::Reset
+                        | Op::FlushDb(_)
+                        | Op::Queue(_, false)
+                        | Op::Messages(_)
+                        | Op::Client(Clients::Hello(_))
+                )
                 | Command::Flush { .. }
         )
     }
@@ -123,6 +129,14 @@ impl<'a> Work<'a> {
             Command::Login { user, .. } | Command::Binary(BinaryOp::Login { user, .. }) => {
                 Some(user)
             }
+            _ => None,
+        }
+    }
+
+    /// What a client wants to be called that logs in, if it says so.
+    pub fn own_name(&self) -> Option<&'a [u8]> {
+        match self.command {
+            Command::Login { own_name, .. } => own_name,
             _ => None,
         }
     }
@@ -303,6 +317,7 @@ impl<'a> Work<'a> {
                 user,
                 password,
                 lenient,
+                ..
             } => {
                 return log_in(shared, user, password, lenient, counters);
             }
@@ -359,112 +374,6 @@ impl<'a> Work<'a> {
         }
         Ok(())
     }
-}
-
-/// Whether a reader who looks for a line end might take only a part of a value.
-#[inline]
-pub fn may_be_cut(shared: &Shared<'_>, format: ReplyFormat<'_>) -> bool {
-    format.ends_at_newline() && shared.has_counted()
-}
-
-/// A value is about to be stored in the protocol of `format`.
-#[inline]
-pub fn note_store(shared: &Shared<'_>, format: ReplyFormat<'_>) {
-    if !format.ends_at_newline() {
-        shared.note_counted();
-    }
-}
-
-/// The key and the order of a store whose value is still to arrive.
-pub fn with_order<T>(
-    shared: &Shared<'_>,
-    storing: Storing<'_>,
-    database: usize,
-    now: Tick,
-    then: impl FnOnce(Key<'_>, Order) -> T,
-) -> Result<T, Refusal> {
-    let key = |bytes| {
-        shared
-            .cache
-            .key_in(database, bytes)
-            .map_err(|_| Refusal::LongKey)
-    };
-    match storing {
-        Storing::Plain { key: bytes, terms } => {
-            Ok(then(key(bytes)?, Order::plain(&terms, now, &shared.clock)))
-        }
-        Storing::Meta(meta) => meta::with_key(shared, key(meta.key)?, meta, |key, options| {
-            then(key, Order::flagged(options, now, &shared.clock))
-        }),
-        Storing::Binary(store) => Ok(then(
-            key(store.key)?,
-            Order::binary(&store, now, &shared.clock),
-        )),
-    }
-}
-
-/// Finds the value and holds it still, and writes its head to the front of `room`: for values
-/// that are longer than any room. `None`: there is none any more.
-pub fn pin<'h>(
-    work: Work<'_>,
-    shared: &'h Shared<'h>,
-    now: Tick,
-    format: ReplyFormat<'_>,
-    room: &mut [u8],
-    counters: &Counters,
-) -> Result<Option<(Pinned<'h>, usize)>, StoreError> {
-    let Some(key) = work.key else {
-        return Ok(None);
-    };
-    match work.command {
-        Command::Get { .. } | Command::GetAndTouch { .. } => {}
-        Command::Meta(meta) => return meta::pin(shared, key, meta, now, format, room, counters),
-        Command::Resp(op) => {
-            let with = resp::With {
-                shared,
-                now,
-                format,
-                counters,
-            };
-            return resp::pin(op, key, with, room);
-        }
-        _ => return Ok(None),
-    }
-    let cache = shared.cache;
-    if format.wants_cas() {
-        cache.cas(key, now)?;
-    }
-    let Some(pinned) = cache.pin(key, now)? else {
-        return Ok(None);
-    };
-    // Without its CAS number it is another item than a moment ago: try again.
-    let head_len = format
-        .value_head(key.bytes(), &facts(&pinned.meta(), now), room)
-        .ok_or(StoreError::NoSpace)?;
-    // If there is no memory for another deadline, it keeps its own.
-    let _ = work.touch_after(shared, now);
-    match work.command {
-        Command::Get { .. } => counters.hits.add(1),
-        _ => counters.touch_hits.add(1),
-    }
-    Ok(Some((pinned, head_len)))
-}
-
-/// Whether a line end is in a value that is about to be sent in pieces. It is looked through once before, in pieces
-/// of `room`.
-pub fn has_newline(pinned: &mut Pinned<'_>, room: &mut [u8]) -> bool {
-    let mut found = false;
-    loop {
-        match pinned.read(room) {
-            0 => break,
-            len => found |= memchr::memchr(b'\n', &room[..len]).is_some(),
-        }
-        if found {
-            break;
-        }
-    }
-    pinned.seek(0);
-    found
 }
 
 fn count(cache: &Cache, key: Key<'_>, up: bool, by: u64, now: Tick, counters: &Counters) -> Done {

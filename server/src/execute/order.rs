@@ -1,8 +1,8 @@
 //! A store as the engine understands it, however the client has put it.
 
 use flagstone_engine::{
-    Attributes, Cache, CasWish, Condition, Key, Outcome, Reservation, Side, StoreError, Stored,
-    Tick,
+    Attributes, Cache, CasWish, Condition, Deadline, Key, Outcome, Reservation, Side, StoreError,
+    Stored, Tick,
 };
 
 use super::done::{Done, refusal};
@@ -40,7 +40,7 @@ impl Order {
         let join = |side| Over::Join {
             side,
             compare: None,
-            or_create: false,
+            or_create: terms.how == How::BehindAny,
         };
         Order {
             over: match terms.how {
@@ -48,7 +48,7 @@ impl Order {
                 How::Absent => Over::Replace(Condition::Absent),
                 How::Present => Over::Replace(Condition::Present),
                 How::Same(cas) => Over::Replace(Condition::Cas(cas)),
-                How::Behind => join(Side::Behind),
+                How::Behind | How::BehindAny => join(Side::Behind),
                 How::Before => join(Side::Before),
             },
             attributes: Attributes {
@@ -193,6 +193,16 @@ impl Order {
         let done = reservation.set_deadline(settled.attributes.deadline);
         debug_assert!(done, "reserved with a deadline that has every field");
         settled
+    }
+
+    /// The same, where what was there has been looked at, and nobody has come between: it takes that one's place.
+    pub fn settle_over(&self, reservation: &mut Reservation<'_>, deadline: Deadline) -> Self {
+        let done = reservation.set_deadline(deadline);
+        debug_assert!(done, "reserved with a deadline that has every field");
+        Order {
+            over: Over::Replace(Condition::Always),
+            ..*self
+        }
     }
 
     /// What else a refusal means, beside being told.

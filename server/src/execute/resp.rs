@@ -12,7 +12,8 @@ mod script;
 mod several;
 
 use flagstone_engine::{
-    Attributes, Cache, CasWish, Current, Edit, Key, NewValue, Pinned, Side, StoreError, Updated,
+    Attributes, Cache, CasWish, Current, Deadline, Edit, Key, NewValue, Pinned, Side, StoreError,
+    Updated,
 };
 
 pub use self::common::With;
@@ -32,7 +33,7 @@ use crate::proto::resp::command::Op;
 use crate::proto::resp::encode::{Out, integer};
 use crate::proto::resp::set::{Expiry, SetOptions};
 use crate::proto::resp::{Format, words};
-use crate::proto::{How, Reply};
+use crate::proto::{Command, How, Reply};
 
 /// So often somebody else may be faster before a command waits for its next turn.
 const TRIES_MAX: usize = 64;
@@ -125,6 +126,18 @@ fn set_edit<'v>(
     options: &SetOptions<'_>,
     with: With<'_, '_>,
 ) -> Edit<'v> {
+    match stored_until(current, options, with) {
+        Some(until) => Edit::store(NewValue::Given(value), until.into()),
+        None => Edit::Keep,
+    }
+}
+
+/// Until when a new value is kept; `None`: a condition does not hold.
+fn stored_until(
+    current: Option<&Current<'_>>,
+    options: &SetOptions<'_>,
+    with: With<'_, '_>,
+) -> Option<Deadline> {
     let holds = match (options.how, current) {
         (How::Absent, Some(_)) | (How::Present, None) => false,
         _ => match (options.equal, current) {
@@ -133,14 +146,81 @@ fn set_edit<'v>(
             (None, _) => true,
         },
     };
-    if !holds {
-        return Edit::Keep;
-    }
-    let until = match options.expiry {
+    holds.then(|| match options.expiry {
         Expiry::Until(lifetime) => deadline(lifetime, with.now, &with.shared.clock),
         Expiry::Keep => kept(current).deadline,
+    })
+}
+
+/// What a value finds that has arrived in pieces.
+pub struct Before<'h> {
+    /// Until when it is to be kept; `None`: it is not stored.
+    pub until: Option<Deadline>,
+    /// The value that was there, if that is asked for.
+    pub value: Option<Old<'h>>,
+}
+
+/// A value that was there.
+pub enum Old<'h> {
+    /// With its head at the front of the room: so many bytes.
+    Copied(usize),
+    /// The same is too long for that: how long the head is.
+    Held(Pinned<'h>, usize),
+}
+
+/// What a value that has arrived in pieces is to find.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a>(SetOptions<'a>);
+
+impl<'a> Wanted<'a> {
+    /// If how the value is to be stored depends on that.
+    pub fn of(command: Command<'a>) -> Option<Self> {
+        match command {
+            Command::Resp(Op::Settle(options)) => Some(Wanted(options)),
+            _ => None,
+        }
+    }
+
+    /// Whether the value that was there is the answer.
+    pub fn answers_old(&self) -> bool {
+        self.0.get
+    }
+}
+
+/// Looks at what is there before a value takes its place, while nobody else executes anything.
+pub fn look_before<'h>(
+    key: Key<'_>,
+    wanted: &Wanted<'_>,
+    with: With<'_, 'h>,
+    room: &mut [u8],
+) -> Result<Before<'h>, StoreError> {
+    let tail_len = with.format.value_tail().len();
+    let cache: &'h Cache = with.shared.cache;
+    let options = &wanted.0;
+    let (mut until, mut is_there, mut copied) = (None, false, None);
+    cache.update(key, with.now, &mut [], |current, _| {
+        until = stored_until(current, options, with);
+        is_there = current.is_some();
+        copied = match current {
+            Some(item) if options.get => copy(item, tail_len, room).ok(),
+            _ => None,
+        };
+        Ok::<_, StoreError>(Edit::Keep)
+    })?;
+    let value = match copied {
+        Some(len) => Some(Old::Copied(len)),
+        None if options.get && is_there => {
+            let pinned = cache.pin(key, with.now)?.ok_or(StoreError::NoSpace)?;
+            let head_len =
+                Format::value_head(pinned.meta().value_len, room).ok_or(StoreError::NoSpace)?;
+            Some(Old::Held(pinned, head_len))
+        }
+        None => None,
     };
-    Edit::store(NewValue::Given(value), until.into())
+    if options.get {
+        note_read(value.is_some(), with.counters);
+    }
+    Ok(Before { until, value })
 }
 
 fn note_read(found: bool, counters: &Counters) {

@@ -52,22 +52,19 @@ use flagstone_engine::{Backing, Options, Plan, PlanError};
 use crate::clock::Clock;
 use crate::settings::config::{CONNECTIONS_MAX_DEFAULT, Config, Invalid};
 
-/// A worker reads into an inbox of this size, which its connections share. Enough for
-/// hundreds of pipelined requests; larger did not read faster, and a leased buffer must be
-/// able to take all of it.
+/// A worker reads into an inbox of this size, which its connections share. Enough for hundreds of pipelined requests;
+/// larger did not read faster, and a leased buffer must be able to take all of it.
 pub const INBOX_BYTES: usize = 16 << 10;
 
-/// A worker collects replies in an outbox of this size, which its connections share: those to 32
-/// pipelined reads of a kilobyte, with heads, are one write. Longer values are streamed through
-/// it.
+/// A worker collects replies in an outbox of this size, which its connections share: those to 32 pipelined reads of a
+/// kilobyte, with heads, are one write. Longer values are streamed through it.
 pub const OUTBOX_BYTES: usize = 40 << 10;
 
 /// A small leased buffer: most half requests fit one.
 pub const SMALL_LEASE_BYTES: usize = 1 << 10;
 
-/// What the process needs before it serves anything: the binary's pages that were touched
-/// (3.3 MB of a static one, charged to the container's page cache), the allocator, the main
-/// thread with its runtime (0.7 MB), and what the kernel keeps for a process (0.3 MB).
+/// What the process needs before it serves anything: the binary's pages that were touched (3.3 MB of a static one, charged
+/// to the container's page cache), the allocator, the main thread with its runtime (0.7 MB), and what the kernel keeps for a process (0.3 MB).
 const PROCESS_BYTES: usize = 17 << 18;
 
 /// What a worker thread needs beside its buffers: the touched part of its stack, room for 1,024 events,

@@ -53,6 +53,8 @@ const STUCK_MILLIS: u32 = 1000;
 const PAUSE_NANOS: u64 = 1_500_000_000;
 /// So many who have waited for a permit are served a pass.
 const SERVED_PER_PASS: usize = 16;
+/// So many of those that clients have asked to be closed are, a pass: to close a socket is several microseconds' work.
+const DOOMED_PER_PASS: usize = 64;
 /// So many who keep others waiting are closed at a time.
 const SHED_PER_TICK: usize = 16;
 /// The same when the kernel is about to kill and the cache has nothing left to give.

@@ -145,6 +145,11 @@ impl Codec {
     /// The client has logged in, and may do so much from now on.
     pub fn unlock(&mut self, format: ReplyFormat<'_>, role: Role) {
         self.role = role;
+        self.greeted(format);
+    }
+
+    /// The client is greeted, in the version that it has asked for, and its session goes on in that.
+    pub fn greeted(&mut self, format: ReplyFormat<'_>) {
         if let ReplyFormat::Resp(resp::Format {
             v3,
             shape: Shape::Hello,

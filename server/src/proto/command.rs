@@ -93,6 +93,8 @@ pub enum Command<'a> {
         password: &'a [u8],
         /// Where nobody has to log in, everybody may.
         lenient: bool,
+        /// What this connection is to be called from then on.
+        own_name: Option<&'a [u8]>,
     },
     /// Tell of every item, or of some.
     Dump(Listing),

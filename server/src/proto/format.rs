@@ -229,6 +229,9 @@ impl ReplyFormat<'_> {
         }
     }
 
+    /// What stands behind a list of clients.
+    pub const LIST_END: &'static [u8] = b"\r\n";
+
     /// What is said to one who begins anew, which only Redis' clients can.
     pub const RESET: &'static [u8] = b"+RESET\r\n";
 

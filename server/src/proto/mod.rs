@@ -15,6 +15,7 @@
 //! Nothing here names the engine, a socket or a clock, and nothing here allocates.
 
 pub mod binary;
+pub mod clients;
 pub mod codec;
 pub mod command;
 pub mod exptime;

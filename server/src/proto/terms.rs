@@ -40,8 +40,18 @@ pub enum How {
     Same(u64),
     /// Behind what is there, keeping its flags and lifetime.
     Behind,
+    /// The same; where nothing is, it is a value of its own.
+    BehindAny,
     /// Before what is there, likewise.
     Before,
+}
+
+impl How {
+    /// Whether it becomes a part of what is there.
+    #[must_use]
+    pub fn joins(self) -> bool {
+        matches!(self, How::Behind | How::BehindAny | How::Before)
+    }
 }
 
 /// How long an item is wanted.

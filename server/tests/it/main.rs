@@ -58,6 +58,7 @@ mod resp;
 mod resp_bits;
 mod resp_clients;
 mod resp_keys;
+mod resp_long;
 mod resp_several;
 mod restart;
 mod roles;

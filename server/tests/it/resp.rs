@@ -350,7 +350,7 @@ fn long_values_go_in_and_out() {
         array(&[b"SET", b"a", &huge, b"EX", b"9"]),
         array(&[b"ECHO", &huge]),
         array(&[b"FOO", &huge, b"1", &huge]),
-        array(&[b"APPEND", b"a", &huge[..20_000]]),
+        array(&[b"SETRANGE", b"a", b"0", &huge[..20_000]]),
         // A list is answered once, whichever of its values it is.
         array(&[b"MSET", b"x", b"1", b"a", &huge, b"b", &huge, b"y", b"2"]),
         array(&[b"MSET", b"z", b"3", b"a", &huge]),
@@ -489,6 +489,22 @@ fn who_has_to_log_in_does_it_as_in_redis() {
         replies.starts_with(b"%7\r\n") && replies.ends_with(b"_\r\n"),
         "{}",
         show(&replies)
+    );
+    // Who logs in so may say a name; one that is too long is refused with all else.
+    let named = requests("HELLO 3 AUTH default s3cret SETNAME me|CLIENT GETNAME|GET none");
+    let replies = talk(&server, &named);
+    assert!(
+        replies.ends_with(b"$2\r\nme\r\n_\r\n"),
+        "{}",
+        show(&replies)
+    );
+    let name = "n".repeat(97);
+    let too_long =
+        "-ERR a client's name, lib-name, lib-ver and user take up to 96 bytes together here|";
+    check(
+        &server,
+        &format!("HELLO 3 AUTH default s3cret SETNAME {name}|GET none|AUTH s3cret|GET none"),
+        &format!("{too_long}-NOAUTH Authentication required.|+OK|$-1|"),
     );
     let replies = talk(&server, &requests("HELLO 3|PING"));
     assert!(

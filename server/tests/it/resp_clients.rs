@@ -148,7 +148,21 @@ fn what_is_wrong_is_said() {
         ),
         &format!("+OK|{long}{long}+OK|$-1|"),
     );
+    // A greeting that is refused changes no version.
+    check(
+        &server,
+        &format!("HELLO 3 SETNAME {name}n|GET none|CLIENT GETNAME"),
+        &format!("{long}$-1|$-1|"),
+    );
     for (line, told) in [
+        (
+            "CLIENT TRACKING ON BCAST",
+            "CLIENT TRACKING is not there: nothing is remembered of who has read a key",
+        ),
+        (
+            "CLIENT PAUSE 100 ALL",
+            "CLIENT PAUSE is not there: no client keeps the others waiting",
+        ),
         (
             "CLIENT SETINFO LIB-OTHER 1",
             "Unrecognized option: LIB-NAME and LIB-VER are known",

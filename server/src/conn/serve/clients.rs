@@ -13,72 +13,31 @@
 use std::io;
 
 use super::{Halt, Phase, Planned, RequestLoop};
-use crate::clients::{Client, ClientNo, Standing};
-use crate::conn::progress::standing;
+use crate::clients::{ClientNo, Standing, Text};
+use crate::conn::list::{FILL_BYTES_LEAST, List, standing};
 use crate::execute::clients::{self, Asker, ROW_BYTES_MAX, Told};
-use crate::proto::resp::clients::{Clients, Kind};
-use crate::proto::{Fate, REPLY_BYTES_MAX, Refusal, Reply, Role};
+use crate::proto::clients::Clients;
+use crate::proto::{Fate, REPLY_BYTES_MAX, Refusal, Reply, ReplyFormat, Role};
 
 static_assertions::const_assert!(ROW_BYTES_MAX + 64 <= REPLY_BYTES_MAX);
 
 /// Rows between two looks at the clock.
 const ROWS_A_LOOK: u32 = 64;
-/// What stands at the end of a long list, around the dots.
-const FILL: &[u8] = b" fill=";
-const FILL_BYTES_LEAST: u32 = FILL.len() as u32 + 1;
-
-/// How far a long list has come.
-#[derive(Clone, Copy, Debug)]
-pub struct List {
-    kind: Option<Kind>,
-    /// The next place.
-    next: u32,
-    /// What the rows before it take; or what is left for those from it on.
-    bytes: u32,
-    /// A row has gone out.
-    has_row: bool,
-}
-
-/// For the next place: all rows have gone out, and what is left over has begun.
-const FILLS: u32 = u32::MAX;
-
-impl List {
-    fn wants(&self, client: &Client) -> bool {
-        self.kind
-            .is_none_or(|kind| clients::is_of_kind(client, kind))
-    }
-
-    /// A part of what is left over, of which the last byte ends the line.
-    fn fill(&mut self, room: &mut [u8]) -> usize {
-        let len = match (self.next, self.bytes) {
-            (FILLS, 1) => {
-                room[0] = b'\n';
-                1
-            }
-            (FILLS, bytes) => {
-                let len = room.len().min(bytes as usize - 1);
-                room[..len].fill(b'.');
-                len
-            }
-            _ => {
-                room[..FILL.len()].copy_from_slice(FILL);
-                self.next = FILLS;
-                FILL.len()
-            }
-        };
-        self.bytes -= len as u32;
-        len
-    }
-}
-
 impl RequestLoop<'_, '_> {
     /// The client has logged in.
     #[cold]
     pub(super) fn logged_in(&mut self, planned: &Planned<'_>, role: Role) {
         let format = planned.format;
+        let table = &self.shared.clients;
+        if let Some(name) = planned.work.own_name()
+            && table.set_text(self.client, Text::Name, name).is_err()
+        {
+            self.counters.refusals.add(1);
+            return self.push(format, Reply::Refused(clients::LONG_NAME));
+        }
         self.codec.unlock(format, role);
         let user = planned.work.user().unwrap_or_default();
-        self.shared.clients.set_user(self.client, user);
+        table.set_user(self.client, user);
         let greeted = clients::greet(format, (self.shared, self.client), self.outbox.room());
         let reply = match greeted {
             Some(len) => Reply::Whole { len },
@@ -130,17 +89,13 @@ impl RequestLoop<'_, '_> {
                     Clients::List(chosen) => chosen.kind,
                     _ => None,
                 };
-                *self.phase = Phase::Measuring(List {
-                    kind,
-                    next: 0,
-                    bytes: FILL_BYTES_LEAST,
-                    has_row: false,
-                });
+                *self.phase = Phase::Measuring(List::new(kind));
                 self.counters.others.add(1);
                 return Ok(None);
             }
         };
         self.counters.others.add(1);
+        self.codec.greeted(planned.format);
         self.push(planned.format, Reply::Whole { len });
         if let Told::SaidLast(_) = told {
             self.counters.clients_killed.add(1);
@@ -155,7 +110,7 @@ impl RequestLoop<'_, '_> {
             kind,
             // Where it goes on is told behind the request: of a first one it is not known yet.
             version: clients::version_of(planned.format),
-            ..standing(self.codec, self.subscriber.is_some())
+            ..standing(*self.codec, self.subscriber.is_some())
         };
         let cell = self.shared.clients.cell(self.client);
         cell.note(standing, self.now);
@@ -184,7 +139,7 @@ impl RequestLoop<'_, '_> {
         let len = clients::list_head(list.bytes, self.outbox.room());
         self.outbox.filled(len);
         self.budget.spend(1, len);
-        *self.phase = Phase::Listing(List { next: 0, ..list });
+        *self.phase = Phase::Listing(list.from_start());
         Ok(None)
     }
 
@@ -202,7 +157,7 @@ impl RequestLoop<'_, '_> {
                 return Ok(halt);
             }
             if list.bytes == 0 {
-                self.say(b"\r\n");
+                self.say(ReplyFormat::LIST_END);
                 *self.phase = Phase::Requests;
                 return Ok(None);
             }

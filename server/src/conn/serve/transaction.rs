@@ -207,11 +207,11 @@ impl RequestLoop<'_, '_> {
         }
     }
 
-    fn be_alone(&mut self) {
+    pub(super) fn be_alone(&mut self) {
         self.leave = self.leave.take().map(|leave| leave.be_alone());
     }
 
-    fn be_beside(&mut self) {
+    pub(super) fn be_beside(&mut self) {
         if self.leave.as_ref().is_some_and(|leave| leave.is_alone()) {
             self.leave = self.leave.take().map(|leave| leave.be_beside());
         }

@@ -7,10 +7,9 @@ use flagstone_engine::StoreError;
 use super::{Halt, Phase, RequestLoop};
 use crate::conn::large::{Begun, Large, LargeNo};
 use crate::conn::outbox::Sent;
-use crate::execute::{self, Done, Work};
+use crate::execute;
 use crate::proto::{
-    Answer, Command, Decoded, HELD, LongHead, Refusal, Reply, ReplyFormat, Rest, Role, Storing,
-    ValueEnd,
+    Answer, HELD, LongHead, Refusal, Reply, ReplyFormat, Rest, Role, Storing, ValueEnd,
 };
 
 impl RequestLoop<'_, '_> {
@@ -198,53 +197,6 @@ impl RequestLoop<'_, '_> {
         } else {
             let reply = order.commit(reservation, self.now, self.counters);
             self.push(format.full(), reply);
-        }
-        Ok(None)
-    }
-
-    /// The terms of a value that has arrived are read, and it is stored on them.
-    pub(super) fn settle(
-        &mut self,
-        no: LargeNo,
-        bytes: &[u8],
-        at: &mut usize,
-    ) -> io::Result<Option<Halt>> {
-        if let Some(halt) = self.lacks_room()? {
-            return Ok(Some(halt));
-        }
-        let request = match self.codec.decode(&bytes[*at..]) {
-            Decoded::More => return Ok(Some(Halt::Hungry)),
-            Decoded::Request(request) => request,
-            Decoded::HangUp(words) => return self.hang_up(words).map(Some),
-            Decoded::Long(_) => return Err(io::ErrorKind::InvalidData.into()),
-        };
-        let large = self.larges.take(no);
-        *self.phase = Phase::Requests;
-        *at += request.taken;
-        self.codec.go_on(request.inside);
-        let Some(Large::Storing {
-            mut reservation,
-            order,
-            ..
-        }) = large
-        else {
-            return Err(io::ErrorKind::InvalidData.into());
-        };
-        if let Command::Settle(terms) = request.command {
-            let order = order.settle(&mut reservation, &terms, self.now, &self.shared.clock);
-            let reply = order.commit(reservation, self.now, self.counters);
-            self.push(request.format, reply);
-            return Ok(None);
-        }
-        // What else it is needs no value.
-        drop(reservation);
-        let (room, work) = (
-            self.outbox.room(),
-            Work::of(self.shared.cache, request.command, self.codec.database()),
-        );
-        match work.run(self.shared, self.now, request.format, room, self.counters) {
-            Done::Reply(reply) => self.push(request.format, reply),
-            _ => return Err(io::ErrorKind::InvalidData.into()),
         }
         Ok(None)
     }

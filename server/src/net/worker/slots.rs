@@ -104,14 +104,20 @@ impl Worker<'_> {
         }
     }
 
-    /// Closes the connections that clients have asked to be closed.
+    /// Closes the connections that clients have asked to be closed: some in each pass.
     #[cold]
     fn close_doomed(&mut self) {
+        let mut left = DOOMED_PER_PASS;
         for slot_no in 0..self.slots.len() {
+            if left == 0 {
+                self.state.shared.clients.want_again(self.worker_no);
+                return self.mailbox.wake();
+            }
             let slot = &self.slots[slot_no];
             let clients = &self.state.shared.clients;
             if slot.conn.is_some() && clients.cell(slot.client).is_doomed() {
                 self.state.counters.clients_killed.add(1);
+                left -= 1;
                 self.close(slot_no);
             }
         }

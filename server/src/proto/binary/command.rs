@@ -2,7 +2,7 @@
 //!
 //! Its reads, plain deletions, flushes and words are the commands of all protocols ([`Command`](crate::proto::Command)).
 
-use crate::proto::{How, Lifetime, Refusal, Role, Terms};
+use crate::proto::{Lifetime, Refusal, Role, Terms};
 
 /// One of the binary protocol's own commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl<'a> Op<'a> {
     #[must_use]
     pub fn is_heavy(&self) -> bool {
         match self {
-            Op::Store { store, .. } => matches!(store.terms.how, How::Behind | How::Before),
+            Op::Store { store, .. } => store.terms.how.joins(),
             Op::Login { .. } => true,
             _ => false,
         }

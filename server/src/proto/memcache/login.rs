@@ -54,6 +54,7 @@ pub fn decode(bytes: &[u8], accepts: Accepts) -> Decoded<'_> {
                 user: b"",
                 password: token,
                 lenient: false,
+                own_name: None,
             },
             format: ReplyFormat::Native,
             taken,
@@ -89,6 +90,7 @@ pub fn decode(bytes: &[u8], accepts: Accepts) -> Decoded<'_> {
             user: &token[..at],
             password: &token[at + 1..],
             lenient: false,
+            own_name: None,
         },
         format: ReplyFormat::Words { quiet: false },
         taken,
@@ -147,12 +149,14 @@ mod tests {
             user: b"me",
             password: b"pass word",
             lenient: false,
+            own_name: None,
         };
         check(b"set x 0 0 12\r\nme pass word\r\n", login);
         let login = Command::Login {
             user: b"",
             password: b"s3cret",
             lenient: false,
+            own_name: None,
         };
         check(b"AUTH s3cret\n", login);
         check(b"AUTH s3cret\r\n", login);

@@ -14,6 +14,7 @@ use super::session::{At, Multi, Session};
 use super::set::{ExpireIf, SetOptions, Unit, Wrong, parse_get_ex, time};
 use super::several;
 use super::words;
+use crate::proto::clients::Clients;
 use crate::proto::number::parse_i64;
 use crate::proto::{Command, How, LONG_KEY_BYTES_MAX, Lifetime, Refusal, Terms, Word, Words};
 
@@ -206,8 +207,8 @@ impl Asker {
             Name::Auth => {
                 asked.shape = Shape::Status;
                 match args {
-                    [password] => login(b"default", password, false),
-                    [user, password] => login(user, password, false),
+                    [password] => login(b"default", password, None),
+                    [user, password] => login(user, password, None),
                     _ => return Err(Wrong::Words(words::SYNTAX)),
                 }
             }
@@ -316,16 +317,13 @@ impl Asker {
         if self.locked && secret.is_none() {
             return Err(Wrong::Words(words::NO_AUTH_HELLO));
         }
+        let own_name = clients::own_name(own_name)?;
+        // The version is that of the answer, and the session's once it is greeted.
         asked.shape = Shape::Hello;
         asked.v3 = v3;
         Ok(match secret {
-            // The version is that of the answer, and the session's if the login is the right one.
-            Some((user, password)) => login(user, password, true),
-            None => {
-                let hello = clients::hello(own_name)?;
-                asked.session.v3 = v3;
-                hello
-            }
+            Some((user, password)) => login(user, password, Some(own_name)),
+            None => Command::Resp(Op::Client(Clients::Hello(own_name))),
         })
     }
 }
@@ -447,12 +445,17 @@ fn transaction(name: Name, asked: &mut Asked<'_>) -> Result<Op<'static>, Wrong> 
     })
 }
 
-/// Redis' default user is the one with a token.
-fn login<'a>(user: &'a [u8], password: &'a [u8], lenient: bool) -> Command<'a> {
+/// Redis' default user is the one with a token. A greeting lets everybody in where nobody has to log in, and may say a name.
+fn login<'a>(
+    user: &'a [u8],
+    password: &'a [u8],
+    greeting: Option<Option<&'a [u8]>>,
+) -> Command<'a> {
     Command::Login {
         user: if user == b"default" { b"" } else { user },
         password,
-        lenient,
+        lenient: greeting.is_some(),
+        own_name: greeting.flatten(),
     }
 }
 

@@ -4,90 +4,9 @@ use super::command::Op;
 use super::names::Name;
 use super::set::Wrong;
 use super::words;
+use crate::proto::clients::{Chosen, Clients, IDS_MAX, Kind, Library};
 use crate::proto::number::{parse_i64, parse_u64};
-use crate::proto::{Command, Role, Word, Words};
-
-/// `CLIENT LIST ID` takes so many at most.
-pub const IDS_MAX: usize = 4;
-
-/// What is asked about clients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Clients<'a> {
-    /// `CLIENT ID`
-    Id,
-    /// `CLIENT INFO`
-    Info,
-    /// `CLIENT GETNAME`
-    GetName,
-    /// `CLIENT SETNAME`
-    SetName(&'a [u8]),
-    /// `CLIENT SETINFO`
-    SetInfo(Library, &'a [u8]),
-    /// `CLIENT LIST` of those.
-    List(Chosen<'a>),
-    /// `CLIENT KILL` of all of those.
-    Kill(Chosen<'a>),
-    /// `CLIENT KILL` of the one with this address, which there should be.
-    KillOne(&'a [u8]),
-    /// `HELLO`, perhaps with a name.
-    Hello(Option<&'a [u8]>),
-}
-
-/// What a client tells of its library.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Library {
-    /// `LIB-NAME`
-    Name,
-    /// `LIB-VER`
-    Version,
-}
-
-/// A kind of clients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Those that have not subscribed to anything.
-    Normal,
-    /// Those that have.
-    PubSub,
-    /// Replicas and the like, of which there are none.
-    None,
-}
-
-/// Which clients are meant: those of whom everything that is given holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Chosen<'a> {
-    /// One of these; 0 is nobody. Any, where the first is 0.
-    pub ids: [u64; IDS_MAX],
-    /// With this address.
-    pub addr: Option<&'a [u8]>,
-    /// That came in by this one.
-    pub laddr: Option<&'a [u8]>,
-    /// Who logged in.
-    pub user: Option<&'a [u8]>,
-    /// Of this kind.
-    pub kind: Option<Kind>,
-    /// Connected for so many seconds at least.
-    pub age_seconds_least: u64,
-    /// The one that asks is not meant.
-    pub skips_me: bool,
-}
-
-impl Clients<'_> {
-    /// The least role that may ask it.
-    #[must_use]
-    pub fn needs(&self) -> Role {
-        match self {
-            Clients::List(_) | Clients::Kill(_) | Clients::KillOne(_) => Role::Admin,
-            // What is about the connection alone.
-            Clients::Id
-            | Clients::Info
-            | Clients::GetName
-            | Clients::SetName(_)
-            | Clients::SetInfo(..)
-            | Clients::Hello(_) => Role::Nobody,
-        }
-    }
-}
+use crate::proto::{Command, Word, Words};
 
 /// Whether a client may be called that, or its library: what is told in a row has no spaces.
 #[must_use]
@@ -137,6 +56,8 @@ pub fn ask<'a>(args: &[&'a [u8]]) -> Result<Command<'a>, Wrong> {
             () => return syntax,
         },
         [_, _] if is(0, b"TRACKING") && is(1, b"OFF") => ok,
+        [_, _, ..] if is(0, b"TRACKING") => return Err(Wrong::Words(words::NO_TRACKING)),
+        [_, _, ..] if is(0, b"PAUSE") => return Err(Wrong::Words(words::NO_PAUSE)),
         // Nobody is told of keys that others have changed, here or elsewhere.
         [_] if is(0, b"GETREDIR") => Command::Resp(Op::Number(-1)),
         [_] if is(0, b"TRACKINGINFO") => Command::Resp(Op::TrackingInfo),
@@ -149,12 +70,10 @@ pub fn ask<'a>(args: &[&'a [u8]]) -> Result<Command<'a>, Wrong> {
     })
 }
 
-/// `HELLO` by one who calls itself so.
-pub fn hello(name: Option<&[u8]>) -> Result<Command<'_>, Wrong> {
-    if let Some(name) = name {
-        named(name, words::BAD_CLIENT_NAME)?;
-    }
-    Ok(Command::Resp(Op::Client(Clients::Hello(name))))
+/// What a client calls itself that greets.
+pub fn own_name(name: Option<&[u8]>) -> Result<Option<&[u8]>, Wrong> {
+    name.map(|name| named(name, words::BAD_CLIENT_NAME))
+        .transpose()
 }
 
 fn named(name: &[u8], wrong: Words) -> Result<&[u8], Wrong> {

@@ -4,12 +4,12 @@
 //! these are Redis' own.
 
 use super::bits::Span;
-use super::clients::Clients;
 use super::names::Name;
 use super::pubsub::Messages;
 use super::script::{Call, Script};
 use super::set::{ExpireIf, SetOptions};
 use super::several::{Duplicate, SetMany};
+use crate::proto::clients::Clients;
 use crate::proto::{Lifetime, Role};
 
 /// `SCRIPT EXISTS` asks for so many at most.
@@ -25,6 +25,8 @@ pub type Names<'a> = [Option<&'a [u8]>; NAMES_ASKED_MAX];
 pub enum Op<'a> {
     /// `SET` with a look at what is there, `GETSET`.
     Set(&'a [u8], &'a [u8], SetOptions<'a>),
+    /// The same of a value that has just arrived in pieces.
+    Settle(SetOptions<'a>),
     /// `GETDEL`
     GetDel(&'a [u8]),
     /// `APPEND`
@@ -252,6 +254,7 @@ impl<'a> Op<'a> {
             | Op::ScriptExists(_)
             | Op::Watch(_) => Role::Read,
             Op::Set(..)
+            | Op::Settle(_)
             | Op::GetDel(_)
             | Op::Append(..)
             | Op::SetRange(..)

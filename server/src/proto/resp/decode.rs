@@ -49,6 +49,10 @@ pub fn decode_within(bytes: &[u8], session: Session, locked: bool, whole: usize)
         whole,
     };
     match (session.at, bytes.first()) {
+        (At::Swap, _) => {
+            let swap = Command::Resp(Op::Settle(SetOptions::GET));
+            reading.request(swap, Shape::Value, 0, session.at(At::Request))
+        }
         (_, None) => Decoded::More,
         (At::Request, Some(b'*')) => reading.array(bytes),
         (At::Request, Some(_)) => reading.line(bytes),
@@ -276,6 +280,10 @@ impl Reading {
             }
             (Some(Name::Set), [_]) if left == 1 => (How::Always, Lifetime::Forever, Shape::Status),
             (Some(Name::Set), [_]) => (How::Always, ANY_LIFETIME, Shape::Status),
+            (Some(Name::GetSet), [_]) if left == 1 => (How::Always, ANY_LIFETIME, Shape::Value),
+            (Some(Name::Append), [_]) if left == 1 => {
+                (How::BehindAny, Lifetime::Forever, Shape::Length)
+            }
             (Some(Name::SetNx), [_]) if left == 1 => (How::Absent, Lifetime::Forever, Shape::Flag),
             (Some(name @ (Name::SetEx | Name::PSetEx)), [_, number]) if left == 1 => {
                 match time(unit_of(name), number) {
@@ -304,9 +312,10 @@ impl Reading {
                 shape,
             }),
             taken: bulk.start,
-            inside: Inside::Resp(self.session.at(match left {
-                1 => At::Request,
-                left => At::Options(left - 1),
+            inside: Inside::Resp(self.session.at(match (name, left) {
+                (Some(Name::GetSet), _) => At::Swap,
+                (_, 1) => At::Request,
+                (_, left) => At::Options(left - 1),
             })),
         })
     }
@@ -323,7 +332,7 @@ impl Reading {
                 Framed::Whole(bulk) => bulk,
             };
             if bulk.end() > HEAD_BYTES_MAX {
-                return self.refuse_words(words::SYNTAX, 0, left);
+                return self.refuse_words(words::LONG_OPTION, 0, left);
             }
             match bytes.get(bulk.start..bulk.end()) {
                 Some(arg) => *slot = &arg[..bulk.len],
@@ -338,7 +347,7 @@ impl Reading {
         let command = match SetOptions::parse(&args[..held]) {
             Ok(options) => match options.plain() {
                 Some((how, lifetime)) => Command::Settle(terms(how, lifetime)),
-                None => Command::Refuse(Refusal::Words(words::LONG_VALUE)),
+                None => Command::Resp(Op::Settle(options)),
             },
             Err(Wrong::Words(words)) => Command::Refuse(Refusal::Words(words)),
             Err(Wrong::Time) => Command::Resp(Op::BadTime(Name::Set)),

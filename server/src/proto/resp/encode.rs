@@ -33,6 +33,8 @@ pub enum Shape {
         /// This is the last.
         last: bool,
     },
+    /// How long the value is then.
+    Length,
     /// Who the server is, to one who has just logged in.
     Hello,
 }
@@ -76,6 +78,14 @@ impl Format {
     #[inline]
     pub fn encode(self, reply: Reply<'_>, room: &mut [u8]) -> Option<usize> {
         let done = match reply {
+            Reply::Store {
+                fate, value_len, ..
+            } if self.shape == Shape::Length => {
+                return match fate {
+                    Fate::Done => integer(value_len as i64, room),
+                    _ => writer::words(words::STRING_TOO_LONG, room),
+                };
+            }
             Reply::Refused(refusal) => return writer::words(refused(refusal), room),
             Reply::Said(Word::Ok) | Reply::Flushed => return writer::words(b"+OK\r\n", room),
             Reply::Counted(number) => return integer(number as i64, room),
@@ -91,7 +101,9 @@ impl Format {
             (Shape::Value | Shape::Status | Shape::All { .. }, _) => {
                 writer::words(self.nothing(), room)
             }
-            (Shape::Flag | Shape::Sum { .. }, done) => integer(i64::from(done), room),
+            (Shape::Flag | Shape::Sum { .. } | Shape::Length, done) => {
+                integer(i64::from(done), room)
+            }
             (Shape::Hello, _) => hello(self.v3, 0, room),
         }
     }

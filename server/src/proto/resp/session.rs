@@ -41,6 +41,8 @@ pub(super) enum At {
     Skipping(u32),
     /// Behind a value whose store has begun: so many arguments say how it ends.
     Options(u32),
+    /// Behind a value that takes the place of the one that is answered.
+    Swap,
 }
 
 /// What is done with each key of a list.
@@ -119,14 +121,16 @@ impl Session {
     /// Whether options of a store are to be read here.
     #[must_use]
     pub fn is_unsettled(self) -> bool {
-        matches!(self.at, At::Options(_))
+        matches!(self.at, At::Options(_) | At::Swap)
     }
 
     /// Those options are of no use.
     pub(in crate::proto) fn skip_options(&mut self) {
-        if let At::Options(left) = self.at {
-            self.at = At::Skipping(left);
-        }
+        self.at = match self.at {
+            At::Options(left) => At::Skipping(left),
+            At::Swap => At::Request,
+            at => at,
+        };
     }
 
     /// What is left of a list is not kept.

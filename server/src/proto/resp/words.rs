@@ -46,6 +46,12 @@ pub const NO_SUCH_CLIENT: Words = words!(b"-ERR No such client\r\n");
 /// Each request has its answer.
 pub const NO_SILENCE: Words =
     words!(b"-ERR CLIENT REPLY OFF and SKIP are not there: every request is answered\r\n");
+/// Nobody is told of keys that others have changed.
+pub const NO_TRACKING: Words =
+    words!(b"-ERR CLIENT TRACKING is not there: nothing is remembered of who has read a key\r\n");
+/// One client does not keep the others waiting.
+pub const NO_PAUSE: Words =
+    words!(b"-ERR CLIENT PAUSE is not there: no client keeps the others waiting\r\n");
 /// There is no such version.
 pub const NO_PROTO: Words = words!(b"-NOPROTO unsupported protocol version\r\n");
 /// The version is no number.
@@ -117,9 +123,9 @@ pub const HARD_PATTERN: Words =
 pub const MALFORMED: Words = words!(b"-ERR Protocol error\r\n");
 /// Longer than what can be held whole.
 pub const TOO_LONG: Words = words!(b"-ERR the request's arguments are longer than 16 KiB\r\n");
-/// Options that need the value at hand.
-pub const LONG_VALUE: Words =
-    words!(b"-ERR GET, IFEQ and KEEPTTL take values of up to 16 KiB here\r\n");
+/// A long option behind a long value.
+pub const LONG_OPTION: Words =
+    words!(b"-ERR behind a value of more than 16 KiB, options have up to 2 KiB here\r\n");
 /// Switched off by a setting.
 pub const NOT_ALLOWED: Words = words!(b"-ERR this command is switched off by a setting\r\n");
 /// Inside of another one.

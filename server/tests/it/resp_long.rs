@@ -1,0 +1,222 @@
+//! Values over Redis' protocol that come in pieces, where how they are stored depends on what is there.
+
+use std::io::{Read, Write};
+
+use crate::common::resp::{array, requests};
+use crate::common::{connect, exchange, show, small_config, start_with, talk};
+use flagstone_server::{Config, Running};
+
+const LENS: [usize; 4] = [15_000, 17_000, 100_000, 700_000];
+
+fn server() -> Running {
+    start_with(Config {
+        memory_bytes: 64 << 20,
+        workers: 2,
+        ..small_config()
+    })
+}
+
+fn value(seed: usize, len: usize) -> Vec<u8> {
+    (0..len).map(|at| ((at + seed) % 251) as u8).collect()
+}
+
+fn bulk(value: &[u8]) -> Vec<u8> {
+    [format!("${}\r\n", value.len()).as_bytes(), value, b"\r\n"].concat()
+}
+
+/// Sends and reads at once: both are longer than what lies between.
+fn expect(server: &Running, asked: &[Vec<u8>], told: &[&[u8]]) {
+    let (asked, told) = (asked.concat(), told.concat());
+    let mut client = connect(server);
+    let mut reader = client.try_clone().expect("clones");
+    std::thread::scope(|scope| {
+        scope.spawn(move || client.write_all(&asked).expect("sent"));
+        let mut replies = vec![0; told.len()];
+        reader.read_exact(&mut replies).expect("all replies");
+        let differs = replies
+            .iter()
+            .zip(&told)
+            .position(|(one, other)| one != other);
+        if let Some(at) = differs {
+            let near = &replies[at.saturating_sub(40)..][..80.min(told.len() - at)];
+            panic!("at {at}: {}", show(near));
+        }
+    });
+}
+
+#[test]
+fn options_behind_a_long_value_mean_what_they_mean_behind_a_short_one() {
+    let server = server();
+    for len in LENS {
+        for database in ["0", "3"] {
+            let (one, two) = (value(0, len), value(7, len));
+            let set = |options: &[&[u8]]| {
+                let words: Vec<&[u8]> = [&[b"SET", &b"a"[..], &two], options].concat();
+                array(&words)
+            };
+            let asked = [
+                requests(&format!("SELECT {database}|FLUSHDB")),
+                // The lifetime stays, or goes.
+                array(&[b"SET", b"a", &one, b"EX", b"100"]),
+                set(&[b"KEEPTTL"]),
+                requests("TTL a|GET a"),
+                set(&[]),
+                requests("TTL a|DEL a"),
+                set(&[b"XX", b"KEEPTTL"]),
+                set(&[b"KEEPTTL"]),
+                requests("TTL a"),
+                // Only over one value.
+                set(&[b"IFEQ", b"short"]),
+                requests("SET a short EX 50"),
+                set(&[b"IFEQ", b"shorT"]),
+                requests("STRLEN a"),
+                set(&[b"keepttl", b"ifeq", b"short"]),
+                requests("TTL a|STRLEN a"),
+                // What was there is the answer, whether it is stored or not.
+                requests("SET a short"),
+                set(&[b"GET", b"PX", b"60000"]),
+                requests("TTL a"),
+                set(&[b"NX", b"GET"]),
+                requests("DEL a"),
+                set(&[b"GET", b"XX"]),
+                set(&[b"GET"]),
+                array(&[b"GETSET", b"a", &one]),
+                requests("GET a"),
+                array(&[b"GETSET", b"b", &one]),
+                // Wrong ones change nothing, and the connection goes on.
+                set(&[b"GET", b"EX", b"0"]),
+                set(&[b"GET", b"SOON"]),
+                set(&[b"IFEQ", &[b'x'; 3000]]),
+                requests("GET a|PING"),
+            ];
+            let (first, second) = (bulk(&one), bulk(&two));
+            let told: [&[u8]; 29] = [
+                b"+OK\r\n+OK\r\n+OK\r\n",
+                b"+OK\r\n:100\r\n",
+                &second,
+                b"+OK\r\n:-1\r\n:1\r\n",
+                b"$-1\r\n",
+                b"+OK\r\n",
+                b":-1\r\n",
+                b"$-1\r\n",
+                b"+OK\r\n",
+                b"$-1\r\n",
+                b":5\r\n",
+                b"+OK\r\n",
+                b":50\r\n",
+                &format!(":{len}\r\n").into_bytes(),
+                b"+OK\r\n",
+                b"$5\r\nshort\r\n",
+                b":60\r\n",
+                &second,
+                b":1\r\n",
+                b"$-1\r\n",
+                b"$-1\r\n",
+                &second,
+                &first,
+                b"$-1\r\n",
+                b"-ERR invalid expire time in 'set' command\r\n",
+                b"-ERR syntax error\r\n",
+                // A short one looks at what is there first.
+                match len {
+                    15_000 => b"-ERR the request's arguments are longer than 16 KiB\r\n",
+                    _ => b"-ERR behind a value of more than 16 KiB, options have up to 2 KiB here\r\n",
+                },
+                &first,
+                b"+PONG\r\n",
+            ];
+            expect(&server, &asked, &told);
+        }
+    }
+}
+
+#[test]
+fn what_is_appended_may_be_long() {
+    let server = server();
+    for len in LENS.map(|len| len.min(400_000)) {
+        let (one, two) = (value(0, len), value(7, len));
+        let both = [&one[..], &two].concat();
+        let asked = [
+            requests("FLUSHALL"),
+            array(&[b"APPEND", b"a", &one]),
+            array(&[b"APPEND", b"a", &two]),
+            requests("EXPIRE a 100|GET a"),
+            array(&[b"APPEND", b"a", b"!"]),
+            requests("TTL a"),
+        ];
+        let told: [&[u8]; 4] = [
+            &format!("+OK\r\n:{len}\r\n:{}\r\n:1\r\n", 2 * len).into_bytes(),
+            &bulk(&both),
+            &format!(":{}\r\n", 2 * len + 1).into_bytes(),
+            b":100\r\n",
+        ];
+        expect(&server, &asked, &told);
+    }
+    // Together they are longer than any value: it stays as it is.
+    let half = value(0, 700_000);
+    let asked = [
+        requests("FLUSHALL"),
+        array(&[b"APPEND", b"a", &half]),
+        array(&[b"APPEND", b"a", &half]),
+        requests("STRLEN a|PING"),
+    ];
+    let told = "+OK\r\n:700000\r\n-ERR string exceeds maximum allowed size (--max-item)\r\n:700000\r\n+PONG\r\n";
+    assert_eq!(show(&talk(&server, &asked.concat())), show(told.as_bytes()));
+}
+
+/// Each value that was set is answered once, to whoever set the next, or is there in the end.
+#[test]
+fn a_swap_of_long_values_is_one_step() {
+    const CLIENTS: usize = 6;
+    const ROUNDS: usize = 40;
+    let server = server();
+    let tag = |value: &[u8]| usize::from_be_bytes(value[..8].try_into().expect("8 bytes"));
+    let mut seen: Vec<usize> = std::thread::scope(|scope| {
+        let server = &server;
+        let clients = (0..CLIENTS).map(|client| {
+            scope.spawn(move || {
+                let mut stream = connect(server);
+                let mut seen = Vec::new();
+                for round in 0..ROUNDS {
+                    let number = client * ROUNDS + round;
+                    // Some fit into an answer, some do not.
+                    let mut value = vec![b'v'; [20_000, 60_000][round % 2]];
+                    value[..8].copy_from_slice(&number.to_be_bytes());
+                    stream
+                        .write_all(&array(&[b"GETSET", b"a", &value]))
+                        .expect("sent");
+                    seen.extend(read_bulk(&mut stream).as_deref().map(tag));
+                }
+                seen
+            })
+        });
+        let clients: Vec<_> = clients.collect();
+        clients
+            .into_iter()
+            .flat_map(|client| client.join().expect("joined"))
+            .collect()
+    });
+    let mut stream = connect(&server);
+    stream.write_all(&requests("GET a")).expect("sent");
+    seen.extend(read_bulk(&mut stream).as_deref().map(tag));
+    seen.sort_unstable();
+    assert_eq!(seen, (0..CLIENTS * ROUNDS).collect::<Vec<_>>());
+    exchange(&mut stream, &requests("PING"), b"+PONG\r\n");
+}
+
+fn read_bulk(stream: &mut std::net::TcpStream) -> Option<Vec<u8>> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("an answer");
+        head.push(byte[0]);
+    }
+    let len: i64 = std::str::from_utf8(&head[1..head.len() - 2])
+        .expect("text")
+        .parse()
+        .unwrap_or_else(|_| panic!("{}", show(&head)));
+    let mut value = vec![0; usize::try_from(len).ok()? + 2];
+    stream.read_exact(&mut value).expect("a value");
+    value.truncate(value.len() - 2);
+    Some(value)
+}
