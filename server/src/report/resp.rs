@@ -7,8 +7,9 @@ use flagstone_engine::{Stats, Tick};
 use crate::clock::Clock;
 use crate::memory::scratch::Text;
 use crate::observe::counters::cpu_micros;
-use crate::proto::resp::Op;
 use crate::proto::resp::encode::{Out, VERSION};
+use crate::proto::resp::names::Name;
+use crate::proto::resp::{Op, subs};
 use crate::proto::writer::Writer;
 use crate::server::shared::Shared;
 
@@ -28,6 +29,15 @@ pub fn refusal(op: Op<'_>, room: &mut [u8]) -> Option<usize> {
                 repeat(arg, &mut writer)?;
                 writer.put(b"' ")?;
             }
+        }
+        Op::UnknownSub(name, sub) if subs::is_known(name, sub) => {
+            writer.put(b"-ERR wrong number of arguments for '")?;
+            writer.put(name.spec().name.as_bytes())?;
+            writer.put(b"|")?;
+            for byte in sub {
+                writer.put(&[byte.to_ascii_lowercase()])?;
+            }
+            writer.put(b"' command")?;
         }
         Op::UnknownSub(name, sub) => {
             writer.put(b"-ERR unknown subcommand '")?;
@@ -108,8 +118,32 @@ pub fn tell(
 ) -> Option<()> {
     match op {
         Op::Info(section) => info(section, (shared, engine), now, out),
+        Op::Help(name) => help(name, out),
         _ => about::tell(op, shared, out),
     }
+}
+
+/// `CLIENT HELP` and the like: a line for each subcommand.
+fn help(name: Name, out: &mut Out<'_>) -> Option<()> {
+    let subs = subs::of(name);
+    let mut room = [0; REPEATED_BYTES_MAX];
+    out.array(subs.len() + 2)?;
+    for (no, line) in std::iter::once(&name.spec().name)
+        .chain(subs)
+        .chain([&"help"])
+        .enumerate()
+    {
+        let mut text = Writer::new(&mut room);
+        for byte in line.bytes() {
+            text.put(&[byte.to_ascii_uppercase()])?;
+        }
+        if no == 0 {
+            text.put(b" <subcommand> [<arg> ...]. They are:")?;
+        }
+        let len = text.len();
+        out.bulk(&room[..len])?;
+    }
+    Some(())
 }
 
 /// What evicts: every key may go, and which is decided by how lately it was used.

@@ -174,8 +174,8 @@ fn what_is_wrong_is_said_as_redis_says_it() {
             "-ERR unknown command 'LPUSH', with args beginning with: 'l' '1' |-ERR unknown command 'FOO', with args beginning with: |-ERR This instance has cluster support disabled|-NOPROTO unsupported protocol version|-ERR Protocol version is not an integer or out of range|",
         ),
         (
-            "CLIENT FOO|SHUTDOWN",
-            "-ERR unknown subcommand 'FOO'. Try CLIENT HELP.|-ERR this command is switched off by a setting|",
+            "CLIENT FOO|CONFIG HELP|SHUTDOWN",
+            "-ERR unknown subcommand 'FOO'. Try CLIENT HELP.|*5|$39|CONFIG <subcommand> [<arg> ...]. They are:|$3|GET|$3|SET|$9|RESETSTAT|$4|HELP|-ERR this command is switched off by a setting|",
         ),
         (
             "MGET a \"\" a|DEL \"\"|SET \"\" x|GET \"\"|MGET a \"\"|EXISTS \"\" a \"\"|DEL \"\"|GET \"\"",
@@ -185,6 +185,12 @@ fn what_is_wrong_is_said_as_redis_says_it() {
     for (lines, expected) in table {
         check(&server, lines, expected);
     }
+    assert_eq!(
+        show(&talk(&server, &requests("client setinfo LIB-NAME|CONFIG GET"))),
+        show(
+            b"-ERR wrong number of arguments for 'client|setinfo' command\r\n-ERR wrong number of arguments for 'config|get' command\r\n"
+        )
+    );
 }
 
 #[test]

@@ -63,6 +63,7 @@ fn keys_of<'a>(name: &[u8], args: &[&'a [u8]]) -> Result<Names<'a>, Words> {
             let count = count.filter(|count| *count <= (args.len() - 1) / 2);
             return every(&args[1..][..2 * count.unwrap_or(0)], 2);
         }
+        Name::Memory | Name::Object => args.get(1..2).unwrap_or_default(),
         _ if spec.first_key < 1 => &[],
         _ => {
             let last = match usize::try_from(spec.last_key) {

@@ -4,19 +4,20 @@ use super::about;
 use super::all_keys;
 use super::bits;
 use super::clients;
-use super::command::{About, Op, SCRIPTS_ASKED_MAX, Ttl};
+use super::command::{About, Op, Ttl};
 use super::encode::Shape;
+use super::eval;
 use super::messages;
 use super::names::Name;
 use super::pubsub::is_about_messages;
-use super::script::{Call, Named, Script};
 use super::session::{At, Multi, Session};
 use super::set::{ExpireIf, SetOptions, Unit, Wrong, parse_get_ex, time};
 use super::several;
+use super::subs;
 use super::words;
 use crate::proto::clients::Clients;
 use crate::proto::number::parse_i64;
-use crate::proto::{Command, How, LONG_KEY_BYTES_MAX, Lifetime, Refusal, Terms, Word, Words};
+use crate::proto::{Command, How, LONG_KEY_BYTES_MAX, Lifetime, Refusal, Terms, Word};
 
 /// What a request asks, and what its client expects.
 pub struct Asked<'a> {
@@ -60,6 +61,13 @@ impl Asker {
                 false => self.ask_server(name, args, &mut asked),
             };
             match found {
+                Ok(Command::Resp(Op::UnknownSub(name, sub)))
+                    if args.len() == 1
+                        && sub.eq_ignore_ascii_case(b"HELP")
+                        && !subs::of(name).is_empty() =>
+                {
+                    Command::Resp(Op::Help(name))
+                }
                 Ok(command) => command,
                 Err(Wrong::Words(words)) => Command::Refuse(Refusal::Words(words)),
                 Err(Wrong::Time) => Command::Resp(Op::BadTime(name)),
@@ -214,9 +222,9 @@ impl Asker {
             }
             Name::Select => return select(args[0], &mut asked.session),
             Name::Eval | Name::EvalRo | Name::EvalSha | Name::EvalShaRo => {
-                Command::Resp(Op::Eval(call(name, args).map_err(Wrong::Words)?))
+                Command::Resp(Op::Eval(eval::call(name, args).map_err(Wrong::Words)?))
             }
-            Name::Script => return ask_scripts(args),
+            Name::Script => return eval::ask_scripts(args),
             name if is_about_messages(name) => return messages::ask(name, args),
             Name::Client => clients::ask(args)?,
             Name::Cluster => return Err(Wrong::Words(words::NO_CLUSTER)),
@@ -326,66 +334,6 @@ impl Asker {
             None => Command::Resp(Op::Client(Clients::Hello(own_name))),
         })
     }
-}
-
-/// A script with its keys and arguments.
-fn call<'a>(name: Name, args: &[&'a [u8]]) -> Result<Call<'a>, Words> {
-    let (script, keys, args) = (args[0], args[1], &args[2..]);
-    let keys = parse_i64(keys).ok_or(words::NOT_INTEGER)?;
-    let keys = usize::try_from(keys).map_err(|_| words::NEGATIVE_KEYS)?;
-    if keys > args.len() {
-        return Err(words::MANY_KEYS);
-    }
-    let (keys, args) = args.split_at(keys);
-    let key = keys.first().copied();
-    if key.is_some_and(|key| !is_key(key)) {
-        return Err(words::LONG_KEY);
-    }
-    let arg = |no: usize| args.get(no).copied().unwrap_or_default();
-    Ok(Call {
-        script: match name {
-            Name::Eval | Name::EvalRo => {
-                Named::Text(script, Script::of(script).ok_or(words::UNKNOWN_SCRIPT)?)
-            }
-            _ => Named::Hash(script),
-        },
-        key,
-        args: [arg(0), arg(1)],
-        // No more than a request has.
-        count: args.len() as u8,
-        third_is_zero: arg(2) == b"0",
-        read_only: matches!(name, Name::EvalRo | Name::EvalShaRo),
-    })
-}
-
-/// What `SCRIPT` asks.
-fn ask_scripts<'a>(args: &[&'a [u8]]) -> Result<Command<'a>, Wrong> {
-    let sub = args[0];
-    let is = |word: &[u8]| sub.eq_ignore_ascii_case(word);
-    Ok(Command::Resp(match &args[1..] {
-        [text] if is(b"LOAD") => {
-            let script = Script::of(text).ok_or(Wrong::Words(words::UNKNOWN_SCRIPT))?;
-            Op::ScriptLoad(text, script)
-        }
-        hashes @ [_, ..] if is(b"EXISTS") => {
-            let mut asked = [None; SCRIPTS_ASKED_MAX];
-            if hashes.len() > asked.len() {
-                return Err(Wrong::Words(words::MANY_SCRIPTS));
-            }
-            for (slot, hash) in asked.iter_mut().zip(hashes) {
-                *slot = Some(*hash);
-            }
-            Op::ScriptExists(asked)
-        }
-        [] if is(b"FLUSH") => Op::ScriptFlush,
-        [how] if is(b"FLUSH") => match () {
-            () if how.eq_ignore_ascii_case(b"SYNC") => Op::ScriptFlush,
-            () if how.eq_ignore_ascii_case(b"ASYNC") => Op::ScriptFlush,
-            () => return Err(Wrong::Words(words::BAD_SCRIPT_FLUSH)),
-        },
-        [] if is(b"KILL") => return Err(Wrong::Words(words::NOT_BUSY)),
-        _ => Op::UnknownSub(Name::Script, sub),
-    }))
 }
 
 /// What a command tells of a deadline.

@@ -56,17 +56,17 @@ fn offset(digits: &[u8]) -> Result<u64, Words> {
 fn span(args: &[&[u8]]) -> Result<Span, Words> {
     let number = |digits: &[u8]| parse_i64(digits).ok_or(words::NOT_INTEGER);
     let mut span = Span::default();
-    if let Some(start) = args.first() {
-        span.start = number(start)?;
-    }
-    if let Some(end) = args.get(1) {
-        span.end = Some(number(end)?);
-    }
     match args.get(2..).unwrap_or_default() {
         [] => {}
         [unit] if unit.eq_ignore_ascii_case(b"BIT") => span.in_bits = true,
         [unit] if unit.eq_ignore_ascii_case(b"BYTE") => {}
         _ => return Err(words::SYNTAX),
+    }
+    if let Some(start) = args.first() {
+        span.start = number(start)?;
+    }
+    if let Some(end) = args.get(1) {
+        span.end = Some(number(end)?);
     }
     Ok(span)
 }

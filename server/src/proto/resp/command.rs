@@ -152,6 +152,8 @@ pub enum Op<'a> {
     Unknown(&'a [u8], [Option<&'a [u8]>; 3]),
     /// This command has no such subcommand.
     UnknownSub(Name, &'a [u8]),
+    /// Tell which subcommands there are.
+    Help(Name),
     /// Too few arguments, or too many.
     WrongArity(Name),
     /// A time that is over, or too far away.
@@ -298,6 +300,7 @@ impl<'a> Op<'a> {
             | Op::OnlyMessages(_)
             | Op::Unknown(..)
             | Op::UnknownSub(..)
+            | Op::Help(_)
             | Op::WrongArity(_)
             | Op::BadTime(_) => Role::Nobody,
         }

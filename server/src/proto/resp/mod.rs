@@ -19,6 +19,7 @@ pub mod clients;
 pub mod command;
 pub mod decode;
 pub mod encode;
+mod eval;
 mod frame;
 mod messages;
 pub mod names;
@@ -28,6 +29,7 @@ pub mod script;
 pub mod session;
 pub mod set;
 pub mod several;
+pub mod subs;
 pub mod words;
 
 pub use command::Op;
