@@ -37,8 +37,9 @@ impl KeyHash {
         KeyHash(number)
     }
 
-    /// What [`from_number`](Self::from_number) makes of it is the same.
-    pub(crate) fn number(self) -> u64 {
+    /// The same for a key as long as the cache's seed is, and of no use to who does not know that.
+    #[must_use]
+    pub fn number(self) -> u64 {
         self.0
     }
 

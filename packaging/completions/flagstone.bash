@@ -38,7 +38,7 @@ _flagstone() {
 
     case "${cmd}" in
         flagstone)
-            opts="-h -V --config --check-config --print-config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help --version plan stats top healthcheck snapshot"
+            opts="-h -V --config --check-config --print-config --log-format --log-level --slow-request --slow-log --tell-keys --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help --version plan stats top healthcheck snapshot"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -57,6 +57,14 @@ _flagstone() {
                     return 0
                     ;;
                 --slow-request)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --slow-log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tell-keys)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -208,7 +216,7 @@ _flagstone() {
             return 0
             ;;
         flagstone__subcmd__healthcheck)
-            opts="-h --address --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
+            opts="-h --address --config --log-format --log-level --slow-request --slow-log --tell-keys --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -231,6 +239,14 @@ _flagstone() {
                     return 0
                     ;;
                 --slow-request)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --slow-log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tell-keys)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -382,7 +398,7 @@ _flagstone() {
             return 0
             ;;
         flagstone__subcmd__plan)
-            opts="-h --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
+            opts="-h --config --log-format --log-level --slow-request --slow-log --tell-keys --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -401,6 +417,14 @@ _flagstone() {
                     return 0
                     ;;
                 --slow-request)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --slow-log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tell-keys)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -552,7 +576,7 @@ _flagstone() {
             return 0
             ;;
         flagstone__subcmd__snapshot)
-            opts="-h --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
+            opts="-h --config --log-format --log-level --slow-request --slow-log --tell-keys --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -571,6 +595,14 @@ _flagstone() {
                     return 0
                     ;;
                 --slow-request)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --slow-log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tell-keys)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -722,7 +754,7 @@ _flagstone() {
             return 0
             ;;
         flagstone__subcmd__stats)
-            opts="-h --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
+            opts="-h --config --log-format --log-level --slow-request --slow-log --tell-keys --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -741,6 +773,14 @@ _flagstone() {
                     return 0
                     ;;
                 --slow-request)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --slow-log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tell-keys)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -892,7 +932,7 @@ _flagstone() {
             return 0
             ;;
         flagstone__subcmd__top)
-            opts="-h --once --config --log-format --log-level --slow-request --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
+            opts="-h --once --config --log-format --log-level --slow-request --slow-log --tell-keys --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -911,6 +951,14 @@ _flagstone() {
                     return 0
                     ;;
                 --slow-request)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --slow-log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tell-keys)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -17,7 +17,7 @@ use hyper::header::{
 use hyper::service::Service;
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::{Told, authorization, host, json, prometheus};
+use super::{Told, authorization, host, json, prometheus, slow};
 use crate::auth::users::Logins;
 use crate::observe::liveness::Liveness;
 use crate::observe::snapshot::{Asked, Snapshot, SnapshotTaker};
@@ -224,9 +224,16 @@ impl Pages<'_> {
                 let sections = Sections::Json(snapshots.take());
                 page(StatusCode::OK, JSON, Page::Sections(sections, 0))
             }
+            "/slow" => {
+                let sections = Sections::Slow(slow::Slow {
+                    list: snapshots.slow(),
+                    tells_keys: !self.rules.logins.pages_are_open(),
+                });
+                page(StatusCode::OK, JSON, Page::Sections(sections, 0))
+            }
             _ => words(
                 StatusCode::NOT_FOUND,
-                "there are /, /metrics, /stats, /livez and /readyz\n",
+                "there are /, /metrics, /stats, /slow, /livez and /readyz\n",
             ),
         }
     }
@@ -289,6 +296,8 @@ pub enum Sections {
     Prometheus(Rc<Snapshot>),
     /// For the page.
     Json(Rc<Snapshot>),
+    /// The last requests that took long.
+    Slow(slow::Slow),
 }
 
 /// Short sections are sent together until there is so much.
@@ -306,6 +315,7 @@ impl Sections {
         match self {
             Sections::Prometheus(snapshot) => prometheus::write(snapshot, section, out),
             Sections::Json(snapshot) => json::write(snapshot, section, out),
+            Sections::Slow(list) => slow::write(list, section, out),
         }
     }
 }

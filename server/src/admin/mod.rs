@@ -5,6 +5,7 @@
 //!   /          a page to look at           /livez    does it live?
 //!   /metrics   for Prometheus              /readyz   shall it be sent requests?
 //!   /stats     what the page polls (JSON)      POST /snapshot    all items into a file
+//!   /slow      requests that took long (JSON)
 //! ```
 //!
 //! Its own thread, because neither may wait for the other: a busy data path does not delay a
@@ -35,6 +36,7 @@ mod http;
 mod json;
 mod prometheus;
 mod quote;
+mod slow;
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};

@@ -62,6 +62,12 @@ impl Logins {
         !self.is_open || !self.pages_are_open
     }
 
+    /// Whether the admin pages are for everybody who reaches them.
+    #[must_use]
+    pub fn pages_are_open(&self) -> bool {
+        self.pages_are_open
+    }
+
     /// Whether the admin pages are for who presents this.
     #[must_use]
     pub fn let_see_pages(&self, token: Option<&[u8]>) -> bool {

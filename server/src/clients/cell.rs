@@ -84,7 +84,7 @@ impl Cell {
     }
 
     /// It has carried out something in this turn.
-    #[inline]
+    #[cold]
     pub fn note(&self, standing: Standing, now: Tick) {
         let (standing, seen) = (standing.pack(), step(now));
         if self.standing.load(Relaxed) != standing {
@@ -93,6 +93,19 @@ impl Cell {
         if self.seen.load(Relaxed) != seen {
             self.seen.store(seen, Relaxed);
         }
+    }
+
+    /// Whether a turn at this time that carried out so many of each kind would be noted as it is. Nothing but requests of other
+    /// kinds changes how a client speaks, so that what is looked at is the kind alone, and the time in steps.
+    #[inline(always)]
+    #[must_use]
+    pub fn stands(&self, done: &Commands, now: Tick) -> bool {
+        let kind = self.standing.load(Relaxed).to_ne_bytes()[0];
+        let is_same = match kind {
+            1..Standing::OTHER => done.0[usize::from(kind) - 1] > 0,
+            _ => false,
+        };
+        is_same && self.seen.load(Relaxed) == step(now)
     }
 
     pub(super) fn standing(&self) -> Standing {

@@ -17,6 +17,8 @@ pub struct Budget {
     pub moved_bytes: usize,
     /// When its time is over; 0: nobody has looked at the clock.
     pub until_nanos: u64,
+    /// When somebody looked last.
+    pub seen_nanos: u64,
     /// A store of which more than so much is there is begun with its head: the kernel has no room for the rest, and neither
     /// have we.
     pub early_at: usize,
@@ -29,6 +31,7 @@ impl Default for Budget {
             reply_bytes: REPLY_BYTES_PER_TURN,
             moved_bytes: 0,
             until_nanos: 0,
+            seen_nanos: 0,
             early_at: usize::MAX,
         }
     }
@@ -39,6 +42,7 @@ impl Budget {
     /// too short to look at a clock.
     pub fn is_late(&mut self) -> bool {
         let now = exact_nanos();
+        self.seen_nanos = now;
         if self.until_nanos == 0 {
             self.until_nanos = now + NANOS_PER_TURN;
         }

@@ -114,6 +114,7 @@ impl Conn {
         }
         if taken < have {
             worker.inbox.copy_within(taken..have, 0);
+            worker.first.forget();
         }
         inflow.have = have - taken;
         inflow.owned = match peeks {

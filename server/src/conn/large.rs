@@ -12,8 +12,10 @@
 
 use flagstone_engine::{Cache, Key, Loosened, Pinned, Reservation, StoreError, Tick};
 
+use crate::clock::exact_nanos;
 use crate::execute::{self, Order};
 use crate::memory::permits::{Charge, Kind, Permits};
+use crate::observe::slow_log::KeyPrint;
 use crate::proto::{KeptFormat, Refusal, ReplyFormat, ValueScan};
 
 /// A worker's transfers under way.
@@ -38,6 +40,15 @@ struct Place<'w> {
     is_blocked: bool,
     /// Since when, and where the value is.
     blocked: (Tick, usize),
+    begin: Begin,
+}
+
+/// When a transfer began, and what it is about, for the list of those that took long.
+#[derive(Clone, Copy)]
+pub struct Begin {
+    pub nanos: u64,
+    pub key: Option<KeyPrint>,
+    pub value_bytes: Option<u64>,
 }
 
 /// One value in pieces. A box for the larger kind would be an allocation on a request's way;
@@ -204,6 +215,11 @@ impl<'w> Larges<'w> {
                     is_permitted: true,
                     is_blocked: false,
                     blocked: (now, usize::MAX),
+                    begin: Begin {
+                        nanos: exact_nanos(),
+                        key: None,
+                        value_bytes: None,
+                    },
                 });
                 self.free_count -= 1;
                 Begun::Yes(LargeNo(u16::try_from(place).expect("places are few")), 0)
@@ -229,6 +245,21 @@ impl<'w> Larges<'w> {
     pub fn get_mut(&mut self, no: LargeNo) -> Option<&mut Large<'w>> {
         let place = self.places[usize::from(no.0)].as_mut()?;
         Some(&mut place.large)
+    }
+
+    /// Notes what a transfer is about that has just begun.
+    pub fn note_begin(&mut self, no: LargeNo, key: Option<KeyPrint>, value_len: Option<usize>) {
+        if let Some(place) = &mut self.places[usize::from(no.0)] {
+            place.begin.key = key;
+            place.begin.value_bytes = value_len.map(|len| len as u64);
+        }
+    }
+
+    /// When it began, and what is known of it.
+    pub fn begin_of(&self, no: LargeNo) -> Option<Begin> {
+        self.places[usize::from(no.0)]
+            .as_ref()
+            .map(|place| place.begin)
     }
 
     /// Of which kind a transfer is, and whether it has a permit.

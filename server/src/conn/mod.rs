@@ -33,6 +33,7 @@ mod outbox;
 mod plain_socket;
 mod progress;
 mod serve;
+mod slow;
 mod stream;
 mod tls_stream;
 mod traffic;

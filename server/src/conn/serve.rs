@@ -12,6 +12,7 @@ mod lists;
 mod messages;
 mod plain;
 mod settle;
+mod slow;
 mod transaction;
 mod transfers;
 
@@ -78,6 +79,8 @@ struct RequestLoop<'d, 'w> {
     subscriber: &'d mut Option<SubscriberNo>,
     /// Its place among the clients.
     client: ClientNo,
+    /// Whether one of the turn's requests is in the list of slow ones.
+    slow_is_noted: &'d mut bool,
     now: Tick,
     waker: &'d Waker,
 }
@@ -102,6 +105,7 @@ macro_rules! requests {
                 leave: Some($worker.shared.gates.enter($worker.worker_no)),
                 subscriber: &mut $conn.subscriber,
                 client: $worker.client,
+                slow_is_noted: &mut $worker.first.is_noted,
                 now: $worker.now,
                 waker: $waker,
             },
@@ -133,6 +137,10 @@ impl Conn {
                     return requests.hang_up(words);
                 }
             }
+        }
+        // After the last read of many a turn nothing is left, and what the one before has brought is still there.
+        if have > 0 && matches!(self.phase, Phase::Requests) {
+            worker.first.note(&self.codec, have);
         }
         let (inbox, mut requests) = requests!(self, worker, budget, waker);
         let bytes = &inbox[..have];
@@ -201,7 +209,7 @@ impl<'w> RequestLoop<'_, 'w> {
             Next::More => return Ok(Some(Halt::Hungry)),
         };
         if first.end == bytes.len() || first.work.changes_session() {
-            return self.execute(slice::from_ref(&first), at);
+            return self.execute(slice::from_ref(&first), bytes, at);
         }
         codec.go_on(first.inside);
         let mut batch = Batch::of(first);
@@ -226,7 +234,7 @@ impl<'w> RequestLoop<'_, 'w> {
                 .zip(spots.iter_mut())
                 .for_each(|(key, spot)| cache.prefetch_item(key, spot));
         }
-        self.execute(&batch, at)
+        self.execute(&batch, bytes, at)
     }
 
     #[inline]
@@ -256,21 +264,23 @@ impl<'w> RequestLoop<'_, 'w> {
 
     /// Executes requests in order. `None`: all of them, or up to one whose value is being
     /// streamed from now on.
-    fn execute(&mut self, batch: &[Planned<'_>], at: &mut usize) -> io::Result<Option<Halt>> {
+    fn execute(
+        &mut self,
+        batch: &[Planned<'_>],
+        bytes: &[u8],
+        at: &mut usize,
+    ) -> io::Result<Option<Halt>> {
         for planned in batch {
-            let is_heavy = planned.work.is_heavy();
-            // The clock runs from the first of them.
-            if is_heavy {
-                self.budget.is_late();
-            }
+            let since = planned.work.is_heavy().then(|| self.begin_heavy());
             if let Some(halt) = self.execute_one(planned, at)? {
                 return Ok(Some(halt));
             }
+            let is_late = since.is_some_and(|since| self.after_heavy(since, &bytes[*at..]));
             self.take(planned, at);
             if !matches!(self.phase, Phase::Requests) {
                 return Ok(None);
             }
-            if self.budget.is_spent() || is_heavy && self.budget.is_late() {
+            if self.budget.is_spent() || is_late {
                 self.counters.yields.add(1);
                 return Ok(Some(Halt::Tired));
             }
@@ -315,7 +325,7 @@ impl<'w> RequestLoop<'_, 'w> {
                     match begun {
                         Begun::Yes(no, head_len) => {
                             self.outbox.filled(head_len);
-                            *self.phase = Phase::Sending(no);
+                            self.begin_sending(no, planned.work.key(), value_len);
                         }
                         Begun::NotNow => return Ok(Some(Halt::WaitLarge)),
                         Begun::Missing if is_cut => {

@@ -8,10 +8,12 @@ use flagstone_engine::Tick;
 use super::large::Larges;
 use super::lease::Leases;
 use super::outbox::Outbox;
+use super::slow::{First, Late};
 use crate::clients::ClientNo;
 use crate::memory::plan::INBOX_BYTES;
 use crate::memory::queues::Kept;
 use crate::observe::counters::Counters;
+use crate::observe::slow_log::Cause;
 use crate::server::shared::Shared;
 
 pub struct WorkerState<'w> {
@@ -27,6 +29,8 @@ pub struct WorkerState<'w> {
     pub client: ClientNo,
     /// Read from the clock once a pass over the connections that are ready.
     pub now: Tick,
+    /// Who is to be named if the turn takes long.
+    pub first: First,
     /// The server is going: whoever has no request waiting is said goodbye.
     pub finishing: bool,
 }
@@ -44,7 +48,36 @@ impl<'w> WorkerState<'w> {
             worker_no,
             client: ClientNo(0),
             now: shared.clock.now(),
+            first: First::default(),
             finishing: false,
         }
+    }
+
+    /// The turn that is just over was slow, or the wait before it. `kind` is what its requests are called if the first
+    /// of them has no name.
+    #[cold]
+    pub fn note_slow(
+        &mut self,
+        protocol_no: usize,
+        (nanos, cause): (u64, Cause),
+        (requests, kind): (u32, &'static str),
+    ) {
+        if std::mem::take(&mut self.first.is_noted) {
+            return;
+        }
+        let (named, database) = self.first.name(&self.inbox);
+        let late = Late::named(named, database, self.shared, self.now);
+        let late = Late {
+            word: match named.word {
+                b"" => kind.as_bytes(),
+                word => word,
+            },
+            nanos,
+            cause,
+            requests,
+            protocol_no,
+            ..late
+        };
+        late.note(self.client, self.shared, self.now);
     }
 }

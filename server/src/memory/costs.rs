@@ -50,6 +50,11 @@ pub const CHARGE_MIN: usize = 16 << 10;
 /// A shorter value counts as short.
 pub const SHORT_BYTES: usize = 256 << 10;
 
+/// Requests that took long are kept in so many places …
+pub const SLOW_ENTRIES: usize = 128;
+/// … of so many bytes.
+pub const SLOW_ENTRY_BYTES: usize = 192;
+
 /// The block that a snapshot is written from, and a long item's key.
 pub const SNAPSHOT_BUFFER_BYTES: usize = 272 << 10;
 /// The touched part of its thread's stack, and the kernel's.

@@ -14,19 +14,17 @@
 //!             ├─ page tables      the kernel's, for the arena
 //!             ├─ headroom         for what nobody counts
 //!             ├─ admin pages      their thread, and so much a connection
+//!             ├─ slow requests    the last of them, if they are kept
 //!             ├─ snapshot         its thread, a block, and what of the file is not synced, if there is a place for one
 //!             ├─ tls connections  what rustls allocates, if there is a port for them
 //!             └─ the engine       everything else …
-//!                  └─ connections … of which they take theirs while they are there: user space,
-//!                                  the kernel's, what lies in their socket buffers, the
-//!                                  leased buffers that are not among the first, and messages
-//!                                  between clients
+//!                  └─ connections … of which they take theirs while they are there: user space, the kernel's, what lies in
+//!                                  their socket buffers, leased buffers after the first, messages between clients
 //! ```
 //!
-//! The arena is reserved for `--memory-max` and as if there were no connections. Pages that
-//! the memory of the moment or the connections of the moment do not allow are *retired*: the
-//! engine has evicted what was in them and has given them back to the OS. The arithmetic is
-//! here, the doing in the module `governor`.
+//! The arena is reserved for `--memory-max` and as if there were no connections. Pages that the memory or the connections of
+//! the moment do not allow are *retired*: the engine has evicted what was in them and has given them back to the OS. The
+//! arithmetic is here, the doing in the module `governor`.
 
 mod each_start;
 mod lines;

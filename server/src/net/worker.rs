@@ -16,10 +16,12 @@
 
 mod processor;
 mod slots;
+mod slow;
 mod upkeep;
 mod wishes;
 
 use self::processor::Processor;
+use self::slow::Waits;
 use super::mailbox::{BUSY_PERCENT, Mailbox, Newcomer};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -40,7 +42,6 @@ use crate::memory::permits::{Charge, Kind, Wish};
 use crate::observe::allocations::{self, During};
 use crate::observe::counters::Commands;
 use crate::observe::latency::Latencies;
-use crate::observe::slow;
 use crate::server::shared::Shared;
 
 /// How often stalled connections are looked for.
@@ -127,6 +128,8 @@ struct Slot {
     came: u32,
     /// Its place among the clients.
     client: ClientNo,
+    /// Since when it waits for something, and for what.
+    waits: Waits,
     waker: Waker,
 }
 
@@ -169,8 +172,10 @@ struct Worker<'w> {
     clock_is_hurried: bool,
     swept: Tick,
     latencies: &'w Latencies,
-    /// Turns that take so long are told of.
+    /// Turns that take so long are told of, or kept in the list of slow requests.
     slow_nanos: u64,
+    /// When the last turn that answered something was over.
+    turn_end_nanos: u64,
     worker_no: usize,
     /// When the pass began.
     pass_nanos: u64,
@@ -245,9 +250,11 @@ impl<'w> Worker<'w> {
             clock_is_hurried: false,
             swept,
             latencies: shared.threads.latencies(worker_no),
-            slow_nanos: shared.limits.slow_request.map_or(u64::MAX, |slow| {
-                u64::try_from(slow.as_nanos()).unwrap_or(u64::MAX)
-            }),
+            slow_nanos: shared
+                .limits
+                .slow_request_nanos()
+                .min(shared.slow_log.threshold_nanos()),
+            turn_end_nanos: 0,
             worker_no,
             processor: Processor::new(exact_nanos()),
             pass_nanos: exact_nanos(),
@@ -363,6 +370,7 @@ impl<'w> Worker<'w> {
         let waker = &slot.waker;
         let state = &mut self.state;
         state.client = slot.client;
+        state.first.begin_turn();
         // Unwind safe: a connection that panicked is closed, and a turn begins by assuming
         // nothing about the state's inbox and outbox.
         let during = match conn.is_tls() {
@@ -381,19 +389,21 @@ impl<'w> Worker<'w> {
         let done = commands.since(&self.commands);
         if done.any() {
             self.commands = commands;
-            let nanos = exact_nanos().saturating_sub(self.pass_nanos);
+            let end_nanos = exact_nanos();
+            let nanos = end_nanos.saturating_sub(self.pass_nanos);
+            let begun_nanos = std::mem::replace(&mut self.turn_end_nanos, end_nanos);
             let protocol_no = conn.protocol_no();
             let cell = state.shared.clients.cell(slot.client);
-            cell.note(conn.standing(done.first()), state.now);
+            if !cell.stands(&done, state.now) {
+                cell.note(conn.standing(done.first()), state.now);
+            }
             self.latencies.record(protocol_no, &done, nanos);
             if nanos >= self.slow_nanos {
-                state.shared.slow.lock().note(slow::Turn {
-                    nanos,
-                    worker_no: self.worker_no,
-                    protocol_no,
-                    done,
-                });
+                self.note_slow(slot_no, nanos, begun_nanos, &done);
             }
+        }
+        if self.slots[slot_no].waits.is_set() {
+            self.end_wait(slot_no, turn);
         }
         match turn {
             Turn::Rest if self.gives.0 > 0 => self.hand_over(slot_no),
@@ -414,6 +424,7 @@ impl<'w> Worker<'w> {
         {
             conn.queued = true;
             self.state.counters.waits.add(1);
+            self.slots[slot_no].waits.begin(queue, self.state.now);
             let slot_no = slot_no as u32;
             match queue {
                 Queue::Lease => self.lease_queue.push_back(slot_no),

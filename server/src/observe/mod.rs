@@ -3,6 +3,7 @@
 pub mod allocations;
 pub mod counters;
 pub(crate) mod departures;
+pub(crate) mod few;
 pub(crate) mod latency;
 pub(crate) mod liveness;
 pub(crate) mod log_writer;
@@ -10,5 +11,6 @@ pub mod logs;
 pub(crate) mod pace;
 pub(crate) mod restoring;
 pub(crate) mod slow;
+pub(crate) mod slow_log;
 pub(crate) mod snapshot;
 pub(crate) mod threads;

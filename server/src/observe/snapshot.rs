@@ -21,6 +21,7 @@ use crate::observe::latency::{Distribution, distributions};
 use crate::observe::liveness::Liveness;
 use crate::observe::logs;
 use crate::observe::restoring::Restoring;
+use crate::observe::slow_log::{Cause, Entry};
 use crate::server::shared::Shared;
 use crate::server::stage::Stage;
 use crate::snapfile::figures::SnapshotFigures;
@@ -65,6 +66,8 @@ pub struct Snapshot {
     pub tls: Option<TlsFigures>,
     pub allocations: [(&'static str, u64); During::ALL.len()],
     pub latencies: Vec<Distribution>,
+    /// How many requests took long, by cause.
+    pub slow: [(&'static str, u64); Cause::ALL.len()],
     /// About items in a file.
     pub file: SnapshotFigures,
     pub process: ProcessFigures,
@@ -103,6 +106,14 @@ pub struct ProcessFigures {
     pub resident_bytes: u64,
     pub open_files: u64,
     pub open_files_max: u64,
+}
+
+/// The last requests that took long, the newest first.
+#[derive(Clone, Debug)]
+pub struct SlowList {
+    /// What is long; `None`: nothing is.
+    pub threshold_micros: Option<u64>,
+    pub entries: Vec<Entry>,
 }
 
 /// Takes snapshots.
@@ -148,6 +159,18 @@ impl<'h> SnapshotTaker<'h> {
         self.shared.snapshots.ask()
     }
 
+    /// The last requests that took long.
+    pub fn slow(&self) -> SlowList {
+        let log = &self.shared.slow_log;
+        SlowList {
+            threshold_micros: match log.threshold_nanos() {
+                u64::MAX => None,
+                nanos => Some(nanos / 1000),
+            },
+            entries: log.newest(usize::MAX, |_, entries| entries.copied().collect()),
+        }
+    }
+
     /// The server now.
     pub fn take(&self) -> Rc<Snapshot> {
         let now = self.shared.clock.now();
@@ -183,6 +206,7 @@ impl<'h> SnapshotTaker<'h> {
             tls: shared.tls.as_deref().map(TlsFigures::of),
             allocations: During::ALL.map(|(during, name)| (name, allocations::count(during))),
             latencies: distributions(shared.threads.all_latencies()),
+            slow: shared.slow_log.counts(),
             file: shared.snapshots.figures.read(),
             process: ProcessFigures::read(),
         })

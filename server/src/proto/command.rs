@@ -147,6 +147,16 @@ impl<'a> Command<'a> {
         }
     }
 
+    /// Whether the decoder has refused what the client sent, which may be anything.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        match self {
+            Command::Refuse(_) => true,
+            Command::Resp(op) => op.is_refused(),
+            _ => false,
+        }
+    }
+
     /// The least role that may ask it.
     #[must_use]
     pub fn needs(&self) -> Role {
@@ -161,7 +171,8 @@ impl<'a> Command<'a> {
             // Only of a store that has been let in.
             | Command::Settle(_) => Role::Write,
             Command::Meta(meta) => meta.needs(),
-            Command::Stats(Topic::Reset) => Role::Admin,
+            // Requests of others are told, with their clients and perhaps their keys.
+            Command::Stats(Topic::Reset | Topic::Slow) => Role::Admin,
             Command::Stats(_) => Role::Read,
             Command::Flush { .. }
             | Command::LimitMemory { .. }
@@ -208,6 +219,8 @@ pub enum Topic {
     Conns,
     /// Begin all counting at 0 again.
     Reset,
+    /// The last requests that took long.
+    Slow,
 }
 
 /// What stands at the front of some bytes.

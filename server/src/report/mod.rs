@@ -6,6 +6,7 @@
 mod memcached;
 mod native;
 pub mod resp;
+mod slow;
 
 use std::slice;
 
@@ -51,6 +52,7 @@ pub fn tell(
         Topic::Slabs => memcached::slabs(shared, tell)?,
         Topic::Sizes => tell(Reply::Stats(&memcached::SIZES))?,
         Topic::Conns => memcached::conns(shared, tell)?,
+        Topic::Slow => slow::lines(&shared.slow_log, tell)?,
         Topic::Reset => {
             // Nothing is told before: it is done once.
             tell(Reply::StatsReset)?;

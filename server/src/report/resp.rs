@@ -1,6 +1,9 @@
 //! What Redis' clients are told about the server: `INFO`, `CONFIG GET`, `COMMAND`, and refusals that name a command.
 
 mod about;
+mod slow;
+
+pub use self::slow::slow_log;
 
 use flagstone_engine::{Stats, Tick};
 

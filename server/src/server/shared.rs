@@ -32,6 +32,7 @@ use crate::observe::counters::Totals;
 use crate::observe::departures::Departures;
 use crate::observe::pace::Pace;
 use crate::observe::slow::Slow;
+use crate::observe::slow_log::SlowLog;
 use crate::observe::threads::Threads;
 use crate::pubsub::PubSub;
 use crate::settings::limits::Limits;
@@ -90,6 +91,8 @@ pub struct Shared<'h> {
     pub pace: Mutex<Pace>,
     /// How old what was evicted was: likewise.
     pub departures: Mutex<Departures>,
+    /// The last requests that took long: noted by workers.
+    pub slow_log: SlowLog,
     /// Requests that took too long: noted by workers, logged by the maintainer.
     pub slow: Mutex<Slow>,
     /// What was counted when the counters of memcached's clients were last set to 0.
@@ -143,6 +146,7 @@ impl<'h> Shared<'h> {
             threads: Threads::new(plan.worker_count, begun),
             pace: Mutex::default(),
             departures: Mutex::default(),
+            slow_log: SlowLog::new(limits.slow_log, limits.tells_keys),
             slow: Mutex::new(Slow::default()),
             reset: Mutex::default(),
             scratch: Scratch::default(),

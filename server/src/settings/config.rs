@@ -85,6 +85,10 @@ pub struct Config {
     pub huge_pages: bool,
     /// Requests that take so long or longer are told of.
     pub slow_request: Option<Duration>,
+    /// Requests that take so long or longer are kept in a list of the last of them.
+    pub slow_log: Option<Duration>,
+    /// Whether beginnings of keys are kept for administrators: in that list, and of those that are asked for most.
+    pub tells_keys: bool,
     /// The file that items are written to at the end and restored from at the start; `None`: they are not kept.
     pub snapshot: Option<PathBuf>,
     /// How long writing it at the end may take.
@@ -160,6 +164,8 @@ impl Default for Config {
             huge_pages: false,
             eviction: Eviction::default(),
             slow_request: Some(Duration::from_millis(100)),
+            slow_log: Some(Duration::from_millis(10)),
+            tells_keys: true,
             snapshot: None,
             snapshot_timeout: Duration::from_secs(20),
             drain_delay: Duration::ZERO,
@@ -241,6 +247,8 @@ impl Config {
             login_timeout: self.login_timeout,
             idle_timeout: self.idle_timeout,
             slow_request: self.slow_request,
+            slow_log: self.slow_log,
+            tells_keys: self.tells_keys,
         }
     }
 

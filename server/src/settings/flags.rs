@@ -4,22 +4,19 @@
 //! value has the same sentence from a flag as from the file, and the sentence names the one
 //! that was really used.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser};
 
-use crate::memory::cgroup::Groups;
 use crate::memory::plan::connections_default;
 use crate::observe::logs::{LogSettings, parse_log_format, parse_log_level};
-use crate::settings::config::{
-    self, CONNECTIONS_MAX, Config, Invalid, MEMORY_BYTES_DEFAULT, WORKERS_MAX,
-};
+use crate::settings::config::{self, CONNECTIONS_MAX, Config, Invalid, WORKERS_MAX};
 use crate::settings::endpoint::{Endpoint, parse_listen};
+use crate::settings::memory;
 use crate::settings::parse::{
     parse_admin, parse_backing, parse_count, parse_delay, parse_eviction, parse_mode, parse_size,
     parse_slow_request, parse_switch, parse_timeout, parse_tls_version,
 };
-use crate::settings::size::size_text;
 use crate::settings::subcommands::Sub;
 
 /// A cache server whose whole memory is one budget, planned at the start.
@@ -70,6 +67,27 @@ pub(super) struct Settings {
         default_value = "100ms"
     )]
     slow_request: String,
+    /// Keep the last 128 requests that took so long or longer, for SLOW, SLOWLOG GET and /slow; none for never
+    #[arg(
+        long,
+        global = true,
+        value_name = "TIME|none",
+        env = "FLAGSTONE_SLOW_LOG",
+        default_value = "10ms"
+    )]
+    slow_log: String,
+    /// Keep the beginnings of the keys of slow requests, for administrators; else length and hash
+    #[arg(
+        long,
+        global = true,
+        value_name = "BOOL",
+        env = "FLAGSTONE_TELL_KEYS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "true",
+        default_missing_value = "true"
+    )]
+    tell_keys: String,
     /// Where to accept connections: ADDR:PORT, tls:ADDR:PORT or unix:PATH, for every protocol, or
     /// with native:, memcached:, binary: or resp: before it for one alone; may be repeated, or separated by commas
     #[arg(
@@ -347,39 +365,6 @@ pub(super) fn settings(command: &clap::Command) -> impl Iterator<Item = (&clap::
     })
 }
 
-/// What `--memory` means: bytes, and whether they are the limit itself.
-fn memory(text: &str, most: Option<usize>, root: &Path) -> Result<(usize, bool), Invalid> {
-    let limit = Groups::find(root).and_then(|groups| groups.limit_bytes());
-    let as_usize = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
-    if text.eq_ignore_ascii_case("auto") {
-        return match limit {
-            Ok(Some(limit)) => {
-                let limit = as_usize(limit);
-                Ok((limit.min(most.unwrap_or(limit)), true))
-            }
-            Ok(None) => Ok((MEMORY_BYTES_DEFAULT.min(most.unwrap_or(usize::MAX)), false)),
-            Err(error) => Err(Invalid::new(
-                "--memory",
-                text,
-                format!("needs the container's limit, but {error}: set it to a size"),
-            )),
-        };
-    }
-    let bytes = parse_size("--memory", text)?;
-    match limit.ok().flatten().map(as_usize) {
-        Some(limit) if bytes > limit => Err(Invalid::new(
-            "--memory",
-            size_text(bytes),
-            format!(
-                "is more than the container's limit: auto, or up to {}, works, or raise the limit",
-                size_text(limit)
-            ),
-        )),
-        // A limit that cannot be read does not stop who has named a size.
-        _ => Ok((bytes, false)),
-    }
-}
-
 impl Settings {
     pub(super) fn listen(&self) -> Result<Vec<Endpoint>, Invalid> {
         parse_listen("--listen", &self.listen.join(","))
@@ -398,13 +383,15 @@ impl Settings {
             None => None,
         };
         let (memory_bytes, memory_is_limit) =
-            memory(&self.memory, memory_bytes_max, &self.cgroup_root)?;
+            memory::bytes(&self.memory, memory_bytes_max, &self.cgroup_root)?;
         let mut config = Config {
             listen: self.listen()?,
             unix_mode: parse_mode("--unix-mode", &self.unix_mode)?,
             flush: parse_switch("--flush", &self.flush)?,
             test_hooks: parse_switch("--test-hooks", &self.test_hooks)?,
             slow_request: parse_slow_request("--slow-request", &self.slow_request)?,
+            slow_log: parse_slow_request("--slow-log", &self.slow_log)?,
+            tells_keys: parse_switch("--tell-keys", &self.tell_keys)?,
             tls_cert: self.tls_cert.clone(),
             tls_key: self.tls_key.clone(),
             tls_client_ca: self.tls_client_ca.clone(),

@@ -24,4 +24,16 @@ pub struct Limits {
     pub idle_timeout: Option<Duration>,
     /// Take without being told of.
     pub slow_request: Option<Duration>,
+    /// Take without being kept in the list of those that took long.
+    pub slow_log: Option<Duration>,
+    /// Have beginnings of their keys in lists for administrators.
+    pub tells_keys: bool,
+}
+
+impl Limits {
+    /// From so many nanoseconds on a turn is told of in the log.
+    pub fn slow_request_nanos(&self) -> u64 {
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.slow_request.map_or(u64::MAX, nanos)
+    }
 }

@@ -8,6 +8,7 @@ pub mod flags;
 pub(crate) mod given;
 pub(crate) mod limits;
 pub(crate) mod listen;
+pub(crate) mod memory;
 pub(crate) mod parse;
 pub(crate) mod size;
 pub(crate) mod subcommands;

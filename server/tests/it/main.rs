@@ -65,6 +65,7 @@ mod roles;
 mod scripts;
 mod service;
 mod settings;
+mod slow;
 mod tls;
 mod tls_clients;
 mod told;

@@ -104,8 +104,8 @@ fn every_command_in_version_2() {
             "+OK|-ERR DB index is out of range|-ERR value is not an integer or out of range|+OK|$2|me|+OK|",
         ),
         (
-            "CONFIG GET save|CONFIG RESETSTAT|SLOWLOG GET|SLOWLOG LEN|LATENCY LATEST|MODULE LIST|WAIT 0 0",
-            "*2|$4|save|$0||+OK|*0|:0|*0|*0|:0|",
+            "CONFIG GET save|CONFIG RESETSTAT|SLOWLOG RESET|SLOWLOG LEN|LATENCY LATEST|MODULE LIST|WAIT 0 0",
+            "*2|$4|save|$0||+OK|+OK|:0|*0|*0|:0|",
         ),
         (
             "COMMAND INFO get|COMMAND INFO nope",

@@ -51,13 +51,14 @@ pub fn write(snapshot: &Snapshot, section: usize, out: &mut String) -> Result<bo
 type Section = fn(&Snapshot, &mut String) -> fmt::Result;
 
 /// In the order of the page. Each is a few kilobytes at most.
-const SECTIONS: [Section; 14] = [
+const SECTIONS: [Section; 15] = [
     server,
     process,
     workers,
     leases,
     requests,
     traffic,
+    slow,
     counters,
     connections,
     items,
@@ -193,6 +194,19 @@ fn traffic(of: &Snapshot, out: &mut String) -> fmt::Result {
         COUNTER,
         "Times a connection had to wait for a buffer or a large transfer's turn.",
         totals.waits,
+    )
+}
+
+fn slow(of: &Snapshot, out: &mut String) -> fmt::Result {
+    many(
+        out,
+        (
+            "flagstone_slow_requests_total",
+            COUNTER,
+            "Turns, requests, transfers and waits that took as long as --slow-log or longer, by cause.",
+        ),
+        "cause",
+        of.slow,
     )
 }
 

@@ -37,6 +37,7 @@ impl<'w> RequestLoop<'_, 'w> {
         {
             return Ok(Some(halt));
         }
+        self.after_transfer(no, "set");
         let large = self.larges.take(no);
         *self.phase = Phase::Requests;
         *at += request.taken;
@@ -111,7 +112,9 @@ impl<'w> RequestLoop<'_, 'w> {
                 match self.larges.send(tail, value_len, self.now, found) {
                     Begun::Yes(no, head_len) => {
                         self.outbox.filled(head_len);
-                        *self.phase = Phase::Sending(no);
+                        reservation.with_key(|key| {
+                            self.begin_sending(no, Some(key), value_len);
+                        });
                         None
                     }
                     // Nothing is stored whose answer cannot be given.

@@ -87,8 +87,12 @@ impl RequestLoop<'_, '_> {
             let begun = self
                 .larges
                 .store(shared.cache, key, order, value_len, format, now);
-            if let Begun::Refused(refusal) = begun {
-                order.note_refused(shared.cache, key, refusal, now, self.counters);
+            match begun {
+                Begun::Yes(no, _) => self.begin_transfer(no, Some(key), value_len),
+                Begun::Refused(refusal) => {
+                    order.note_refused(shared.cache, key, refusal, now, self.counters);
+                }
+                Begun::NotNow | Begun::Missing => {}
             }
             begun
         });
@@ -181,6 +185,7 @@ impl RequestLoop<'_, '_> {
             return Ok(None);
         }
         *self.phase = Phase::Requests;
+        self.after_transfer(no, "set");
         let Some(Large::Storing {
             reservation,
             order,
@@ -257,6 +262,7 @@ impl RequestLoop<'_, '_> {
                 return Ok(Some(Halt::Blocked));
             }
             if at == end {
+                self.after_transfer(no, "get");
                 self.larges.take(no);
                 *self.phase = Phase::Requests;
                 self.budget.spend(1, 0);

@@ -242,6 +242,7 @@ pub fn run_keyless(op: Op<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
         Op::Ping(Some(message)) => out.bulk(message),
         Op::Empty => out.array(0),
         Op::Number(number) => out.integer(number),
+        Op::SlowLog(asked) => report::resp::slow_log(asked, &with.shared.slow_log, &mut out),
         Op::TrackingInfo => report::resp::tracking_off(&mut out),
         Op::DbSize(database) => {
             let items = with.shared.cache.items_in(usize::from(database));

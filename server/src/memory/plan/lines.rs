@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::memory::costs::{
-    ADMIN_BYTES, ADMIN_CONNECTION_BYTES, ADMIN_CONNECTIONS, ADMIN_THREAD_BYTES,
-    SNAPSHOT_BUFFER_BYTES, SNAPSHOT_THREAD_BYTES, snapshot_window_bytes, tls_connection_bytes,
+    ADMIN_BYTES, ADMIN_CONNECTION_BYTES, ADMIN_CONNECTIONS, ADMIN_THREAD_BYTES, SLOW_ENTRIES,
+    SLOW_ENTRY_BYTES, SNAPSHOT_BUFFER_BYTES, SNAPSHOT_THREAD_BYTES, snapshot_window_bytes,
+    tls_connection_bytes,
 };
 use crate::settings::config::Config;
 
@@ -66,6 +67,13 @@ pub(super) fn server_lines(
             format!(
                 "thread {ADMIN_THREAD_BYTES} + {ADMIN_CONNECTIONS} × {ADMIN_CONNECTION_BYTES}: buffers, sockets"
             ),
+        ));
+    }
+    if config.slow_log.is_some() {
+        lines.push(line(
+            "slow requests",
+            SLOW_ENTRIES * SLOW_ENTRY_BYTES,
+            format!("{SLOW_ENTRIES} × {SLOW_ENTRY_BYTES}: the last of them"),
         ));
     }
     lines.extend(snapshot_line(config, memory));

@@ -164,6 +164,7 @@ impl Worker<'_> {
             slot.conn = Some(conn);
             slot.came = self.state.now.as_millis() as u32;
             slot.client = client;
+            slot.waits = Waits::NOT;
             self.mailbox.ready.wake(slot_no);
         }
         if self.state.shared.clients.take_wanted(self.worker_no) {
@@ -213,6 +214,7 @@ impl Worker<'_> {
             conn: None,
             came: 0,
             client: ClientNo(0),
+            waits: Waits::NOT,
             waker: self.mailbox.ready.waker(slot_no),
         });
         Some(slot_no)

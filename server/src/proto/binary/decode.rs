@@ -339,6 +339,7 @@ fn other<'a>(frame: Frame, opcode: Opcode, extras: &[u8], key: &'a [u8]) -> Comm
             b"slabs" => Command::Stats(Topic::Slabs),
             b"sizes" => Command::Stats(Topic::Sizes),
             b"reset" => Command::Stats(Topic::Reset),
+            b"slow" => Command::Stats(Topic::Slow),
             _ => Command::Binary(Op::NoTopic),
         },
         Verb::Version => Command::Say(Word::Version),

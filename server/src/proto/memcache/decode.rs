@@ -372,6 +372,7 @@ fn stats<'a>(mut words: Words<'a>) -> Command<'a> {
         Some(b"sizes") => Command::Stats(Topic::Sizes),
         Some(b"conns") => Command::Stats(Topic::Conns),
         Some(b"reset") => Command::Stats(Topic::Reset),
+        Some(b"slow") => Command::Stats(Topic::Slow),
         Some(b"cachedump") => cachedump(words),
         Some(b"detail") => Command::Refuse(Mistake::NotKept.into()),
         Some(_) => Command::Refuse(Refusal::Malformed),

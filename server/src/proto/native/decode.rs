@@ -107,11 +107,12 @@ fn command(line: &[u8]) -> Option<Command<'_>> {
         b"STATS" if line.len() <= HEAD_BYTES_MAX && rest.trim_ascii() == b"CLASSES" => {
             Some(Command::Stats(Topic::Classes))
         }
-        b"STATS" | b"FLUSH" | b"QUIT"
+        b"STATS" | b"SLOW" | b"FLUSH" | b"QUIT"
             if line.len() <= HEAD_BYTES_MAX && skip_spaces(rest).is_empty() =>
         {
             Some(match verb {
                 b"STATS" => Command::Stats(Topic::Native),
+                b"SLOW" => Command::Stats(Topic::Slow),
                 b"FLUSH" => Command::Flush {
                     when: Lifetime::Past,
                 },
@@ -246,6 +247,8 @@ mod tests {
         check(b"STATS CLASSES\n", Some(Command::Stats(Topic::Classes)));
         check(b"STATS CLASS\n", None);
         check(b"STATS x\n", None);
+        check(b"SLOW\n", Some(Command::Stats(Topic::Slow)));
+        check(b"SLOW x\n", None);
         check(
             b"FLUSH\n",
             Some(Command::Flush {

@@ -1,6 +1,6 @@
 //! What is asked about the server: its commands and settings.
 
-use super::command::{NAMES_ASKED_MAX, Names, Op};
+use super::command::{NAMES_ASKED_MAX, Names, Op, SlowLog};
 use super::names::Name;
 use super::set::Wrong;
 use super::words;
@@ -93,4 +93,27 @@ pub fn config<'a>(args: &[&'a [u8]]) -> Result<Command<'a>, Wrong> {
         [] if is(b"REWRITE") => return Err(Wrong::Words(words::NO_FILE)),
         _ => Op::UnknownSub(Name::Config, sub),
     }))
+}
+
+/// `SLOWLOG GET` without a number gives so many entries.
+const SLOW_TOLD: usize = 10;
+
+/// `SLOWLOG GET`, `LEN`, `RESET`, `HELP`
+pub fn slow_log<'a>(args: &[&'a [u8]]) -> Result<Command<'a>, Wrong> {
+    let (sub, args) = (args[0], &args[1..]);
+    let is = |word: &[u8]| sub.eq_ignore_ascii_case(word);
+    Ok(Command::Resp(Op::SlowLog(match args {
+        [] if is(b"GET") => SlowLog::Get(SLOW_TOLD),
+        [count] if is(b"GET") => match parse_i64(count) {
+            // All of them.
+            Some(-1) => SlowLog::Get(usize::MAX),
+            Some(count @ 0..) => SlowLog::Get(usize::try_from(count).unwrap_or(usize::MAX)),
+            Some(_) => return Err(Wrong::Words(words::BAD_SLOW_COUNT)),
+            None => return Err(Wrong::Words(words::NOT_INTEGER)),
+        },
+        [] if is(b"LEN") => SlowLog::Len,
+        [] if is(b"RESET") => SlowLog::Reset,
+        [] if is(b"HELP") => SlowLog::Help,
+        _ => return Ok(Command::Resp(Op::UnknownSub(Name::SlowLog, sub))),
+    })))
 }

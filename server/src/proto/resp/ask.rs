@@ -254,9 +254,7 @@ impl Asker {
             }
             Name::Latency if is(0, b"LATEST") => Command::Resp(Op::Empty),
             Name::Latency if is(0, b"RESET") => Command::Resp(Op::Number(0)),
-            Name::SlowLog if is(0, b"GET") => Command::Resp(Op::Empty),
-            Name::SlowLog if is(0, b"LEN") => Command::Resp(Op::Number(0)),
-            Name::SlowLog if is(0, b"RESET") => ok,
+            Name::SlowLog => about::slow_log(args)?,
             Name::Module if is(0, b"LIST") => Command::Resp(Op::Empty),
             Name::Memory if is(0, b"USAGE") && args.len() > 1 => {
                 about(args[1], About::MemoryUsage)?

@@ -111,10 +111,12 @@ pub enum Op<'a> {
     FlushDb(u8),
     /// `TIME`
     Time,
-    /// An array of nothing: `SLOWLOG GET`, `LATENCY LATEST`, `MODULE LIST`.
+    /// An array of nothing: `LATENCY LATEST`, `MODULE LIST`.
     Empty,
-    /// A number: `SLOWLOG LEN`, `WAIT`.
+    /// A number: `WAIT`.
     Number(i64),
+    /// `SLOWLOG`
+    SlowLog(SlowLog),
     /// `EVAL`, `EVALSHA`
     Eval(Call<'a>),
     /// `SCRIPT LOAD`
@@ -186,6 +188,19 @@ pub enum Ttl {
     UnixSeconds,
     /// `PEXPIRETIME`
     UnixMillis,
+}
+
+/// What is asked about requests that took long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlowLog {
+    /// `SLOWLOG GET`: the newest, so many at most.
+    Get(usize),
+    /// `SLOWLOG LEN`
+    Len,
+    /// `SLOWLOG RESET`
+    Reset,
+    /// `SLOWLOG HELP`
+    Help,
 }
 
 /// What is told of an item.
@@ -270,7 +285,13 @@ impl<'a> Op<'a> {
             | Op::SetMany(_)
             | Op::Eval(_)
             | Op::ScriptLoad(..) => Role::Write,
-            Op::ConfigSet(_) | Op::ResetStat | Op::FlushDb(_) | Op::ScriptFlush => Role::Admin,
+            // How many there are is a figure like others; what they are is not.
+            Op::SlowLog(SlowLog::Len | SlowLog::Help) => Role::Read,
+            Op::ConfigSet(_)
+            | Op::ResetStat
+            | Op::FlushDb(_)
+            | Op::ScriptFlush
+            | Op::SlowLog(_) => Role::Admin,
             Op::Messages(Messages::Publish(..)) => Role::Write,
             Op::Messages(_) => Role::Read,
             Op::Client(asked) => asked.needs(),
@@ -306,6 +327,15 @@ impl<'a> Op<'a> {
         }
     }
 
+    /// Whether it is no command, or wrongly asked.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        matches!(
+            self,
+            Op::Unknown(..) | Op::UnknownSub(..) | Op::WrongArity(_) | Op::BadTime(_)
+        )
+    }
+
     /// Whether it may go through much: a turn looks at the clock behind it.
     #[must_use]
     pub fn is_heavy(&self) -> bool {
@@ -327,6 +357,7 @@ impl<'a> Op<'a> {
                 | Op::Command
                 | Op::CommandDocs(_)
                 | Op::CommandList
+                | Op::SlowLog(_)
                 | Op::Messages(_)
                 | Op::Client(Clients::List(_) | Clients::Kill(_) | Clients::KillOne(_))
         )

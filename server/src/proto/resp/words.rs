@@ -68,6 +68,8 @@ pub const NOT_FLOAT: Words = words!(b"-ERR value is not a valid float\r\n");
 pub const OVERFLOW: Words = words!(b"-ERR increment or decrement would overflow\r\n");
 /// The sum is no number.
 pub const NOT_FINITE: Words = words!(b"-ERR increment would produce NaN or Infinity\r\n");
+/// Of fewer requests than none nothing can be told.
+pub const BAD_SLOW_COUNT: Words = words!(b"-ERR count should be greater than or equal to -1\r\n");
 /// A wait into the past.
 pub const NEGATIVE_TIMEOUT: Words = words!(b"-ERR timeout is negative\r\n");
 /// For a number that has 64 bits.

@@ -1,6 +1,7 @@
 //! What Redis' clients are told about commands and settings: `COMMAND`, `CONFIG`.
 
 use super::{POLICY, digits, repeat};
+use crate::observe::slow_log::ENTRIES;
 use crate::proto::resp::Op;
 use crate::proto::resp::command::Names;
 use crate::proto::resp::encode::Out;
@@ -75,6 +76,14 @@ fn docs(spec: &Spec, out: &mut Out<'_>) -> Option<()> {
     out.pair("group", group)
 }
 
+/// In microseconds; -1 is never.
+fn slower_than(shared: &Shared<'_>) -> Value<'static> {
+    match shared.slow_log.threshold_nanos() {
+        u64::MAX => Value::Text("-1"),
+        nanos => Value::Number(nanos / 1000),
+    }
+}
+
 /// A setting under Redis' name, with its value.
 enum Value<'v> {
     Text(&'v str),
@@ -91,7 +100,7 @@ impl Value<'_> {
     }
 }
 
-fn settings(shared: &Shared<'_>) -> [(&'static str, Value<'static>); 15] {
+fn settings(shared: &Shared<'_>) -> [(&'static str, Value<'static>); 16] {
     let plan = shared.plan;
     let seconds = shared.limits.idle_timeout.map_or(0, |time| time.as_secs());
     [
@@ -114,7 +123,8 @@ fn settings(shared: &Shared<'_>) -> [(&'static str, Value<'static>); 15] {
         ("replica-read-only", Value::Text("yes")),
         ("cluster-enabled", Value::Text("no")),
         ("io-threads", Value::Number(plan.worker_count as u64)),
-        ("slowlog-max-len", Value::Number(0)),
+        ("slowlog-max-len", Value::Number(ENTRIES as u64)),
+        ("slowlog-log-slower-than", slower_than(shared)),
         ("notify-keyspace-events", Value::Text("")),
     ]
 }
