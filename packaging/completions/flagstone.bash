@@ -38,7 +38,7 @@ _flagstone() {
 
     case "${cmd}" in
         flagstone)
-            opts="-h -V --config --check-config --print-config --log-format --log-level --slow-request --slow-log --tell-keys --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help --version plan stats top healthcheck snapshot"
+            opts="-h -V --config --check-config --print-config --log-format --log-level --slow-request --slow-log --hot-keys --tell-keys --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help --version plan stats top healthcheck snapshot"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -61,6 +61,10 @@ _flagstone() {
                     return 0
                     ;;
                 --slow-log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --hot-keys)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -216,7 +220,7 @@ _flagstone() {
             return 0
             ;;
         flagstone__subcmd__healthcheck)
-            opts="-h --address --config --log-format --log-level --slow-request --slow-log --tell-keys --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
+            opts="-h --address --config --log-format --log-level --slow-request --slow-log --hot-keys --tell-keys --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -243,6 +247,10 @@ _flagstone() {
                     return 0
                     ;;
                 --slow-log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --hot-keys)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -398,7 +406,7 @@ _flagstone() {
             return 0
             ;;
         flagstone__subcmd__plan)
-            opts="-h --config --log-format --log-level --slow-request --slow-log --tell-keys --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
+            opts="-h --config --log-format --log-level --slow-request --slow-log --hot-keys --tell-keys --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -421,6 +429,10 @@ _flagstone() {
                     return 0
                     ;;
                 --slow-log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --hot-keys)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -576,7 +588,7 @@ _flagstone() {
             return 0
             ;;
         flagstone__subcmd__snapshot)
-            opts="-h --config --log-format --log-level --slow-request --slow-log --tell-keys --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
+            opts="-h --config --log-format --log-level --slow-request --slow-log --hot-keys --tell-keys --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -599,6 +611,10 @@ _flagstone() {
                     return 0
                     ;;
                 --slow-log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --hot-keys)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -754,7 +770,7 @@ _flagstone() {
             return 0
             ;;
         flagstone__subcmd__stats)
-            opts="-h --config --log-format --log-level --slow-request --slow-log --tell-keys --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
+            opts="-h --config --log-format --log-level --slow-request --slow-log --hot-keys --tell-keys --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -777,6 +793,10 @@ _flagstone() {
                     return 0
                     ;;
                 --slow-log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --hot-keys)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -932,7 +952,7 @@ _flagstone() {
             return 0
             ;;
         flagstone__subcmd__top)
-            opts="-h --once --config --log-format --log-level --slow-request --slow-log --tell-keys --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
+            opts="-h --once --config --log-format --log-level --slow-request --slow-log --hot-keys --tell-keys --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -955,6 +975,10 @@ _flagstone() {
                     return 0
                     ;;
                 --slow-log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --hot-keys)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_flagstone_global_optspecs
-    string join \n config= check-config print-config log-format= log-level= slow-request= slow-log= tell-keys= listen= unix-mode= tls-cert= tls-key= tls-client-ca= tls-min= tls-max-connections= admin= admin-host= admin-token-file= memory= memory-max= max-item= max-key= workers= max-connections= socket-buffer= arena= arena-required= eviction= prefault= huge-pages= snapshot= snapshot-timeout= drain-delay= drain-timeout= stall-timeout= flush= enable-shutdown= login-timeout= idle-timeout= auth-file= auth-token-file= test-hooks= cgroup-root= h/help V/version
+    string join \n config= check-config print-config log-format= log-level= slow-request= slow-log= hot-keys= tell-keys= listen= unix-mode= tls-cert= tls-key= tls-client-ca= tls-min= tls-max-connections= admin= admin-host= admin-token-file= memory= memory-max= max-item= max-key= workers= max-connections= socket-buffer= arena= arena-required= eviction= prefault= huge-pages= snapshot= snapshot-timeout= drain-delay= drain-timeout= stall-timeout= flush= enable-shutdown= login-timeout= idle-timeout= auth-file= auth-token-file= test-hooks= cgroup-root= h/help V/version
 end
 
 function __fish_flagstone_needs_command
@@ -29,7 +29,8 @@ complete -c flagstone -n "__fish_flagstone_needs_command" -l log-format -d 'Mess
 complete -c flagstone -n "__fish_flagstone_needs_command" -l log-level -d 'The least important messages to print: error, warn, info or debug' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l slow-request -d 'Tell of requests that took so long or longer, once a second at most; none for never' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l slow-log -d 'Keep the last 128 requests that took so long or longer, for SLOW, SLOWLOG GET and /slow; none for never' -r
-complete -c flagstone -n "__fish_flagstone_needs_command" -l tell-keys -d 'Keep the beginnings of the keys of slow requests, for administrators; else length and hash' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l hot-keys -d 'Find out which keys are asked for most, for HOTKEYS, stats hotkeys and /hotkeys' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l tell-keys -d 'Keep the beginnings of hot keys and of those of slow requests, for administrators; else length and hash' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l listen -d 'Where to accept connections: ADDR:PORT, tls:ADDR:PORT or unix:PATH, for every protocol, or with native:, memcached:, binary: or resp: before it for one alone; may be repeated, or separated by commas' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l unix-mode -d 'The permissions of Unix sockets\' files, in octal' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l tls-cert -d 'The certificate for places with tls: before them, and those above it, in PEM; read again on SIGHUP' -r -F
@@ -79,7 +80,8 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l log-format 
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l log-level -d 'The least important messages to print: error, warn, info or debug' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l slow-request -d 'Tell of requests that took so long or longer, once a second at most; none for never' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l slow-log -d 'Keep the last 128 requests that took so long or longer, for SLOW, SLOWLOG GET and /slow; none for never' -r
-complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l tell-keys -d 'Keep the beginnings of the keys of slow requests, for administrators; else length and hash' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l hot-keys -d 'Find out which keys are asked for most, for HOTKEYS, stats hotkeys and /hotkeys' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l tell-keys -d 'Keep the beginnings of hot keys and of those of slow requests, for administrators; else length and hash' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l listen -d 'Where to accept connections: ADDR:PORT, tls:ADDR:PORT or unix:PATH, for every protocol, or with native:, memcached:, binary: or resp: before it for one alone; may be repeated, or separated by commas' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l unix-mode -d 'The permissions of Unix sockets\' files, in octal' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l tls-cert -d 'The certificate for places with tls: before them, and those above it, in PEM; read again on SIGHUP' -r -F
@@ -121,7 +123,8 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l log-format
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l log-level -d 'The least important messages to print: error, warn, info or debug' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l slow-request -d 'Tell of requests that took so long or longer, once a second at most; none for never' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l slow-log -d 'Keep the last 128 requests that took so long or longer, for SLOW, SLOWLOG GET and /slow; none for never' -r
-complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l tell-keys -d 'Keep the beginnings of the keys of slow requests, for administrators; else length and hash' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l hot-keys -d 'Find out which keys are asked for most, for HOTKEYS, stats hotkeys and /hotkeys' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l tell-keys -d 'Keep the beginnings of hot keys and of those of slow requests, for administrators; else length and hash' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l listen -d 'Where to accept connections: ADDR:PORT, tls:ADDR:PORT or unix:PATH, for every protocol, or with native:, memcached:, binary: or resp: before it for one alone; may be repeated, or separated by commas' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l unix-mode -d 'The permissions of Unix sockets\' files, in octal' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l tls-cert -d 'The certificate for places with tls: before them, and those above it, in PEM; read again on SIGHUP' -r -F
@@ -163,7 +166,8 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l log-format -
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l log-level -d 'The least important messages to print: error, warn, info or debug' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l slow-request -d 'Tell of requests that took so long or longer, once a second at most; none for never' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l slow-log -d 'Keep the last 128 requests that took so long or longer, for SLOW, SLOWLOG GET and /slow; none for never' -r
-complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l tell-keys -d 'Keep the beginnings of the keys of slow requests, for administrators; else length and hash' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l hot-keys -d 'Find out which keys are asked for most, for HOTKEYS, stats hotkeys and /hotkeys' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l tell-keys -d 'Keep the beginnings of hot keys and of those of slow requests, for administrators; else length and hash' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l listen -d 'Where to accept connections: ADDR:PORT, tls:ADDR:PORT or unix:PATH, for every protocol, or with native:, memcached:, binary: or resp: before it for one alone; may be repeated, or separated by commas' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l unix-mode -d 'The permissions of Unix sockets\' files, in octal' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l tls-cert -d 'The certificate for places with tls: before them, and those above it, in PEM; read again on SIGHUP' -r -F
@@ -207,7 +211,8 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l log-
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l log-level -d 'The least important messages to print: error, warn, info or debug' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l slow-request -d 'Tell of requests that took so long or longer, once a second at most; none for never' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l slow-log -d 'Keep the last 128 requests that took so long or longer, for SLOW, SLOWLOG GET and /slow; none for never' -r
-complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l tell-keys -d 'Keep the beginnings of the keys of slow requests, for administrators; else length and hash' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l hot-keys -d 'Find out which keys are asked for most, for HOTKEYS, stats hotkeys and /hotkeys' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l tell-keys -d 'Keep the beginnings of hot keys and of those of slow requests, for administrators; else length and hash' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l listen -d 'Where to accept connections: ADDR:PORT, tls:ADDR:PORT or unix:PATH, for every protocol, or with native:, memcached:, binary: or resp: before it for one alone; may be repeated, or separated by commas' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l unix-mode -d 'The permissions of Unix sockets\' files, in octal' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l tls-cert -d 'The certificate for places with tls: before them, and those above it, in PEM; read again on SIGHUP' -r -F
@@ -249,7 +254,8 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l log-for
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l log-level -d 'The least important messages to print: error, warn, info or debug' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l slow-request -d 'Tell of requests that took so long or longer, once a second at most; none for never' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l slow-log -d 'Keep the last 128 requests that took so long or longer, for SLOW, SLOWLOG GET and /slow; none for never' -r
-complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l tell-keys -d 'Keep the beginnings of the keys of slow requests, for administrators; else length and hash' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l hot-keys -d 'Find out which keys are asked for most, for HOTKEYS, stats hotkeys and /hotkeys' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l tell-keys -d 'Keep the beginnings of hot keys and of those of slow requests, for administrators; else length and hash' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l listen -d 'Where to accept connections: ADDR:PORT, tls:ADDR:PORT or unix:PATH, for every protocol, or with native:, memcached:, binary: or resp: before it for one alone; may be repeated, or separated by commas' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l unix-mode -d 'The permissions of Unix sockets\' files, in octal' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l tls-cert -d 'The certificate for places with tls: before them, and those above it, in PEM; read again on SIGHUP' -r -F

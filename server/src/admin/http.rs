@@ -17,7 +17,7 @@ use hyper::header::{
 use hyper::service::Service;
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::{Told, authorization, host, json, prometheus, slow};
+use super::{Told, authorization, host, hot_keys, json, prometheus, slow};
 use crate::auth::users::Logins;
 use crate::observe::liveness::Liveness;
 use crate::observe::snapshot::{Asked, Snapshot, SnapshotTaker};
@@ -231,9 +231,16 @@ impl Pages<'_> {
                 });
                 page(StatusCode::OK, JSON, Page::Sections(sections, 0))
             }
+            "/hotkeys" => {
+                let sections = Sections::HotKeys(hot_keys::HotKeys {
+                    list: snapshots.hot_keys(),
+                    tells_keys: !self.rules.logins.pages_are_open(),
+                });
+                page(StatusCode::OK, JSON, Page::Sections(sections, 0))
+            }
             _ => words(
                 StatusCode::NOT_FOUND,
-                "there are /, /metrics, /stats, /slow, /livez and /readyz\n",
+                "there are /, /metrics, /stats, /slow, /hotkeys, /livez and /readyz\n",
             ),
         }
     }
@@ -298,6 +305,8 @@ pub enum Sections {
     Json(Rc<Snapshot>),
     /// The last requests that took long.
     Slow(slow::Slow),
+    /// The keys that are asked for most.
+    HotKeys(hot_keys::HotKeys),
 }
 
 /// Short sections are sent together until there is so much.
@@ -315,6 +324,7 @@ impl Sections {
         match self {
             Sections::Prometheus(snapshot) => prometheus::write(snapshot, section, out),
             Sections::Json(snapshot) => json::write(snapshot, section, out),
+            Sections::HotKeys(list) => hot_keys::write(list, section, out),
             Sections::Slow(list) => slow::write(list, section, out),
         }
     }

@@ -5,7 +5,7 @@
 //!   /          a page to look at           /livez    does it live?
 //!   /metrics   for Prometheus              /readyz   shall it be sent requests?
 //!   /stats     what the page polls (JSON)      POST /snapshot    all items into a file
-//!   /slow      requests that took long (JSON)
+//!   /slow      requests that took long (JSON)  /hotkeys  keys that are asked for most (JSON)
 //! ```
 //!
 //! Its own thread, because neither may wait for the other: a busy data path does not delay a
@@ -32,6 +32,7 @@
 
 mod authorization;
 mod host;
+mod hot_keys;
 mod http;
 mod json;
 mod prometheus;

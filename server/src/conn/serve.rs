@@ -34,6 +34,7 @@ use crate::clients::ClientNo;
 use crate::execute::{self, Done, Work};
 use crate::memory::queues::Queues;
 use crate::observe::counters::Counters;
+use crate::observe::hot_keys::Sampler;
 use crate::proto::{
     Answer, Codec, Decoded, Inside, LongHead, REPLY_BYTES_MAX, Refusal, Reply, ReplyFormat,
     Sniffed, sniff,
@@ -79,6 +80,8 @@ struct RequestLoop<'d, 'w> {
     subscriber: &'d mut Option<SubscriberNo>,
     /// Its place among the clients.
     client: ClientNo,
+    /// Looks at some of the requests.
+    sampler: &'d mut Sampler<'w>,
     /// Whether one of the turn's requests is in the list of slow ones.
     slow_is_noted: &'d mut bool,
     now: Tick,
@@ -105,6 +108,7 @@ macro_rules! requests {
                 leave: Some($worker.shared.gates.enter($worker.worker_no)),
                 subscriber: &mut $conn.subscriber,
                 client: $worker.client,
+                sampler: &mut $worker.sampler,
                 slow_is_noted: &mut $worker.first.is_noted,
                 now: $worker.now,
                 waker: $waker,
@@ -277,6 +281,7 @@ impl<'w> RequestLoop<'_, 'w> {
             }
             let is_late = since.is_some_and(|since| self.after_heavy(since, &bytes[*at..]));
             self.take(planned, at);
+            self.sampler.pass(1, |_| planned.work.key());
             if !matches!(self.phase, Phase::Requests) {
                 return Ok(None);
             }

@@ -13,6 +13,7 @@ use crate::clients::ClientNo;
 use crate::memory::plan::INBOX_BYTES;
 use crate::memory::queues::Kept;
 use crate::observe::counters::Counters;
+use crate::observe::hot_keys::Sampler;
 use crate::observe::slow_log::Cause;
 use crate::server::shared::Shared;
 
@@ -31,6 +32,8 @@ pub struct WorkerState<'w> {
     pub now: Tick,
     /// Who is to be named if the turn takes long.
     pub first: First,
+    /// Looks at some of the requests.
+    pub sampler: Sampler<'w>,
     /// The server is going: whoever has no request waiting is said goodbye.
     pub finishing: bool,
 }
@@ -49,6 +52,7 @@ impl<'w> WorkerState<'w> {
             client: ClientNo(0),
             now: shared.clock.now(),
             first: First::default(),
+            sampler: Sampler::new(&shared.hot_keys, worker_no, shared.clock.now()),
             finishing: false,
         }
     }

@@ -55,6 +55,11 @@ pub const SLOW_ENTRIES: usize = 128;
 /// … of so many bytes.
 pub const SLOW_ENTRY_BYTES: usize = 192;
 
+/// A worker's keys that are asked for most: so many …
+pub const HOT_KEYS_A_WORKER: usize = 128;
+/// … of so many bytes, each once for the worker and once for merging.
+pub const HOT_KEY_BYTES: usize = 224;
+
 /// The block that a snapshot is written from, and a long item's key.
 pub const SNAPSHOT_BUFFER_BYTES: usize = 272 << 10;
 /// The touched part of its thread's stack, and the kernel's.

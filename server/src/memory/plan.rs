@@ -14,7 +14,7 @@
 //!             ├─ page tables      the kernel's, for the arena
 //!             ├─ headroom         for what nobody counts
 //!             ├─ admin pages      their thread, and so much a connection
-//!             ├─ slow requests    the last of them, if they are kept
+//!             ├─ slow requests    the last of them; and hot keys; if they are kept
 //!             ├─ snapshot         its thread, a block, and what of the file is not synced, if there is a place for one
 //!             ├─ tls connections  what rustls allocates, if there is a port for them
 //!             └─ the engine       everything else …

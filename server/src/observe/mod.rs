@@ -4,6 +4,7 @@ pub mod allocations;
 pub mod counters;
 pub(crate) mod departures;
 pub(crate) mod few;
+pub(crate) mod hot_keys;
 pub(crate) mod latency;
 pub(crate) mod liveness;
 pub(crate) mod log_writer;

@@ -17,6 +17,7 @@ use crate::memory::board::BoardFigures;
 use crate::observe::allocations::{self, During};
 use crate::observe::counters::{Totals, WorkerFigures};
 use crate::observe::departures::Departures;
+use crate::observe::hot_keys::HotKey;
 use crate::observe::latency::{Distribution, distributions};
 use crate::observe::liveness::Liveness;
 use crate::observe::logs;
@@ -116,6 +117,13 @@ pub struct SlowList {
     pub entries: Vec<Entry>,
 }
 
+/// The keys that are asked for most, the hottest first.
+#[derive(Clone, Debug)]
+pub struct HotList {
+    pub is_on: bool,
+    pub keys: Vec<HotKey>,
+}
+
 /// Takes snapshots.
 pub struct SnapshotTaker<'h> {
     shared: &'h Shared<'h>,
@@ -168,6 +176,15 @@ impl<'h> SnapshotTaker<'h> {
                 nanos => Some(nanos / 1000),
             },
             entries: log.newest(usize::MAX, |_, entries| entries.copied().collect()),
+        }
+    }
+
+    /// The keys that are asked for most.
+    pub fn hot_keys(&self) -> HotList {
+        let (hot_keys, now) = (&self.shared.hot_keys, self.shared.clock.now());
+        HotList {
+            is_on: hot_keys.is_on(),
+            keys: hot_keys.hottest(usize::MAX, now, |_, keys| keys.collect()),
         }
     }
 

@@ -172,7 +172,7 @@ impl<'a> Command<'a> {
             | Command::Settle(_) => Role::Write,
             Command::Meta(meta) => meta.needs(),
             // Requests of others are told, with their clients and perhaps their keys.
-            Command::Stats(Topic::Reset | Topic::Slow) => Role::Admin,
+            Command::Stats(Topic::Reset | Topic::Slow | Topic::HotKeys(_)) => Role::Admin,
             Command::Stats(_) => Role::Read,
             Command::Flush { .. }
             | Command::LimitMemory { .. }
@@ -221,6 +221,22 @@ pub enum Topic {
     Reset,
     /// The last requests that took long.
     Slow,
+    /// The keys that are asked for most: so many.
+    HotKeys(u8),
+}
+
+/// So many hot keys are told where nobody says how many …
+const HOT_KEYS_TOLD: u8 = 10;
+/// … and at most so many.
+const HOT_KEYS_TOLD_MAX: u8 = 100;
+
+impl Topic {
+    /// So many of the keys that are asked for most; or as many as are told where nobody says how many.
+    #[must_use]
+    pub fn hot_keys(count: Option<u64>) -> Topic {
+        let most = u64::from(HOT_KEYS_TOLD_MAX);
+        Topic::HotKeys(count.map_or(HOT_KEYS_TOLD, |count| count.min(most) as u8))
+    }
 }
 
 /// What stands at the front of some bytes.

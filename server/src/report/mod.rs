@@ -3,6 +3,7 @@
 //! Each protocol has names of its own for them. Whoever tells is given them a few at a time, and
 //! may say that there is no room for more.
 
+mod hot_keys;
 mod memcached;
 mod native;
 pub mod resp;
@@ -53,6 +54,7 @@ pub fn tell(
         Topic::Sizes => tell(Reply::Stats(&memcached::SIZES))?,
         Topic::Conns => memcached::conns(shared, tell)?,
         Topic::Slow => slow::lines(&shared.slow_log, tell)?,
+        Topic::HotKeys(most) => hot_keys::lines(&shared.hot_keys, most, now, tell)?,
         Topic::Reset => {
             // Nothing is told before: it is done once.
             tell(Reply::StatsReset)?;

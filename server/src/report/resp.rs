@@ -1,8 +1,10 @@
 //! What Redis' clients are told about the server: `INFO`, `CONFIG GET`, `COMMAND`, and refusals that name a command.
 
 mod about;
+mod hot_keys;
 mod slow;
 
+pub use self::hot_keys::hot_keys;
 pub use self::slow::slow_log;
 
 use flagstone_engine::{Stats, Tick};

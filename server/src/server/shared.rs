@@ -19,7 +19,7 @@ use crate::auth::guesses::Guesses;
 use crate::auth::tls::CertificateStore;
 use crate::auth::users::Logins;
 use crate::clients::Clients;
-use crate::clock::Clock;
+use crate::clock::{Clock, exact_nanos};
 use crate::execute::flush::FlushTimer;
 use crate::memory::admission::Admission;
 use crate::memory::board::Board;
@@ -30,6 +30,7 @@ use crate::memory::room::SocketRoom;
 use crate::memory::scratch::Scratch;
 use crate::observe::counters::Totals;
 use crate::observe::departures::Departures;
+use crate::observe::hot_keys::HotKeys;
 use crate::observe::pace::Pace;
 use crate::observe::slow::Slow;
 use crate::observe::slow_log::SlowLog;
@@ -93,6 +94,8 @@ pub struct Shared<'h> {
     pub departures: Mutex<Departures>,
     /// The last requests that took long: noted by workers.
     pub slow_log: SlowLog,
+    /// The keys that are asked for most: sampled by workers.
+    pub hot_keys: HotKeys,
     /// Requests that took too long: noted by workers, logged by the maintainer.
     pub slow: Mutex<Slow>,
     /// What was counted when the counters of memcached's clients were last set to 0.
@@ -147,6 +150,15 @@ impl<'h> Shared<'h> {
             pace: Mutex::default(),
             departures: Mutex::default(),
             slow_log: SlowLog::new(limits.slow_log, limits.tells_keys),
+            hot_keys: HotKeys::new(
+                if limits.hot_keys {
+                    plan.worker_count
+                } else {
+                    0
+                },
+                limits.tells_keys,
+                exact_nanos(),
+            ),
             slow: Mutex::new(Slow::default()),
             reset: Mutex::default(),
             scratch: Scratch::default(),

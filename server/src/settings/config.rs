@@ -87,6 +87,8 @@ pub struct Config {
     pub slow_request: Option<Duration>,
     /// Requests that take so long or longer are kept in a list of the last of them.
     pub slow_log: Option<Duration>,
+    /// Whether it is found out which keys are asked for most.
+    pub hot_keys: bool,
     /// Whether beginnings of keys are kept for administrators: in that list, and of those that are asked for most.
     pub tells_keys: bool,
     /// The file that items are written to at the end and restored from at the start; `None`: they are not kept.
@@ -165,6 +167,7 @@ impl Default for Config {
             eviction: Eviction::default(),
             slow_request: Some(Duration::from_millis(100)),
             slow_log: Some(Duration::from_millis(10)),
+            hot_keys: true,
             tells_keys: true,
             snapshot: None,
             snapshot_timeout: Duration::from_secs(20),
@@ -248,6 +251,7 @@ impl Config {
             idle_timeout: self.idle_timeout,
             slow_request: self.slow_request,
             slow_log: self.slow_log,
+            hot_keys: self.hot_keys,
             tells_keys: self.tells_keys,
         }
     }

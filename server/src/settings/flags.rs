@@ -76,7 +76,19 @@ pub(super) struct Settings {
         default_value = "10ms"
     )]
     slow_log: String,
-    /// Keep the beginnings of the keys of slow requests, for administrators; else length and hash
+    /// Find out which keys are asked for most, for HOTKEYS, stats hotkeys and /hotkeys
+    #[arg(
+        long,
+        global = true,
+        value_name = "BOOL",
+        env = "FLAGSTONE_HOT_KEYS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "true",
+        default_missing_value = "true"
+    )]
+    hot_keys: String,
+    /// Keep the beginnings of hot keys and of those of slow requests, for administrators; else length and hash
     #[arg(
         long,
         global = true,
@@ -391,6 +403,7 @@ impl Settings {
             test_hooks: parse_switch("--test-hooks", &self.test_hooks)?,
             slow_request: parse_slow_request("--slow-request", &self.slow_request)?,
             slow_log: parse_slow_request("--slow-log", &self.slow_log)?,
+            hot_keys: parse_switch("--hot-keys", &self.hot_keys)?,
             tells_keys: parse_switch("--tell-keys", &self.tell_keys)?,
             tls_cert: self.tls_cert.clone(),
             tls_key: self.tls_key.clone(),

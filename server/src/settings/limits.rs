@@ -26,6 +26,8 @@ pub struct Limits {
     pub slow_request: Option<Duration>,
     /// Take without being kept in the list of those that took long.
     pub slow_log: Option<Duration>,
+    /// Are looked at for the keys that are asked for most.
+    pub hot_keys: bool,
     /// Have beginnings of their keys in lists for administrators.
     pub tells_keys: bool,
 }

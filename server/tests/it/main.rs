@@ -34,6 +34,7 @@ mod docs_examples;
 mod drain;
 mod exporter;
 mod guarantees;
+mod hot_keys;
 mod keyspace;
 mod linearizable;
 mod livez;

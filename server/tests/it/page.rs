@@ -165,6 +165,8 @@ fn judge(mut browser: Browser, name: &str, width: u32) {
         ("document.querySelectorAll('#memory > span').length", 5),
         ("document.querySelectorAll('svg path').length", 16),
         ("document.querySelectorAll('#spread > span').length", 5),
+        ("document.querySelectorAll('#hot tr').length", 5),
+        ("document.querySelectorAll('#slow tr').length", 1),
     ] {
         let count = browser.evaluate(what).as_i64().expect("a number");
         assert!(count >= least, "{name}: {what} is {count}");

@@ -114,9 +114,25 @@ impl RequestLoop<'_, '_> {
         for (&(key, _), spot) in batch.iter().zip(spots.iter_mut()) {
             cache.prefetch_item(key, spot);
         }
+        let mut done = 0;
+        let run = self.gets(&batch, &spots, (at, &mut done), first.what, lane);
+        self.sampler.pass(done, |no| Some(batch[no].0));
+        run
+    }
+
+    /// Answers them, and says how many it has.
+    #[inline(always)]
+    fn gets<L: Lane>(
+        &mut self,
+        batch: &[(Key<'_>, usize)],
+        spots: &[Spot],
+        (at, done): (&mut usize, &mut usize),
+        what: What<'_>,
+        lane: L,
+    ) -> io::Result<Run> {
         let before = *at;
-        let inside = first.what.inside();
-        let is_inside = self.codec.is_inside_of(first.what);
+        let inside = what.inside();
+        let is_inside = self.codec.is_inside_of(what);
         for (&(key, end), &spot) in batch.iter().zip(spots.iter()) {
             if let Some(halt) = self.lacks_room()? {
                 return Ok(Run::Executed(Some(halt)));
@@ -134,6 +150,7 @@ impl RequestLoop<'_, '_> {
             };
             self.outbox.filled(len);
             self.budget.spend(1, len);
+            *done += 1;
             *at = end;
             if !is_inside {
                 self.codec.go_on(inside);
@@ -168,6 +185,20 @@ impl RequestLoop<'_, '_> {
 
     #[inline]
     fn answer(&mut self, batch: &[Planned<'_>], spots: &[Spot], at: &mut usize) -> io::Result<Run> {
+        let mut done = 0;
+        let run = self.answers(batch, spots, at, &mut done);
+        self.sampler.pass(done, |no| Some(batch[no].key));
+        run
+    }
+
+    #[inline(always)]
+    fn answers(
+        &mut self,
+        batch: &[Planned<'_>],
+        spots: &[Spot],
+        at: &mut usize,
+        done: &mut usize,
+    ) -> io::Result<Run> {
         let before = *at;
         for (planned, &spot) in batch.iter().zip(spots) {
             loop {
@@ -205,6 +236,7 @@ impl RequestLoop<'_, '_> {
                     return Ok(Run::Executed(Some(halt)));
                 }
             }
+            *done += 1;
             *at = planned.end;
             if !self.codec.is_inside_of(planned.what) {
                 self.codec.go_on(planned.what.inside());

@@ -88,7 +88,10 @@ impl RequestLoop<'_, '_> {
                 .larges
                 .store(shared.cache, key, order, value_len, format, now);
             match begun {
-                Begun::Yes(no, _) => self.begin_transfer(no, Some(key), value_len),
+                Begun::Yes(no, _) => {
+                    self.begin_transfer(no, Some(key), value_len);
+                    self.sampler.pass(1, |_| Some(key));
+                }
                 Begun::Refused(refusal) => {
                     order.note_refused(shared.cache, key, refusal, now, self.counters);
                 }

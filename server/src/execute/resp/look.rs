@@ -243,6 +243,9 @@ pub fn run_keyless(op: Op<'_>, with: With<'_, '_>, room: &mut [u8]) -> Done {
         Op::Empty => out.array(0),
         Op::Number(number) => out.integer(number),
         Op::SlowLog(asked) => report::resp::slow_log(asked, &with.shared.slow_log, &mut out),
+        Op::HotKeys(most) => {
+            report::resp::hot_keys(most, &with.shared.hot_keys, with.now, &mut out)
+        }
         Op::TrackingInfo => report::resp::tracking_off(&mut out),
         Op::DbSize(database) => {
             let items = with.shared.cache.items_in(usize::from(database));

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::memory::costs::{
-    ADMIN_BYTES, ADMIN_CONNECTION_BYTES, ADMIN_CONNECTIONS, ADMIN_THREAD_BYTES, SLOW_ENTRIES,
-    SLOW_ENTRY_BYTES, SNAPSHOT_BUFFER_BYTES, SNAPSHOT_THREAD_BYTES, snapshot_window_bytes,
-    tls_connection_bytes,
+    ADMIN_BYTES, ADMIN_CONNECTION_BYTES, ADMIN_CONNECTIONS, ADMIN_THREAD_BYTES, HOT_KEY_BYTES,
+    HOT_KEYS_A_WORKER, SLOW_ENTRIES, SLOW_ENTRY_BYTES, SNAPSHOT_BUFFER_BYTES,
+    SNAPSHOT_THREAD_BYTES, snapshot_window_bytes, tls_connection_bytes,
 };
 use crate::settings::config::Config;
 
@@ -69,13 +69,7 @@ pub(super) fn server_lines(
             ),
         ));
     }
-    if config.slow_log.is_some() {
-        lines.push(line(
-            "slow requests",
-            SLOW_ENTRIES * SLOW_ENTRY_BYTES,
-            format!("{SLOW_ENTRIES} × {SLOW_ENTRY_BYTES}: the last of them"),
-        ));
-    }
+    lines.extend(list_lines(config));
     lines.extend(snapshot_line(config, memory));
     let tls_bytes = tls_bytes(config);
     if tls_bytes > 0 {
@@ -151,6 +145,22 @@ fn message_line(config: &Config, memory: usize) -> Line {
             pubsub.subscribers
         ),
     }
+}
+
+/// What is kept for lists that operators ask for.
+fn list_lines(config: &Config) -> impl Iterator<Item = Line> {
+    let workers = config.workers;
+    let slow = config.slow_log.map(|_| Line {
+        name: "slow requests".to_owned(),
+        bytes: SLOW_ENTRIES * SLOW_ENTRY_BYTES,
+        note: format!("{SLOW_ENTRIES} × {SLOW_ENTRY_BYTES}: the last of them"),
+    });
+    let hot = config.hot_keys.then(|| Line {
+        name: "hot keys".to_owned(),
+        bytes: workers * HOT_KEYS_A_WORKER * HOT_KEY_BYTES,
+        note: format!("{workers} × {HOT_KEYS_A_WORKER} × {HOT_KEY_BYTES}: those asked for most"),
+    });
+    slow.into_iter().chain(hot)
 }
 
 /// What writing items to a file takes, if there is a place for one.

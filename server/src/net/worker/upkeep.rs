@@ -22,6 +22,7 @@ impl Worker<'_> {
         }
         if self.state.now.millis_since(self.swept) >= SWEEP_INTERVAL.as_millis() as u64 {
             self.swept = self.state.now;
+            self.state.sampler.age(self.state.now);
             self.sweep();
         }
         let waits = !self.lease_queue.is_empty()

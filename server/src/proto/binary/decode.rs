@@ -340,6 +340,7 @@ fn other<'a>(frame: Frame, opcode: Opcode, extras: &[u8], key: &'a [u8]) -> Comm
             b"sizes" => Command::Stats(Topic::Sizes),
             b"reset" => Command::Stats(Topic::Reset),
             b"slow" => Command::Stats(Topic::Slow),
+            b"hotkeys" => Command::Stats(Topic::hot_keys(None)),
             _ => Command::Binary(Op::NoTopic),
         },
         Verb::Version => Command::Say(Word::Version),

@@ -373,6 +373,10 @@ fn stats<'a>(mut words: Words<'a>) -> Command<'a> {
         Some(b"conns") => Command::Stats(Topic::Conns),
         Some(b"reset") => Command::Stats(Topic::Reset),
         Some(b"slow") => Command::Stats(Topic::Slow),
+        Some(b"hotkeys") => match words.next().map(number::parse_u32) {
+            Some(None) => Command::Refuse(Mistake::BadFormat.into()),
+            count => Command::Stats(Topic::hot_keys(count.flatten().map(u64::from))),
+        },
         Some(b"cachedump") => cachedump(words),
         Some(b"detail") => Command::Refuse(Mistake::NotKept.into()),
         Some(_) => Command::Refuse(Refusal::Malformed),

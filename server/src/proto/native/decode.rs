@@ -107,6 +107,13 @@ fn command(line: &[u8]) -> Option<Command<'_>> {
         b"STATS" if line.len() <= HEAD_BYTES_MAX && rest.trim_ascii() == b"CLASSES" => {
             Some(Command::Stats(Topic::Classes))
         }
+        b"HOTKEYS" if line.len() <= HEAD_BYTES_MAX => {
+            let count = match skip_spaces(rest) {
+                b"" => None,
+                count => Some(number::parse_u64(count)?),
+            };
+            Some(Command::Stats(Topic::hot_keys(count)))
+        }
         b"STATS" | b"SLOW" | b"FLUSH" | b"QUIT"
             if line.len() <= HEAD_BYTES_MAX && skip_spaces(rest).is_empty() =>
         {
@@ -249,6 +256,18 @@ mod tests {
         check(b"STATS x\n", None);
         check(b"SLOW\n", Some(Command::Stats(Topic::Slow)));
         check(b"SLOW x\n", None);
+        for (line, count) in [
+            (&b"HOTKEYS\n"[..], Some(10)),
+            (b"HOTKEYS 3\n", Some(3)),
+            (b"HOTKEYS 99999\n", Some(100)),
+            (b"HOTKEYS x\n", None),
+            (b"HOTKEYS 3 4\n", None),
+        ] {
+            check(
+                line,
+                count.map(|count| Command::Stats(Topic::HotKeys(count))),
+            );
+        }
         check(
             b"FLUSH\n",
             Some(Command::Flush {

@@ -5,7 +5,7 @@ use super::names::Name;
 use super::set::Wrong;
 use super::words;
 use crate::proto::number::parse_i64;
-use crate::proto::{Command, Words};
+use crate::proto::{Command, Topic, Words};
 
 /// Names, as many as are held.
 fn names<'a>(args: &[&'a [u8]]) -> Result<Names<'a>, Words> {
@@ -116,4 +116,19 @@ pub fn slow_log<'a>(args: &[&'a [u8]]) -> Result<Command<'a>, Wrong> {
         [] if is(b"HELP") => SlowLog::Help,
         _ => return Ok(Command::Resp(Op::UnknownSub(Name::SlowLog, sub))),
     })))
+}
+
+/// `HOTKEYS [count]`
+pub fn hot_keys<'a>(args: &[&'a [u8]]) -> Result<Command<'a>, Wrong> {
+    let count = match args {
+        [] => None,
+        [count, ..] => match parse_i64(count).and_then(|count| u64::try_from(count).ok()) {
+            None => return Err(Wrong::Words(words::NOT_INTEGER)),
+            count => count,
+        },
+    };
+    match Topic::hot_keys(count) {
+        Topic::HotKeys(count) => Ok(Command::Resp(Op::HotKeys(count))),
+        topic => Ok(Command::Stats(topic)),
+    }
 }

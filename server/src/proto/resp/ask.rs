@@ -255,6 +255,7 @@ impl Asker {
             Name::Latency if is(0, b"LATEST") => Command::Resp(Op::Empty),
             Name::Latency if is(0, b"RESET") => Command::Resp(Op::Number(0)),
             Name::SlowLog => about::slow_log(args)?,
+            Name::HotKeys => about::hot_keys(args)?,
             Name::Module if is(0, b"LIST") => Command::Resp(Op::Empty),
             Name::Memory if is(0, b"USAGE") && args.len() > 1 => {
                 about(args[1], About::MemoryUsage)?

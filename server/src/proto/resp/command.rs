@@ -117,6 +117,8 @@ pub enum Op<'a> {
     Number(i64),
     /// `SLOWLOG`
     SlowLog(SlowLog),
+    /// `HOTKEYS`, so many.
+    HotKeys(u8),
     /// `EVAL`, `EVALSHA`
     Eval(Call<'a>),
     /// `SCRIPT LOAD`
@@ -291,7 +293,8 @@ impl<'a> Op<'a> {
             | Op::ResetStat
             | Op::FlushDb(_)
             | Op::ScriptFlush
-            | Op::SlowLog(_) => Role::Admin,
+            | Op::SlowLog(_)
+            | Op::HotKeys(_) => Role::Admin,
             Op::Messages(Messages::Publish(..)) => Role::Write,
             Op::Messages(_) => Role::Read,
             Op::Client(asked) => asked.needs(),
@@ -358,6 +361,7 @@ impl<'a> Op<'a> {
                 | Op::CommandDocs(_)
                 | Op::CommandList
                 | Op::SlowLog(_)
+                | Op::HotKeys(_)
                 | Op::Messages(_)
                 | Op::Client(Clients::List(_) | Clients::Kill(_) | Clients::KillOne(_))
         )

@@ -108,6 +108,7 @@ commands! {
     GetRange "getrange" b"GETRANGE" 4 1 1 1 READ_SLOW;
     GetSet "getset" b"GETSET" 3 1 1 1 WRITE;
     Hello "hello" b"HELLO" -1 0 0 0 OPEN;
+    HotKeys "hotkeys" b"HOTKEYS" -1 0 0 0 ADMIN;
     Incr "incr" b"INCR" 2 1 1 1 WRITE;
     IncrBy "incrby" b"INCRBY" 3 1 1 1 WRITE;
     IncrByFloat "incrbyfloat" b"INCRBYFLOAT" 3 1 1 1 WRITE;

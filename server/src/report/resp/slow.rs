@@ -69,7 +69,8 @@ fn one(entry: &Entry, out: &mut Out<'_>) -> Option<()> {
     out.bulk(entry.name.as_bytes())
 }
 
-fn text(what: std::fmt::Arguments<'_>, out: &mut Out<'_>) -> Option<()> {
+/// Writes what is formatted.
+pub fn text(what: std::fmt::Arguments<'_>, out: &mut Out<'_>) -> Option<()> {
     let mut line = Line::new();
     line.write_fmt(what).ok()?;
     out.text(line.as_str())
