@@ -151,7 +151,7 @@ pub fn compare(
             if Curve::samples(key.hash(), curve.limit()) {
                 let deadline = Default::default();
                 let len = value.map_or(0, <[u8]>::len);
-                let footprint = real.cache.footprint(key, len, deadline);
+                let footprint = real.cache.footprint(bytes.len(), len, deadline);
                 let note = |to| Reference::new(key.hash(), to, footprint, deadline);
                 match was_there {
                     true => curve.note(note(Use::Hit), now),

@@ -407,7 +407,7 @@ fn run() -> Result<(), String> {
     };
     let words = args.words()?;
     if words.is_empty() {
-        return Err("usage: hitratio [--requests N] [--percent 1,10] [--value-bytes N] [--adaptive] [--explore] [--verbose] TRACE.csv.gz … @FAMILY … @all".to_owned());
+        return Err("usage: hitratio [--requests N] [--percent 1,10] [--value-bytes N] [--adaptive] [--explore] [--verbose] [--curve [--entries N] [--seeds N]] TRACE.csv.gz … @FAMILY … @all".to_owned());
     }
     match &settings.curve {
         Some(rows) => rows.borrow().print_head(),

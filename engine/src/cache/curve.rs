@@ -1,7 +1,6 @@
 //! What a curve (`lru/curve`) needs to know of the cache.
 
 use super::Cache;
-use crate::hash::Key;
 use crate::item::header::{HEADER_BYTES, key_field_bytes};
 use crate::item::layout::{CHAIN_BYTES, Layout};
 use crate::lru::curve::Holding;
@@ -34,12 +33,12 @@ impl Cache {
         }
     }
 
-    /// About what an item takes up, without its place in the index.
+    /// About what an item takes up, without its place in the index and what says which database it is of.
     #[must_use]
-    pub fn footprint(&self, key: Key<'_>, value_len: usize, deadline: Deadline) -> u32 {
+    pub fn footprint(&self, key_len: usize, value_len: usize, deadline: Deadline) -> u32 {
         let classes = &self.region.geometry.classes;
-        let key_bytes = key_field_bytes(key.bytes().len(), key.space().prefix_len());
-        let lead = HEADER_BYTES + key_bytes + if deadline.is_never() { 0 } else { 4 };
+        let lead =
+            HEADER_BYTES + key_field_bytes(key_len, 0) + if deadline.is_never() { 0 } else { 4 };
         let bytes = match Layout::of(classes, lead, value_len).single() {
             Some(class) => classes.chunk_bytes(class),
             None => lead + CHAIN_BYTES + value_len,

@@ -19,6 +19,7 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use super::{Told, authorization, host, json, prometheus};
 use crate::auth::users::Logins;
+use crate::observe::curve::CurveFigures;
 use crate::observe::liveness::Liveness;
 use crate::observe::snapshot::{Asked, Snapshot, SnapshotTaker};
 use crate::server::stage::Stage;
@@ -224,9 +225,13 @@ impl Pages<'_> {
                 let sections = Sections::Json(snapshots.take());
                 page(StatusCode::OK, JSON, Page::Sections(sections, 0))
             }
+            "/curve" => {
+                let sections = Sections::Curve(snapshots.curve());
+                page(StatusCode::OK, JSON, Page::Sections(sections, 0))
+            }
             _ => words(
                 StatusCode::NOT_FOUND,
-                "there are /, /metrics, /stats, /livez and /readyz\n",
+                "there are /, /metrics, /stats, /curve, /livez and /readyz\n",
             ),
         }
     }
@@ -289,6 +294,8 @@ pub enum Sections {
     Prometheus(Rc<Snapshot>),
     /// For the page.
     Json(Rc<Snapshot>),
+    /// What the hit ratio would be with less memory, and more.
+    Curve(Option<CurveFigures>),
 }
 
 /// Short sections are sent together until there is so much.
@@ -306,6 +313,12 @@ impl Sections {
         match self {
             Sections::Prometheus(snapshot) => prometheus::write(snapshot, section, out),
             Sections::Json(snapshot) => json::write(snapshot, section, out),
+            Sections::Curve(figures) if section == 0 => {
+                json::curve(figures.as_ref(), out)?;
+                out.push('\n');
+                Ok(true)
+            }
+            Sections::Curve(_) => Ok(false),
         }
     }
 }

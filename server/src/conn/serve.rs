@@ -13,6 +13,7 @@ mod messages;
 mod plain;
 mod transaction;
 mod transfers;
+mod uses;
 
 use std::io;
 use std::slice;
@@ -32,6 +33,7 @@ use crate::clients::ClientNo;
 use crate::execute::{self, Done, Work};
 use crate::memory::queues::Queues;
 use crate::observe::counters::Counters;
+use crate::observe::curve::Uses;
 use crate::proto::{
     Answer, Codec, Decoded, Inside, LongHead, REPLY_BYTES_MAX, Refusal, Reply, ReplyFormat,
     Sniffed, sniff,
@@ -69,6 +71,9 @@ struct RequestLoop<'d, 'w> {
     larges: &'d mut Larges<'w>,
     budget: &'d mut Budget,
     transaction: &'d mut Transaction,
+    uses: &'d mut Uses,
+    /// Whose keys are noted there.
+    sampled: u32,
     queues: &'d mut Queues,
     /// What is in them.
     kept: &'d mut [u8],
@@ -96,6 +101,8 @@ macro_rules! requests {
                 larges: &mut $worker.larges,
                 budget: $budget,
                 transaction: &mut $conn.transaction,
+                sampled: $worker.uses.limit(),
+                uses: &mut $worker.uses,
                 queues: &mut $worker.kept.queues,
                 kept: &mut $worker.kept.bytes,
                 leave: Some($worker.shared.gates.enter($worker.worker_no)),
@@ -288,11 +295,7 @@ impl<'w> RequestLoop<'_, 'w> {
                 return Ok(Some(halt));
             }
             let format = planned.format;
-            let room = self.outbox.room();
-            let done = planned
-                .work
-                .run(self.shared, self.now, format, room, self.counters);
-            match done {
+            match self.run_noted(planned) {
                 Done::Reply(reply) => {
                     self.push(format, reply);
                     return Ok(None);
@@ -313,6 +316,7 @@ impl<'w> RequestLoop<'_, 'w> {
                     });
                     match begun {
                         Begun::Yes(no, head_len) => {
+                            self.note_sending(&planned.work);
                             self.outbox.filled(head_len);
                             *self.phase = Phase::Sending(no);
                         }

@@ -12,6 +12,7 @@ use crate::clients::ClientNo;
 use crate::memory::plan::INBOX_BYTES;
 use crate::memory::queues::Kept;
 use crate::observe::counters::Counters;
+use crate::observe::curve::Uses;
 use crate::server::shared::Shared;
 
 pub struct WorkerState<'w> {
@@ -22,6 +23,8 @@ pub struct WorkerState<'w> {
     pub leases: Leases,
     pub larges: Larges<'w>,
     pub kept: Kept,
+    /// What became of keys of the curve's sample.
+    pub uses: Uses,
     pub worker_no: usize,
     /// Whose turn it is.
     pub client: ClientNo,
@@ -41,6 +44,7 @@ impl<'w> WorkerState<'w> {
             leases: Leases::new(&shared.plan.worker),
             larges: Larges::new(shared.plan.transfers.places, &shared.permits),
             kept: Kept::new(&shared.plan.worker.queues),
+            uses: Uses::new(&shared.plan.curve),
             worker_no,
             client: ClientNo(0),
             now: shared.clock.now(),

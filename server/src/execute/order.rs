@@ -1,8 +1,8 @@
 //! A store as the engine understands it, however the client has put it.
 
 use flagstone_engine::{
-    Attributes, Cache, CasWish, Condition, Key, Outcome, Reservation, Side, StoreError, Stored,
-    Tick,
+    Attributes, Cache, CasWish, Condition, Deadline, Key, Outcome, Reservation, Side, StoreError,
+    Stored, Tick,
 };
 
 use super::done::{Done, refusal};
@@ -160,6 +160,11 @@ impl Order {
             }
             None => cache.reserve_growing(key, self.attributes, now),
         }
+    }
+
+    /// When what is stored expires.
+    pub fn deadline(&self) -> Deadline {
+        self.attributes.deadline
     }
 
     /// Carries it out with a value that has arrived.

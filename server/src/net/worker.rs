@@ -375,6 +375,9 @@ impl<'w> Worker<'w> {
             state.outbox.reset();
             Turn::Close
         });
+        if state.uses.is_half_full() {
+            state.shared.curve.take_in(&mut state.uses, state.now);
+        }
         let commands = state.counters.commands();
         let done = commands.since(&self.commands);
         if done.any() {

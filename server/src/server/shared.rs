@@ -29,6 +29,7 @@ use crate::memory::plan::ServerPlan;
 use crate::memory::room::SocketRoom;
 use crate::memory::scratch::Scratch;
 use crate::observe::counters::Totals;
+use crate::observe::curve::CurveWatch;
 use crate::observe::departures::Departures;
 use crate::observe::pace::Pace;
 use crate::observe::slow::Slow;
@@ -90,6 +91,8 @@ pub struct Shared<'h> {
     pub pace: Mutex<Pace>,
     /// How old what was evicted was: likewise.
     pub departures: Mutex<Departures>,
+    /// What the hit ratio would be with less memory, and more: noted by workers and the maintainer.
+    pub curve: CurveWatch,
     /// Requests that took too long: noted by workers, logged by the maintainer.
     pub slow: Mutex<Slow>,
     /// What was counted when the counters of memcached's clients were last set to 0.
@@ -136,6 +139,7 @@ impl<'h> Shared<'h> {
             },
             shutdown: Notify::new(),
             life: Life::default(),
+            curve: CurveWatch::new(&plan.curve),
             pubsub: PubSub::new(&plan.pubsub, plan.connections_share_pages),
             flush: FlushTimer::default(),
             snapshots: Snapshots::default(),

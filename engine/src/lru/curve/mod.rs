@@ -49,7 +49,7 @@ const_assert_eq!(QUARTERS[TWICE], 8);
 const ITEM_BYTES_FIRST: u64 = 64;
 /// Items after which their mean length is believed.
 const ITEMS_KNOWN: u64 = 256;
-/// What is held of the pages before there is enough to tell, in 1024ths.
+/// What is held of the pages before there is enough to tell, in parts of 1024.
 const DENSITY_FIRST: u64 = 900;
 
 /// Between two times of forgetting, today's miniature is asked so many times, in parts of its entries.
@@ -206,7 +206,7 @@ pub struct Curve {
     sums: Sums,
     /// What the whole cache had counted when it last told.
     told: [u64; 2],
-    /// Of the pages that are in use, so much are items, in 1024ths: the most of late.
+    /// Of the pages that are in use, so much are items, in parts of 1024: the most of late.
     density: u64,
     /// Of all pages.
     page_bytes: u64,

@@ -196,7 +196,9 @@ impl RequestLoop<'_, '_> {
             self.counters.refusals.add(1);
             self.push(format.full(), Reply::Refused(Refusal::BrokenValue));
         } else {
+            let (hash, deadline) = (reservation.hash(), order.deadline());
             let reply = order.commit(reservation, self.now, self.counters);
+            self.note_committed(hash, deadline, &reply);
             self.push(format.full(), reply);
         }
         Ok(None)
@@ -232,7 +234,9 @@ impl RequestLoop<'_, '_> {
         };
         if let Command::Settle(terms) = request.command {
             let order = order.settle(&mut reservation, &terms, self.now, &self.shared.clock);
+            let (hash, deadline) = (reservation.hash(), order.deadline());
             let reply = order.commit(reservation, self.now, self.counters);
+            self.note_committed(hash, deadline, &reply);
             self.push(request.format, reply);
             return Ok(None);
         }
