@@ -13,6 +13,7 @@
 //! caches, [`rows`] what is asked of them, and neither knows the other's particulars.
 
 pub mod args;
+pub mod curve;
 pub mod echo;
 pub mod keys;
 pub mod policy;

@@ -47,6 +47,7 @@ pub use front::{InsertError, SharedCache};
 pub use geometry::KEY_BYTES_MAX;
 pub use hash::{Key, KeyHash};
 pub use index::probe::Spot;
+pub use lru::curve::{CURVE_POINTS, Curve, CurvePoint, CurvePoints, Holding, Reference, Use};
 pub use lru::segments::Eviction;
 pub use options::{ITEM_BYTES_LEAST, ITEM_BYTES_MOST, Options};
 pub use owned::{OwnedPinned, OwnedReservation};

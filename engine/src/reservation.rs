@@ -55,6 +55,12 @@ impl<'c> Reservation<'c> {
         filling
     }
 
+    /// Its key's.
+    #[must_use]
+    pub fn hash(&self) -> KeyHash {
+        self.filling.hash
+    }
+
     /// Bytes written so far.
     #[must_use]
     pub fn written(&self) -> usize {

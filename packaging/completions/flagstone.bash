@@ -38,7 +38,7 @@ _flagstone() {
 
     case "${cmd}" in
         flagstone)
-            opts="-h -V --config --check-config --print-config --log-format --log-level --slow-request --slow-log --hot-keys --tell-keys --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help --version plan stats top healthcheck snapshot"
+            opts="-h -V --config --check-config --print-config --log-format --log-level --slow-request --slow-log --hot-keys --tell-keys --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --curve --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help --version plan stats top healthcheck snapshot"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -152,6 +152,10 @@ _flagstone() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --curve)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --prefault)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -220,7 +224,7 @@ _flagstone() {
             return 0
             ;;
         flagstone__subcmd__healthcheck)
-            opts="-h --address --config --log-format --log-level --slow-request --slow-log --hot-keys --tell-keys --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
+            opts="-h --address --config --log-format --log-level --slow-request --slow-log --hot-keys --tell-keys --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --curve --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -338,6 +342,10 @@ _flagstone() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --curve)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --prefault)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -406,7 +414,7 @@ _flagstone() {
             return 0
             ;;
         flagstone__subcmd__plan)
-            opts="-h --config --log-format --log-level --slow-request --slow-log --hot-keys --tell-keys --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
+            opts="-h --config --log-format --log-level --slow-request --slow-log --hot-keys --tell-keys --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --curve --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -517,6 +525,10 @@ _flagstone() {
                     return 0
                     ;;
                 --eviction)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --curve)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -588,7 +600,7 @@ _flagstone() {
             return 0
             ;;
         flagstone__subcmd__snapshot)
-            opts="-h --config --log-format --log-level --slow-request --slow-log --hot-keys --tell-keys --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
+            opts="-h --config --log-format --log-level --slow-request --slow-log --hot-keys --tell-keys --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --curve --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -699,6 +711,10 @@ _flagstone() {
                     return 0
                     ;;
                 --eviction)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --curve)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -770,7 +786,7 @@ _flagstone() {
             return 0
             ;;
         flagstone__subcmd__stats)
-            opts="-h --config --log-format --log-level --slow-request --slow-log --hot-keys --tell-keys --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
+            opts="-h --config --log-format --log-level --slow-request --slow-log --hot-keys --tell-keys --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --curve --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -881,6 +897,10 @@ _flagstone() {
                     return 0
                     ;;
                 --eviction)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --curve)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -952,7 +972,7 @@ _flagstone() {
             return 0
             ;;
         flagstone__subcmd__top)
-            opts="-h --once --config --log-format --log-level --slow-request --slow-log --hot-keys --tell-keys --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
+            opts="-h --once --config --log-format --log-level --slow-request --slow-log --hot-keys --tell-keys --listen --unix-mode --tls-cert --tls-key --tls-client-ca --tls-min --tls-max-connections --admin --admin-host --admin-token-file --memory --memory-max --max-item --max-key --workers --max-connections --socket-buffer --arena --arena-required --eviction --curve --prefault --huge-pages --snapshot --snapshot-timeout --drain-delay --drain-timeout --stall-timeout --flush --enable-shutdown --login-timeout --idle-timeout --auth-file --auth-token-file --test-hooks --cgroup-root --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1063,6 +1083,10 @@ _flagstone() {
                     return 0
                     ;;
                 --eviction)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --curve)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

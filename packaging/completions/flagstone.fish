@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_flagstone_global_optspecs
-    string join \n config= check-config print-config log-format= log-level= slow-request= slow-log= hot-keys= tell-keys= listen= unix-mode= tls-cert= tls-key= tls-client-ca= tls-min= tls-max-connections= admin= admin-host= admin-token-file= memory= memory-max= max-item= max-key= workers= max-connections= socket-buffer= arena= arena-required= eviction= prefault= huge-pages= snapshot= snapshot-timeout= drain-delay= drain-timeout= stall-timeout= flush= enable-shutdown= login-timeout= idle-timeout= auth-file= auth-token-file= test-hooks= cgroup-root= h/help V/version
+    string join \n config= check-config print-config log-format= log-level= slow-request= slow-log= hot-keys= tell-keys= listen= unix-mode= tls-cert= tls-key= tls-client-ca= tls-min= tls-max-connections= admin= admin-host= admin-token-file= memory= memory-max= max-item= max-key= workers= max-connections= socket-buffer= arena= arena-required= eviction= curve= prefault= huge-pages= snapshot= snapshot-timeout= drain-delay= drain-timeout= stall-timeout= flush= enable-shutdown= login-timeout= idle-timeout= auth-file= auth-token-file= test-hooks= cgroup-root= h/help V/version
 end
 
 function __fish_flagstone_needs_command
@@ -51,6 +51,7 @@ complete -c flagstone -n "__fish_flagstone_needs_command" -l socket-buffer -d 'E
 complete -c flagstone -n "__fish_flagstone_needs_command" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file, which the next process goes on with' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l arena-required -d 'Do not start if there is a file at --arena of which nothing can be restored' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l eviction -d 'Which items leave when room is needed: s3fifo (new ones prove themselves first), adaptive (and for how long follows what is asked for) or lru (who was used longest ago)' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l curve -d 'Work out from a sample of the keys what the hit ratio would be with less memory, and with more' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l prefault -d 'Touch all of the cache\'s memory before the first connection' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l huge-pages -d 'Ask the kernel for huge pages' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l snapshot -d 'A file that all items are written to at the end, after the last request, and whenever `flagstone snapshot` asks for it; the next start restores them, on whatever machine and with whatever memory' -r -F
@@ -102,6 +103,7 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l socket-buff
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file, which the next process goes on with' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l arena-required -d 'Do not start if there is a file at --arena of which nothing can be restored' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l eviction -d 'Which items leave when room is needed: s3fifo (new ones prove themselves first), adaptive (and for how long follows what is asked for) or lru (who was used longest ago)' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l curve -d 'Work out from a sample of the keys what the hit ratio would be with less memory, and with more' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l prefault -d 'Touch all of the cache\'s memory before the first connection' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l huge-pages -d 'Ask the kernel for huge pages' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l snapshot -d 'A file that all items are written to at the end, after the last request, and whenever `flagstone snapshot` asks for it; the next start restores them, on whatever machine and with whatever memory' -r -F
@@ -145,6 +147,7 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l socket-buf
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file, which the next process goes on with' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l arena-required -d 'Do not start if there is a file at --arena of which nothing can be restored' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l eviction -d 'Which items leave when room is needed: s3fifo (new ones prove themselves first), adaptive (and for how long follows what is asked for) or lru (who was used longest ago)' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l curve -d 'Work out from a sample of the keys what the hit ratio would be with less memory, and with more' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l prefault -d 'Touch all of the cache\'s memory before the first connection' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l huge-pages -d 'Ask the kernel for huge pages' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l snapshot -d 'A file that all items are written to at the end, after the last request, and whenever `flagstone snapshot` asks for it; the next start restores them, on whatever machine and with whatever memory' -r -F
@@ -188,6 +191,7 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l socket-buffe
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file, which the next process goes on with' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l arena-required -d 'Do not start if there is a file at --arena of which nothing can be restored' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l eviction -d 'Which items leave when room is needed: s3fifo (new ones prove themselves first), adaptive (and for how long follows what is asked for) or lru (who was used longest ago)' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l curve -d 'Work out from a sample of the keys what the hit ratio would be with less memory, and with more' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l prefault -d 'Touch all of the cache\'s memory before the first connection' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l huge-pages -d 'Ask the kernel for huge pages' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l snapshot -d 'A file that all items are written to at the end, after the last request, and whenever `flagstone snapshot` asks for it; the next start restores them, on whatever machine and with whatever memory' -r -F
@@ -233,6 +237,7 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l sock
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file, which the next process goes on with' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l arena-required -d 'Do not start if there is a file at --arena of which nothing can be restored' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l eviction -d 'Which items leave when room is needed: s3fifo (new ones prove themselves first), adaptive (and for how long follows what is asked for) or lru (who was used longest ago)' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l curve -d 'Work out from a sample of the keys what the hit ratio would be with less memory, and with more' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l prefault -d 'Touch all of the cache\'s memory before the first connection' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l huge-pages -d 'Ask the kernel for huge pages' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l snapshot -d 'A file that all items are written to at the end, after the last request, and whenever `flagstone snapshot` asks for it; the next start restores them, on whatever machine and with whatever memory' -r -F
@@ -276,6 +281,7 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l socket-
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file, which the next process goes on with' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l arena-required -d 'Do not start if there is a file at --arena of which nothing can be restored' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l eviction -d 'Which items leave when room is needed: s3fifo (new ones prove themselves first), adaptive (and for how long follows what is asked for) or lru (who was used longest ago)' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l curve -d 'Work out from a sample of the keys what the hit ratio would be with less memory, and with more' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l prefault -d 'Touch all of the cache\'s memory before the first connection' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l huge-pages -d 'Ask the kernel for huge pages' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l snapshot -d 'A file that all items are written to at the end, after the last request, and whenever `flagstone snapshot` asks for it; the next start restores them, on whatever machine and with whatever memory' -r -F

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! hitratio [--requests N] [--percent 1,10] [--value-bytes N] [--adaptive] [--explore] [--verbose] TRACE.csv.gz … @FAMILY … @all
+//! hitratio --curve [--entries N] [--seeds N] [--percent 3,10] [--adaptive] TRACE.csv.gz … @FAMILY … @all
 //! ```
 //!
 //! `@FAMILY` is a trace that is made (see `synthetic`): `@zipf`, `@churn`, `@shift`, `@weekly`, `@loops`, `@scans`,
@@ -27,14 +28,17 @@
 //! are refused by the references too.
 //!
 //! `--adaptive` replays with the engine's eviction that follows what is asked for (`--eviction adaptive` of the server).
+//! `--curve` compares the engine's miss-ratio curve with replays at the sizes that it tells of (`flagstone_benches::curve`).
 //! `--explore` adds S3-FIFO with other list shares, thresholds and ghosts, at equal sizes.
 //!
 //! Memory is not warmed, and no time passes: nothing expires.
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::process::ExitCode;
 
 use flagstone_benches::args::Args;
+use flagstone_benches::curve::Rows;
 use flagstone_benches::policy::{
     Arc, Lru, Policy, S3Fifo, Sharded, Tuning, TwoQ, WTinyLfu, hit_ratio,
 };
@@ -161,6 +165,7 @@ struct Settings {
     eviction: Eviction,
     explore: bool,
     verbose: bool,
+    curve: Option<RefCell<Rows>>,
 }
 
 /// The references that a row is compared with.
@@ -252,6 +257,9 @@ impl Worst {
 }
 
 fn table(name: &str, trace: &Trace, settings: &Settings, worst: &mut Worst) -> Result<(), String> {
+    if let Some(rows) = &settings.curve {
+        return curve(name, trace, settings, &mut rows.borrow_mut());
+    }
     let keys = trace.key_count;
     for &share in &settings.percents {
         let capacity = (keys as f64 * share / 100.0) as u64;
@@ -282,6 +290,19 @@ fn table(name: &str, trace: &Trace, settings: &Settings, worst: &mut Worst) -> R
     if trace.has_sizes() {
         for &share in &settings.percents {
             by_bytes(name, trace, share, settings, worst)?;
+        }
+    }
+    Ok(())
+}
+
+/// The rows of the curve.
+fn curve(name: &str, trace: &Trace, settings: &Settings, rows: &mut Rows) -> Result<(), String> {
+    for &share in &settings.percents {
+        let capacity = (trace.key_count as f64 * share / 100.0) as usize;
+        let value_len = PAGE_BYTES / (capacity / 256).clamp(1, 40) - ITEM_OVERHEAD_BYTES;
+        rows.items(name, trace, share, settings.value_len.unwrap_or(value_len))?;
+        if trace.has_sizes() {
+            rows.bytes(name, trace, share)?;
         }
     }
     Ok(())
@@ -360,6 +381,18 @@ fn by_bytes(
 fn run() -> Result<(), String> {
     let mut args = Args::of_process();
     let percents: String = args.option("--percent")?.unwrap_or("1,10".to_owned());
+    let eviction = match args.flag("--adaptive") {
+        true => Eviction::Adaptive,
+        false => Eviction::S3Fifo,
+    };
+    let entries = args.option("--entries")?.unwrap_or(2048);
+    let seeds = args.option("--seeds")?.unwrap_or(1);
+    let rows = Rows {
+        entries,
+        eviction,
+        seeds,
+        worst: Default::default(),
+    };
     let settings = Settings {
         requests: args.option("--requests")?.unwrap_or(usize::MAX),
         percents: percents
@@ -367,25 +400,19 @@ fn run() -> Result<(), String> {
             .map(|share| share.parse().map_err(|_| format!("--percent {share}")))
             .collect::<Result<_, _>>()?,
         value_len: args.option("--value-bytes")?,
-        eviction: match args.flag("--adaptive") {
-            true => Eviction::Adaptive,
-            false => Eviction::S3Fifo,
-        },
+        eviction,
+        curve: args.flag("--curve").then_some(RefCell::new(rows)),
         explore: args.flag("--explore"),
         verbose: args.flag("--verbose"),
     };
     let words = args.words()?;
     if words.is_empty() {
-        return Err("usage: hitratio [--requests N] [--percent 1,10] [--value-bytes N] [--adaptive] [--explore] [--verbose] TRACE.csv.gz … @FAMILY … @all".to_owned());
+        return Err("usage: hitratio [--requests N] [--percent 1,10] [--value-bytes N] [--adaptive] [--explore] [--verbose] [--curve [--entries N] [--seeds N]] TRACE.csv.gz … @FAMILY … @all".to_owned());
     }
-    println!(
-        "{:43}hit ratio, %{:45}Flagstone less{:29}S3-FIFO/16",
-        "", "", ""
-    );
-    println!(
-        "{:41}LRU S3-FIFO     2Q    ARC W-TLFU Flagstone     held      LRU S3-FIFO      2Q     ARC  W-TLFU     less",
-        ""
-    );
+    match &settings.curve {
+        Some(rows) => rows.borrow().print_head(),
+        None => print_head(),
+    }
     let mut worst = Worst::default();
     for word in &words {
         match word.strip_prefix('@') {
@@ -408,8 +435,22 @@ fn run() -> Result<(), String> {
             }
         }
     }
-    worst.print();
+    match &settings.curve {
+        Some(rows) => rows.borrow().print_worst(),
+        None => worst.print(),
+    }
     Ok(())
+}
+
+fn print_head() {
+    println!(
+        "{:43}hit ratio, %{:45}Flagstone less{:29}S3-FIFO/16",
+        "", "", ""
+    );
+    println!(
+        "{:41}LRU S3-FIFO     2Q    ARC W-TLFU Flagstone     held      LRU S3-FIFO      2Q     ARC  W-TLFU     less",
+        ""
+    );
 }
 
 /// The rows of a trace that is made.

@@ -13,6 +13,7 @@
 //! | `export`   | all items with all that is known of them, least valuable first   |
 //! | `report`   | counters, size classes, the audit                                |
 
+mod curve;
 pub(crate) mod export;
 pub(crate) mod opening;
 mod pages;

@@ -19,6 +19,7 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use super::{Told, authorization, host, hot_keys, json, prometheus, slow};
 use crate::auth::users::Logins;
+use crate::observe::curve::CurveFigures;
 use crate::observe::liveness::Liveness;
 use crate::observe::snapshot::{Asked, Snapshot, SnapshotTaker};
 use crate::server::stage::Stage;
@@ -238,9 +239,13 @@ impl Pages<'_> {
                 });
                 page(StatusCode::OK, JSON, Page::Sections(sections, 0))
             }
+            "/curve" => {
+                let sections = Sections::Curve(snapshots.curve());
+                page(StatusCode::OK, JSON, Page::Sections(sections, 0))
+            }
             _ => words(
                 StatusCode::NOT_FOUND,
-                "there are /, /metrics, /stats, /slow, /hotkeys, /livez and /readyz\n",
+                "there are /, /metrics, /stats, /slow, /hotkeys, /curve, /livez and /readyz\n",
             ),
         }
     }
@@ -307,6 +312,8 @@ pub enum Sections {
     Slow(slow::Slow),
     /// The keys that are asked for most.
     HotKeys(hot_keys::HotKeys),
+    /// What the hit ratio would be with less memory, and more.
+    Curve(Option<CurveFigures>),
 }
 
 /// Short sections are sent together until there is so much.
@@ -326,6 +333,12 @@ impl Sections {
             Sections::Json(snapshot) => json::write(snapshot, section, out),
             Sections::HotKeys(list) => hot_keys::write(list, section, out),
             Sections::Slow(list) => slow::write(list, section, out),
+            Sections::Curve(figures) if section == 0 => {
+                json::curve(figures.as_ref(), out)?;
+                out.push('\n');
+                Ok(true)
+            }
+            Sections::Curve(_) => Ok(false),
         }
     }
 }

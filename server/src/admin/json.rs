@@ -7,6 +7,7 @@ use std::fmt::{self, Write};
 
 use super::quote::quoted;
 use crate::observe::counters::Totals;
+use crate::observe::curve::CurveFigures;
 use crate::observe::latency::{BUCKETS, bucket_end_micros};
 use crate::observe::snapshot::Snapshot;
 use crate::server::stage::Stage;
@@ -16,7 +17,11 @@ pub fn write(of: &Snapshot, section: usize, out: &mut String) -> Result<bool, fm
     match section {
         0 => numbers(of, out)?,
         1 => classes(of, out)?,
-        2 => latencies(of, out)?,
+        2 => {
+            out.push_str(",\"curve\":");
+            curve(of.curve.as_ref(), out)?;
+        }
+        3 => latencies(of, out)?,
         _ => return Ok(false),
     }
     Ok(true)
@@ -129,6 +134,37 @@ fn classes(of: &Snapshot, out: &mut String) -> fmt::Result {
     }
     out.push(']');
     Ok(())
+}
+
+/// `/curve`: what the hit ratio would be with less memory, and more; `null` without a model.
+pub fn curve(figures: Option<&CurveFigures>, out: &mut String) -> fmt::Result {
+    let Some(figures) = figures else {
+        out.push_str("null");
+        return Ok(());
+    };
+    out.push_str("{\"points\":[");
+    for (no, point) in figures.points.points.iter().enumerate() {
+        let comma = if no == 0 { "" } else { "," };
+        write!(
+            out,
+            "{comma}{{\"memory\":{},\"bytes\":{},\"hit_ratio\":{:.5},\"full\":{}}}",
+            point.multiple, point.bytes, point.hit_ratio, point.is_full
+        )?;
+    }
+    write!(
+        out,
+        "],\"error\":{:.5},\"requests\":{:.0},\"noted\":{},\"lost\":{},\"memory_bytes\":{}",
+        figures.error(),
+        figures.points.requests,
+        figures.points.noted,
+        figures.lost,
+        figures.memory_bytes
+    )?;
+    match figures.advised_bytes {
+        Some(bytes) => write!(out, ",\"advised_bytes\":{bytes}")?,
+        None => out.push_str(",\"advised_bytes\":null"),
+    }
+    write!(out, ",\"advice\":\"{}\"}}", figures.advice())
 }
 
 /// The buckets' ends once, then the counts of each, up to the last that is not 0.

@@ -15,6 +15,7 @@ mod settle;
 mod slow;
 mod transaction;
 mod transfers;
+mod uses;
 
 use std::io;
 use std::slice;
@@ -34,6 +35,7 @@ use crate::clients::ClientNo;
 use crate::execute::{self, Done, Work};
 use crate::memory::queues::Queues;
 use crate::observe::counters::Counters;
+use crate::observe::curve::Uses;
 use crate::observe::hot_keys::Sampler;
 use crate::proto::{
     Answer, Codec, Decoded, Inside, LongHead, REPLY_BYTES_MAX, Refusal, Reply, ReplyFormat,
@@ -72,6 +74,9 @@ struct RequestLoop<'d, 'w> {
     larges: &'d mut Larges<'w>,
     budget: &'d mut Budget,
     transaction: &'d mut Transaction,
+    uses: &'d mut Uses,
+    /// Whose keys are noted there.
+    sampled: u32,
     queues: &'d mut Queues,
     /// What is in them.
     kept: &'d mut [u8],
@@ -103,6 +108,8 @@ macro_rules! requests {
                 larges: &mut $worker.larges,
                 budget: $budget,
                 transaction: &mut $conn.transaction,
+                sampled: $worker.uses.limit(),
+                uses: &mut $worker.uses,
                 queues: &mut $worker.kept.queues,
                 kept: &mut $worker.kept.bytes,
                 leave: Some($worker.shared.gates.enter($worker.worker_no)),
@@ -304,11 +311,7 @@ impl<'w> RequestLoop<'_, 'w> {
                 return Ok(Some(halt));
             }
             let format = planned.format;
-            let room = self.outbox.room();
-            let done = planned
-                .work
-                .run(self.shared, self.now, format, room, self.counters);
-            match done {
+            match self.run_noted(planned) {
                 Done::Reply(reply) => {
                     self.push(format, reply);
                     return Ok(None);
@@ -329,6 +332,7 @@ impl<'w> RequestLoop<'_, 'w> {
                     });
                     match begun {
                         Begun::Yes(no, head_len) => {
+                            self.note_sending(&planned.work);
                             self.outbox.filled(head_len);
                             self.begin_sending(no, planned.work.key(), value_len);
                         }

@@ -13,6 +13,7 @@ use crate::clients::ClientNo;
 use crate::memory::plan::INBOX_BYTES;
 use crate::memory::queues::Kept;
 use crate::observe::counters::Counters;
+use crate::observe::curve::Uses;
 use crate::observe::hot_keys::Sampler;
 use crate::observe::slow_log::Cause;
 use crate::server::shared::Shared;
@@ -25,6 +26,8 @@ pub struct WorkerState<'w> {
     pub leases: Leases,
     pub larges: Larges<'w>,
     pub kept: Kept,
+    /// What became of keys of the curve's sample.
+    pub uses: Uses,
     pub worker_no: usize,
     /// Whose turn it is.
     pub client: ClientNo,
@@ -48,6 +51,7 @@ impl<'w> WorkerState<'w> {
             leases: Leases::new(&shared.plan.worker),
             larges: Larges::new(shared.plan.transfers.places, &shared.permits),
             kept: Kept::new(&shared.plan.worker.queues),
+            uses: Uses::new(&shared.plan.curve),
             worker_no,
             client: ClientNo(0),
             now: shared.clock.now(),

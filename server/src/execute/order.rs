@@ -162,6 +162,11 @@ impl Order {
         }
     }
 
+    /// When what is stored expires.
+    pub fn deadline(&self) -> Deadline {
+        self.attributes.deadline
+    }
+
     /// Carries it out with a value that has arrived.
     pub fn commit(
         &self,

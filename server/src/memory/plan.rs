@@ -11,6 +11,7 @@
 //!             ├─ leased buffers   three pools a worker: what a connection cannot finish at once
 //!             ├─ transactions     two sizes of blocks a worker: requests that wait for the last of them
 //!             ├─ messages         between clients, if their memory cannot be the engine's until somebody subscribes
+//!             ├─ curve            a model of other memories, and references to it
 //!             ├─ page tables      the kernel's, for the arena
 //!             ├─ headroom         for what nobody counts
 //!             ├─ admin pages      their thread, and so much a connection
@@ -26,6 +27,7 @@
 //! the moment do not allow are *retired*: the engine has evicted what was in them and has given them back to the OS. The
 //! arithmetic is here, the doing in the module `governor`.
 
+pub mod curve;
 mod each_start;
 mod lines;
 pub mod pubsub;
@@ -34,8 +36,9 @@ mod sockets;
 pub mod transfers;
 mod words;
 
+use self::curve::CurvePlan;
 use self::each_start::{boot, cas_first};
-use self::lines::server_lines;
+use self::lines::{headroom_bytes, server_lines};
 use self::pubsub::PubSubPlan;
 pub use self::queues::{QUEUE_LARGE_BYTES, QUEUE_SMALL_BYTES, QueuePlan};
 pub use self::sockets::SMALL_SOCKET_BYTES;
@@ -92,12 +95,6 @@ pub const LEASES_BYTES_MAX: usize = 8 << 20;
 /// neighbours in the tenth of a second until there is room for the others.
 const LEASES_AT_FIRST: [usize; 3] = [16, 4, 4];
 
-/// What nobody counts takes this part of the memory …
-const HEADROOM_SHARE: usize = 64;
-/// … or at least so much: a health check is a process of its own for a moment, in the same
-/// container, and has been measured at 1.8 MB with the runtime's process that starts it.
-const HEADROOM_BYTES_MIN: usize = 2 << 20;
-
 /// The cache keeps this part of the memory from the connections that are allowed by default.
 const CONNECTIONS_LEAVE_SHARE: usize = 8;
 
@@ -149,6 +146,8 @@ pub struct ServerPlan {
     pub transfers: TransferPlan,
     /// What messages between clients may take.
     pub pubsub: PubSubPlan,
+    /// What the curve of hit ratios may.
+    pub curve: CurvePlan,
     /// The whole process's memory at the start.
     pub memory_bytes: usize,
     /// What the arena is reserved for: the memory can grow to this.
@@ -225,10 +224,6 @@ const fn leases_bytes(small: usize, input: usize, output: usize) -> usize {
     small * SMALL_LEASE_BYTES + input * INBOX_BYTES + output * OUTBOX_BYTES
 }
 
-fn headroom_bytes(memory_bytes: usize) -> usize {
-    (memory_bytes / HEADROOM_SHARE).max(HEADROOM_BYTES_MIN)
-}
-
 /// Memory on the heap cannot be given back, and what is given back of a huge page the kernel
 /// fills again when it mends the page: neither can be shared.
 fn connections_share_pages(config: &Config) -> bool {
@@ -288,6 +283,7 @@ impl ServerPlan {
         let mut plan = ServerPlan {
             transfers: TransferPlan::new(budget_bytes, config.item_bytes_max),
             pubsub: PubSubPlan::new(config, memory_bytes),
+            curve: CurvePlan::new(config, memory_bytes),
             engine,
             worker,
             worker_count: config.workers,

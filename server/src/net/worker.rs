@@ -14,12 +14,14 @@
 //!
 //! A turn that panics costs its connection, not its neighbours.
 
+mod drain;
 mod processor;
 mod slots;
 mod slow;
 mod upkeep;
 mod wishes;
 
+use self::drain::Drain;
 use self::processor::Processor;
 use self::slow::Waits;
 use super::mailbox::{BUSY_PERCENT, Mailbox, Newcomer};
@@ -187,14 +189,6 @@ struct Worker<'w> {
     commands: Commands,
     /// Set when draining begins.
     drain: Option<Drain>,
-}
-
-struct Drain {
-    /// Everyone still there is closed.
-    deadline: Tick,
-    /// Passes until every event that the kernel has is surely known, and connections without
-    /// a request may be closed.
-    passes_left: usize,
 }
 
 /// Runs a worker until the server is drained. `started` is called when it is ready to serve.
@@ -385,6 +379,9 @@ impl<'w> Worker<'w> {
             state.outbox.reset();
             Turn::Close
         });
+        if state.uses.is_half_full() {
+            state.shared.curve.take_in(&mut state.uses, state.now);
+        }
         let commands = state.counters.commands();
         let done = commands.since(&self.commands);
         if done.any() {
@@ -458,47 +455,5 @@ impl<'w> Worker<'w> {
         if !self.clock_is_hurried {
             self.set_clock(true);
         }
-    }
-
-    fn begin_drain(&mut self) {
-        let shared = self.state.shared;
-        let millis = u64::try_from(shared.limits.drain_timeout.as_millis()).unwrap_or(u64::MAX);
-        self.drain = Some(Drain {
-            deadline: self.state.now.plus_millis(millis),
-            // So many events are fetched before each pass.
-            passes_left: 2 + self.slots.len() / EVENTS_MAX,
-        });
-        self.hurry_clock();
-    }
-
-    /// While draining: says goodbye to whoever has no request waiting. True: nobody is left.
-    fn drained(&mut self) -> bool {
-        let Some(drain) = &mut self.drain else {
-            return false;
-        };
-        if drain.passes_left > 0 {
-            drain.passes_left -= 1;
-            // Another pass, after a look for events.
-            self.mailbox.wake();
-            if drain.passes_left == 0 {
-                self.state.finishing = true;
-                for slot_no in 0..self.slots.len() {
-                    if self.slots[slot_no].conn.is_some() {
-                        self.mailbox.ready.wake(slot_no);
-                    }
-                }
-            }
-            return false;
-        }
-        if self.state.now >= drain.deadline {
-            for slot_no in 0..self.slots.len() {
-                if self.slots[slot_no].conn.is_some() {
-                    self.state.counters.drain_cuts.add(1);
-                }
-                self.close(slot_no);
-            }
-        }
-        // One may be on its way from another worker.
-        self.free.len() == self.slots.len() && self.mailbox.connections() == 0
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod allocations;
 pub mod counters;
+pub mod curve;
 pub(crate) mod departures;
 pub(crate) mod few;
 pub(crate) mod hot_keys;

@@ -16,6 +16,7 @@ use crate::auth::tls::{CertificateStore, Handshake};
 use crate::memory::board::BoardFigures;
 use crate::observe::allocations::{self, During};
 use crate::observe::counters::{Totals, WorkerFigures};
+use crate::observe::curve::CurveFigures;
 use crate::observe::departures::Departures;
 use crate::observe::hot_keys::HotKey;
 use crate::observe::latency::{Distribution, distributions};
@@ -47,6 +48,8 @@ pub struct Snapshot {
     pub classes: Rc<[Class]>,
     /// How old what was evicted was.
     pub departures: Departures,
+    /// What the hit ratio would be with less memory, and more.
+    pub curve: Option<CurveFigures>,
     pub memory: BoardFigures,
     pub memory_bytes_max: u64,
     pub socket_bytes_max: u64,
@@ -204,6 +207,7 @@ impl<'h> SnapshotTaker<'h> {
             engine,
             classes: self.classes(now, engine.inserted_bytes),
             departures: *shared.departures.lock(),
+            curve: self.curve(),
             memory: of_container(shared.memory.figures()),
             memory_bytes_max: shared.plan.memory_bytes_max as u64,
             socket_bytes_max: shared.plan.socket_bytes as u64,
@@ -227,6 +231,12 @@ impl<'h> SnapshotTaker<'h> {
             file: shared.snapshots.figures.read(),
             process: ProcessFigures::read(),
         })
+    }
+
+    /// What the hit ratio would be with less memory, and more.
+    pub fn curve(&self) -> Option<CurveFigures> {
+        let memory_bytes = self.shared.memory.figures().memory_bytes;
+        self.shared.curve.figures(memory_bytes)
     }
 
     fn classes(&self, now: Tick, inserted_bytes: u64) -> Rc<[Class]> {

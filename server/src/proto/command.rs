@@ -205,6 +205,8 @@ pub enum Topic {
     Native,
     /// What the size classes hold, natively.
     Classes,
+    /// What the hit ratio would be with less memory, and more.
+    Curve,
     /// Those that memcached's clients know.
     General,
     /// Settings, under memcached's names.

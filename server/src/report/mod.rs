@@ -3,6 +3,7 @@
 //! Each protocol has names of its own for them. Whoever tells is given them a few at a time, and
 //! may say that there is no room for more.
 
+mod curve;
 mod hot_keys;
 mod memcached;
 mod native;
@@ -37,7 +38,9 @@ pub fn tell(
                 let stat = Stat::number(told.native, (told.of)(&totals));
                 tell(Reply::Stats(slice::from_ref(&stat)))?;
             }
+            curve::tell(shared, tell)?;
         }
+        Topic::Curve => curve::tell(shared, tell)?,
         Topic::Classes => native::classes(shared, now, tell)?,
         Topic::General => {
             memcached::general(shared, now, tell)?;

@@ -82,6 +82,7 @@ pub async fn run(shared: &Shared<'_>, governor: &Governor<'_>) -> io::Result<Inf
         watchdog.round(&shared.life.manager, &shared.threads, now);
         if round.is_multiple_of(ROUNDS_PER_LOOK) {
             governor.look();
+            shared.curve.look(shared.cache, &shared.threads.totals());
             let stats = shared.cache.stats();
             let mut pace = shared.pace.lock();
             pace.note(now, stats.inserted_bytes);

@@ -29,6 +29,7 @@ use crate::memory::plan::ServerPlan;
 use crate::memory::room::SocketRoom;
 use crate::memory::scratch::Scratch;
 use crate::observe::counters::Totals;
+use crate::observe::curve::CurveWatch;
 use crate::observe::departures::Departures;
 use crate::observe::hot_keys::HotKeys;
 use crate::observe::pace::Pace;
@@ -96,6 +97,8 @@ pub struct Shared<'h> {
     pub slow_log: SlowLog,
     /// The keys that are asked for most: sampled by workers.
     pub hot_keys: HotKeys,
+    /// What the hit ratio would be with less memory, and more: noted by workers and the maintainer.
+    pub curve: CurveWatch,
     /// Requests that took too long: noted by workers, logged by the maintainer.
     pub slow: Mutex<Slow>,
     /// What was counted when the counters of memcached's clients were last set to 0.
@@ -142,6 +145,7 @@ impl<'h> Shared<'h> {
             },
             shutdown: Notify::new(),
             life: Life::default(),
+            curve: CurveWatch::new(&plan.curve),
             pubsub: PubSub::new(&plan.pubsub, plan.connections_share_pages),
             flush: FlushTimer::default(),
             snapshots: Snapshots::default(),

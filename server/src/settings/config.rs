@@ -79,6 +79,8 @@ pub struct Config {
     pub arena_required: bool,
     /// Which items leave when room is needed.
     pub eviction: Eviction,
+    /// Work out the hit ratio with less memory, and more.
+    pub curve: bool,
     /// Touch the whole arena before the first connection.
     pub prefault: bool,
     /// Ask the kernel for huge pages.
@@ -161,6 +163,7 @@ impl Default for Config {
             connections_max: CONNECTIONS_MAX_DEFAULT,
             socket_buffer_bytes: SOCKET_BUFFER_BYTES_DEFAULT,
             backing: Backing::Mmap,
+            curve: true,
             prefault: false,
             arena_required: false,
             huge_pages: false,

@@ -260,6 +260,9 @@ pub(super) struct Settings {
         default_value = "s3fifo"
     )]
     eviction: String,
+    /// Work out from a sample of the keys what the hit ratio would be with less memory, and with more
+    #[arg(long, global = true, value_name = "BOOL", env = "FLAGSTONE_CURVE", num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true")]
+    curve: String,
     /// Touch all of the cache's memory before the first connection
     #[arg(long, global = true, value_name = "BOOL", env = "FLAGSTONE_PREFAULT", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
     prefault: String,
@@ -451,6 +454,7 @@ impl Settings {
             backing: parse_backing("--arena", &self.arena)?,
             arena_required: parse_switch("--arena-required", &self.arena_required)?,
             eviction: parse_eviction("--eviction", &self.eviction)?,
+            curve: parse_switch("--curve", &self.curve)?,
             prefault: parse_switch("--prefault", &self.prefault)?,
             huge_pages: parse_switch("--huge-pages", &self.huge_pages)?,
             drain_timeout: parse_timeout("--drain-timeout", &self.drain_timeout)?,

@@ -27,6 +27,7 @@ mod binary;
 mod budget;
 mod bystander;
 mod clients;
+mod curve;
 mod databases;
 mod differential;
 mod docs;

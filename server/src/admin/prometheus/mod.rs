@@ -5,6 +5,7 @@
 //! What a label can be is known beforehand, so the page cannot grow: size classes and
 //! protocols are few.
 
+mod curve;
 mod format;
 mod items;
 mod memory;
@@ -14,6 +15,7 @@ mod workers;
 
 use std::fmt::{self, Write};
 
+use self::curve::curve;
 use self::format::{COUNTER, GAUGE, HISTOGRAM, head, many, one};
 use self::items::{classes, items};
 use self::memory::{memory, pages, plan};
@@ -51,7 +53,7 @@ pub fn write(snapshot: &Snapshot, section: usize, out: &mut String) -> Result<bo
 type Section = fn(&Snapshot, &mut String) -> fmt::Result;
 
 /// In the order of the page. Each is a few kilobytes at most.
-const SECTIONS: [Section; 15] = [
+const SECTIONS: [Section; 16] = [
     server,
     process,
     workers,
@@ -62,6 +64,7 @@ const SECTIONS: [Section; 15] = [
     counters,
     connections,
     items,
+    curve,
     memory,
     plan,
     pages,

@@ -9,7 +9,7 @@
 use std::io;
 use std::slice;
 
-use flagstone_engine::{Attributes, Copied, Key, Spot};
+use flagstone_engine::{Attributes, Copied, Curve, Key, Spot};
 
 use super::{Halt, RequestLoop};
 use crate::conn::batch::{BATCH_MAX, Batch};
@@ -268,6 +268,9 @@ impl RequestLoop<'_, '_> {
         match found {
             Copied::Bytes(end) => {
                 self.counters.hits.add(1);
+                if Curve::samples(key.hash(), self.sampled) {
+                    self.uses.note_read(cache, key, true, now);
+                }
                 // What stands behind a line end would be taken for the next answer.
                 if let Some(words) = L::CUT
                     && self.shared.has_counted()
@@ -281,6 +284,9 @@ impl RequestLoop<'_, '_> {
             }
             Copied::Miss => {
                 self.counters.misses.add(1);
+                if Curve::samples(key.hash(), self.sampled) {
+                    self.uses.note_read(cache, key, false, now);
+                }
                 let words = lane.missing();
                 room[..words.len()].copy_from_slice(words);
                 Some(words.len())
@@ -314,6 +320,9 @@ impl RequestLoop<'_, '_> {
         let stored = self.shared.cache.put(key, value, attributes, self.now);
         stored.ok()?;
         self.counters.puts.add(1);
+        if Curve::samples(key.hash(), self.sampled) {
+            self.uses.note_stored(self.shared.cache, key, value.len());
+        }
         let words = L::STORED;
         self.outbox.room()[..words.len()].copy_from_slice(words);
         Some(words.len())

@@ -56,7 +56,9 @@ impl<'w> RequestLoop<'_, 'w> {
         }
         if let Command::Settle(terms) = request.command {
             let order = order.settle(&mut reservation, &terms, self.now, &self.shared.clock);
+            let (hash, deadline) = (reservation.hash(), order.deadline());
             let reply = order.commit(reservation, self.now, self.counters);
+            self.note_committed(hash, deadline, &reply);
             self.push(request.format, reply);
             return Ok(None);
         }
@@ -133,7 +135,10 @@ impl<'w> RequestLoop<'_, 'w> {
         };
         let stored = before.until.map(|until| {
             let order = order.settle_over(&mut reservation, until);
-            order.commit(reservation, self.now, self.counters)
+            let hash = reservation.hash();
+            let reply = order.commit(reservation, self.now, self.counters);
+            self.note_committed(hash, until, &reply);
+            reply
         });
         match (stored, answer) {
             // The link of what has arrived does not fail; a value that is on its way is not taken back.

@@ -203,7 +203,9 @@ impl RequestLoop<'_, '_> {
             self.counters.refusals.add(1);
             self.push(format.full(), Reply::Refused(Refusal::BrokenValue));
         } else {
+            let (hash, deadline) = (reservation.hash(), order.deadline());
             let reply = order.commit(reservation, self.now, self.counters);
+            self.note_committed(hash, deadline, &reply);
             self.push(format.full(), reply);
         }
         Ok(None)

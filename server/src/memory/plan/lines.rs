@@ -8,6 +8,16 @@ use crate::memory::costs::{
 };
 use crate::settings::config::Config;
 
+/// What nobody counts takes this part of the memory …
+const HEADROOM_SHARE: usize = 64;
+/// … or at least so much: a health check is a process of its own for a moment, in the same
+/// container, and has been measured at 1.8 MB with the runtime's process that starts it.
+const HEADROOM_BYTES_MIN: usize = 2 << 20;
+
+pub(super) fn headroom_bytes(memory_bytes: usize) -> usize {
+    (memory_bytes / HEADROOM_SHARE).max(HEADROOM_BYTES_MIN)
+}
+
 /// The server's own addends, the engine's left out.
 pub(super) fn server_lines(
     config: &Config,
@@ -49,6 +59,7 @@ pub(super) fn server_lines(
         ),
         transaction_line(workers, worker),
         message_line(config, memory),
+        curve_line(config, memory),
         line(
             "page tables",
             page_table_bytes(most),
@@ -124,6 +135,19 @@ pub(super) fn tls_bytes(config: &Config) -> usize {
         config.tls_connections_max * tls_connection_bytes(config.tls_client_ca.is_some())
     } else {
         0
+    }
+}
+
+fn curve_line(config: &Config, memory: usize) -> Line {
+    let curve = CurvePlan::new(config, memory);
+    Line {
+        name: "curve".to_owned(),
+        bytes: curve.bytes(),
+        note: format!(
+            "hit ratios with less memory and more: {} entries a point, {} references a worker",
+            curve.entries,
+            curve.uses()
+        ),
     }
 }
 

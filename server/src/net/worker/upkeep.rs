@@ -152,6 +152,8 @@ impl Worker<'_> {
     pub(super) fn sweep(&mut self) {
         let now = self.state.now;
         self.note_figures();
+        let state = &mut self.state;
+        state.shared.curve.take_in(&mut state.uses, state.now);
         self.balance();
         self.tell_of_shed();
         self.tell_of_lapped();

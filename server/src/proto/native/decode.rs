@@ -107,6 +107,9 @@ fn command(line: &[u8]) -> Option<Command<'_>> {
         b"STATS" if line.len() <= HEAD_BYTES_MAX && rest.trim_ascii() == b"CLASSES" => {
             Some(Command::Stats(Topic::Classes))
         }
+        b"STATS" if line.len() <= HEAD_BYTES_MAX && rest.trim_ascii() == b"CURVE" => {
+            Some(Command::Stats(Topic::Curve))
+        }
         b"HOTKEYS" if line.len() <= HEAD_BYTES_MAX => {
             let count = match skip_spaces(rest) {
                 b"" => None,
@@ -252,6 +255,7 @@ mod tests {
         check(b"STATS\n", Some(Command::Stats(Topic::Native)));
         check(b"STATS  \n", Some(Command::Stats(Topic::Native)));
         check(b"STATS CLASSES\n", Some(Command::Stats(Topic::Classes)));
+        check(b"STATS CURVE\n", Some(Command::Stats(Topic::Curve)));
         check(b"STATS CLASS\n", None);
         check(b"STATS x\n", None);
         check(b"SLOW\n", Some(Command::Stats(Topic::Slow)));
