@@ -110,11 +110,11 @@ impl Conn {
         let Inflow { owned, have, .. } = *inflow;
         if peeks && taken > owned {
             self.stream.consume(&mut worker.inbox[owned..taken])?;
-            worker.counters.read_bytes.add((taken - owned) as u64);
+            worker.tools.counters.read_bytes.add((taken - owned) as u64);
         }
         if taken < have {
             worker.inbox.copy_within(taken..have, 0);
-            worker.first.forget();
+            worker.tools.first.forget();
         }
         inflow.have = have - taken;
         inflow.owned = match peeks {
@@ -144,9 +144,9 @@ impl Conn {
         // The kernel has no room for the other half: no event would come. Room is made if that can be done without a large
         // lease. Little is many times as much in the kernel, and a small lease is enough for it.
         let Inflow { owned, have, .. } = *inflow;
-        if worker.leases.has_small(have) {
+        if worker.tools.leases.has_small(have) {
             self.stream.consume(&mut worker.inbox[owned..have])?;
-            worker.counters.read_bytes.add((have - owned) as u64);
+            worker.tools.counters.read_bytes.add((have - owned) as u64);
             self.left_in_kernel = false;
             inflow.owned = have;
             return Ok(Looked::Rests);

@@ -275,7 +275,7 @@ impl Conn {
         let held = self.holds();
         let was_told = self.may_be_told();
         if let Some(subscriber) = self.subscriber {
-            worker.shared.pubsub.begin_turn(subscriber);
+            worker.tools.shared.pubsub.begin_turn(subscriber);
         }
         let turn = self.try_turn(worker, waker).unwrap_or(Turn::Close);
         if self.stream.take_postponed() || (!was_told && self.may_be_told()) {
@@ -283,10 +283,10 @@ impl Conn {
             waker.wake_by_ref();
         }
         // An error may leave replies behind.
-        worker.outbox.reset();
+        worker.tools.outbox.reset();
         // Who held nothing had a turn all the same: it is alive. So is who holds nothing now.
         if !held {
-            self.got_on(worker.now);
+            self.got_on(worker.tools.now);
             return turn;
         }
         let waits_for_us = match turn {
@@ -297,7 +297,7 @@ impl Conn {
             _ => false,
         };
         if waits_for_us || !self.holds() {
-            self.got_on(worker.now);
+            self.got_on(worker.tools.now);
         }
         turn
     }
@@ -317,8 +317,8 @@ impl Conn {
         {
             return Ok(turn);
         }
-        let has_leases =
-            worker.leases.has_output() && self.may_begin(&worker.leases) == Some(Place::Lease);
+        let has_leases = worker.tools.leases.has_output()
+            && self.may_begin(&worker.tools.leases) == Some(Place::Lease);
         if has_leases && !self.left_in_kernel {
             self.serve_turn::<false>(Place::Lease, worker, waker)
         } else {
@@ -329,17 +329,17 @@ impl Conn {
     /// A turn without a place for whatever it leaves over, or after one.
     #[cold]
     fn frugal_turn(&mut self, worker: &mut WorkerState<'_>, waker: &Waker) -> io::Result<Turn> {
-        let Some(place) = self.may_go_on(&worker.leases) else {
+        let Some(place) = self.may_go_on(&worker.tools.leases) else {
             return Ok(Turn::WaitLease);
         };
-        if !worker.leases.has_output() {
+        if !worker.tools.leases.has_output() {
             // A value that is sent in pieces can be read again from where the peer has stopped.
             let needs_room = !matches!(self.phase, Phase::Sending(_));
             if needs_room && self.stream.poll_roomy()?.is_pending() {
                 self.left_in_kernel = true;
                 return Ok(Turn::Rest);
             }
-            worker.outbox.limit();
+            worker.tools.outbox.limit();
         }
         self.serve_turn::<true>(place, worker, waker)
     }
@@ -369,11 +369,11 @@ impl Conn {
                 let mut taken = 0;
                 let halt = self.serve(inflow.have, &mut taken, &mut budget, worker, waker)?;
                 if taken > 0 {
-                    self.note_progress(taken, worker.now);
+                    self.note_progress(taken, worker.tools.now);
                     self.take(taken, peeks, &mut inflow, worker)?;
                 }
                 if budget.moved_bytes > 0 {
-                    self.note_moved(budget.take_moved(), worker.now);
+                    self.note_moved(budget.take_moved(), worker.tools.now);
                 }
                 sends_later = !FRUGAL && self.may_read_on(halt, &inflow, worker);
                 if !sends_later
@@ -404,7 +404,7 @@ impl Conn {
                     } else {
                         inflow.have += n;
                         inflow.owned = inflow.have;
-                        worker.counters.read_bytes.add(n as u64);
+                        worker.tools.counters.read_bytes.add(n as u64);
                     }
                     if n >= MUCH_READ_BYTES {
                         self.enlarge(worker);
@@ -412,7 +412,7 @@ impl Conn {
                     inflow.reads += 1;
                     inflow.may_have_more = inflow.have == worker.inbox.len();
                 }
-                Poll::Pending if worker.finishing => {
+                Poll::Pending if worker.tools.finishing => {
                     self.left_in_kernel |= inflow.is_left();
                     return self.say_goodbye(worker);
                 }
@@ -446,10 +446,13 @@ impl Conn {
         inflow: &Inflow,
         worker: &mut WorkerState<'_>,
     ) -> io::Result<Option<Turn>> {
-        let is_all = FRUGAL && worker.outbox.is_limited() && !worker.outbox.is_empty();
+        let is_all = FRUGAL && worker.tools.outbox.is_limited() && !worker.tools.outbox.is_empty();
         let sent = match halt {
             Halt::Blocked => Sent::Blocked,
-            _ => worker.outbox.send(&mut self.stream, worker.counters)?,
+            _ => worker
+                .tools
+                .outbox
+                .send(&mut self.stream, worker.tools.counters)?,
         };
         self.closing = halt == Halt::Close;
         if sent == Sent::Blocked {

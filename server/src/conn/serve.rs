@@ -21,29 +21,19 @@ use std::io;
 use std::slice;
 use std::task::Waker;
 
-use flagstone_engine::Tick;
-
 use self::plain::Run;
 use self::transaction::Stepped;
 use super::batch::{BATCH_MAX, Batch};
-use super::large::{Begun, Larges};
-use super::outbox::{Outbox, Sent};
-use super::stream::Stream;
-use super::transaction::Transaction;
+use super::large::Begun;
+use super::outbox::Sent;
+use super::worker_state::Tools;
 use super::{Budget, Conn, Halt, Phase, WorkerState};
-use crate::clients::ClientNo;
 use crate::execute::{self, Done, Work};
-use crate::memory::queues::Queues;
-use crate::observe::counters::Counters;
-use crate::observe::curve::Uses;
-use crate::observe::hot_keys::Sampler;
 use crate::proto::{
     Answer, Codec, Decoded, Inside, LongHead, REPLY_BYTES_MAX, Refusal, Reply, ReplyFormat,
     Sniffed, sniff,
 };
-use crate::pubsub::SubscriberNo;
 use crate::server::gates::Leave;
-use crate::server::shared::Shared;
 
 /// A decoded request.
 #[derive(Clone, Copy)]
@@ -65,63 +55,34 @@ enum Next<'a> {
 
 /// What is needed to execute a request, borrowed apart from the inbox that it borrows.
 struct RequestLoop<'d, 'w> {
-    codec: &'d mut Codec,
-    phase: &'d mut Phase,
-    stream: &'d mut Stream,
-    shared: &'w Shared<'w>,
-    counters: &'w Counters,
-    outbox: &'d mut Outbox,
-    larges: &'d mut Larges<'w>,
-    budget: &'d mut Budget,
-    transaction: &'d mut Transaction,
-    uses: &'d mut Uses,
-    /// Whose keys are noted there.
-    sampled: u32,
-    queues: &'d mut Queues,
-    /// What is in them.
+    conn: &'d mut Conn,
+    tools: &'d mut Tools<'w>,
+    /// What is in the queues.
     kept: &'d mut [u8],
+    budget: &'d mut Budget,
     /// Nobody else executes requests while it is ours alone.
     leave: Option<Leave<'w>>,
-    subscriber: &'d mut Option<SubscriberNo>,
-    /// Its place among the clients.
-    client: ClientNo,
-    /// Looks at some of the requests.
-    sampler: &'d mut Sampler<'w>,
-    /// Whether one of the turn's requests is in the list of slow ones.
-    slow_is_noted: &'d mut bool,
-    now: Tick,
     waker: &'d Waker,
 }
 
-/// Splits a worker's state into its inbox and the loop over requests.
-macro_rules! requests {
-    ($conn:ident, $worker:ident, $budget:ident, $waker:ident) => {
-        (
-            &$worker.inbox,
-            RequestLoop {
-                codec: &mut $conn.codec,
-                phase: &mut $conn.phase,
-                stream: &mut $conn.stream,
-                shared: $worker.shared,
-                counters: $worker.counters,
-                outbox: &mut $worker.outbox,
-                larges: &mut $worker.larges,
-                budget: $budget,
-                transaction: &mut $conn.transaction,
-                sampled: $worker.uses.limit(),
-                uses: &mut $worker.uses,
-                queues: &mut $worker.kept.queues,
-                kept: &mut $worker.kept.bytes,
-                leave: Some($worker.shared.gates.enter($worker.worker_no)),
-                subscriber: &mut $conn.subscriber,
-                client: $worker.client,
-                sampler: &mut $worker.sampler,
-                slow_is_noted: &mut $worker.first.is_noted,
-                now: $worker.now,
-                waker: $waker,
-            },
-        )
-    };
+impl<'d, 'w> RequestLoop<'d, 'w> {
+    #[inline(always)]
+    fn new(
+        conn: &'d mut Conn,
+        (tools, kept): (&'d mut Tools<'w>, &'d mut [u8]),
+        budget: &'d mut Budget,
+        waker: &'d Waker,
+    ) -> Self {
+        let leave = tools.shared.gates.enter(tools.worker_no);
+        RequestLoop {
+            conn,
+            tools,
+            kept,
+            budget,
+            leave: Some(leave),
+            waker,
+        }
+    }
 }
 
 impl Conn {
@@ -144,21 +105,28 @@ impl Conn {
                 }
                 Sniffed::Undecided => return Ok(Halt::Hungry),
                 Sniffed::HangUp(words) => {
-                    let (_, mut requests) = requests!(self, worker, budget, waker);
-                    return requests.hang_up(words);
+                    return RequestLoop::new(
+                        self,
+                        (&mut worker.tools, &mut worker.kept),
+                        budget,
+                        waker,
+                    )
+                    .hang_up(words);
                 }
             }
         }
         // After the last read of many a turn nothing is left, and what the one before has brought is still there.
         if have > 0 && matches!(self.phase, Phase::Requests) {
-            worker.first.note(&self.codec, have);
+            worker.tools.first.note(&self.codec, have);
         }
-        let (inbox, mut requests) = requests!(self, worker, budget, waker);
+        let inbox = &worker.inbox;
         let bytes = &inbox[..have];
+        let mut requests =
+            RequestLoop::new(self, (&mut worker.tools, &mut worker.kept), budget, waker);
         loop {
-            let halt = match *requests.phase {
+            let halt = match requests.conn.phase {
                 // As after nearly every turn.
-                Phase::Requests if requests.transaction.is_replayed() => requests.replay()?,
+                Phase::Requests if requests.conn.transaction.is_replayed() => requests.replay()?,
                 Phase::Replaying => requests.replay()?,
                 Phase::Requests if *at == have => Some(Halt::Hungry),
                 Phase::Requests => requests.requests(bytes, inbox.len(), at)?,
@@ -200,7 +168,7 @@ impl<'w> RequestLoop<'_, 'w> {
         if let Run::Executed(halt) = self.run(bytes, at)? {
             return Ok(halt);
         }
-        let mut codec = *self.codec;
+        let mut codec = self.conn.codec;
         let first = match self.next(codec, bytes, *at) {
             Next::Planned(first) => first,
             Next::HangUp(words) => return self.hang_up(words).map(Some),
@@ -237,7 +205,7 @@ impl<'w> RequestLoop<'_, 'w> {
             batch.push(planned);
         }
         if batch.len() > 1 {
-            let cache = self.shared.cache;
+            let cache = self.tools.shared.cache;
             let keys = || batch.iter().filter_map(|planned| planned.work.key());
             let mut spots = Batch::new();
             keys().for_each(|key| spots.push(cache.prefetch(key)));
@@ -253,7 +221,7 @@ impl<'w> RequestLoop<'_, 'w> {
         match codec.decode(&bytes[at..]) {
             Decoded::More => Next::More,
             Decoded::Request(request) => Next::Planned(Planned {
-                work: Work::of(self.shared.cache, request.command, codec.database()),
+                work: Work::of(self.tools.shared.cache, request.command, codec.database()),
                 format: request.format,
                 end: at + request.taken,
                 inside: request.inside,
@@ -269,7 +237,7 @@ impl<'w> RequestLoop<'_, 'w> {
             return Ok(halt);
         }
         self.say(words);
-        self.counters.hangups.add(1);
+        self.tools.counters.hangups.add(1);
         Ok(Halt::Close)
     }
 
@@ -288,17 +256,17 @@ impl<'w> RequestLoop<'_, 'w> {
             }
             let is_late = since.is_some_and(|since| self.after_heavy(since, &bytes[*at..]));
             self.take(planned, at);
-            self.sampler.pass(1, |_| planned.work.key());
-            if !matches!(self.phase, Phase::Requests) {
+            self.tools.sampler.pass(1, |_| planned.work.key());
+            if !matches!(self.conn.phase, Phase::Requests) {
                 return Ok(None);
             }
             if self.budget.is_spent() || is_late {
-                self.counters.yields.add(1);
+                self.tools.counters.yields.add(1);
                 return Ok(Some(Halt::Tired));
             }
         }
         if batch.len() == BATCH_MAX && self.budget.is_late() {
-            self.counters.yields.add(1);
+            self.tools.counters.yields.add(1);
             return Ok(Some(Halt::Tired));
         }
         Ok(None)
@@ -316,47 +284,16 @@ impl<'w> RequestLoop<'_, 'w> {
                     self.push(format, reply);
                     return Ok(None);
                 }
-                Done::TooLong(value_len) if self.outbox.is_empty() => {
-                    let (shared, now, counters) = (self.shared, self.now, self.counters);
-                    let room = self.outbox.room();
-                    let mut is_cut = false;
-                    let begun = self.larges.send(format.value_tail(), value_len, now, || {
-                        let mut found =
-                            execute::pin(planned.work, shared, now, format, room, counters)?;
-                        if execute::may_be_cut(shared, format)
-                            && let Some((pinned, _)) = &mut found
-                        {
-                            is_cut = execute::has_newline(pinned, room);
-                        }
-                        Ok(found.filter(|_| !is_cut))
-                    });
-                    match begun {
-                        Begun::Yes(no, head_len) => {
-                            self.note_sending(&planned.work);
-                            self.outbox.filled(head_len);
-                            self.begin_sending(no, planned.work.key(), value_len);
-                        }
-                        Begun::NotNow => return Ok(Some(Halt::WaitLarge)),
-                        Begun::Missing if is_cut => {
-                            self.push(format, Reply::Refused(Refusal::Malformed));
-                        }
-                        // It was evicted or deleted since it was looked up.
-                        Begun::Missing => {
-                            self.counters.misses.add(1);
-                            self.push(format, Reply::Missing);
-                        }
-                        Begun::Refused(refusal) => {
-                            self.counters.refusals.add(1);
-                            self.push(format, Reply::Refused(refusal));
-                        }
-                    }
-                    return Ok(None);
+                Done::TooLong(value_len) if self.tools.outbox.is_empty() => {
+                    return Ok(self.begin_long_answer(planned, value_len));
                 }
                 // Of a turn without a place for what it leaves over, the next may have one.
-                Done::NeedsRoom if self.outbox.is_empty() && self.outbox.is_limited() => {
+                Done::NeedsRoom
+                    if self.tools.outbox.is_empty() && self.tools.outbox.is_limited() =>
+                {
                     return Ok(Some(Halt::WaitLarge));
                 }
-                Done::NeedsRoom if self.outbox.is_empty() => {
+                Done::NeedsRoom if self.tools.outbox.is_empty() => {
                     debug_assert!(false, "no report is longer than an outbox");
                     self.push(format, Reply::Refused(Refusal::Malformed));
                     return Ok(None);
@@ -395,12 +332,54 @@ impl<'w> RequestLoop<'_, 'w> {
                     return Ok(Some(self.close_behind(planned, at)));
                 }
                 Done::Quit => {
-                    self.counters.others.add(1);
+                    self.tools.counters.others.add(1);
                     self.say(format.farewell());
                     return Ok(Some(self.close_behind(planned, at)));
                 }
             }
         }
+    }
+
+    /// Begins to send a value that is longer than the outbox. Says why not.
+    #[inline(never)]
+    fn begin_long_answer(&mut self, planned: &Planned<'_>, value_len: usize) -> Option<Halt> {
+        let format = planned.format;
+        let (shared, now, counters) = (self.tools.shared, self.tools.now, self.tools.counters);
+        let room = self.tools.outbox.room();
+        let mut is_cut = false;
+        let begun = self
+            .tools
+            .larges
+            .send(format.value_tail(), value_len, now, || {
+                let mut found = execute::pin(planned.work, shared, now, format, room, counters)?;
+                if execute::may_be_cut(shared, format)
+                    && let Some((pinned, _)) = &mut found
+                {
+                    is_cut = execute::has_newline(pinned, room);
+                }
+                Ok(found.filter(|_| !is_cut))
+            });
+        match begun {
+            Begun::Yes(no, head_len) => {
+                self.note_sending(&planned.work);
+                self.tools.outbox.filled(head_len);
+                self.begin_sending(no, planned.work.key(), value_len);
+            }
+            Begun::NotNow => return Some(Halt::WaitLarge),
+            Begun::Missing if is_cut => {
+                self.push(format, Reply::Refused(Refusal::Malformed));
+            }
+            // It was evicted or deleted since it was looked up.
+            Begun::Missing => {
+                self.tools.counters.misses.add(1);
+                self.push(format, Reply::Missing);
+            }
+            Begun::Refused(refusal) => {
+                self.tools.counters.refusals.add(1);
+                self.push(format, Reply::Refused(refusal));
+            }
+        }
+        None
     }
 
     fn close_behind(&mut self, planned: &Planned<'_>, at: &mut usize) -> Halt {
@@ -409,13 +388,13 @@ impl<'w> RequestLoop<'_, 'w> {
     }
 
     fn reset(&mut self) -> Option<Halt> {
-        self.counters.others.add(1);
-        self.transaction.close(self.queues);
-        if let Some(subscriber) = self.subscriber.take() {
-            self.shared.pubsub.leave(subscriber);
+        self.tools.counters.others.add(1);
+        self.conn.transaction.close(&mut self.tools.queues);
+        if let Some(subscriber) = self.conn.subscriber.take() {
+            self.tools.shared.pubsub.leave(subscriber);
         }
-        self.codec.reset(!self.shared.users.is_empty());
-        execute::clients::forget(self.shared, self.client);
+        self.conn.codec.reset(!self.tools.shared.users.is_empty());
+        execute::clients::forget(self.tools.shared, self.tools.client);
         self.say(ReplyFormat::RESET);
         None
     }
@@ -423,10 +402,15 @@ impl<'w> RequestLoop<'_, 'w> {
     /// Too many from one address end the connection.
     fn login_failed(&mut self, planned: &Planned<'_>, at: &mut usize) -> Option<Halt> {
         self.push(planned.format, Reply::Refused(Refusal::LoginFailed));
-        if !self.shared.guesses.note(self.stream.origin(), self.now) {
+        if !self
+            .tools
+            .shared
+            .guesses
+            .note(self.conn.stream.origin(), self.tools.now)
+        {
             return None;
         }
-        self.counters.login_cuts.add(1);
+        self.tools.counters.login_cuts.add(1);
         Some(self.close_behind(planned, at))
     }
 
@@ -434,13 +418,13 @@ impl<'w> RequestLoop<'_, 'w> {
     #[inline]
     fn take(&mut self, planned: &Planned<'_>, at: &mut usize) {
         *at = planned.end;
-        self.codec.go_on(planned.inside);
+        self.conn.codec.go_on(planned.inside);
     }
 
     /// Makes room for any short reply. Else says why there is none.
     #[inline]
     fn lacks_room(&mut self) -> io::Result<Option<Halt>> {
-        if self.outbox.room_bytes() >= REPLY_BYTES_MAX {
+        if self.tools.outbox.room_bytes() >= REPLY_BYTES_MAX {
             return Ok(None);
         }
         self.empty_outbox()
@@ -449,37 +433,41 @@ impl<'w> RequestLoop<'_, 'w> {
     /// Sends what is there. Says why not, or why nothing more may be filled in.
     #[inline(never)]
     fn empty_outbox(&mut self) -> io::Result<Option<Halt>> {
-        if self.outbox.is_limited() && !self.outbox.is_empty() {
+        if self.tools.outbox.is_limited() && !self.tools.outbox.is_empty() {
             return Ok(Some(Halt::Tired));
         }
-        let sent = self.outbox.send(self.stream, self.counters)?;
+        let sent = self
+            .tools
+            .outbox
+            .send(&mut self.conn.stream, self.tools.counters)?;
         Ok((sent == Sent::Blocked).then_some(Halt::Blocked))
     }
 
     /// Appends words for which there is room.
     fn say(&mut self, words: &[u8]) {
-        self.outbox.room()[..words.len()].copy_from_slice(words);
-        self.outbox.filled(words.len());
+        self.tools.outbox.room()[..words.len()].copy_from_slice(words);
+        self.tools.outbox.filled(words.len());
         self.budget.spend(1, words.len());
     }
 
     /// Appends an answer that was known before its request was skipped, for which there is room.
     fn answer_early(&mut self, answer: Answer) {
-        let len = answer.encode(self.outbox.room()).unwrap_or(0);
-        self.outbox.filled(len);
+        let len = answer.encode(self.tools.outbox.room()).unwrap_or(0);
+        self.tools.outbox.filled(len);
         self.budget.spend(1, len);
     }
 
     /// Appends a reply for which there is room.
     #[inline]
     fn push(&mut self, format: ReplyFormat<'_>, reply: Reply<'_>) {
-        let Some(reply) = self.codec.gather(format, reply) else {
+        let Some(reply) = self.conn.codec.gather(format, reply) else {
             self.budget.spend(1, 0);
             return;
         };
-        let before = self.outbox.unsent().len();
-        let pushed = self.outbox.push(format, reply);
+        let before = self.tools.outbox.unsent().len();
+        let pushed = self.tools.outbox.push(format, reply);
         debug_assert!(pushed, "room was made before the request was executed");
-        self.budget.spend(1, self.outbox.unsent().len() - before);
+        self.budget
+            .spend(1, self.tools.outbox.unsent().len() - before);
     }
 }

@@ -46,7 +46,7 @@ impl Conn {
             && inflow.reads < READS_A_SEND
             && inflow.have <= INBOX_BYTES / 2
             && !self.ended
-            && worker.outbox.unsent().len() < OUTBOX_BYTES / 4
+            && worker.tools.outbox.unsent().len() < OUTBOX_BYTES / 4
     }
 
     /// Sends the answers that waited for a read which brought nothing. `None`: all are sent.
@@ -56,7 +56,12 @@ impl Conn {
         inflow: &Inflow,
         worker: &mut WorkerState<'_>,
     ) -> io::Result<Option<Turn>> {
-        if worker.outbox.send(&mut self.stream, worker.counters)? == Sent::All {
+        if worker
+            .tools
+            .outbox
+            .send(&mut self.stream, worker.tools.counters)?
+            == Sent::All
+        {
             return Ok(None);
         }
         self.enlarge(worker);
@@ -71,8 +76,8 @@ impl Conn {
             return Ok(true);
         };
         while !lease.is_empty() {
-            let unsent = worker.leases.bytes(lease);
-            match send_some(&mut self.stream, unsent, worker.counters)? {
+            let unsent = worker.tools.leases.bytes(lease);
+            match send_some(&mut self.stream, unsent, worker.tools.counters)? {
                 Poll::Ready(n) => {
                     lease.advance(n);
                     self.moved_bytes = self.moved_bytes.saturating_add(n as u32);
@@ -81,9 +86,9 @@ impl Conn {
             }
         }
         if let Some(lease) = self.output.take() {
-            worker.leases.give(lease);
+            worker.tools.leases.give(lease);
         }
-        self.got_on(worker.now);
+        self.got_on(worker.tools.now);
         Ok(true)
     }
 
@@ -97,10 +102,10 @@ impl Conn {
     }
 
     pub(super) fn empty_input(lease: Lease, worker: &mut WorkerState<'_>) -> usize {
-        let bytes = worker.leases.bytes(&lease);
+        let bytes = worker.tools.leases.bytes(&lease);
         let len = bytes.len();
         worker.inbox[..len].copy_from_slice(bytes);
-        worker.leases.give(lease);
+        worker.tools.leases.give(lease);
         len
     }
 
@@ -113,7 +118,7 @@ impl Conn {
         let owned = inflow.owned;
         self.left_in_kernel |= inflow.is_left();
         if owned > 0 {
-            self.input = worker.leases.put_input(&worker.inbox[..owned]);
+            self.input = worker.tools.leases.put_input(&worker.inbox[..owned]);
             // There was one when the turn began, or they came out of one.
             debug_assert!(self.input.is_some());
             if self.input.is_none() {
@@ -125,10 +130,10 @@ impl Conn {
 
     /// Nothing is left of a value that can be read again.
     pub(super) fn put_aside_output(&mut self, worker: &mut WorkerState<'_>) -> io::Result<()> {
-        if worker.outbox.is_empty() {
+        if worker.tools.outbox.is_empty() {
             return Ok(());
         }
-        self.output = worker.leases.put_output(worker.outbox.unsent());
+        self.output = worker.tools.leases.put_output(worker.tools.outbox.unsent());
         // Else the kernel did not take what it seemed to have room for.
         if self.output.is_none() {
             return Err(io::ErrorKind::OutOfMemory.into());
@@ -155,7 +160,7 @@ impl Conn {
             return Ok(Turn::Close);
         }
         self.phase = Phase::Lingering { left: LINGER_BYTES };
-        self.got_on(worker.now);
+        self.got_on(worker.tools.now);
         self.linger(worker)
     }
 
@@ -180,14 +185,14 @@ impl Conn {
     #[inline]
     pub(super) fn enlarge(&mut self, worker: &WorkerState<'_>) {
         if !self.is_large {
-            self.is_large = worker.shared.sockets.raise(&self.stream);
+            self.is_large = worker.tools.shared.sockets.raise(&self.stream);
         }
     }
 
     /// Takes the large buffers away again.
     pub fn shrink(&mut self, worker: &WorkerState<'_>) {
         if self.is_large {
-            worker.shared.sockets.lower(&self.stream);
+            worker.tools.shared.sockets.lower(&self.stream);
             self.is_large = false;
         }
     }
@@ -202,21 +207,21 @@ impl Conn {
     pub fn give_back(&mut self, worker: &mut WorkerState<'_>) {
         self.shrink(worker);
         if let Some(subscriber) = self.subscriber.take() {
-            worker.shared.pubsub.leave(subscriber);
+            worker.tools.shared.pubsub.leave(subscriber);
         }
         for lease in [self.input.take(), self.output.take()]
             .into_iter()
             .flatten()
         {
-            worker.leases.give(lease);
+            worker.tools.leases.give(lease);
         }
-        self.transaction.close(&mut worker.kept.queues);
+        self.transaction.close(&mut worker.tools.queues);
         if let Phase::Publishing { no, .. } = self.phase {
-            worker.shared.pubsub.drop_long(no);
+            worker.tools.shared.pubsub.drop_long(no);
             self.phase = Phase::Requests;
         }
         if let Phase::Storing(no) | Phase::Settling(no) | Phase::Sending(no) = self.phase {
-            worker.larges.take(no);
+            worker.tools.larges.take(no);
             self.phase = Phase::Requests;
         }
     }

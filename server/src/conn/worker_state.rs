@@ -11,7 +11,7 @@ use super::outbox::Outbox;
 use super::slow::{First, Late};
 use crate::clients::ClientNo;
 use crate::memory::plan::INBOX_BYTES;
-use crate::memory::queues::Kept;
+use crate::memory::queues::{Kept, Queues};
 use crate::observe::counters::Counters;
 use crate::observe::curve::Uses;
 use crate::observe::hot_keys::Sampler;
@@ -19,13 +19,21 @@ use crate::observe::slow_log::Cause;
 use crate::server::shared::Shared;
 
 pub struct WorkerState<'w> {
+    pub inbox: Box<[u8]>,
+    /// What is in the queues: requests that are kept.
+    pub kept: Kept,
+    pub tools: Tools<'w>,
+}
+
+/// All but the bytes of requests, so that a request in those can be executed with these.
+pub struct Tools<'w> {
     pub shared: &'w Shared<'w>,
     pub counters: &'w Counters,
-    pub inbox: Box<[u8]>,
     pub outbox: Outbox,
     pub leases: Leases,
     pub larges: Larges<'w>,
-    pub kept: Kept,
+    /// What is known of requests that are kept.
+    pub queues: Queues,
     /// What became of keys of the curve's sample.
     pub uses: Uses,
     pub worker_no: usize,
@@ -43,21 +51,25 @@ pub struct WorkerState<'w> {
 
 impl<'w> WorkerState<'w> {
     pub fn new(shared: &'w Shared<'w>, worker_no: usize) -> Self {
+        let (queues, kept) = Queues::new(&shared.plan.worker.queues);
         WorkerState {
-            shared,
-            counters: shared.threads.counters(worker_no),
+            kept,
             inbox: vec![0xa5; INBOX_BYTES].into_boxed_slice(),
-            outbox: Outbox::new(),
-            leases: Leases::new(&shared.plan.worker),
-            larges: Larges::new(shared.plan.transfers.places, &shared.permits),
-            kept: Kept::new(&shared.plan.worker.queues),
-            uses: Uses::new(&shared.plan.curve),
-            worker_no,
-            client: ClientNo(0),
-            now: shared.clock.now(),
-            first: First::default(),
-            sampler: Sampler::new(&shared.hot_keys, worker_no, shared.clock.now()),
-            finishing: false,
+            tools: Tools {
+                shared,
+                counters: shared.threads.counters(worker_no),
+                outbox: Outbox::new(),
+                leases: Leases::new(&shared.plan.worker),
+                larges: Larges::new(shared.plan.transfers.places, &shared.permits),
+                queues,
+                uses: Uses::new(&shared.plan.curve),
+                worker_no,
+                client: ClientNo(0),
+                now: shared.clock.now(),
+                first: First::default(),
+                sampler: Sampler::new(&shared.hot_keys, worker_no, shared.clock.now()),
+                finishing: false,
+            },
         }
     }
 
@@ -70,11 +82,11 @@ impl<'w> WorkerState<'w> {
         (nanos, cause): (u64, Cause),
         (requests, kind): (u32, &'static str),
     ) {
-        if std::mem::take(&mut self.first.is_noted) {
+        if std::mem::take(&mut self.tools.first.is_noted) {
             return;
         }
-        let (named, database) = self.first.name(&self.inbox);
-        let late = Late::named(named, database, self.shared, self.now);
+        let (named, database) = self.tools.first.name(&self.inbox);
+        let late = Late::named(named, database, self.tools.shared, self.tools.now);
         let late = Late {
             word: match named.word {
                 b"" => kind.as_bytes(),
@@ -86,6 +98,6 @@ impl<'w> WorkerState<'w> {
             protocol_no,
             ..late
         };
-        late.note(self.client, self.shared, self.now);
+        late.note(self.tools.client, self.tools.shared, self.tools.now);
     }
 }

@@ -67,22 +67,8 @@ struct Queue {
     at: Place,
 }
 
-/// A worker's queues and the bytes in them.
-pub struct Kept {
-    /// What is known of them.
-    pub queues: Queues,
-    /// What is in them.
-    pub bytes: Box<[u8]>,
-}
-
-impl Kept {
-    /// All of one worker, free.
-    #[must_use]
-    pub fn new(plan: &QueuePlan) -> Self {
-        let (queues, bytes) = Queues::new(plan);
-        Kept { queues, bytes }
-    }
-}
+/// The bytes of a worker's blocks.
+pub type Kept = Box<[u8]>;
 
 /// What is known of a worker's blocks. Their bytes lie apart, so that they can be read while this is changed.
 pub struct Queues {

@@ -216,7 +216,7 @@ impl<'w> Worker<'w> {
         let slot_count = shared.plan.worker.slot_count;
         let ready = &mailbox.ready;
         let state = WorkerState::new(shared, worker_no);
-        let swept = state.now;
+        let swept = state.tools.now;
         let permits = &shared.permits;
         permits.set_worker(worker_no, ready.waker(mailbox.mail_no));
         shared
@@ -274,13 +274,16 @@ impl<'w> Worker<'w> {
 
     /// One turn for each slot that is ready. True: the server is drained.
     fn pass(&mut self) -> bool {
-        self.state.now = self.state.shared.clock.now();
-        let shared = self.state.shared;
-        shared.flush.flush_if_due(shared.cache, self.state.now);
+        self.state.tools.now = self.state.tools.shared.clock.now();
+        let shared = self.state.tools.shared;
+        shared
+            .flush
+            .flush_if_due(shared.cache, self.state.tools.now);
         self.state
+            .tools
             .counters
             .seen_alive
-            .set(self.state.now.as_millis());
+            .set(self.state.tools.now.as_millis());
         let last_nanos = std::mem::replace(&mut self.pass_nanos, exact_nanos());
         if self.pass_nanos - last_nanos > PAUSE_NANOS {
             self.forgive(self.pass_nanos - last_nanos);
@@ -307,11 +310,14 @@ impl<'w> Worker<'w> {
         if self.pass_nanos >= self.clock_nanos {
             self.tick();
         }
-        self.state.leases.follow(&self.state.shared.leases);
+        self.state
+            .tools
+            .leases
+            .follow(&self.state.tools.shared.leases);
         if !self.lease_queue.is_empty() {
             self.wake_for_leases();
         }
-        if self.state.larges.keeps_others_waiting() {
+        if self.state.tools.larges.keeps_others_waiting() {
             self.hurry_clock();
         }
         if self.has_wishes() {
@@ -337,14 +343,14 @@ impl<'w> Worker<'w> {
     #[cold]
     fn look_at_memory(&mut self) {
         self.turns_left = TURNS_PER_LOOK;
-        let shared = self.state.shared;
+        let shared = self.state.tools.shared;
         if !shared.memory.is_watched() {
             self.look_nanos = u64::MAX;
             self.turns_left = u32::MAX;
             return;
         }
         self.look_nanos = exact_nanos() + LOOK_NANOS;
-        if shared.look_at_memory(self.state.now) {
+        if shared.look_at_memory(self.state.tools.now) {
             self.close_stuck(STUCK_MILLIS_TIGHT);
             self.look_nanos = exact_nanos() + LOOK_NANOS_TIGHT;
         }
@@ -363,8 +369,8 @@ impl<'w> Worker<'w> {
         };
         let waker = &slot.waker;
         let state = &mut self.state;
-        state.client = slot.client;
-        state.first.begin_turn();
+        state.tools.client = slot.client;
+        state.tools.first.begin_turn();
         // Unwind safe: a connection that panicked is closed, and a turn begins by assuming
         // nothing about the state's inbox and outbox.
         let during = match conn.is_tls() {
@@ -375,14 +381,18 @@ impl<'w> Worker<'w> {
             catch_unwind(AssertUnwindSafe(|| conn.turn(state, waker)))
         });
         let turn = turn.unwrap_or_else(|_| {
-            state.counters.panics.add(1);
-            state.outbox.reset();
+            state.tools.counters.panics.add(1);
+            state.tools.outbox.reset();
             Turn::Close
         });
-        if state.uses.is_half_full() {
-            state.shared.curve.take_in(&mut state.uses, state.now);
+        if state.tools.uses.is_half_full() {
+            state
+                .tools
+                .shared
+                .curve
+                .take_in(&mut state.tools.uses, state.tools.now);
         }
-        let commands = state.counters.commands();
+        let commands = state.tools.counters.commands();
         let done = commands.since(&self.commands);
         if done.any() {
             self.commands = commands;
@@ -390,9 +400,9 @@ impl<'w> Worker<'w> {
             let nanos = end_nanos.saturating_sub(self.pass_nanos);
             let begun_nanos = std::mem::replace(&mut self.turn_end_nanos, end_nanos);
             let protocol_no = conn.protocol_no();
-            let cell = state.shared.clients.cell(slot.client);
-            if !cell.stands(&done, state.now) {
-                cell.note(conn.standing(done.first()), state.now);
+            let cell = state.tools.shared.clients.cell(slot.client);
+            if !cell.stands(&done, state.tools.now) {
+                cell.note(conn.standing(done.first()), state.tools.now);
             }
             self.latencies.record(protocol_no, &done, nanos);
             if nanos >= self.slow_nanos {
@@ -408,7 +418,7 @@ impl<'w> Worker<'w> {
             Turn::Again => self.mailbox.ready.wake(slot_no),
             Turn::WaitLease => self.queue(slot_no, Queue::Lease),
             Turn::WaitLarge => {
-                let wanted = self.state.larges.take_wanted();
+                let wanted = self.state.tools.larges.take_wanted();
                 self.queue(slot_no, wanted.map_or(Queue::Memory, Queue::Permit));
             }
             Turn::Close => self.close(slot_no),
@@ -420,16 +430,16 @@ impl<'w> Worker<'w> {
             && !conn.queued
         {
             conn.queued = true;
-            self.state.counters.waits.add(1);
-            self.slots[slot_no].waits.begin(queue, self.state.now);
+            self.state.tools.counters.waits.add(1);
+            self.slots[slot_no].waits.begin(queue, self.state.tools.now);
             let slot_no = slot_no as u32;
             match queue {
                 Queue::Lease => self.lease_queue.push_back(slot_no),
                 Queue::Memory => self.memory_queue.push_back(slot_no),
                 Queue::Permit(charge) => {
-                    let permits = &self.state.shared.permits;
+                    let permits = &self.state.tools.shared.permits;
                     let is_first = permits.waiting(charge.kind) == 0;
-                    let wish = permits.queue(charge, self.state.now);
+                    let wish = permits.queue(charge, self.state.tools.now);
                     self.wishes[charge.kind as usize].push_back((slot_no, wish));
                     if is_first {
                         // What slow peers hold is soon let go, here and by the other workers.

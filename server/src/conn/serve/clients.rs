@@ -28,17 +28,21 @@ impl RequestLoop<'_, '_> {
     #[cold]
     pub(super) fn logged_in(&mut self, planned: &Planned<'_>, role: Role) {
         let format = planned.format;
-        let table = &self.shared.clients;
+        let table = &self.tools.shared.clients;
         if let Some(name) = planned.work.own_name()
-            && table.set_text(self.client, Text::Name, name).is_err()
+            && table.set_text(self.tools.client, Text::Name, name).is_err()
         {
-            self.counters.refusals.add(1);
+            self.tools.counters.refusals.add(1);
             return self.push(format, Reply::Refused(clients::LONG_NAME));
         }
-        self.codec.unlock(format, role);
+        self.conn.codec.unlock(format, role);
         let user = planned.work.user().unwrap_or_default();
-        table.set_user(self.client, user);
-        let greeted = clients::greet(format, (self.shared, self.client), self.outbox.room());
+        table.set_user(self.tools.client, user);
+        let greeted = clients::greet(
+            format,
+            (self.tools.shared, self.tools.client),
+            self.tools.outbox.room(),
+        );
         let reply = match greeted {
             Some(len) => Reply::Whole { len },
             None => Reply::Store {
@@ -61,15 +65,15 @@ impl RequestLoop<'_, '_> {
             return Ok(None);
         };
         let asker = Asker {
-            no: self.client,
+            no: self.tools.client,
             format: planned.format,
-            now: self.now,
+            now: self.tools.now,
         };
-        let table = &self.shared.clients;
+        let table = &self.tools.shared.clients;
         self.note_standing(Standing::CLIENT, planned);
         let told = loop {
-            match clients::run(asked, table, asker, self.outbox.room()) {
-                Told::NeedsRoom if !self.outbox.is_empty() => {
+            match clients::run(asked, table, asker, self.tools.outbox.room()) {
+                Told::NeedsRoom if !self.tools.outbox.is_empty() => {
                     if let Some(halt) = self.empty_outbox()? {
                         return Ok(Some(halt));
                     }
@@ -80,7 +84,7 @@ impl RequestLoop<'_, '_> {
         let len = match told {
             Told::Said(len) | Told::SaidLast(len) => len,
             Told::Refused(words) => {
-                self.counters.refusals.add(1);
+                self.tools.counters.refusals.add(1);
                 self.push(planned.format, Reply::Refused(Refusal::Words(words)));
                 return Ok(None);
             }
@@ -89,16 +93,16 @@ impl RequestLoop<'_, '_> {
                     Clients::List(chosen) => chosen.kind,
                     _ => None,
                 };
-                *self.phase = Phase::Measuring(List::new(kind));
-                self.counters.others.add(1);
+                self.conn.phase = Phase::Measuring(List::new(kind));
+                self.tools.counters.others.add(1);
                 return Ok(None);
             }
         };
-        self.counters.others.add(1);
-        self.codec.greeted(planned.format);
+        self.tools.counters.others.add(1);
+        self.conn.codec.greeted(planned.format);
         self.push(planned.format, Reply::Whole { len });
         if let Told::SaidLast(_) = told {
-            self.counters.clients_killed.add(1);
+            self.tools.counters.clients_killed.add(1);
             return Ok(Some(self.close_behind(planned, at)));
         }
         Ok(None)
@@ -110,36 +114,36 @@ impl RequestLoop<'_, '_> {
             kind,
             // Where it goes on is told behind the request: of a first one it is not known yet.
             version: clients::version_of(planned.format),
-            ..standing(*self.codec, self.subscriber.is_some())
+            ..standing(self.conn.codec, self.conn.subscriber.is_some())
         };
-        let cell = self.shared.clients.cell(self.client);
-        cell.note(standing, self.now);
+        let cell = self.tools.shared.clients.cell(self.tools.client);
+        cell.note(standing, self.tools.now);
     }
 
     /// Adds up what the rows take.
     #[cold]
     pub(super) fn measure(&mut self, mut list: List) -> io::Result<Option<Halt>> {
-        let table = &self.shared.clients;
+        let table = &self.tools.shared.clients;
         let places = table.places();
         while list.next < places {
             if list.next.is_multiple_of(ROWS_A_LOOK) && self.budget.is_late() {
-                *self.phase = Phase::Measuring(list);
+                self.conn.phase = Phase::Measuring(list);
                 return Ok(Some(Halt::Tired));
             }
-            let client = table.get(ClientNo(list.next), self.now);
+            let client = table.get(ClientNo(list.next), self.tools.now);
             if let Some(client) = client.filter(|client| list.wants(client)) {
-                list.bytes += clients::row_bytes_most(&client, self.now) as u32;
+                list.bytes += clients::row_bytes_most(&client, self.tools.now) as u32;
             }
             list.next += 1;
         }
-        *self.phase = Phase::Measuring(list);
+        self.conn.phase = Phase::Measuring(list);
         if let Some(halt) = self.lacks_room()? {
             return Ok(Some(halt));
         }
-        let len = clients::list_head(list.bytes, self.outbox.room());
-        self.outbox.filled(len);
+        let len = clients::list_head(list.bytes, self.tools.outbox.room());
+        self.tools.outbox.filled(len);
         self.budget.spend(1, len);
-        *self.phase = Phase::Listing(list.from_start());
+        self.conn.phase = Phase::Listing(list.from_start());
         Ok(None)
     }
 
@@ -153,35 +157,36 @@ impl RequestLoop<'_, '_> {
                 false => self.lacks_room()?,
             };
             if halt.is_some() {
-                *self.phase = Phase::Listing(list);
+                self.conn.phase = Phase::Listing(list);
                 return Ok(halt);
             }
             if list.bytes == 0 {
                 self.say(ReplyFormat::LIST_END);
-                *self.phase = Phase::Requests;
+                self.conn.phase = Phase::Requests;
                 return Ok(None);
             }
             let len = self.next_row(&mut list);
-            self.outbox.filled(len);
+            self.tools.outbox.filled(len);
             self.budget.spend(0, len);
         }
     }
 
     /// The next row, if there is one; behind the last, a part of what is left over. Says how long that is.
     fn next_row(&mut self, list: &mut List) -> usize {
-        let table = &self.shared.clients;
-        let room = self.outbox.room();
+        let table = &self.tools.shared.clients;
+        let room = self.tools.outbox.room();
         if list.next < table.places() {
             let no = ClientNo(list.next);
             list.next += 1;
-            let client = table.get(no, self.now);
+            let client = table.get(no, self.tools.now);
             let Some(client) = client.filter(|client| list.wants(client)) else {
                 return 0;
             };
             // The end of a line stands before the next, so that the last line can be filled.
             room[0] = b'\n';
             let start = usize::from(list.has_row);
-            let len = clients::row(&client, self.now, &mut room[start..]).unwrap_or(0) + start;
+            let len =
+                clients::row(&client, self.tools.now, &mut room[start..]).unwrap_or(0) + start;
             if len == start || len as u32 + FILL_BYTES_LEAST > list.bytes {
                 return 0;
             }

@@ -18,9 +18,9 @@ const DUMP_CHUNKS: usize = 64;
 impl RequestLoop<'_, '_> {
     /// Counters are asked for.
     pub(super) fn begin_tell(&mut self, topic: Topic, format: PlainFormat) {
-        self.counters.others.add(1);
+        self.tools.counters.others.add(1);
         self.budget.spend(1, 0);
-        *self.phase = Phase::Telling {
+        self.conn.phase = Phase::Telling {
             topic,
             format,
             lines: 0,
@@ -42,7 +42,7 @@ impl RequestLoop<'_, '_> {
                 false => self.lacks_room()?,
             };
             if halt.is_some() {
-                *self.phase = Phase::Telling {
+                self.conn.phase = Phase::Telling {
                     topic,
                     format,
                     lines,
@@ -50,7 +50,7 @@ impl RequestLoop<'_, '_> {
                 return Ok(halt);
             }
             let (mut at, mut line_no) = (0, 0);
-            let room = self.outbox.room();
+            let room = self.tools.outbox.room();
             let mut tell = |reply: Reply<'_>| {
                 line_no += 1;
                 if line_no > lines {
@@ -59,16 +59,22 @@ impl RequestLoop<'_, '_> {
                 }
                 Some(())
             };
-            let told = report::tell(self.shared, topic, self.now, &mut |reply| match reply {
-                Reply::Stats(stats) => stats
-                    .iter()
-                    .try_for_each(|stat| tell(Reply::Stats(slice::from_ref(stat)))),
-                reply => tell(reply),
-            });
-            self.outbox.filled(at);
+            let told =
+                report::tell(
+                    self.tools.shared,
+                    topic,
+                    self.tools.now,
+                    &mut |reply| match reply {
+                        Reply::Stats(stats) => stats
+                            .iter()
+                            .try_for_each(|stat| tell(Reply::Stats(slice::from_ref(stat)))),
+                        reply => tell(reply),
+                    },
+                );
+            self.tools.outbox.filled(at);
             self.budget.spend(0, at);
             if told.is_some() {
-                *self.phase = Phase::Requests;
+                self.conn.phase = Phase::Requests;
                 return Ok(None);
             }
             if at == 0 {
@@ -80,8 +86,8 @@ impl RequestLoop<'_, '_> {
 
     /// A list of items is asked for.
     pub(super) fn begin_dump(&mut self, listing: Listing) {
-        self.counters.others.add(1);
-        *self.phase = Phase::Dumping(execute::walk_of(listing), listing.format);
+        self.tools.counters.others.add(1);
+        self.conn.phase = Phase::Dumping(execute::walk_of(listing), listing.format);
         self.say(listing.format.head());
     }
 
@@ -90,24 +96,28 @@ impl RequestLoop<'_, '_> {
         // A line that did not fit is longer than most.
         let mut is_full = false;
         loop {
-            if is_full && self.outbox.is_empty() {
+            if is_full && self.tools.outbox.is_empty() {
                 // This turn has little room; the next may have a place for more.
-                *self.phase = Phase::Dumping(walk, format);
+                self.conn.phase = Phase::Dumping(walk, format);
                 return Ok(Some(Halt::WaitLarge));
             }
-            if (is_full || self.outbox.room().len() < DUMP_LINE_BYTES_MAX)
+            if (is_full || self.tools.outbox.room().len() < DUMP_LINE_BYTES_MAX)
                 && let Some(halt) = self.empty_outbox()?
             {
-                *self.phase = Phase::Dumping(walk, format);
+                self.conn.phase = Phase::Dumping(walk, format);
                 return Ok(Some(halt));
             }
             if self.budget.is_spent() || self.budget.is_late() {
-                *self.phase = Phase::Dumping(walk, format);
+                self.conn.phase = Phase::Dumping(walk, format);
                 return Ok(Some(Halt::Tired));
             }
-            let (cache, clock, now) = (self.shared.cache, &self.shared.clock, self.now);
-            let before = self.outbox.unsent().len();
-            let outbox = &mut *self.outbox;
+            let (cache, clock, now) = (
+                self.tools.shared.cache,
+                &self.tools.shared.clock,
+                self.tools.now,
+            );
+            let before = self.tools.outbox.unsent().len();
+            let outbox = &mut self.tools.outbox;
             is_full = false;
             let more = cache.walk(&mut walk, DUMP_CHUNKS, now, |key, visited| {
                 let facts = execute::dump_facts(visited, now, clock);
@@ -123,13 +133,15 @@ impl RequestLoop<'_, '_> {
                     }
                 }
             });
-            self.budget
-                .spend(DUMP_CHUNKS as u32, self.outbox.unsent().len() - before);
+            self.budget.spend(
+                DUMP_CHUNKS as u32,
+                self.tools.outbox.unsent().len() - before,
+            );
             if !more {
-                *self.phase = Phase::Requests;
+                self.conn.phase = Phase::Requests;
                 // Room was made for a line, which is longer.
                 if let Some(halt) = self.lacks_room()? {
-                    *self.phase = Phase::Dumping(walk, format);
+                    self.conn.phase = Phase::Dumping(walk, format);
                     return Ok(Some(halt));
                 }
                 self.say(format.tail());

@@ -19,17 +19,17 @@ impl RequestLoop<'_, '_> {
     #[cold]
     pub(super) fn message(&mut self, planned: &Planned<'_>) -> io::Result<Option<Halt>> {
         loop {
-            let before = *self.subscriber;
+            let before = self.conn.subscriber;
             let done = messages::run(
                 &planned.work,
-                (self.shared, self.counters),
-                (self.subscriber, self.waker),
-                (self.now, !self.transaction.is_replayed()),
+                (self.tools.shared, self.tools.counters),
+                (&mut self.conn.subscriber, self.waker),
+                (self.tools.now, !self.conn.transaction.is_replayed()),
                 planned.format,
-                self.outbox.room(),
+                self.tools.outbox.room(),
             );
-            if before.is_some() != self.subscriber.is_some() {
-                self.codec.subscribed(self.subscriber.is_some());
+            if before.is_some() != self.conn.subscriber.is_some() {
+                self.conn.codec.subscribed(self.conn.subscriber.is_some());
                 // Before the answer goes out: who has it may tell another to look.
                 self.note_standing(Standing::OTHER, planned);
             }
@@ -46,7 +46,7 @@ impl RequestLoop<'_, '_> {
                     }
                 }
                 // It may fit into the whole outbox.
-                Messaged::NeedsRoom if !self.outbox.is_empty() => {
+                Messaged::NeedsRoom if !self.tools.outbox.is_empty() => {
                     if let Some(halt) = self.empty_outbox()? {
                         return Ok(Some(halt));
                     }
@@ -54,11 +54,11 @@ impl RequestLoop<'_, '_> {
                 // Whose turn it is first is known from the next pass on.
                 Messaged::NotNow if planned.work.is_published() => return Ok(Some(Halt::Tired)),
                 Messaged::NotNow => return Ok(Some(Halt::WaitLarge)),
-                Messaged::NeedsRoom if self.outbox.is_limited() => {
+                Messaged::NeedsRoom if self.tools.outbox.is_limited() => {
                     return Ok(Some(Halt::WaitLarge));
                 }
                 Messaged::NeedsRoom => {
-                    let refusal = messages::too_long(self.counters);
+                    let refusal = messages::too_long(self.tools.counters);
                     self.push(planned.format, Reply::Refused(refusal));
                     return Ok(None);
                 }
@@ -75,18 +75,18 @@ impl RequestLoop<'_, '_> {
     /// A message that is not held whole. `None`: there is no room for it yet.
     pub(super) fn begin_message(&mut self, message: LongMessage<'_>) -> Option<Phase> {
         let rest = Rest::bytes(message.len + 2);
-        if !self.codec.permits(Role::Write) {
-            self.counters.refusals.add(1);
+        if !self.conn.codec.permits(Role::Write) {
+            self.tools.counters.refusals.add(1);
             let words = Some(ReplyFormat::MAY_NOT_PUBLISH);
             return Some(Phase::Skipping { words, rest });
         }
-        let now = self.now.as_millis() as u32;
-        match self.shared.pubsub.begin_long(message, now) {
+        let now = self.tools.now.as_millis() as u32;
+        match self.tools.shared.pubsub.begin_long(message, now) {
             LongBegun::Yes(no) => Some(Phase::Publishing { no, rest }),
             LongBegun::NotNow => None,
             LongBegun::Nobody => {
-                self.counters.published.add(1);
-                self.counters.others.add(1);
+                self.tools.counters.published.add(1);
+                self.tools.counters.others.add(1);
                 let words = Some(ReplyFormat::NOBODY);
                 Some(Phase::Skipping { words, rest })
             }
@@ -105,29 +105,29 @@ impl RequestLoop<'_, '_> {
             return Ok(Some(halt));
         }
         let (taken, left) = rest.within(&bytes[*at..]);
-        let hub = &self.shared.pubsub;
+        let hub = &self.tools.shared.pubsub;
         let piece = &bytes[*at..][..taken];
         *at += taken;
         if !hub.write_long(no, piece) {
-            self.counters.refusals.add(1);
-            *self.phase = Phase::Skipping {
+            self.tools.counters.refusals.add(1);
+            self.conn.phase = Phase::Skipping {
                 words: Some(ReplyFormat::SLOW_MESSAGE),
                 rest: left.unwrap_or(Rest::bytes(0)),
             };
             return Ok(None);
         }
         let rest = left.unwrap_or(Rest::bytes(0));
-        *self.phase = Phase::Publishing { no, rest };
+        self.conn.phase = Phase::Publishing { no, rest };
         if left.is_some() {
             return Ok(Some(Halt::Hungry));
         }
-        let published = hub.publish_long(no, self.now.as_millis() as u32);
+        let published = hub.publish_long(no, self.tools.now.as_millis() as u32);
         let Published::To(received) = published else {
             return Ok(Some(Halt::Tired));
         };
-        *self.phase = Phase::Requests;
-        let len = messages::received_by(received, self.counters, self.outbox.room());
-        self.outbox.filled(len);
+        self.conn.phase = Phase::Requests;
+        let len = messages::received_by(received, self.tools.counters, self.tools.outbox.room());
+        self.tools.outbox.filled(len);
         self.budget.spend(1, taken);
         Ok(None)
     }
@@ -147,7 +147,7 @@ impl Conn {
 
     /// Whether it has lost messages, because it does not read.
     pub fn has_lost_messages(&self, worker: &WorkerState<'_>) -> bool {
-        let lapped = |subscriber| worker.shared.pubsub.is_lapped(subscriber);
+        let lapped = |subscriber| worker.tools.shared.pubsub.is_lapped(subscriber);
         self.subscriber.is_some_and(lapped)
     }
 
@@ -161,28 +161,31 @@ impl Conn {
         let Some(subscriber) = self.subscriber else {
             return Ok(None);
         };
-        let hub = &worker.shared.pubsub;
+        let hub = &worker.tools.shared.pubsub;
         // Without a place for what the peer does not take nothing is begun.
-        if !worker.leases.has_output() {
+        if !worker.tools.leases.has_output() {
             let waits = hub.is_pending(subscriber);
             return Ok(waits.then_some(Turn::WaitLarge));
         }
         let mut is_inside = false;
         for _ in 0..ROUNDS_MAX {
             let (len, is_all) =
-                match hub.bring(subscriber, worker.outbox.room(), self.codec.is_v3()) {
+                match hub.bring(subscriber, worker.tools.outbox.room(), self.codec.is_v3()) {
                     Brought::All(len) => (len, true),
                     Brought::Some(len, inside) => {
                         is_inside = inside;
                         (len, false)
                     }
                     Brought::Lapped => {
-                        worker.counters.subscribers_lapped.add(1);
+                        worker.tools.counters.subscribers_lapped.add(1);
                         return Ok(Some(Turn::Close));
                     }
                 };
-            worker.outbox.filled(len);
-            let sent = worker.outbox.send(&mut self.stream, worker.counters)?;
+            worker.tools.outbox.filled(len);
+            let sent = worker
+                .tools
+                .outbox
+                .send(&mut self.stream, worker.tools.counters)?;
             if sent == Sent::Blocked {
                 self.put_aside_output(worker)?;
                 return Ok(Some(Turn::Rest));
@@ -192,7 +195,7 @@ impl Conn {
             }
         }
         // Others have their turn before more is sent; no answer stands in the middle of a message.
-        hub.end_turn(subscriber, worker.now.as_millis() as u32);
+        hub.end_turn(subscriber, worker.tools.now.as_millis() as u32);
         waker.wake_by_ref();
         Ok(is_inside.then_some(Turn::Rest))
     }

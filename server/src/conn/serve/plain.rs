@@ -42,13 +42,13 @@ impl RequestLoop<'_, '_> {
     /// Executes the run of plain requests at `bytes[*at..]`, and moves `at` on.
     #[inline]
     pub(super) fn run(&mut self, bytes: &[u8], at: &mut usize) -> io::Result<Run> {
-        if !self.codec.may_be_plain() {
+        if !self.conn.codec.may_be_plain() {
             return Ok(Run::None);
         }
         let Some(first) = self.next_plain(bytes, *at) else {
             return Ok(Run::None);
         };
-        let cache = self.shared.cache;
+        let cache = self.tools.shared.cache;
         if first.end == bytes.len() {
             let spot = cache.prefetch(first.key);
             return self.answer(slice::from_ref(&first), slice::from_ref(&spot), at);
@@ -94,7 +94,7 @@ impl RequestLoop<'_, '_> {
         first: Planned<'_>,
         lane: L,
     ) -> io::Result<Run> {
-        let cache = self.shared.cache;
+        let cache = self.tools.shared.cache;
         let mut end = first.end;
         let mut batch = Batch::of((first.key, end));
         while !batch.is_full()
@@ -116,7 +116,7 @@ impl RequestLoop<'_, '_> {
         }
         let mut done = 0;
         let run = self.gets(&batch, &spots, (at, &mut done), first.what, lane);
-        self.sampler.pass(done, |no| Some(batch[no].0));
+        self.tools.sampler.pass(done, |no| Some(batch[no].0));
         run
     }
 
@@ -132,14 +132,14 @@ impl RequestLoop<'_, '_> {
     ) -> io::Result<Run> {
         let before = *at;
         let inside = what.inside();
-        let is_inside = self.codec.is_inside_of(what);
+        let is_inside = self.conn.codec.is_inside_of(what);
         for (&(key, end), &spot) in batch.iter().zip(spots.iter()) {
             if let Some(halt) = self.lacks_room()? {
                 return Ok(Run::Executed(Some(halt)));
             }
             let Some(len) = self.get(key, spot, lane) else {
                 // It may fit into the whole outbox. If that is what it had, it is for the general way.
-                let had_all = self.outbox.is_empty();
+                let had_all = self.tools.outbox.is_empty();
                 if !had_all && let Some(halt) = self.empty_outbox()? {
                     return Ok(Run::Executed(Some(halt)));
                 }
@@ -148,15 +148,15 @@ impl RequestLoop<'_, '_> {
                     false => Run::Executed(None),
                 });
             };
-            self.outbox.filled(len);
+            self.tools.outbox.filled(len);
             self.budget.spend(1, len);
             *done += 1;
             *at = end;
             if !is_inside {
-                self.codec.go_on(inside);
+                self.conn.codec.go_on(inside);
             }
             if self.budget.is_spent() {
-                self.counters.yields.add(1);
+                self.tools.counters.yields.add(1);
                 return Ok(Run::Executed(Some(Halt::Tired)));
             }
         }
@@ -167,7 +167,7 @@ impl RequestLoop<'_, '_> {
     #[inline(always)]
     fn end_run(&mut self, len: usize) -> io::Result<Run> {
         if len == BATCH_MAX && self.budget.is_late() {
-            self.counters.yields.add(1);
+            self.tools.counters.yields.add(1);
             return Ok(Run::Executed(Some(Halt::Tired)));
         }
         Ok(Run::Executed(None))
@@ -175,9 +175,9 @@ impl RequestLoop<'_, '_> {
 
     #[inline(always)]
     fn next_plain<'a>(&self, bytes: &'a [u8], at: usize) -> Option<Planned<'a>> {
-        let plain = self.codec.plain(&bytes[at..])?;
+        let plain = self.conn.codec.plain(&bytes[at..])?;
         Some(Planned {
-            key: self.shared.cache.key(plain.key).ok()?,
+            key: self.tools.shared.cache.key(plain.key).ok()?,
             what: plain.what,
             end: at + plain.taken,
         })
@@ -187,7 +187,7 @@ impl RequestLoop<'_, '_> {
     fn answer(&mut self, batch: &[Planned<'_>], spots: &[Spot], at: &mut usize) -> io::Result<Run> {
         let mut done = 0;
         let run = self.answers(batch, spots, at, &mut done);
-        self.sampler.pass(done, |no| Some(batch[no].key));
+        self.tools.sampler.pass(done, |no| Some(batch[no].key));
         run
     }
 
@@ -223,11 +223,11 @@ impl RequestLoop<'_, '_> {
                     }
                 };
                 if let Some(len) = done {
-                    self.outbox.filled(len);
+                    self.tools.outbox.filled(len);
                     self.budget.spend(1, len);
                     break;
                 }
-                if self.outbox.is_empty() {
+                if self.tools.outbox.is_empty() {
                     let some = *at > before;
                     return Ok(if some { Run::Executed(None) } else { Run::None });
                 }
@@ -238,11 +238,11 @@ impl RequestLoop<'_, '_> {
             }
             *done += 1;
             *at = planned.end;
-            if !self.codec.is_inside_of(planned.what) {
-                self.codec.go_on(planned.what.inside());
+            if !self.conn.codec.is_inside_of(planned.what) {
+                self.conn.codec.go_on(planned.what.inside());
             }
             if self.budget.is_spent() {
-                self.counters.yields.add(1);
+                self.tools.counters.yields.add(1);
                 return Ok(Run::Executed(Some(Halt::Tired)));
             }
         }
@@ -253,8 +253,8 @@ impl RequestLoop<'_, '_> {
     /// how long it is. `None`: the value does not fit.
     #[inline(always)]
     fn get<L: Lane>(&mut self, key: Key<'_>, spot: Spot, lane: L) -> Option<usize> {
-        let (cache, now) = (self.shared.cache, self.now);
-        let room = self.outbox.room();
+        let (cache, now) = (self.tools.shared.cache, self.tools.now);
+        let room = self.tools.outbox.room();
         let tail = L::TAIL;
         let fits = room.len() - tail.len();
         let found = cache.get_at(key, spot, now, &mut room[..fits], |meta, room| {
@@ -267,13 +267,13 @@ impl RequestLoop<'_, '_> {
         });
         match found {
             Copied::Bytes(end) => {
-                self.counters.hits.add(1);
-                if Curve::samples(key.hash(), self.sampled) {
-                    self.uses.note_read(cache, key, true, now);
+                self.tools.counters.hits.add(1);
+                if Curve::samples(key.hash(), self.tools.uses.limit()) {
+                    self.tools.uses.note_read(cache, key, true, now);
                 }
                 // What stands behind a line end would be taken for the next answer.
                 if let Some(words) = L::CUT
-                    && self.shared.has_counted()
+                    && self.tools.shared.has_counted()
                     && has_newline(&room[..end])
                 {
                     room[..words.len()].copy_from_slice(words);
@@ -283,9 +283,9 @@ impl RequestLoop<'_, '_> {
                 Some(end + tail.len())
             }
             Copied::Miss => {
-                self.counters.misses.add(1);
-                if Curve::samples(key.hash(), self.sampled) {
-                    self.uses.note_read(cache, key, false, now);
+                self.tools.counters.misses.add(1);
+                if Curve::samples(key.hash(), self.tools.uses.limit()) {
+                    self.tools.uses.note_read(cache, key, false, now);
                 }
                 let words = lane.missing();
                 room[..words.len()].copy_from_slice(words);
@@ -311,20 +311,26 @@ impl RequestLoop<'_, '_> {
         _: L,
     ) -> Option<usize> {
         if L::CUT.is_none() {
-            self.shared.note_counted();
+            self.tools.shared.note_counted();
         }
         let attributes = Attributes {
             client_flags,
             ..Attributes::default()
         };
-        let stored = self.shared.cache.put(key, value, attributes, self.now);
+        let stored = self
+            .tools
+            .shared
+            .cache
+            .put(key, value, attributes, self.tools.now);
         stored.ok()?;
-        self.counters.puts.add(1);
-        if Curve::samples(key.hash(), self.sampled) {
-            self.uses.note_stored(self.shared.cache, key, value.len());
+        self.tools.counters.puts.add(1);
+        if Curve::samples(key.hash(), self.tools.uses.limit()) {
+            self.tools
+                .uses
+                .note_stored(self.tools.shared.cache, key, value.len());
         }
         let words = L::STORED;
-        self.outbox.room()[..words.len()].copy_from_slice(words);
+        self.tools.outbox.room()[..words.len()].copy_from_slice(words);
         Some(words.len())
     }
 }

@@ -23,7 +23,7 @@ impl<'w> RequestLoop<'_, 'w> {
         if let Some(halt) = self.lacks_room()? {
             return Ok(Some(halt));
         }
-        let request = match self.codec.decode(&bytes[*at..]) {
+        let request = match self.conn.codec.decode(&bytes[*at..]) {
             Decoded::More => return Ok(Some(Halt::Hungry)),
             Decoded::Request(request) => request,
             Decoded::HangUp(words) => return self.hang_up(words).map(Some),
@@ -32,16 +32,16 @@ impl<'w> RequestLoop<'_, 'w> {
         // What was there is the answer, and has the whole outbox.
         let wanted = Wanted::of(request.command);
         if wanted.is_some_and(|wanted| wanted.answers_old())
-            && !self.outbox.is_empty()
+            && !self.tools.outbox.is_empty()
             && let Some(halt) = self.empty_outbox()?
         {
             return Ok(Some(halt));
         }
         self.after_transfer(no, "set");
-        let large = self.larges.take(no);
-        *self.phase = Phase::Requests;
+        let large = self.tools.larges.take(no);
+        self.conn.phase = Phase::Requests;
         *at += request.taken;
-        self.codec.go_on(request.inside);
+        self.conn.codec.go_on(request.inside);
         let Some(Large::Storing {
             mut reservation,
             order,
@@ -55,9 +55,14 @@ impl<'w> RequestLoop<'_, 'w> {
             return Ok(None);
         }
         if let Command::Settle(terms) = request.command {
-            let order = order.settle(&mut reservation, &terms, self.now, &self.shared.clock);
+            let order = order.settle(
+                &mut reservation,
+                &terms,
+                self.tools.now,
+                &self.tools.shared.clock,
+            );
             let (hash, deadline) = (reservation.hash(), order.deadline());
-            let reply = order.commit(reservation, self.now, self.counters);
+            let reply = order.commit(reservation, self.tools.now, self.tools.counters);
             self.note_committed(hash, deadline, &reply);
             self.push(request.format, reply);
             return Ok(None);
@@ -65,10 +70,20 @@ impl<'w> RequestLoop<'_, 'w> {
         // What else it is needs no value.
         drop(reservation);
         let (room, work) = (
-            self.outbox.room(),
-            Work::of(self.shared.cache, request.command, self.codec.database()),
+            self.tools.outbox.room(),
+            Work::of(
+                self.tools.shared.cache,
+                request.command,
+                self.conn.codec.database(),
+            ),
         );
-        match work.run(self.shared, self.now, request.format, room, self.counters) {
+        match work.run(
+            self.tools.shared,
+            self.tools.now,
+            request.format,
+            room,
+            self.tools.counters,
+        ) {
             Done::Reply(reply) => self.push(request.format, reply),
             _ => return Err(io::ErrorKind::InvalidData.into()),
         }
@@ -94,12 +109,12 @@ impl<'w> RequestLoop<'_, 'w> {
         format: ReplyFormat<'_>,
     ) {
         let with = With {
-            shared: self.shared,
-            now: self.now,
+            shared: self.tools.shared,
+            now: self.tools.now,
             format,
-            counters: self.counters,
+            counters: self.tools.counters,
         };
-        let room = self.outbox.room();
+        let room = self.tools.outbox.room();
         let before = reservation.with_key(|key| look_before(key, wanted, with, room));
         let before = match before {
             Ok(before) => before,
@@ -111,9 +126,13 @@ impl<'w> RequestLoop<'_, 'w> {
                 let value_len = pinned.meta().value_len;
                 let tail = format.value_tail();
                 let found = || Ok::<_, StoreError>(Some((pinned, head_len)));
-                match self.larges.send(tail, value_len, self.now, found) {
+                match self
+                    .tools
+                    .larges
+                    .send(tail, value_len, self.tools.now, found)
+                {
                     Begun::Yes(no, head_len) => {
-                        self.outbox.filled(head_len);
+                        self.tools.outbox.filled(head_len);
                         reservation.with_key(|key| {
                             self.begin_sending(no, Some(key), value_len);
                         });
@@ -136,7 +155,7 @@ impl<'w> RequestLoop<'_, 'w> {
         let stored = before.until.map(|until| {
             let order = order.settle_over(&mut reservation, until);
             let hash = reservation.hash();
-            let reply = order.commit(reservation, self.now, self.counters);
+            let reply = order.commit(reservation, self.tools.now, self.tools.counters);
             self.note_committed(hash, until, &reply);
             reply
         });
@@ -149,7 +168,7 @@ impl<'w> RequestLoop<'_, 'w> {
     }
 
     fn refuse(&mut self, format: ReplyFormat<'_>, refusal: Refusal) {
-        self.counters.refusals.add(1);
+        self.tools.counters.refusals.add(1);
         self.push(format, Reply::Refused(refusal));
     }
 }

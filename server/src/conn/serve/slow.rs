@@ -21,9 +21,14 @@ impl RequestLoop<'_, '_> {
     pub(super) fn after_heavy(&mut self, since: u64, bytes: &[u8]) -> bool {
         let is_late = self.budget.is_late();
         let nanos = self.budget.seen_nanos - since;
-        if nanos >= self.shared.slow_log.threshold_nanos() {
-            let named = self.codec.name_request(bytes);
-            let late = Late::named(named, self.codec.database(), self.shared, self.now);
+        if nanos >= self.tools.shared.slow_log.threshold_nanos() {
+            let named = self.conn.codec.name_request(bytes);
+            let late = Late::named(
+                named,
+                self.conn.codec.database(),
+                self.tools.shared,
+                self.tools.now,
+            );
             self.note_late(Late { nanos, ..late });
         }
         is_late
@@ -31,24 +36,24 @@ impl RequestLoop<'_, '_> {
 
     /// A value begins to come or go in pieces.
     pub(super) fn begin_transfer(&mut self, no: LargeNo, key: Option<Key<'_>>, len: Option<usize>) {
-        let key = key.map(|key| self.shared.slow_log.print(key));
-        self.larges.note_begin(no, key, len);
+        let key = key.map(|key| self.tools.shared.slow_log.print(key));
+        self.tools.larges.note_begin(no, key, len);
     }
 
     /// The same of one that goes out.
     pub(super) fn begin_sending(&mut self, no: LargeNo, key: Option<Key<'_>>, len: usize) {
         self.begin_transfer(no, key, Some(len));
-        *self.phase = Phase::Sending(no);
+        self.conn.phase = Phase::Sending(no);
     }
 
     /// A value that came or went in pieces is there.
     #[inline(never)]
     pub(super) fn after_transfer(&mut self, no: LargeNo, word: &'static str) {
-        let Some(begin) = self.larges.begin_of(no) else {
+        let Some(begin) = self.tools.larges.begin_of(no) else {
             return;
         };
         let nanos = exact_nanos().saturating_sub(begin.nanos);
-        if nanos >= self.shared.slow_log.threshold_nanos() {
+        if nanos >= self.tools.shared.slow_log.threshold_nanos() {
             self.note_late(Late {
                 word: word.as_bytes(),
                 key: begin.key,
@@ -63,10 +68,10 @@ impl RequestLoop<'_, '_> {
 
     fn note_late(&mut self, late: Late<'_>) {
         let late = Late {
-            protocol_no: self.codec.name_no(),
+            protocol_no: self.conn.codec.name_no(),
             ..late
         };
-        late.note(self.client, self.shared, self.now);
-        *self.slow_is_noted = true;
+        late.note(self.tools.client, self.tools.shared, self.tools.now);
+        self.tools.first.is_noted = true;
     }
 }

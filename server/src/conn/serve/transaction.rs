@@ -40,37 +40,39 @@ impl RequestLoop<'_, '_> {
     #[inline(never)]
     pub(super) fn step(&mut self, step: Step, planned: &Planned<'_>) -> io::Result<Stepped> {
         let format = planned.format;
-        let now = self.now.as_millis() as u32;
+        let now = self.tools.now.as_millis() as u32;
         let done = Reply::Said(Word::Ok);
         let reply = match step {
             Step::Begin => done,
             Step::Keep => return Ok(self.keep(planned, now)),
             Step::Execute { spoiled } => {
-                let failed = match self.transaction.ticket {
-                    _ if spoiled || self.transaction.is_spoiled => Some(ReplyFormat::SPOILED),
-                    Some(ticket) if !self.queues.is_held(ticket) => Some(ReplyFormat::REVOKED),
+                let failed = match self.conn.transaction.ticket {
+                    _ if spoiled || self.conn.transaction.is_spoiled => Some(ReplyFormat::SPOILED),
+                    Some(ticket) if !self.tools.queues.is_held(ticket) => {
+                        Some(ReplyFormat::REVOKED)
+                    }
                     _ => None,
                 };
                 match failed {
                     None => return self.begin_replay(format),
                     Some(refusal) => {
-                        self.transaction.close(self.queues);
+                        self.conn.transaction.close(&mut self.tools.queues);
                         Reply::Refused(refusal)
                     }
                 }
             }
             Step::Forget => {
-                self.transaction.close(self.queues);
+                self.conn.transaction.close(&mut self.tools.queues);
                 done
             }
             Step::Abort => {
-                self.transaction.close(self.queues);
+                self.conn.transaction.close(&mut self.tools.queues);
                 Reply::Refused(ReplyFormat::BAD_EXEC)
             }
             Step::Unwatch => {
                 // What is watched does not matter any more once it is executed.
-                if !self.transaction.is_replayed {
-                    self.transaction.close(self.queues);
+                if !self.conn.transaction.is_replayed {
+                    self.conn.transaction.close(&mut self.tools.queues);
                 }
                 done
             }
@@ -87,24 +89,27 @@ impl RequestLoop<'_, '_> {
     fn count_step(&self, reply: Reply<'_>) {
         match reply {
             Reply::Refused(refusal) => {
-                self.counters.refusals.add(1);
+                self.tools.counters.refusals.add(1);
                 if refusal == ReplyFormat::REVOKED {
-                    self.counters.transactions_revoked.add(1);
+                    self.tools.counters.transactions_revoked.add(1);
                 }
             }
-            _ => self.counters.others.add(1),
+            _ => self.tools.counters.others.add(1),
         }
     }
 
     fn keep(&mut self, planned: &Planned<'_>, now: u32) -> Stepped {
         let (request, is_last) = planned.work.kept();
-        let (queues, bytes) = (&mut *self.queues, &mut *self.kept);
-        let kept = match (self.transaction.is_spoiled, self.transaction.ticket) {
+        let (queues, bytes) = (&mut self.tools.queues, &mut *self.kept);
+        let kept = match (
+            self.conn.transaction.is_spoiled,
+            self.conn.transaction.ticket,
+        ) {
             // It will be refused anyhow.
             (true, _) => Ok(()),
             (false, Some(ticket)) => queues.keep(bytes, ticket, (request, is_last), now),
             (false, None) => queues.open(now).and_then(|ticket| {
-                self.transaction.ticket = Some(ticket);
+                self.conn.transaction.ticket = Some(ticket);
                 queues.keep(bytes, ticket, (request, is_last), now)
             }),
         };
@@ -114,39 +119,39 @@ impl RequestLoop<'_, '_> {
                 return Stepped::Done;
             }
             Ok(()) => {
-                self.counters.others.add(1);
+                self.tools.counters.others.add(1);
                 self.say(ReplyFormat::KEPT);
                 return Stepped::Done;
             }
             Err(Refused::Full) => ReplyFormat::QUEUE_FULL,
             Err(Refused::Revoked) => ReplyFormat::REVOKED,
         };
-        self.transaction.is_spoiled = true;
+        self.conn.transaction.is_spoiled = true;
         let reply = Reply::Refused(refusal);
         self.count_step(reply);
         self.push(planned.format, reply);
         if !is_last {
-            self.codec.give_up_kept();
+            self.conn.codec.give_up_kept();
         }
         Stepped::Done
     }
 
     fn watch(&mut self, planned: &Planned<'_>, seen: Seen, now: u32) -> Result<(), Refused> {
         let key = planned.work.key().map_or(&b""[..], |key| key.bytes());
-        let ticket = self.transaction.open(self.queues, now)?;
-        let (queues, bytes) = (&mut *self.queues, &mut *self.kept);
-        let watched = (self.codec.database() as u8, key, seen.pack());
+        let ticket = self.conn.transaction.open(&mut self.tools.queues, now)?;
+        let (queues, bytes) = (&mut self.tools.queues, &mut *self.kept);
+        let watched = (self.conn.codec.database() as u8, key, seen.pack());
         let watched = queues.watch(bytes, ticket, watched, now);
         // Whoever believes that it watches must not be told that nothing has changed.
-        self.transaction.is_spoiled |= watched.is_err();
+        self.conn.transaction.is_spoiled |= watched.is_err();
         watched
     }
 
     /// Executes what was kept, if nothing that is watched has changed.
     fn begin_replay(&mut self, format: ReplyFormat<'_>) -> io::Result<Stepped> {
-        let room = self.outbox.room_bytes();
+        let room = self.tools.outbox.room_bytes();
         if room < ANSWERS_BYTES {
-            return Ok(match self.outbox.is_empty() {
+            return Ok(match self.tools.outbox.is_empty() {
                 // This turn has no place for what it leaves over; the next may have one.
                 true => Stepped::Halt(Halt::WaitLarge),
                 false => match self.empty_outbox()? {
@@ -157,9 +162,9 @@ impl RequestLoop<'_, '_> {
         }
         self.be_alone();
         let mut count = Some(0);
-        if let Some(ticket) = self.transaction.ticket {
-            let (cache, now) = (self.shared.cache, self.now);
-            let (queues, bytes) = (&mut *self.queues, &*self.kept);
+        if let Some(ticket) = self.conn.transaction.ticket {
+            let (cache, now) = (self.tools.shared.cache, self.tools.now);
+            let (queues, bytes) = (&mut self.tools.queues, &*self.kept);
             let holds = queues.watched_hold(bytes, ticket, |database, key, looks| {
                 let database = usize::from(database);
                 execute::is_as_seen(cache, (database, key), Seen::unpack(looks), now)
@@ -169,17 +174,19 @@ impl RequestLoop<'_, '_> {
                 false => None,
             };
         }
-        self.counters.others.add(1);
-        let len = format.answers_head(count, self.outbox.room()).unwrap_or(0);
-        self.outbox.filled(len);
+        self.tools.counters.others.add(1);
+        let len = format
+            .answers_head(count, self.tools.outbox.room())
+            .unwrap_or(0);
+        self.tools.outbox.filled(len);
         self.budget.spend(1, len);
         if count.unwrap_or(0) == 0 {
-            self.transaction.close(self.queues);
+            self.conn.transaction.close(&mut self.tools.queues);
             self.be_beside();
             return Ok(Stepped::Done);
         }
-        self.transaction.is_replayed = true;
-        *self.phase = Phase::Replaying;
+        self.conn.transaction.is_replayed = true;
+        self.conn.phase = Phase::Replaying;
         Ok(Stepped::Done)
     }
 
@@ -190,11 +197,11 @@ impl RequestLoop<'_, '_> {
         if !was_alone {
             self.be_alone();
         }
-        let (shared, now, format) = (self.shared, self.now, planned.format);
-        let room = self.outbox.room();
+        let (shared, now, format) = (self.tools.shared, self.tools.now, planned.format);
+        let room = self.tools.outbox.room();
         let done = planned
             .work
-            .run_alone(shared, now, format, room, self.counters);
+            .run_alone(shared, now, format, room, self.tools.counters);
         if !was_alone {
             self.be_beside();
         }
@@ -220,22 +227,22 @@ impl RequestLoop<'_, '_> {
     /// Goes on to execute what was kept. `None`: all of it is, or a long value goes out in between.
     #[inline(never)]
     pub(super) fn replay(&mut self) -> io::Result<Option<Halt>> {
-        let Some(ticket) = self.transaction.ticket else {
+        let Some(ticket) = self.conn.transaction.ticket else {
             return Err(io::ErrorKind::InvalidData.into());
         };
         // Whatever ends this turn, the next goes on here.
-        *self.phase = Phase::Replaying;
+        self.conn.phase = Phase::Replaying;
         // Taken, so that requests can borrow them while all else changes.
         let bytes = std::mem::take(&mut self.kept);
         let halt = self.replay_some(bytes, ticket);
         self.kept = bytes;
         let halt = halt?;
-        if halt.is_none() && matches!(self.phase, Phase::Replaying) {
-            *self.phase = Phase::Requests;
-            self.transaction.close(self.queues);
+        if halt.is_none() && matches!(self.conn.phase, Phase::Replaying) {
+            self.conn.phase = Phase::Requests;
+            self.conn.transaction.close(&mut self.tools.queues);
             self.be_beside();
             if self.budget.is_spent() || self.budget.is_late() {
-                self.counters.yields.add(1);
+                self.tools.counters.yields.add(1);
                 return Ok(Some(Halt::Tired));
             }
         }
@@ -245,15 +252,15 @@ impl RequestLoop<'_, '_> {
     fn replay_some(&mut self, bytes: &[u8], ticket: Ticket) -> io::Result<Option<Halt>> {
         let until = thread_cpu_micros() + ALONE_MICROS;
         let (mut done, mut is_late) = (0, false);
-        while let Some((start, end)) = self.queues.left(ticket) {
+        while let Some((start, end)) = self.tools.queues.left(ticket) {
             let left = &bytes[start..end];
-            let taken = match self.next(*self.codec, left, 0) {
+            let taken = match self.next(self.conn.codec, left, 0) {
                 Next::Planned(planned) => {
                     let mut at = 0;
                     if let Some(halt) = self.execute_one(&planned, &mut at)? {
                         return Ok(Some(halt));
                     }
-                    self.codec.go_on(planned.inside);
+                    self.conn.codec.go_on(planned.inside);
                     done += 1;
                     // Looked at behind what may take long: so many others take less.
                     is_late = planned.work.is_heavy() && thread_cpu_micros() >= until;
@@ -266,14 +273,14 @@ impl RequestLoop<'_, '_> {
                     taken,
                     inside,
                 }) if let (some, None) = rest.within(&left[taken..]) => {
-                    self.codec.go_on(inside);
+                    self.conn.codec.go_on(inside);
                     taken + some
                 }
                 // Only whole requests were kept.
                 _ => return Err(io::ErrorKind::InvalidData.into()),
             };
-            self.queues.advance(ticket, taken);
-            if !matches!(self.phase, Phase::Replaying) {
+            self.tools.queues.advance(ticket, taken);
+            if !matches!(self.conn.phase, Phase::Replaying) {
                 return Ok(None);
             }
             if done >= ALONE_REQUESTS_MAX || is_late {

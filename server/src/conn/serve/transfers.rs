@@ -22,7 +22,10 @@ impl RequestLoop<'_, '_> {
                 taken,
                 inside,
             } => {
-                self.counters.refusals.add(u64::from(answer.is_some()));
+                self.tools
+                    .counters
+                    .refusals
+                    .add(u64::from(answer.is_some()));
                 (Phase::skipping(answer, rest), taken, inside)
             }
             LongHead::Publish {
@@ -41,7 +44,7 @@ impl RequestLoop<'_, '_> {
                 inside,
             } => {
                 let rest = format.value_rest(value_len);
-                let begun = match self.codec.permits(Role::Write) {
+                let begun = match self.conn.codec.permits(Role::Write) {
                     true => self.begin_store(storing, value_len, format),
                     false => Begun::Refused(Refusal::NotPermitted),
                 };
@@ -55,19 +58,19 @@ impl RequestLoop<'_, '_> {
                 (phase, taken, inside)
             }
         };
-        self.codec.go_on(inside);
+        self.conn.codec.go_on(inside);
         if let Phase::Skipping { .. } | Phase::SkippingTo { .. } = phase {
-            self.codec.give_up_store();
+            self.conn.codec.give_up_store();
         }
-        *self.phase = phase;
+        self.conn.phase = phase;
         *at += taken;
         None
     }
 
     /// What is left of a value is skipped; what is answered then.
     fn refused(&mut self, format: ReplyFormat<'_>, refusal: Refusal, rest: Rest) -> Phase {
-        self.counters.refusals.add(1);
-        let answer = match self.codec.gather(format, Reply::Refused(refusal)) {
+        self.tools.counters.refusals.add(1);
+        let answer = match self.conn.codec.gather(format, Reply::Refused(refusal)) {
             Some(Reply::Refused(refusal)) => Some(format.refused(refusal)),
             _ => None,
         };
@@ -80,20 +83,21 @@ impl RequestLoop<'_, '_> {
         value_len: Option<usize>,
         format: ReplyFormat<'_>,
     ) -> Begun {
-        let (shared, now) = (self.shared, self.now);
-        let database = self.codec.database();
+        let (shared, now) = (self.tools.shared, self.tools.now);
+        let database = self.conn.codec.database();
         execute::note_store(shared, format);
         let begun = execute::with_order(shared, storing, database, now, |key, order| {
             let begun = self
+                .tools
                 .larges
                 .store(shared.cache, key, order, value_len, format, now);
             match begun {
                 Begun::Yes(no, _) => {
                     self.begin_transfer(no, Some(key), value_len);
-                    self.sampler.pass(1, |_| Some(key));
+                    self.tools.sampler.pass(1, |_| Some(key));
                 }
                 Begun::Refused(refusal) => {
-                    order.note_refused(shared.cache, key, refusal, now, self.counters);
+                    order.note_refused(shared.cache, key, refusal, now, self.tools.counters);
                 }
                 Begun::NotNow | Begun::Missing => {}
             }
@@ -115,10 +119,10 @@ impl RequestLoop<'_, '_> {
         let (taken, rest) = rest.within(&bytes[*at..]);
         *at += taken;
         if let Some(rest) = rest {
-            *self.phase = Phase::skipping(answer, rest);
+            self.conn.phase = Phase::skipping(answer, rest);
             return Ok(Some(Halt::Hungry));
         }
-        *self.phase = Phase::Requests;
+        self.conn.phase = Phase::Requests;
         if let Some(answer) = answer {
             self.answer_early(answer);
         }
@@ -140,7 +144,7 @@ impl RequestLoop<'_, '_> {
             scan,
             format,
             ..
-        }) = self.larges.get_mut(no)
+        }) = self.tools.larges.get_mut(no)
         else {
             return Err(io::ErrorKind::InvalidData.into());
         };
@@ -152,7 +156,7 @@ impl RequestLoop<'_, '_> {
         let part = scan.part(bytes);
         let mut written = Ok(());
         if part.cr_first {
-            written = reservation.write(HELD, self.now);
+            written = reservation.write(HELD, self.tools.now);
             if written.is_ok() {
                 scan.cr_taken();
             }
@@ -160,7 +164,7 @@ impl RequestLoop<'_, '_> {
         let mut some = 0;
         if written.is_ok() {
             let before = reservation.written();
-            written = reservation.write(part.bytes, self.now);
+            written = reservation.write(part.bytes, self.tools.now);
             // All of it, or as much as there was memory for.
             some = reservation.written() - before;
             *at += some;
@@ -175,36 +179,36 @@ impl RequestLoop<'_, '_> {
                 return Ok(Some(Halt::WaitLarge));
             }
             Err(error) => {
-                self.larges.take(no);
-                *self.phase = self.refused(format.full(), execute::refusal(error), Rest::LINE);
+                self.tools.larges.take(no);
+                self.conn.phase = self.refused(format.full(), execute::refusal(error), Rest::LINE);
                 return Ok(None);
             }
         }
         if part.end == ValueEnd::NotYet {
             return Ok(Some(Halt::Hungry));
         }
-        if part.end == ValueEnd::Whole && self.codec.is_unsettled() {
-            *self.phase = Phase::Settling(no);
+        if part.end == ValueEnd::Whole && self.conn.codec.is_unsettled() {
+            self.conn.phase = Phase::Settling(no);
             return Ok(None);
         }
-        *self.phase = Phase::Requests;
+        self.conn.phase = Phase::Requests;
         self.after_transfer(no, "set");
         let Some(Large::Storing {
             reservation,
             order,
             format,
             ..
-        }) = self.larges.take(no)
+        }) = self.tools.larges.take(no)
         else {
             return Err(io::ErrorKind::InvalidData.into());
         };
         if part.end == ValueEnd::Broken {
-            self.codec.give_up_store();
-            self.counters.refusals.add(1);
+            self.conn.codec.give_up_store();
+            self.tools.counters.refusals.add(1);
             self.push(format.full(), Reply::Refused(Refusal::BrokenValue));
         } else {
             let (hash, deadline) = (reservation.hash(), order.deadline());
-            let reply = order.commit(reservation, self.now, self.counters);
+            let reply = order.commit(reservation, self.tools.now, self.tools.counters);
             self.note_committed(hash, deadline, &reply);
             self.push(format.full(), reply);
         }
@@ -215,25 +219,26 @@ impl RequestLoop<'_, '_> {
     /// it is not kept: it is read again.
     #[inline(never)]
     pub(super) fn send_value(&mut self, no: LargeNo) -> io::Result<Option<Halt>> {
-        if !self.larges.resume(no) {
+        if !self.tools.larges.resume(no) {
             // The value has left the cache while its peer did not read, and nothing else can be said in its middle.
-            *self.phase = Phase::Requests;
-            self.counters.values_left.add(1);
+            self.conn.phase = Phase::Requests;
+            self.tools.counters.values_left.add(1);
             return Ok(Some(Halt::Close));
         }
         let halt = self.send_pieces(no)?;
-        self.larges
-            .rest(no, matches!(halt, Some(Halt::Blocked)), self.now);
+        self.tools
+            .larges
+            .rest(no, matches!(halt, Some(Halt::Blocked)), self.tools.now);
         Ok(halt)
     }
 
     fn send_pieces(&mut self, no: LargeNo) -> io::Result<Option<Halt>> {
         loop {
-            let Some(Large::Sending { pinned, at, tail }) = self.larges.get_mut(no) else {
+            let Some(Large::Sending { pinned, at, tail }) = self.tools.larges.get_mut(no) else {
                 return Err(io::ErrorKind::InvalidData.into());
             };
             let value_len = pinned.meta().value_len;
-            let room = self.outbox.whole_room();
+            let room = self.tools.outbox.whole_room();
             let most = room.len().min(value_len.saturating_sub(*at));
             let mut len = pinned.read(&mut room[..most]);
             if len < most {
@@ -247,20 +252,23 @@ impl RequestLoop<'_, '_> {
             }
             *at += len;
             let (at, end) = (*at, value_len + tail.len());
-            self.outbox.filled(len);
-            let before = self.outbox.unsent().len();
-            let sent = self.outbox.send(self.stream, self.counters);
-            let unsent = self.outbox.unsent().len();
+            self.tools.outbox.filled(len);
+            let before = self.tools.outbox.unsent().len();
+            let sent = self
+                .tools
+                .outbox
+                .send(&mut self.conn.stream, self.tools.counters);
+            let unsent = self.tools.outbox.unsent().len();
             self.budget.moved_bytes += before - unsent;
             self.budget.spend(0, before - unsent);
             if sent? == Sent::Blocked {
                 // Of what is not sent, all but the head.
                 let again = unsent.min(at);
-                self.outbox.unfill(again);
+                self.tools.outbox.unfill(again);
                 if unsent == again {
-                    self.outbox.clear();
+                    self.tools.outbox.clear();
                 }
-                if let Some(Large::Sending { pinned, at, .. }) = self.larges.get_mut(no) {
+                if let Some(Large::Sending { pinned, at, .. }) = self.tools.larges.get_mut(no) {
                     *at -= again;
                     pinned.seek((*at).min(value_len));
                 }
@@ -268,10 +276,10 @@ impl RequestLoop<'_, '_> {
             }
             if at == end {
                 self.after_transfer(no, "get");
-                self.larges.take(no);
-                *self.phase = Phase::Requests;
+                self.tools.larges.take(no);
+                self.conn.phase = Phase::Requests;
                 self.budget.spend(1, 0);
-                let is_over = self.budget.is_spent() || self.outbox.is_limited();
+                let is_over = self.budget.is_spent() || self.tools.outbox.is_limited();
                 return Ok(is_over.then_some(Halt::Tired));
             }
             if self.budget.is_spent() {

@@ -19,7 +19,7 @@ pub(super) struct Before {
 impl RequestLoop<'_, '_> {
     #[inline(always)]
     fn is_sampled(&self, hash: KeyHash) -> bool {
-        Curve::samples(hash, self.sampled)
+        Curve::samples(hash, self.tools.uses.limit())
     }
 
     /// A value that came in pieces was stored, or not.
@@ -32,8 +32,9 @@ impl RequestLoop<'_, '_> {
             && self.is_sampled(hash)
         {
             // How long the key is matters little beside the value.
-            let bytes = self.shared.cache.footprint(0, value_len, deadline);
-            self.uses
+            let bytes = self.tools.shared.cache.footprint(0, value_len, deadline);
+            self.tools
+                .uses
                 .note(Reference::new(hash, Use::Store, bytes, deadline));
         }
     }
@@ -44,7 +45,9 @@ impl RequestLoop<'_, '_> {
         if let Some(key) = work.key()
             && self.is_sampled(key.hash())
         {
-            self.uses.note_read(self.shared.cache, key, true, self.now);
+            self.tools
+                .uses
+                .note_read(self.tools.shared.cache, key, true, self.tools.now);
         }
     }
 
@@ -54,8 +57,14 @@ impl RequestLoop<'_, '_> {
         let work = planned.work;
         let sampled = work.key().filter(|key| self.is_sampled(key.hash()));
         let before = sampled.map(|key| (key, self.count()));
-        let room = self.outbox.room();
-        let done = work.run(self.shared, self.now, planned.format, room, self.counters);
+        let room = self.tools.outbox.room();
+        let done = work.run(
+            self.tools.shared,
+            self.tools.now,
+            planned.format,
+            room,
+            self.tools.counters,
+        );
         if let Some((key, before)) = before
             && matches!(done, Done::Reply(_))
         {
@@ -68,8 +77,8 @@ impl RequestLoop<'_, '_> {
     #[inline(never)]
     fn count(&self) -> Before {
         Before {
-            commands: self.counters.commands(),
-            hits: self.counters.hits.get(),
+            commands: self.tools.counters.commands(),
+            hits: self.tools.counters.hits.get(),
         }
     }
 
@@ -77,15 +86,15 @@ impl RequestLoop<'_, '_> {
     #[inline(never)]
     fn note_counted(&mut self, key: Key<'_>, before: &Before) {
         let [get, set, delete, touch, count, ..] =
-            self.counters.commands().since(&before.commands).0;
-        let (cache, now) = (self.shared.cache, self.now);
+            self.tools.counters.commands().since(&before.commands).0;
+        let (cache, now) = (self.tools.shared.cache, self.tools.now);
         if get > 0 {
-            let is_hit = self.counters.hits.get() > before.hits;
-            self.uses.note_read(cache, key, is_hit, now);
+            let is_hit = self.tools.counters.hits.get() > before.hits;
+            self.tools.uses.note_read(cache, key, is_hit, now);
         } else if delete > 0 {
-            self.uses.note_deleted(key);
+            self.tools.uses.note_deleted(key);
         } else if set + touch + count > 0 {
-            self.uses.note_there(cache, key, Use::Store, now);
+            self.tools.uses.note_there(cache, key, Use::Store, now);
         }
     }
 }

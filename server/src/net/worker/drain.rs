@@ -12,10 +12,10 @@ pub(super) struct Drain {
 
 impl Worker<'_> {
     pub(super) fn begin_drain(&mut self) {
-        let shared = self.state.shared;
+        let shared = self.state.tools.shared;
         let millis = u64::try_from(shared.limits.drain_timeout.as_millis()).unwrap_or(u64::MAX);
         self.drain = Some(Drain {
-            deadline: self.state.now.plus_millis(millis),
+            deadline: self.state.tools.now.plus_millis(millis),
             // So many events are fetched before each pass.
             passes_left: 2 + self.slots.len() / EVENTS_MAX,
         });
@@ -32,7 +32,7 @@ impl Worker<'_> {
             // Another pass, after a look for events.
             self.mailbox.wake();
             if drain.passes_left == 0 {
-                self.state.finishing = true;
+                self.state.tools.finishing = true;
                 for slot_no in 0..self.slots.len() {
                     if self.slots[slot_no].conn.is_some() {
                         self.mailbox.ready.wake(slot_no);
@@ -41,10 +41,10 @@ impl Worker<'_> {
             }
             return false;
         }
-        if self.state.now >= drain.deadline {
+        if self.state.tools.now >= drain.deadline {
             for slot_no in 0..self.slots.len() {
                 if self.slots[slot_no].conn.is_some() {
-                    self.state.counters.drain_cuts.add(1);
+                    self.state.tools.counters.drain_cuts.add(1);
                 }
                 self.close(slot_no);
             }

@@ -22,7 +22,7 @@ impl Worker<'_> {
             return;
         }
         // Who drains waits for what is reserved, and takes nothing in that is reserved later.
-        if self.state.shared.life.is_draining() {
+        if self.state.tools.shared.life.is_draining() {
             to.connections.fetch_sub(1, AcqRel);
             self.gives.0 = 0;
             return;
@@ -40,8 +40,8 @@ impl Worker<'_> {
                 // The socket is closed.
                 Err(_) => {
                     to.connections.fetch_sub(1, AcqRel);
-                    self.state.shared.clients.leave(slot.client);
-                    self.state.shared.admission.leave();
+                    self.state.tools.shared.clients.leave(slot.client);
+                    self.state.tools.shared.admission.leave();
                 }
             }
             self.gives.0 -= 1;
@@ -68,7 +68,7 @@ impl Worker<'_> {
         let others = self.mailboxes.iter().enumerate();
         let idle = others.filter(|&(no, other)| no != self.worker_no && other.is_idle());
         if let Some((to, other)) = idle.min_by_key(|(_, other)| other.load_percent()) {
-            let now = self.state.now;
+            let now = self.state.tools.now;
             let is_lively = |conn: &Conn| conn.is_movable() && conn.quiet_millis(now) < 500;
             let conns = self.slots.iter().filter_map(|slot| slot.conn.as_ref());
             let lively = conns.filter(|conn| is_lively(conn)).count();
@@ -93,13 +93,14 @@ impl Worker<'_> {
                     let before = wishes.len();
                     wishes.retain(|&(queued, _)| queued as usize != slot_no);
                     self.state
+                        .tools
                         .shared
                         .permits
                         .give_up(kind, before - wishes.len());
                 }
             }
             self.free.push(slot_no as u32);
-            self.state.shared.clients.leave(client);
+            self.state.tools.shared.clients.leave(client);
             self.left();
         }
     }
@@ -110,13 +111,13 @@ impl Worker<'_> {
         let mut left = DOOMED_PER_PASS;
         for slot_no in 0..self.slots.len() {
             if left == 0 {
-                self.state.shared.clients.want_again(self.worker_no);
+                self.state.tools.shared.clients.want_again(self.worker_no);
                 return self.mailbox.wake();
             }
             let slot = &self.slots[slot_no];
-            let clients = &self.state.shared.clients;
+            let clients = &self.state.tools.shared.clients;
             if slot.conn.is_some() && clients.cell(slot.client).is_doomed() {
-                self.state.counters.clients_killed.add(1);
+                self.state.tools.counters.clients_killed.add(1);
                 left -= 1;
                 self.close(slot_no);
             }
@@ -126,7 +127,7 @@ impl Worker<'_> {
     /// A connection of this worker is gone.
     pub(super) fn left(&self) {
         self.mailbox.connections.fetch_sub(1, AcqRel);
-        self.state.shared.admission.leave();
+        self.state.tools.shared.admission.leave();
     }
 
     pub(super) fn take_mail(&mut self) {
@@ -153,31 +154,31 @@ impl Worker<'_> {
                 continue;
             };
             let conn = if let Some((codec, _)) = newcomer.moved {
-                Conn::moved(stream, codec, self.state.now)
+                Conn::moved(stream, codec, self.state.tools.now)
             } else {
-                let has_to_log_in = !self.state.shared.users.is_empty();
+                let has_to_log_in = !self.state.tools.shared.users.is_empty();
                 let codec = Codec::new(newcomer.accepts).locked(has_to_log_in);
-                self.state.counters.connections.add(1);
-                Conn::new(stream, codec, self.state.now)
+                self.state.tools.counters.connections.add(1);
+                Conn::new(stream, codec, self.state.tools.now)
             };
             let slot = &mut self.slots[slot_no];
             slot.conn = Some(conn);
-            slot.came = self.state.now.as_millis() as u32;
+            slot.came = self.state.tools.now.as_millis() as u32;
             slot.client = client;
             slot.waits = Waits::NOT;
             self.mailbox.ready.wake(slot_no);
         }
-        if self.state.shared.clients.take_wanted(self.worker_no) {
+        if self.state.tools.shared.clients.take_wanted(self.worker_no) {
             self.close_doomed();
         }
-        if self.drain.is_none() && self.state.shared.life.is_draining() {
+        if self.drain.is_none() && self.state.tools.shared.life.is_draining() {
             self.begin_drain();
         }
     }
 
     /// The place among the clients of a connection that has come here.
     fn client_of(&self, stream: &Stream, moved: Option<ClientNo>) -> Option<ClientNo> {
-        let clients = &self.state.shared.clients;
+        let clients = &self.state.tools.shared.clients;
         if let Some(client) = moved {
             clients.move_to(client, self.worker_no);
             return Some(client);
@@ -190,13 +191,13 @@ impl Worker<'_> {
             peer: place(socket.peer_addr()),
             local: place(socket.local_addr()),
         };
-        clients.enter(&newcomer, self.worker_no, self.state.now)
+        clients.enter(&newcomer, self.worker_no, self.state.tools.now)
     }
 
     /// A connection did not come in.
     fn lose(&self, client: Option<ClientNo>) {
         if let Some(client) = client {
-            self.state.shared.clients.leave(client);
+            self.state.tools.shared.clients.leave(client);
         }
         self.left();
     }
@@ -207,7 +208,7 @@ impl Worker<'_> {
             return Some(slot_no as usize);
         }
         let slot_no = self.slots.len();
-        if slot_no == self.state.shared.plan.worker.slot_count {
+        if slot_no == self.state.tools.shared.plan.worker.slot_count {
             return None;
         }
         self.slots.push(Slot {

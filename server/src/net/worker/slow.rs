@@ -54,7 +54,7 @@ impl Worker<'_> {
         let Some(conn) = &slot.conn else {
             return;
         };
-        let shared = self.state.shared;
+        let shared = self.state.tools.shared;
         if nanos >= shared.limits.slow_request_nanos() {
             shared.slow.lock().note(slow::Turn {
                 nanos,
@@ -86,8 +86,8 @@ impl Worker<'_> {
             return;
         }
         let slot = &mut self.slots[slot_no];
-        let threshold = self.state.shared.slow_log.threshold_nanos();
-        if let (Some(late), Some(conn)) = (slot.waits.end(self.state.now), &slot.conn)
+        let threshold = self.state.tools.shared.slow_log.threshold_nanos();
+        if let (Some(late), Some(conn)) = (slot.waits.end(self.state.tools.now), &slot.conn)
             && late.0 >= threshold
         {
             let protocol_no = conn.protocol_no();

@@ -11,8 +11,8 @@ impl Worker<'_> {
         // First, while those who wait still stand in their queues.
         let is_short = self.processor.is_short(self.pass_nanos);
         let patience = LET_GO_MILLIS * if is_short { LET_GO_FACTOR } else { 1 };
-        let (larges, for_memory) = (&mut self.state.larges, !self.memory_queue.is_empty());
-        larges.let_blocked_go(for_memory, patience, self.state.now);
+        let (larges, for_memory) = (&mut self.state.tools.larges, !self.memory_queue.is_empty());
+        larges.let_blocked_go(for_memory, patience, self.state.tools.now);
         self.shed();
         while let Some(slot_no) = self.memory_queue.pop_front() {
             if let Some(conn) = &mut self.slots[slot_no as usize].conn {
@@ -20,31 +20,31 @@ impl Worker<'_> {
                 self.mailbox.ready.wake(slot_no as usize);
             }
         }
-        if self.state.now.millis_since(self.swept) >= SWEEP_INTERVAL.as_millis() as u64 {
-            self.swept = self.state.now;
-            self.state.sampler.age(self.state.now);
+        if self.state.tools.now.millis_since(self.swept) >= SWEEP_INTERVAL.as_millis() as u64 {
+            self.swept = self.state.tools.now;
+            self.state.tools.sampler.age(self.state.tools.now);
             self.sweep();
         }
         let waits = !self.lease_queue.is_empty()
             || !self.memory_queue.is_empty()
             || self.wishes.iter().any(|wishes| !wishes.is_empty())
-            || self.state.larges.keeps_others_waiting();
+            || self.state.tools.larges.keeps_others_waiting();
         self.set_clock(waits || self.drain.is_some());
     }
 
     /// The stall timeout, divided.
     pub(super) fn stall_millis(&self, pressure: u32) -> u32 {
-        let stall = self.state.shared.limits.stall_timeout.as_millis();
+        let stall = self.state.tools.shared.limits.stall_timeout.as_millis();
         u32::try_from(stall).unwrap_or(u32::MAX) / pressure
     }
 
     /// While others wait, those go who keep them waiting: of the connections that have not got on for long enough, as
     /// many as wait, beginning with those that have not for longest.
     pub(super) fn shed(&mut self) {
-        let (leases, larges) = (&self.state.leases, &self.state.larges);
+        let (leases, larges) = (&self.state.tools.leases, &self.state.tools.larges);
         let for_lease = self.lease_queue.len();
         let (no_input, no_output) = (!leases.has_input(true), !leases.has_output());
-        let permits = &self.state.shared.permits;
+        let permits = &self.state.tools.shared.permits;
         let waiting = Kind::ALL.map(|kind| permits.waiting(kind));
         // Or for a buffer for a long reply: who waits for memory waits for whoever holds it.
         let for_memory = self.memory_queue.len();
@@ -60,7 +60,7 @@ impl Worker<'_> {
             patience * self.stall_millis(PRESSURE_ON_BUFFER),
             patience_with_long * self.stall_millis(PRESSURE_ON_TRANSFER),
         );
-        let now = self.state.now;
+        let now = self.state.tools.now;
         let mut longest = Slowest::new();
         for (slot_no, slot) in self.slots.iter().enumerate() {
             let Some(conn) = &slot.conn else { continue };
@@ -91,7 +91,7 @@ impl Worker<'_> {
                 continue;
             }
             left -= 1;
-            self.state.counters.stalls_shed.add(1);
+            self.state.tools.counters.stalls_shed.add(1);
             self.close(slot_no);
         }
     }
@@ -99,9 +99,9 @@ impl Worker<'_> {
     /// Writes down how this worker stands, for the metrics.
     pub(super) fn note_figures(&mut self) {
         if self.lease_queue.is_empty() || self.lease_stands.0 != self.lease_grants {
-            self.lease_stands = (self.lease_grants, self.state.now);
+            self.lease_stands = (self.lease_grants, self.state.tools.now);
         }
-        let counters = self.state.counters;
+        let counters = self.state.tools.counters;
         counters.cpu_micros.set(thread_cpu_micros());
         counters
             .connections_now
@@ -109,7 +109,7 @@ impl Worker<'_> {
         for (counter, in_use) in counters
             .leases_in_use
             .iter()
-            .zip(self.state.leases.in_use())
+            .zip(self.state.tools.leases.in_use())
         {
             counter.set(in_use);
         }
@@ -119,13 +119,15 @@ impl Worker<'_> {
         let firsts = self.wishes.iter().filter_map(VecDeque::front);
         let waits = firsts.map(|&(_, wish)| wish.since);
         let waits = waits.chain([self.lease_stands.1]);
-        let longest = waits.map(|since| self.state.now.millis_since(since)).max();
+        let longest = waits
+            .map(|since| self.state.tools.now.millis_since(since))
+            .max();
         counters.longest_wait_millis.set(longest.unwrap_or(0));
     }
 
     /// Says in the log, once a second at most, that somebody had to go for others.
     pub(super) fn tell_of_shed(&mut self) {
-        let shed = self.state.counters.stalls_shed.get();
+        let shed = self.state.tools.counters.stalls_shed.get();
         let closed = shed - std::mem::replace(&mut self.shed_told, shed);
         if closed > 0 {
             log::warn!(
@@ -138,7 +140,7 @@ impl Worker<'_> {
 
     /// The same of subscribers that did not read.
     fn tell_of_lapped(&mut self) {
-        let lapped = self.state.counters.subscribers_lapped.get();
+        let lapped = self.state.tools.counters.subscribers_lapped.get();
         let closed = lapped - std::mem::replace(&mut self.lapped_told, lapped);
         if closed > 0 {
             log::warn!(
@@ -150,10 +152,14 @@ impl Worker<'_> {
 
     /// Closes who has held something for too long.
     pub(super) fn sweep(&mut self) {
-        let now = self.state.now;
+        let now = self.state.tools.now;
         self.note_figures();
         let state = &mut self.state;
-        state.shared.curve.take_in(&mut state.uses, state.now);
+        state
+            .tools
+            .shared
+            .curve
+            .take_in(&mut state.tools.uses, state.tools.now);
         self.balance();
         self.tell_of_shed();
         self.tell_of_lapped();
@@ -164,9 +170,9 @@ impl Worker<'_> {
             }
         }
         let stall_millis = self.stall_millis(1);
-        let idle_timeout = self.state.shared.limits.idle_timeout;
+        let idle_timeout = self.state.tools.shared.limits.idle_timeout;
         let idle_millis = idle_timeout.map(|time| time.as_millis() as u64);
-        let shared = self.state.shared;
+        let shared = self.state.tools.shared;
         if shared.memory.are_sockets_over() {
             self.relieve_kernel();
         }
@@ -182,7 +188,7 @@ impl Worker<'_> {
                 conn.shrink(&self.state);
             }
         }
-        let login_timeout = self.state.shared.limits.login_timeout.as_millis();
+        let login_timeout = self.state.tools.shared.limits.login_timeout.as_millis();
         let login_millis = match u32::try_from(login_timeout) {
             Ok(0) | Err(_) => u32::MAX,
             Ok(millis) => millis,
@@ -194,17 +200,17 @@ impl Worker<'_> {
             };
             let here_millis = (now.as_millis() as u32).wrapping_sub(slot.came);
             if here_millis >= login_millis && conn.is_locked() {
-                self.state.counters.login_timeouts.add(1);
+                self.state.tools.counters.login_timeouts.add(1);
                 self.close(slot_no);
                 continue;
             }
             if conn.is_late() {
-                self.state.counters.stalls.add(1);
+                self.state.tools.counters.stalls.add(1);
                 self.close(slot_no);
                 continue;
             }
             if conn.has_lost_messages(&self.state) {
-                self.state.counters.subscribers_lapped.add(1);
+                self.state.tools.counters.subscribers_lapped.add(1);
                 self.close(slot_no);
                 continue;
             }
@@ -213,7 +219,7 @@ impl Worker<'_> {
                     continue;
                 }
                 if idle_millis.is_some_and(|millis| u64::from(conn.quiet_millis(now)) >= millis) {
-                    self.state.counters.idle_kicks.add(1);
+                    self.state.tools.counters.idle_kicks.add(1);
                     self.close(slot_no);
                 }
                 continue;
@@ -223,7 +229,7 @@ impl Worker<'_> {
                     self.close(slot_no);
                 }
             } else if held_millis >= stall_millis {
-                self.state.counters.stalls.add(1);
+                self.state.tools.counters.stalls.add(1);
                 self.close(slot_no);
             }
         }
@@ -243,7 +249,7 @@ impl Worker<'_> {
     pub(super) fn close_stuck(&mut self, at_least: u32) {
         for slot_no in 0..self.slots.len() {
             if self.stuck_millis(slot_no, at_least).is_some() {
-                self.state.counters.stalls_kernel.add(1);
+                self.state.tools.counters.stalls_kernel.add(1);
                 self.close(slot_no);
             }
         }
@@ -253,7 +259,7 @@ impl Worker<'_> {
     /// system calls for those alone.
     pub(super) fn stuck_millis(&self, slot_no: usize, at_least: u32) -> Option<u32> {
         let conn = self.slots[slot_no].conn.as_ref()?;
-        let millis = conn.quiet_millis(self.state.now);
+        let millis = conn.quiet_millis(self.state.tools.now);
         (millis >= at_least && conn.keeps_kernel_memory()).then_some(millis)
     }
 }

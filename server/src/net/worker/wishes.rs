@@ -14,7 +14,7 @@ impl Worker<'_> {
             let Some(conn) = &mut self.slots[slot_no as usize].conn else {
                 continue;
             };
-            if conn.may_go_on(&self.state.leases).is_some() {
+            if conn.may_go_on(&self.state.tools.leases).is_some() {
                 conn.queued = false;
                 self.lease_grants += 1;
                 self.mailbox.ready.wake(slot_no as usize);
@@ -39,12 +39,12 @@ impl Worker<'_> {
                 let first = self.wishes[kind as usize].front().copied();
                 let wish = first
                     .map(|(_, wish)| wish)
-                    .filter(|_| self.state.larges.has_place());
+                    .filter(|_| self.state.tools.larges.has_place());
                 if wish.is_none() && !self.heads_told[kind as usize] {
                     break;
                 }
                 self.heads_told[kind as usize] = wish.is_some();
-                let permits = &self.state.shared.permits;
+                let permits = &self.state.tools.shared.permits;
                 if !permits.serve(kind, self.worker_no, wish) {
                     break;
                 }
@@ -54,9 +54,9 @@ impl Worker<'_> {
                     && let Some(conn) = &mut self.slots[slot_no as usize].conn
                 {
                     conn.queued = false;
-                    self.state.larges.grant(wish.charge);
+                    self.state.tools.larges.grant(wish.charge);
                     self.turn(slot_no as usize);
-                    self.state.larges.end_grant();
+                    self.state.tools.larges.end_grant();
                 }
                 served += 1;
                 if served == SERVED_PER_PASS {
