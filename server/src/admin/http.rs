@@ -226,7 +226,7 @@ impl Pages<'_> {
                 page(StatusCode::OK, JSON, Page::Sections(sections, 0))
             }
             "/curve" => {
-                let sections = Sections::Curve(snapshots.curve());
+                let sections = Sections::Curve(snapshots.curve().map(Rc::new));
                 page(StatusCode::OK, JSON, Page::Sections(sections, 0))
             }
             _ => words(
@@ -295,7 +295,7 @@ pub enum Sections {
     /// For the page.
     Json(Rc<Snapshot>),
     /// What the hit ratio would be with less memory, and more.
-    Curve(Option<CurveFigures>),
+    Curve(Option<Rc<CurveFigures>>),
 }
 
 /// Short sections are sent together until there is so much.
@@ -314,7 +314,7 @@ impl Sections {
             Sections::Prometheus(snapshot) => prometheus::write(snapshot, section, out),
             Sections::Json(snapshot) => json::write(snapshot, section, out),
             Sections::Curve(figures) if section == 0 => {
-                json::curve(figures.as_ref(), out)?;
+                json::curve(figures.as_deref(), out)?;
                 out.push('\n');
                 Ok(true)
             }
