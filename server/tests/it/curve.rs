@@ -97,9 +97,9 @@ fn the_curve_is_told_everywhere() {
         curve.is_sorted_by(|less, more| *less <= more + 1.0),
         "{curve:?}"
     );
-    // Nearly all that twice the memory misses was never there.
+    // Nearly all that today's memory misses was never there, so more of it brings little.
     assert!(
-        curve[5] > curve[3] + 0.3 && curve[3] > curve[1] + 1.0,
+        curve[5] > curve[3] - 0.5 && curve[3] > curve[1] + 1.0,
         "{curve:?}"
     );
     let error = figure(&stats, "curve_error_points").expect("told");
