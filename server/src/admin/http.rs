@@ -240,7 +240,7 @@ impl Pages<'_> {
                 page(StatusCode::OK, JSON, Page::Sections(sections, 0))
             }
             "/curve" => {
-                let sections = Sections::Curve(snapshots.curve());
+                let sections = Sections::Curve(snapshots.curve().map(Rc::new));
                 page(StatusCode::OK, JSON, Page::Sections(sections, 0))
             }
             _ => words(
@@ -313,7 +313,7 @@ pub enum Sections {
     /// The keys that are asked for most.
     HotKeys(hot_keys::HotKeys),
     /// What the hit ratio would be with less memory, and more.
-    Curve(Option<CurveFigures>),
+    Curve(Option<Rc<CurveFigures>>),
 }
 
 /// Short sections are sent together until there is so much.
@@ -334,7 +334,7 @@ impl Sections {
             Sections::HotKeys(list) => hot_keys::write(list, section, out),
             Sections::Slow(list) => slow::write(list, section, out),
             Sections::Curve(figures) if section == 0 => {
-                json::curve(figures.as_ref(), out)?;
+                json::curve(figures.as_deref(), out)?;
                 out.push('\n');
                 Ok(true)
             }

@@ -180,7 +180,7 @@ impl Miniature {
 
     /// Its share of the whole cache's bytes.
     fn capacity(&self) -> u64 {
-        (u128::from(self.whole_bytes) * (u128::from(self.limit) + 1) >> u32::BITS) as u64
+        ((u128::from(self.whole_bytes) * (u128::from(self.limit) + 1)) >> u32::BITS) as u64
     }
 
     /// The cache that it stands for holds so many bytes, and the sample is to be this one.
@@ -317,7 +317,7 @@ impl Miniature {
             .eviction
             .probation_len_min(of(&self.lists[0]), of(&self.lists[1]));
         // Each shard keeps so many, and of those as many are here as of all items.
-        let least = (least * rules.shard_count) as u64 * (u64::from(self.limit) + 1) >> u32::BITS;
+        let least = ((least * rules.shard_count) as u64 * (u64::from(self.limit) + 1)) >> u32::BITS;
         let mut least = (least as usize).max(1);
         // An item that stays has a mark less.
         let examined_max = self.held() * (MARKS_MAX as usize + 1);

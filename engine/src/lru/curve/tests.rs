@@ -36,6 +36,8 @@ fn scan(at: u64) -> u64 {
     }
 }
 
+type Family = (&'static str, fn(u64) -> u64);
+
 fn holding(items: u64) -> Holding {
     let bytes = CAPACITY * u64::from(ITEM_BYTES);
     let used = items * u64::from(ITEM_BYTES);
@@ -120,7 +122,7 @@ fn play(eviction: Eviction, key_at: fn(u64) -> u64) -> ([f64; CURVE_POINTS], Cur
 
 #[test]
 fn the_curve_of_a_sample_is_that_of_the_whole() {
-    let families: [(&str, fn(u64) -> u64); 3] = [("zipf", zipf), ("cycle", cycle), ("scan", scan)];
+    let families: [Family; 3] = [("zipf", zipf), ("cycle", cycle), ("scan", scan)];
     for eviction in [Eviction::S3Fifo, Eviction::Lru] {
         for (name, key_at) in families {
             let (real, curve) = play(eviction, key_at);

@@ -8,8 +8,8 @@ use crate::settings::config::Config;
 const SHARE: usize = 256;
 /// … but never more entries a point than these: more would not make it better by much …
 const ENTRIES_MAX: usize = 4096;
-/// … and with fewer than these there is none.
-const ENTRIES_MIN: usize = 256;
+/// … and with fewer than these there is none: below about 24 MiB.
+const ENTRIES_MIN: usize = 512;
 /// References that a worker keeps until it hands them over.
 pub const USES: usize = 512;
 
