@@ -56,9 +56,22 @@ pub const SLOW_ENTRIES: usize = 128;
 pub const SLOW_ENTRY_BYTES: usize = 192;
 
 /// A worker's keys that are asked for most: so many …
-pub const HOT_KEYS_A_WORKER: usize = 128;
+const HOT_KEYS_A_WORKER: usize = 128;
+/// … and where memory is short, so many …
+const HOT_KEYS_SHORT: usize = 32;
+/// … which is below this …
+const HOT_KEYS_SHORT_BELOW: usize = 64 << 20;
 /// … of so many bytes, each once for the worker and once for merging.
 pub const HOT_KEY_BYTES: usize = 224;
+
+/// How many keys each worker keeps of those that are asked for most.
+#[must_use]
+pub const fn hot_keys_a_worker(memory_bytes: usize) -> usize {
+    match memory_bytes < HOT_KEYS_SHORT_BELOW {
+        true => HOT_KEYS_SHORT,
+        false => HOT_KEYS_A_WORKER,
+    }
+}
 
 /// The block that a snapshot is written from, and a long item's key.
 pub const SNAPSHOT_BUFFER_BYTES: usize = 272 << 10;

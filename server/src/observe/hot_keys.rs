@@ -23,7 +23,6 @@ use parking_lot::Mutex;
 
 pub use self::sampler::Sampler;
 use self::sketch::{Hot, Sketch};
-use crate::memory::costs::HOT_KEYS_A_WORKER;
 use crate::observe::few::Few;
 
 /// What was merged is told for so long.
@@ -66,14 +65,16 @@ struct Merged {
 }
 
 impl HotKeys {
-    /// Sketches for so many workers; for none where it is off.
+    /// Sketches of so many places for so many workers; for none where it is off.
     #[must_use]
-    pub fn new(workers: usize, tells_keys: bool, seed: u64) -> Self {
+    pub fn new((workers, places): (usize, usize), tells_keys: bool, seed: u64) -> Self {
         HotKeys {
-            sketches: (0..workers).map(|_| Mutex::new(Sketch::new())).collect(),
+            sketches: (0..workers)
+                .map(|_| Mutex::new(Sketch::new(places)))
+                .collect(),
             merged: Mutex::new(Merged {
                 at: None,
-                keys: Vec::with_capacity(workers * HOT_KEYS_A_WORKER),
+                keys: Vec::with_capacity(workers * places),
                 total: 0,
                 every: 1,
             }),

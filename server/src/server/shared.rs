@@ -23,6 +23,7 @@ use crate::clock::{Clock, exact_nanos};
 use crate::execute::flush::FlushTimer;
 use crate::memory::admission::Admission;
 use crate::memory::board::Board;
+use crate::memory::costs::hot_keys_a_worker;
 use crate::memory::lease_room::LeaseRoom;
 use crate::memory::permits::Permits;
 use crate::memory::plan::ServerPlan;
@@ -155,11 +156,14 @@ impl<'h> Shared<'h> {
             departures: Mutex::default(),
             slow_log: SlowLog::new(limits.slow_log, limits.tells_keys),
             hot_keys: HotKeys::new(
-                if limits.hot_keys {
-                    plan.worker_count
-                } else {
-                    0
-                },
+                (
+                    if limits.hot_keys {
+                        plan.worker_count
+                    } else {
+                        0
+                    },
+                    hot_keys_a_worker(plan.memory_bytes),
+                ),
                 limits.tells_keys,
                 exact_nanos(),
             ),

@@ -3,8 +3,8 @@
 use super::*;
 use crate::memory::costs::{
     ADMIN_BYTES, ADMIN_CONNECTION_BYTES, ADMIN_CONNECTIONS, ADMIN_THREAD_BYTES, HOT_KEY_BYTES,
-    HOT_KEYS_A_WORKER, SLOW_ENTRIES, SLOW_ENTRY_BYTES, SNAPSHOT_BUFFER_BYTES,
-    SNAPSHOT_THREAD_BYTES, snapshot_window_bytes, tls_connection_bytes,
+    SLOW_ENTRIES, SLOW_ENTRY_BYTES, SNAPSHOT_BUFFER_BYTES, SNAPSHOT_THREAD_BYTES,
+    hot_keys_a_worker, snapshot_window_bytes, tls_connection_bytes,
 };
 use crate::settings::config::Config;
 
@@ -80,7 +80,7 @@ pub(super) fn server_lines(
             ),
         ));
     }
-    lines.extend(list_lines(config));
+    lines.extend(list_lines(config, memory));
     lines.extend(snapshot_line(config, memory));
     let tls_bytes = tls_bytes(config);
     if tls_bytes > 0 {
@@ -172,8 +172,8 @@ fn message_line(config: &Config, memory: usize) -> Line {
 }
 
 /// What is kept for lists that operators ask for.
-fn list_lines(config: &Config) -> impl Iterator<Item = Line> {
-    let workers = config.workers;
+fn list_lines(config: &Config, memory: usize) -> impl Iterator<Item = Line> {
+    let (workers, keys) = (config.workers, hot_keys_a_worker(memory));
     let slow = config.slow_log.map(|_| Line {
         name: "slow requests".to_owned(),
         bytes: SLOW_ENTRIES * SLOW_ENTRY_BYTES,
@@ -181,8 +181,8 @@ fn list_lines(config: &Config) -> impl Iterator<Item = Line> {
     });
     let hot = config.hot_keys.then(|| Line {
         name: "hot keys".to_owned(),
-        bytes: workers * HOT_KEYS_A_WORKER * HOT_KEY_BYTES,
-        note: format!("{workers} × {HOT_KEYS_A_WORKER} × {HOT_KEY_BYTES}: those asked for most"),
+        bytes: workers * keys * HOT_KEY_BYTES,
+        note: format!("{workers} × {keys} × {HOT_KEY_BYTES}: those asked for most"),
     });
     slow.into_iter().chain(hot)
 }

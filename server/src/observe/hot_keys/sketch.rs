@@ -1,18 +1,18 @@
 //! The keys that are asked for most, in a place of a fixed size: Space-Saving.
 //!
 //! Metwally, Agrawal, El Abbadi, "Efficient computation of frequent and top-k elements in data streams", ICDT 2005. Of a
-//! stream of weighted keys it keeps [`PLACES`] with a count each. A key without a place takes that of the least count, and goes on
+//! stream of weighted keys it keeps some with a count each, those in its places. A key without a place takes that of the least count, and goes on
 //! counting from there: what it took over is its error. So, with `total` the sum of all weights,
 //!
 //! - a key's count is never below what it was asked for, and above it by `error` at most;
-//! - no error is more than `total / PLACES`, and so who was asked for more than that has a place.
+//! - no error is more than `total` by the number of places, and so a key that was asked for more than that has a place.
 //!
 //! Now and then all counts are halved, so that they are about the last moments. Halves are rounded so that the
 //! first of these stays true to the letter.
 
 use flagstone_engine::Key;
 
-use crate::memory::costs::{HOT_KEY_BYTES, HOT_KEYS_A_WORKER as PLACES};
+use crate::memory::costs::HOT_KEY_BYTES;
 use crate::observe::few::Few;
 
 /// Of a key so many bytes are kept, where keys are told.
@@ -35,9 +35,8 @@ pub struct Hot {
 
 // Once in a sketch, with its print and count beside it, and once where sketches are merged.
 static_assertions::const_assert!(2 * (size_of::<Hot>() + 8) <= HOT_KEY_BYTES);
-static_assertions::const_assert_eq!(PLACES % CHUNK, 0);
 
-/// So many prints are compared at a time.
+/// So many prints are compared at a time; the number of places is a multiple.
 const CHUNK: usize = 16;
 
 /// See the module's head.
@@ -61,10 +60,11 @@ fn print(hash: u64) -> u32 {
 impl Sketch {
     /// An empty one, with its memory.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(places: usize) -> Self {
+        debug_assert!(places.is_multiple_of(CHUNK), "a part would not be searched");
         Sketch {
-            prints: vec![0; PLACES].into_boxed_slice(),
-            places: Vec::with_capacity(PLACES),
+            prints: vec![0; places].into_boxed_slice(),
+            places: Vec::with_capacity(places),
             total: 0,
             every: [1; 2],
             least: 0,
@@ -92,7 +92,7 @@ impl Sketch {
                 false => Few::NONE,
             },
         };
-        if self.places.len() < PLACES {
+        if self.places.len() < self.prints.len() {
             self.prints[self.places.len()] = print(hash);
             self.places.push(newcomer(0));
             return;
@@ -133,7 +133,7 @@ impl Sketch {
     }
 
     fn look_for_least(&mut self) {
-        self.least = match self.places.len() < PLACES {
+        self.least = match self.places.len() < self.prints.len() {
             true => 0,
             false => self
                 .places
@@ -171,7 +171,7 @@ impl Sketch {
     /// A key without a place was asked for at most so often.
     #[must_use]
     pub fn least(&self) -> u64 {
-        match self.places.len() < PLACES {
+        match self.places.len() < self.prints.len() {
             true => 0,
             false => self
                 .places

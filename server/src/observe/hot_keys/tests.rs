@@ -8,6 +8,7 @@ use super::sampler::HALVE_MILLIS;
 use super::*;
 
 const KEYS: usize = 20_000;
+const PLACES: usize = 128;
 
 /// Keys are made by a cache alone.
 fn cache() -> Cache {
@@ -59,7 +60,7 @@ impl Traffic {
 fn a_sketch_keeps_its_bounds_and_goes_on_to_when_it_is_halved() {
     let (cache, names) = (cache(), names());
     for (skew, weight) in [(0.0, 1), (0.7, 1), (0.99, 3), (1.4, 256)] {
-        let (mut traffic, mut sketch) = (Traffic::new(skew, 7), Sketch::new());
+        let (mut traffic, mut sketch) = (Traffic::new(skew, 7), Sketch::new(PLACES));
         let (mut truth, mut total) = (vec![0.0; KEYS], 0.0);
         for round in 1..=300_000 {
             let no = traffic.next();
@@ -92,7 +93,7 @@ fn a_sketch_keeps_its_bounds_and_goes_on_to_when_it_is_halved() {
                     truth[no]
                 );
             }
-            let bound = total / HOT_KEYS_A_WORKER as f64 + 10.0;
+            let bound = total / PLACES as f64 + 10.0;
             assert!(least as f64 <= bound, "{context}: {least}");
             let missing = (0..KEYS).filter(|&no| !has_place[no]);
             assert!(
@@ -110,7 +111,7 @@ fn a_sketch_keeps_its_bounds_and_goes_on_to_when_it_is_halved() {
 fn what_is_told_is_as_near_as_it_says() {
     let (cache, names) = (cache(), names());
     for (skew, hot_least) in [(0.9, 5), (1.0, 10), (1.2, 20)] {
-        let hot_keys = HotKeys::new(3, true, 42);
+        let hot_keys = HotKeys::new((3, PLACES), true, 42);
         let now = Tick::ZERO;
         let mut samplers = [0, 1, 2].map(|no| Sampler::new(&hot_keys, no, now));
         let mut traffic = Traffic::new(skew, 11);
@@ -159,7 +160,7 @@ fn what_is_told_is_as_near_as_it_says() {
 /// Two clients take turns, which a count to a fixed number would not see.
 #[test]
 fn patterns_hide_nothing() {
-    let (cache, hot_keys) = (cache(), HotKeys::new(1, true, 1));
+    let (cache, hot_keys) = (cache(), HotKeys::new((1, PLACES), true, 1));
     let mut sampler = Sampler::new(&hot_keys, 0, Tick::ZERO);
     for no in 0..400_000 {
         let name = [&b"one"[..], b"two", b"one", b"three"][no % 4];
@@ -178,7 +179,7 @@ fn patterns_hide_nothing() {
 
 #[test]
 fn how_many_are_looked_at_follows_the_traffic() {
-    let (cache, hot_keys) = (cache(), HotKeys::new(1, false, 1));
+    let (cache, hot_keys) = (cache(), HotKeys::new((1, PLACES), false, 1));
     let mut sampler = Sampler::new(&hot_keys, 0, Tick::ZERO);
     let key = cache.key(b"key").expect("short");
     let mut period = |no: u64, requests: usize| {
@@ -202,7 +203,7 @@ fn how_many_are_looked_at_follows_the_traffic() {
 
 #[test]
 fn where_it_is_off_nothing_is_looked_at() {
-    let (cache, hot_keys) = (cache(), HotKeys::new(0, true, 1));
+    let (cache, hot_keys) = (cache(), HotKeys::new((0, PLACES), true, 1));
     let mut sampler = Sampler::new(&hot_keys, 0, Tick::ZERO);
     for _ in 0..10_000 {
         sampler.pass(32, |_| cache.key(b"key").ok());
