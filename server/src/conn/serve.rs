@@ -143,7 +143,7 @@ impl Conn {
         }
         // After the last read of many a turn nothing is left, and what the one before has brought is still there.
         if have > 0 && matches!(self.phase, Phase::Requests) {
-            worker.first.note(&self.codec, have);
+            worker.first.note(have);
         }
         let (inbox, mut requests) = requests!(self, worker, budget, waker);
         let bytes = &inbox[..have];

@@ -15,6 +15,7 @@ use crate::memory::queues::Kept;
 use crate::observe::counters::Counters;
 use crate::observe::hot_keys::Sampler;
 use crate::observe::slow_log::Cause;
+use crate::proto::Codec;
 use crate::server::shared::Shared;
 
 pub struct WorkerState<'w> {
@@ -62,15 +63,15 @@ impl<'w> WorkerState<'w> {
     #[cold]
     pub fn note_slow(
         &mut self,
-        protocol_no: usize,
+        (codec, protocol_no): (Codec, usize),
         (nanos, cause): (u64, Cause),
         (requests, kind): (u32, &'static str),
     ) {
         if std::mem::take(&mut self.first.is_noted) {
             return;
         }
-        let (named, database) = self.first.name(&self.inbox);
-        let late = Late::named(named, database, self.shared, self.now);
+        let named = self.first.name(codec, &self.inbox);
+        let late = Late::named(named, codec.database(), self.shared, self.now);
         let late = Late {
             word: match named.word {
                 b"" => kind.as_bytes(),
