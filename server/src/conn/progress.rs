@@ -27,6 +27,11 @@ impl Conn {
             )
     }
 
+    /// How it speaks, and the number of the protocol.
+    pub fn speaks(&self) -> (Codec, usize) {
+        (self.codec, self.protocol_no())
+    }
+
     /// The number of the protocol that it speaks, among those that are counted apart.
     pub fn protocol_no(&self) -> usize {
         self.codec.name_no()

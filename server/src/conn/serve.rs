@@ -117,7 +117,7 @@ impl Conn {
         }
         // After the last read of many a turn nothing is left, and what the one before has brought is still there.
         if have > 0 && matches!(self.phase, Phase::Requests) {
-            worker.tools.first.note(&self.codec, have);
+            worker.tools.first.note(have);
         }
         let inbox = &worker.inbox;
         let bytes = &inbox[..have];

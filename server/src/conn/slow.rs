@@ -1,8 +1,9 @@
 //! Requests that took long are named when it is known that they did.
 //!
-//! A turn notes how many bytes stand at the front of the inbox and how they are to be read, once for each read. If the turn
-//! turns out to have been slow, the request there is decoded once more for its name and its key. Where half a request
-//! has been moved to the front meanwhile, the name is not known, and the kind of most of the turn's requests stands for it.
+//! A turn notes how many bytes stand at the front of the inbox, once for each read. If the turn turns out to have been slow, the
+//! request there is decoded once more for its name and its key, as the connection speaks then: to keep how it spoke before
+//! would be a copy for each turn. Where that makes no request of it (the middle of a list of keys), or half a request has
+//! been moved to the front meanwhile, the kind of most of the turn's requests stands for the name.
 
 use crate::clients::{ClientNo, Place, Text};
 use crate::observe::few::Few;
@@ -14,9 +15,8 @@ use flagstone_engine::Tick;
 /// What a turn's last read has brought.
 #[derive(Default)]
 pub struct First {
-    /// How the connection spoke before that was executed, and how many bytes begin with a request. `None`: what stands at the
-    /// front of the inbox is not known.
-    front: Option<(Codec, usize)>,
+    /// So many bytes at the front of the inbox begin with a request; 0: what stands there is not known.
+    len: usize,
     /// One of the turn's requests is in the list already.
     pub is_noted: bool,
 }
@@ -25,27 +25,27 @@ impl First {
     /// A turn begins.
     #[inline(always)]
     pub fn begin_turn(&mut self) {
-        self.front = None;
+        self.len = 0;
         self.is_noted = false;
     }
 
     /// The front of the inbox is something else now.
     #[inline(always)]
     pub fn forget(&mut self) {
-        self.front = None;
+        self.len = 0;
     }
 
-    /// So many bytes, to be read so.
+    /// So many bytes.
     #[inline(always)]
-    pub fn note(&mut self, codec: &Codec, len: usize) {
-        self.front = Some((*codec, len));
+    pub fn note(&mut self, len: usize) {
+        self.len = len;
     }
 
-    /// What the request at the front is called, and its database.
-    pub fn name<'i>(&self, inbox: &'i [u8]) -> (Named<'i>, usize) {
-        match self.front {
-            Some((codec, len)) => (codec.name_request(&inbox[..len]), codec.database()),
-            None => (Named::default(), 0),
+    /// What the request at the front is called.
+    pub fn name<'i>(&self, codec: Codec, inbox: &'i [u8]) -> Named<'i> {
+        match self.len {
+            0 => Named::default(),
+            len => codec.name_request(&inbox[..len]),
         }
     }
 }

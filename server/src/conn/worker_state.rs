@@ -16,6 +16,7 @@ use crate::observe::counters::Counters;
 use crate::observe::curve::Uses;
 use crate::observe::hot_keys::Sampler;
 use crate::observe::slow_log::Cause;
+use crate::proto::Codec;
 use crate::server::shared::Shared;
 
 pub struct WorkerState<'w> {
@@ -78,15 +79,15 @@ impl<'w> WorkerState<'w> {
     #[cold]
     pub fn note_slow(
         &mut self,
-        protocol_no: usize,
+        (codec, protocol_no): (Codec, usize),
         (nanos, cause): (u64, Cause),
         (requests, kind): (u32, &'static str),
     ) {
         if std::mem::take(&mut self.tools.first.is_noted) {
             return;
         }
-        let (named, database) = self.tools.first.name(&self.inbox);
-        let late = Late::named(named, database, self.tools.shared, self.tools.now);
+        let named = self.tools.first.name(codec, &self.inbox);
+        let late = Late::named(named, codec.database(), self.tools.shared, self.tools.now);
         let late = Late {
             word: match named.word {
                 b"" => kind.as_bytes(),

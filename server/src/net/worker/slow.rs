@@ -74,9 +74,9 @@ impl Worker<'_> {
             0 | 1 => Cause::Work,
             _ => Cause::Pipeline,
         };
-        let protocol_no = conn.protocol_no();
+        let speaks = conn.speaks();
         self.state
-            .note_slow(protocol_no, (nanos, cause), (requests, kind));
+            .note_slow(speaks, (nanos, cause), (requests, kind));
     }
 
     /// A connection that waited has had a turn. Where it goes on waiting it is the same wait.
@@ -90,8 +90,8 @@ impl Worker<'_> {
         if let (Some(late), Some(conn)) = (slot.waits.end(self.state.tools.now), &slot.conn)
             && late.0 >= threshold
         {
-            let protocol_no = conn.protocol_no();
-            self.state.note_slow(protocol_no, late, (0, ""));
+            let speaks = conn.speaks();
+            self.state.note_slow(speaks, late, (0, ""));
         }
     }
 }
