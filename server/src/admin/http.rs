@@ -17,11 +17,11 @@ use hyper::header::{
 use hyper::service::Service;
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::{Told, authorization, host, hot_keys, json, prometheus, slow};
+use super::{Told, authorization, clients, host, hot_keys, json, prometheus, slow};
 use crate::auth::users::Logins;
 use crate::observe::curve::CurveFigures;
 use crate::observe::liveness::Liveness;
-use crate::observe::snapshot::{Asked, Snapshot, SnapshotTaker};
+use crate::observe::snapshot::{Asked, ClientList, Snapshot, SnapshotTaker};
 use crate::server::stage::Stage;
 
 /// The page to look at: markup, style and script in one file, and nothing from elsewhere.
@@ -116,8 +116,10 @@ impl Service<Request<Incoming>> for Visitor<'_> {
             let challenge = HeaderValue::from_static(authorization::CHALLENGE);
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
             response
-        } else if path == "/snapshot" && request.method() == Method::POST {
-            self.pages.snapshot(&request)
+        } else if request.method() == Method::POST && path == "/snapshot" {
+            self.pages.consequence(&request, snapshot)
+        } else if request.method() == Method::POST && path == "/clients/kill" {
+            self.pages.kill(&request)
         } else {
             self.pages.answer(request.method(), path)
         };
@@ -178,8 +180,36 @@ impl Pages<'_> {
         })
     }
 
-    /// The one request that has a consequence.
-    fn snapshot(&self, request: &Request<Incoming>) -> Response<Page> {
+    /// `?id=` says whose connection is to be closed. Where clients have to log in, whoever asks that presents a token.
+    fn kill(&self, request: &Request<Incoming>) -> Response<Page> {
+        let id = request.uri().query().and_then(|query| {
+            let id = query.strip_prefix("id=")?.parse().ok()?;
+            (id > 0).then_some(id)
+        });
+        let Some(id) = id else {
+            return words(
+                StatusCode::BAD_REQUEST,
+                "say whose connection is to be closed: ?id=7, of /clients\n",
+            );
+        };
+        if self.rules.logins.pages_are_open() && !self.rules.logins.is_empty() {
+            return words(
+                StatusCode::FORBIDDEN,
+                "where clients log in, this wants a token: --admin-token-file\n",
+            );
+        }
+        self.consequence(request, |snapshots| match snapshots.kill(id) {
+            true => words(StatusCode::ACCEPTED, "its connection is being closed\n"),
+            false => words(StatusCode::NOT_FOUND, "nobody is called by that id\n"),
+        })
+    }
+
+    /// A request that has a consequence.
+    fn consequence(
+        &self,
+        request: &Request<Incoming>,
+        carry_out: impl FnOnce(&SnapshotTaker<'_>) -> Response<Page>,
+    ) -> Response<Page> {
         // A page of somebody else's can have a browser send this here, and then says where it comes from.
         if request.headers().contains_key(ORIGIN) {
             return words(StatusCode::FORBIDDEN, "this is not for browsers\n");
@@ -187,14 +217,7 @@ impl Pages<'_> {
         let Told::Snapshots(snapshots) = self.told else {
             return words(StatusCode::SERVICE_UNAVAILABLE, "starting\n");
         };
-        match snapshots.ask_for_file() {
-            Asked::Begun => words(StatusCode::ACCEPTED, "a snapshot is being written\n"),
-            Asked::Busy => words(StatusCode::CONFLICT, "one is being written already\n"),
-            Asked::Nowhere => words(
-                StatusCode::CONFLICT,
-                "there is no place for one (--snapshot PATH), or the server leaves\n",
-            ),
-        }
+        carry_out(snapshots)
     }
 
     fn answer(&self, method: &Method, path: &str) -> Response<Page> {
@@ -232,6 +255,10 @@ impl Pages<'_> {
                 });
                 page(StatusCode::OK, JSON, Page::Sections(sections, 0))
             }
+            "/clients" => {
+                let sections = Sections::Clients(snapshots.clients());
+                page(StatusCode::OK, JSON, Page::Sections(sections, 0))
+            }
             "/hotkeys" => {
                 let sections = Sections::HotKeys(hot_keys::HotKeys {
                     list: snapshots.hot_keys(),
@@ -245,9 +272,20 @@ impl Pages<'_> {
             }
             _ => words(
                 StatusCode::NOT_FOUND,
-                "there are /, /metrics, /stats, /slow, /hotkeys, /curve, /livez and /readyz\n",
+                "there are /, /metrics, /stats, /slow, /clients, /hotkeys, /curve, /livez and /readyz\n",
             ),
         }
+    }
+}
+
+fn snapshot(snapshots: &SnapshotTaker<'_>) -> Response<Page> {
+    match snapshots.ask_for_file() {
+        Asked::Begun => words(StatusCode::ACCEPTED, "a snapshot is being written\n"),
+        Asked::Busy => words(StatusCode::CONFLICT, "one is being written already\n"),
+        Asked::Nowhere => words(
+            StatusCode::CONFLICT,
+            "there is no place for one (--snapshot PATH), or the server leaves\n",
+        ),
     }
 }
 
@@ -310,6 +348,8 @@ pub enum Sections {
     Json(Rc<Snapshot>),
     /// The last requests that took long.
     Slow(slow::Slow),
+    /// The clients that hold most.
+    Clients(ClientList),
     /// The keys that are asked for most.
     HotKeys(hot_keys::HotKeys),
     /// What the hit ratio would be with less memory, and more.
@@ -331,6 +371,7 @@ impl Sections {
         match self {
             Sections::Prometheus(snapshot) => prometheus::write(snapshot, section, out),
             Sections::Json(snapshot) => json::write(snapshot, section, out),
+            Sections::Clients(list) => clients::write(list, section, out),
             Sections::HotKeys(list) => hot_keys::write(list, section, out),
             Sections::Slow(list) => slow::write(list, section, out),
             Sections::Curve(figures) if section == 0 => {

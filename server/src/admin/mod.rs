@@ -31,6 +31,7 @@
 //! `--admin-token-file` it has to present a token, too (`authorization`).
 
 mod authorization;
+mod clients;
 mod host;
 mod hot_keys;
 mod http;

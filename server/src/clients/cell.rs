@@ -73,6 +73,8 @@ pub struct Cell {
     standing: AtomicU32,
     /// 1: the connection is to be closed. Written under the table's lock.
     doomed: AtomicU32,
+    /// Bytes of buffers and of a value on its way that it held when its worker last looked, about once a second.
+    held: AtomicU32,
 }
 
 // Relaxed where nothing else is said: these are figures, and publish nothing.
@@ -81,6 +83,19 @@ impl Cell {
     pub(super) fn begin(&self, now: Tick) {
         self.standing.store(0, Relaxed);
         self.seen.store(step(now), Relaxed);
+        self.held.store(0, Relaxed);
+    }
+
+    /// It holds so many bytes that others may be waiting for.
+    pub fn hold(&self, bytes: usize) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        if self.held.load(Relaxed) != bytes {
+            self.held.store(bytes, Relaxed);
+        }
+    }
+
+    pub(super) fn held_bytes(&self) -> u32 {
+        self.held.load(Relaxed)
     }
 
     /// It has carried out something in this turn.

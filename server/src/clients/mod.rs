@@ -133,7 +133,7 @@ impl Clients {
     /// What it is called by.
     #[must_use]
     pub fn id(&self, no: ClientNo) -> u64 {
-        self.table.lock().rows[no.0 as usize].id
+        self.table.lock().rows[no.0 as usize].id()
     }
 
     /// It says a name of its own, or of its library's.
@@ -160,6 +160,13 @@ impl Clients {
             .then(|| Client::of(row, &self.cells[no.0 as usize], now))
     }
 
+    /// Has the connection of the client closed that is called by this id. False: nobody is, or it is being closed already.
+    pub fn doom_id(&self, id: u64) -> bool {
+        let no_of = |table: &Table| table.rows.iter().position(|row| row.id() == id);
+        let no = no_of(&self.table.lock()).filter(|_| id > 0);
+        no.is_some_and(|no| self.doom(ClientNo(no as u32), id))
+    }
+
     /// Has the connection of a client closed, by its worker. False: nobody is called by that id any more, or it is being closed
     /// already.
     pub fn doom(&self, no: ClientNo, id: u64) -> bool {
@@ -167,7 +174,7 @@ impl Clients {
         let Some(row) = table
             .rows
             .get(no.0 as usize)
-            .filter(|row| row.id == id && id > 0)
+            .filter(|row| row.id() == id && id > 0)
         else {
             return false;
         };

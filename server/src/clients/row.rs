@@ -71,8 +71,8 @@ pub struct Newcomer {
 /// What seldom changes. Guarded by the table's lock.
 #[derive(Clone, Copy)]
 pub(super) struct Row {
-    /// 0: nobody.
-    pub id: u64,
+    /// 0: nobody. In bytes, so that a row is a multiple of four and not of eight.
+    id: [u8; 8],
     /// When it came: seconds of the server's clock.
     came: u32,
     worker_no: u16,
@@ -87,7 +87,7 @@ static_assertions::const_assert!(TEXT_BYTES_MAX <= u8::MAX as usize);
 
 impl Row {
     pub const NONE: Row = Row {
-        id: 0,
+        id: [0; 8],
         came: 0,
         worker_no: 0,
         lens: [0; TEXTS],
@@ -98,7 +98,7 @@ impl Row {
 
     pub fn new(id: u64, newcomer: &Newcomer, worker_no: usize, now: Tick) -> Self {
         Row {
-            id,
+            id: id.to_ne_bytes(),
             came: (now.as_millis() / 1000) as u32,
             worker_no: worker_no as u16,
             peer: newcomer.peer,
@@ -107,8 +107,12 @@ impl Row {
         }
     }
 
+    pub fn id(&self) -> u64 {
+        u64::from_ne_bytes(self.id)
+    }
+
     pub fn is_some(&self) -> bool {
-        self.id > 0
+        self.id() > 0
     }
 
     pub fn worker_no(&self) -> usize {
@@ -154,6 +158,8 @@ pub struct Client {
     pub standing: Standing,
     /// For how many seconds it has asked nothing.
     pub idle_seconds: u64,
+    /// What it held a moment ago, in bytes: buffers, and a value on its way.
+    pub held_bytes: u32,
 }
 
 impl Client {
@@ -162,13 +168,14 @@ impl Client {
             row,
             standing: cell.standing(),
             idle_seconds: cell.idle_seconds(now),
+            held_bytes: cell.held_bytes(),
         }
     }
 
     /// What it is called by.
     #[must_use]
     pub fn id(&self) -> u64 {
-        self.row.id
+        self.row.id()
     }
 
     /// Where it is.

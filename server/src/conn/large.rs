@@ -268,6 +268,12 @@ impl<'w> Larges<'w> {
         Some((place.charge.kind, place.is_permitted))
     }
 
+    /// Bytes that are charged for a value.
+    pub fn charged_bytes(&self, no: LargeNo) -> usize {
+        let place = self.places[usize::from(no.0)].as_ref();
+        place.map_or(0, |place| place.charge.bytes)
+    }
+
     /// Goes on sending a value. `false`: it was let go, and is gone.
     pub fn resume(&mut self, no: LargeNo) -> bool {
         let Some(mut place) = self.places[usize::from(no.0)].take() else {

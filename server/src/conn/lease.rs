@@ -234,6 +234,15 @@ impl Lease {
     pub fn is_input(&self) -> bool {
         self.kind == Kind::Input
     }
+
+    /// How large it is, whatever is in it.
+    pub fn size(&self) -> usize {
+        match self.kind {
+            Kind::Small => SMALL_LEASE_BYTES,
+            Kind::Input => INBOX_BYTES,
+            Kind::Output => OUTBOX_BYTES,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -83,6 +83,19 @@ impl Conn {
         }
     }
 
+    /// What it holds of buffers, and of memory for a value on its way.
+    pub fn held_bytes(&self, larges: &Larges<'_>) -> usize {
+        let leases = [&self.input, &self.output].into_iter().flatten();
+        let buffers: usize = leases.map(Lease::size).sum();
+        buffers
+            + match self.phase {
+                Phase::Storing(no) | Phase::Settling(no) | Phase::Sending(no) => {
+                    larges.charged_bytes(no)
+                }
+                _ => 0,
+            }
+    }
+
     /// Whether its socket is only waiting for the peer's FIN.
     pub fn is_lingering(&self) -> bool {
         matches!(self.phase, Phase::Lingering { .. })

@@ -13,6 +13,7 @@ use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::auth::tls::{CertificateStore, Handshake};
+use crate::clients::{Client, ClientNo};
 use crate::memory::board::BoardFigures;
 use crate::observe::allocations::{self, During};
 use crate::observe::counters::{Totals, WorkerFigures};
@@ -127,6 +128,27 @@ pub struct HotList {
     pub keys: Vec<HotKey>,
 }
 
+/// Clients that are connected, those first that hold most.
+#[derive(Clone)]
+pub struct ClientList {
+    /// All there are.
+    pub count: usize,
+    /// When they were looked at.
+    now: Tick,
+    /// Some of them.
+    pub clients: Vec<Client>,
+}
+
+impl ClientList {
+    /// For how many seconds one has been there.
+    pub fn age_seconds(&self, client: &Client) -> u64 {
+        client.age_seconds(self.now)
+    }
+}
+
+/// So many clients are told of.
+const CLIENTS_TOLD: usize = 100;
+
 /// Takes snapshots.
 pub struct SnapshotTaker<'h> {
     shared: &'h Shared<'h>,
@@ -180,6 +202,41 @@ impl<'h> SnapshotTaker<'h> {
             },
             entries: log.newest(usize::MAX, |_, entries| entries.copied().collect()),
         }
+    }
+
+    /// The clients that hold most; of those that hold the same, the oldest.
+    pub fn clients(&self) -> ClientList {
+        let (table, now) = (&self.shared.clients, self.shared.clock.now());
+        let rank = |client: &Client| (u32::MAX - client.held_bytes, client.id());
+        let mut list = ClientList {
+            count: 0,
+            now,
+            clients: Vec::with_capacity(CLIENTS_TOLD),
+        };
+        // One at a time: newcomers wait for none of this.
+        for no in 0..table.places() {
+            let Some(client) = table.get(ClientNo(no), now) else {
+                continue;
+            };
+            list.count += 1;
+            if list.clients.len() == CLIENTS_TOLD {
+                // The last of them goes, if it holds less.
+                match list.clients.last() {
+                    Some(last) if rank(last) <= rank(&client) => continue,
+                    _ => list.clients.pop(),
+                };
+            }
+            let place = list
+                .clients
+                .partition_point(|other| rank(other) < rank(&client));
+            list.clients.insert(place, client);
+        }
+        list
+    }
+
+    /// Has the connection of the client closed that is called by this id. False: nobody is.
+    pub fn kill(&self, id: u64) -> bool {
+        self.shared.clients.doom_id(id)
     }
 
     /// The keys that are asked for most.

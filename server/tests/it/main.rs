@@ -27,6 +27,7 @@ mod binary;
 mod budget;
 mod bystander;
 mod clients;
+mod clients_page;
 mod curve;
 mod databases;
 mod differential;

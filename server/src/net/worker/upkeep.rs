@@ -181,6 +181,10 @@ impl Worker<'_> {
             false => LARGE_QUIET_MILLIS,
         };
         for slot in &mut self.slots {
+            if let Some(conn) = &slot.conn {
+                let held = conn.held_bytes(&self.state.tools.larges);
+                shared.clients.cell(slot.client).hold(held);
+            }
             if let Some(conn) = &mut slot.conn
                 && conn.is_large()
                 && conn.quiet_millis(now) >= large_quiet_millis
