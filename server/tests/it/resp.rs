@@ -175,7 +175,7 @@ fn what_is_wrong_is_said_as_redis_says_it() {
         ),
         (
             "CLIENT FOO|CONFIG HELP|SHUTDOWN",
-            "-ERR unknown subcommand 'FOO'. Try CLIENT HELP.|*5|$39|CONFIG <subcommand> [<arg> ...]. They are:|$3|GET|$3|SET|$9|RESETSTAT|$4|HELP|-ERR this command is switched off by a setting|",
+            "-ERR unknown subcommand 'FOO'. Try CLIENT HELP.|*5|$42|CONFIG <subcommand> [<arg> ...]. They are:|$3|GET|$3|SET|$9|RESETSTAT|$4|HELP|-ERR this command is switched off by a setting|",
         ),
         (
             "MGET a \"\" a|DEL \"\"|SET \"\" x|GET \"\"|MGET a \"\"|EXISTS \"\" a \"\"|DEL \"\"|GET \"\"",
