@@ -96,6 +96,7 @@ impl Place {
                     env: [
                         ("FLAGSTONE_LISTEN", addr.to_string()),
                         ("FLAGSTONE_ADMIN", "127.0.0.1:0".to_owned()),
+                        ("FLAGSTONE_SEAL", "abort".to_owned()),
                     ]
                     .map(|(name, value)| (name.to_owned(), value))
                     .into(),
@@ -120,6 +121,8 @@ impl Place {
                 command
                     .args(args)
                     .env("FLAGSTONE_LISTEN", addr.to_string())
+                    // What allocates while it serves a request ends, and whoever watches it finds that.
+                    .env("FLAGSTONE_SEAL", "abort")
                     .env("FLAGSTONE_ADMIN", "127.0.0.1:0");
                 Subject::spawn(&mut command, limit_bytes, addr)
             }

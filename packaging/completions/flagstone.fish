@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_flagstone_global_optspecs
-    string join \n config= check-config print-config log-format= log-level= slow-request= slow-log= hot-keys= tell-keys= listen= unix-mode= tls-cert= tls-key= tls-client-ca= tls-min= tls-max-connections= admin= admin-host= admin-token-file= memory= memory-max= max-item= max-key= workers= max-connections= socket-buffer= arena= arena-required= eviction= curve= prefault= huge-pages= snapshot= snapshot-timeout= drain-delay= drain-timeout= stall-timeout= flush= enable-shutdown= login-timeout= idle-timeout= auth-file= auth-token-file= test-hooks= cgroup-root= h/help V/version
+    string join \n config= check-config print-config log-format= log-level= slow-request= slow-log= hot-keys= tell-keys= seal= listen= unix-mode= tls-cert= tls-key= tls-client-ca= tls-min= tls-max-connections= admin= admin-host= admin-token-file= memory= memory-max= max-item= max-key= workers= max-connections= socket-buffer= arena= arena-required= eviction= curve= prefault= huge-pages= snapshot= snapshot-timeout= drain-delay= drain-timeout= stall-timeout= flush= enable-shutdown= login-timeout= idle-timeout= auth-file= auth-token-file= test-hooks= cgroup-root= h/help V/version
 end
 
 function __fish_flagstone_needs_command
@@ -31,6 +31,7 @@ complete -c flagstone -n "__fish_flagstone_needs_command" -l slow-request -d 'Te
 complete -c flagstone -n "__fish_flagstone_needs_command" -l slow-log -d 'Keep the last 128 requests that took so long or longer, for SLOW, SLOWLOG GET and /slow; none for never' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l hot-keys -d 'Find out which keys are asked for most, for HOTKEYS, stats hotkeys and /hotkeys' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l tell-keys -d 'Keep the beginnings of hot keys and of those of slow requests, for administrators; else length and hash' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l seal -d 'What an allocation means that is made while a request is served: count is a figure in /metrics, abort ends the server with a backtrace, for tests' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l listen -d 'Where to accept connections: ADDR:PORT, tls:ADDR:PORT or unix:PATH, for every protocol, or with native:, memcached:, binary: or resp: before it for one alone; may be repeated, or separated by commas' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l unix-mode -d 'The permissions of Unix sockets\' files, in octal' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l tls-cert -d 'The certificate for places with tls: before them, and those above it, in PEM; read again on SIGHUP' -r -F
@@ -83,6 +84,7 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l slow-reques
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l slow-log -d 'Keep the last 128 requests that took so long or longer, for SLOW, SLOWLOG GET and /slow; none for never' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l hot-keys -d 'Find out which keys are asked for most, for HOTKEYS, stats hotkeys and /hotkeys' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l tell-keys -d 'Keep the beginnings of hot keys and of those of slow requests, for administrators; else length and hash' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l seal -d 'What an allocation means that is made while a request is served: count is a figure in /metrics, abort ends the server with a backtrace, for tests' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l listen -d 'Where to accept connections: ADDR:PORT, tls:ADDR:PORT or unix:PATH, for every protocol, or with native:, memcached:, binary: or resp: before it for one alone; may be repeated, or separated by commas' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l unix-mode -d 'The permissions of Unix sockets\' files, in octal' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l tls-cert -d 'The certificate for places with tls: before them, and those above it, in PEM; read again on SIGHUP' -r -F
@@ -127,6 +129,7 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l slow-reque
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l slow-log -d 'Keep the last 128 requests that took so long or longer, for SLOW, SLOWLOG GET and /slow; none for never' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l hot-keys -d 'Find out which keys are asked for most, for HOTKEYS, stats hotkeys and /hotkeys' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l tell-keys -d 'Keep the beginnings of hot keys and of those of slow requests, for administrators; else length and hash' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l seal -d 'What an allocation means that is made while a request is served: count is a figure in /metrics, abort ends the server with a backtrace, for tests' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l listen -d 'Where to accept connections: ADDR:PORT, tls:ADDR:PORT or unix:PATH, for every protocol, or with native:, memcached:, binary: or resp: before it for one alone; may be repeated, or separated by commas' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l unix-mode -d 'The permissions of Unix sockets\' files, in octal' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l tls-cert -d 'The certificate for places with tls: before them, and those above it, in PEM; read again on SIGHUP' -r -F
@@ -171,6 +174,7 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l slow-request
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l slow-log -d 'Keep the last 128 requests that took so long or longer, for SLOW, SLOWLOG GET and /slow; none for never' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l hot-keys -d 'Find out which keys are asked for most, for HOTKEYS, stats hotkeys and /hotkeys' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l tell-keys -d 'Keep the beginnings of hot keys and of those of slow requests, for administrators; else length and hash' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l seal -d 'What an allocation means that is made while a request is served: count is a figure in /metrics, abort ends the server with a backtrace, for tests' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l listen -d 'Where to accept connections: ADDR:PORT, tls:ADDR:PORT or unix:PATH, for every protocol, or with native:, memcached:, binary: or resp: before it for one alone; may be repeated, or separated by commas' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l unix-mode -d 'The permissions of Unix sockets\' files, in octal' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l tls-cert -d 'The certificate for places with tls: before them, and those above it, in PEM; read again on SIGHUP' -r -F
@@ -217,6 +221,7 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l slow
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l slow-log -d 'Keep the last 128 requests that took so long or longer, for SLOW, SLOWLOG GET and /slow; none for never' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l hot-keys -d 'Find out which keys are asked for most, for HOTKEYS, stats hotkeys and /hotkeys' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l tell-keys -d 'Keep the beginnings of hot keys and of those of slow requests, for administrators; else length and hash' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l seal -d 'What an allocation means that is made while a request is served: count is a figure in /metrics, abort ends the server with a backtrace, for tests' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l listen -d 'Where to accept connections: ADDR:PORT, tls:ADDR:PORT or unix:PATH, for every protocol, or with native:, memcached:, binary: or resp: before it for one alone; may be repeated, or separated by commas' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l unix-mode -d 'The permissions of Unix sockets\' files, in octal' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l tls-cert -d 'The certificate for places with tls: before them, and those above it, in PEM; read again on SIGHUP' -r -F
@@ -261,6 +266,7 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l slow-re
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l slow-log -d 'Keep the last 128 requests that took so long or longer, for SLOW, SLOWLOG GET and /slow; none for never' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l hot-keys -d 'Find out which keys are asked for most, for HOTKEYS, stats hotkeys and /hotkeys' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l tell-keys -d 'Keep the beginnings of hot keys and of those of slow requests, for administrators; else length and hash' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l seal -d 'What an allocation means that is made while a request is served: count is a figure in /metrics, abort ends the server with a backtrace, for tests' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l listen -d 'Where to accept connections: ADDR:PORT, tls:ADDR:PORT or unix:PATH, for every protocol, or with native:, memcached:, binary: or resp: before it for one alone; may be repeated, or separated by commas' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l unix-mode -d 'The permissions of Unix sockets\' files, in octal' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l tls-cert -d 'The certificate for places with tls: before them, and those above it, in PEM; read again on SIGHUP' -r -F

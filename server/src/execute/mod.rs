@@ -350,6 +350,15 @@ impl<'a> Work<'a> {
                     Reply::Refused(Refusal::Malformed)
                 }
             }
+            Command::Allocate if shared.limits.test_hooks => {
+                counters.others.add(1);
+                drop(std::hint::black_box(Box::new(now)));
+                Reply::Said(Word::Ok)
+            }
+            Command::Allocate => {
+                counters.refusals.add(1);
+                Reply::Refused(Refusal::Malformed)
+            }
             Command::Refuse(refusal) => {
                 counters.refusals.add(1);
                 if refusal == Refusal::TooLarge {

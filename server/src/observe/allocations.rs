@@ -12,8 +12,10 @@
 //! ```
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::backtrace::Backtrace;
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// What a thread is doing while it allocates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +36,26 @@ impl During {
         (During::Requests, "requests"),
         (During::Tls, "tls"),
     ];
+}
+
+/// What an allocation means that is made while a request is served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Seal {
+    /// A figure.
+    #[default]
+    Count,
+    /// The end of the process, with a backtrace: for tests.
+    Abort,
+}
+
+/// Whether it is the end.
+static ABORTS: AtomicBool = AtomicBool::new(false);
+
+/// From now on, and for the whole process. What has once been told to end is not told otherwise.
+pub fn seal(seal: Seal) {
+    if seal == Seal::Abort {
+        ABORTS.store(true, Relaxed);
+    }
 }
 
 static COUNTS: [AtomicU64; During::ALL.len()] = [const { AtomicU64::new(0) }; During::ALL.len()];
@@ -69,8 +91,27 @@ pub struct Counting;
 
 #[inline]
 fn one_more() {
+    let doing = DOING.get();
     // Relaxed: a count publishes nothing.
-    COUNTS[DOING.get() as usize].fetch_add(1, Relaxed);
+    COUNTS[doing as usize].fetch_add(1, Relaxed);
+    if doing == During::Requests && ABORTS.load(Relaxed) {
+        broken();
+    }
+}
+
+/// A request has allocated. A panic on its way does, too: it is told of before.
+#[cold]
+#[inline(never)]
+fn broken() {
+    // What follows allocates.
+    DOING.set(During::Elsewhere);
+    let trace = Backtrace::force_capture();
+    let mut log = std::io::stderr().lock();
+    let _ = writeln!(
+        log,
+        "flagstone: memory was allocated while a request was served (--seal abort):\n{trace}"
+    );
+    std::process::abort();
 }
 
 #[allow(unsafe_code)] // The trait is unsafe to implement; there is no other way to be asked.

@@ -115,6 +115,8 @@ pub enum Command<'a> {
         /// Whether it works meanwhile, instead of sleeping.
         busy: bool,
     },
+    /// Allocate memory, which no request does: for tests, and only where they are allowed to.
+    Allocate,
     /// Close the connection.
     Quit,
     /// The long value that has just arrived is stored on these terms.
@@ -179,7 +181,8 @@ impl<'a> Command<'a> {
             | Command::Dump(_)
             | Command::Shutdown { .. }
             | Command::MoveClock { .. }
-            | Command::Stall { .. } => Role::Admin,
+            | Command::Stall { .. }
+            | Command::Allocate => Role::Admin,
             Command::Login { .. } | Command::Quit | Command::Refuse(_) => Role::Nobody,
             Command::Binary(op) => op.needs(),
             Command::Resp(op) => op.needs(),

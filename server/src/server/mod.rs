@@ -49,6 +49,7 @@ use crate::memory::plan::ServerPlan;
 use crate::memory::program;
 use crate::net::gate::{self, first_of};
 use crate::net::worker::park_once;
+use crate::observe::allocations;
 use crate::observe::logs;
 use crate::server::shared::Shared;
 use crate::server::stage::Stage;
@@ -231,6 +232,7 @@ fn serve(
     }
     let workers = Workers::new(&shared).map_err(StartError::System)?;
     park_once();
+    allocations::seal(config.seal);
     let admin_over = Notify::new();
     let leaving = Cell::new(None);
     let served = thread::scope(|scope| {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use flagstone_engine::{Backing, Eviction};
 
+use crate::observe::allocations::Seal;
 use crate::proto::{KEY_BYTES_MAX, LONG_KEY_BYTES_MAX};
 use crate::settings::endpoint::{Endpoint, Place};
 use crate::settings::limits::Limits;
@@ -91,6 +92,8 @@ pub struct Config {
     pub slow_log: Option<Duration>,
     /// Whether it is found out which keys are asked for most.
     pub hot_keys: bool,
+    /// What an allocation means that is made while a request is served.
+    pub seal: Seal,
     /// Whether beginnings of keys are kept for administrators: in that list, and of those that are asked for most.
     pub tells_keys: bool,
     /// The file that items are written to at the end and restored from at the start; `None`: they are not kept.
@@ -171,6 +174,7 @@ impl Default for Config {
             slow_request: Some(Duration::from_millis(100)),
             slow_log: Some(Duration::from_millis(10)),
             hot_keys: true,
+            seal: Seal::default(),
             tells_keys: true,
             snapshot: None,
             snapshot_timeout: Duration::from_secs(20),

@@ -14,8 +14,8 @@ use crate::settings::config::{self, CONNECTIONS_MAX, Config, Invalid, WORKERS_MA
 use crate::settings::endpoint::{Endpoint, parse_listen};
 use crate::settings::memory;
 use crate::settings::parse::{
-    parse_admin, parse_backing, parse_count, parse_delay, parse_eviction, parse_mode, parse_size,
-    parse_slow_request, parse_switch, parse_timeout, parse_tls_version,
+    parse_admin, parse_backing, parse_count, parse_delay, parse_eviction, parse_mode, parse_seal,
+    parse_size, parse_slow_request, parse_switch, parse_timeout, parse_tls_version,
 };
 use crate::settings::subcommands::Sub;
 
@@ -100,6 +100,16 @@ pub(super) struct Settings {
         default_missing_value = "true"
     )]
     tell_keys: String,
+    /// What an allocation means that is made while a request is served: count is a figure in /metrics, abort ends the server with a
+    /// backtrace, for tests
+    #[arg(
+        long,
+        global = true,
+        value_name = "count|abort",
+        env = "FLAGSTONE_SEAL",
+        default_value = "count"
+    )]
+    seal: String,
     /// Where to accept connections: ADDR:PORT, tls:ADDR:PORT or unix:PATH, for every protocol, or
     /// with native:, memcached:, binary: or resp: before it for one alone; may be repeated, or separated by commas
     #[arg(
@@ -408,6 +418,7 @@ impl Settings {
             slow_log: parse_slow_request("--slow-log", &self.slow_log)?,
             hot_keys: parse_switch("--hot-keys", &self.hot_keys)?,
             tells_keys: parse_switch("--tell-keys", &self.tell_keys)?,
+            seal: parse_seal("--seal", &self.seal)?,
             tls_cert: self.tls_cert.clone(),
             tls_key: self.tls_key.clone(),
             tls_client_ca: self.tls_client_ca.clone(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use flagstone_engine::{Backing, Eviction};
 
 use super::config::{Invalid, TIMEOUT_MAX, TlsVersion};
+use crate::observe::allocations::Seal;
 
 pub(super) fn check_range(
     setting: &str,
@@ -183,6 +184,18 @@ pub fn parse_eviction(setting: &str, text: &str) -> Result<Eviction, Invalid> {
             text,
             "is no eviction policy: s3fifo, adaptive and lru are",
         )),
+    }
+}
+
+/// What an allocation means that is made while a request is served.
+///
+/// # Errors
+/// When it is neither word.
+pub fn parse_seal(setting: &str, text: &str) -> Result<Seal, Invalid> {
+    match text {
+        "count" => Ok(Seal::Count),
+        "abort" => Ok(Seal::Abort),
+        _ => Err(Invalid::new(setting, text, "is neither count nor abort")),
     }
 }
 

@@ -66,6 +66,7 @@ mod resp_several;
 mod restart;
 mod roles;
 mod scripts;
+mod seal;
 mod service;
 mod settings;
 mod slow;

@@ -343,6 +343,7 @@ fn word_line<'a>(verb: &[u8], rest: &'a [u8], line: &'a [u8], taken: usize) -> D
             None => Command::Refuse(Refusal::Malformed),
         },
         b"debugstall" => stall(words),
+        b"debugallocate" => Command::Allocate,
         _ if is_http_line(line) => return Decoded::HangUp(b""),
         _ => Command::Refuse(Refusal::Malformed),
     };
