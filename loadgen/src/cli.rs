@@ -1,6 +1,5 @@
 //! The command line → [`Settings`].
 
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use clap::{Parser, ValueEnum};
 use crate::settings::{
     Distribution, Length, Mix, Settings, Sizes, parse_count, parse_rate, parse_time,
 };
+use crate::socket::Place;
 use crate::wire::{PROTOCOLS, Protocol};
 
 /// Puts load on a cache server and measures how it bears it.
@@ -24,6 +24,7 @@ use crate::wire::{PROTOCOLS, Protocol};
   flagstone-bench                                      Flagstone on its default port, 9 reads to 1 write
   flagstone-bench 127.0.0.1:11211 -p memcache -P 32    memcached, 32 requests at a time
   flagstone-bench 127.0.0.1:6379 -p resp --mix 1:0     redis or valkey, reads only
+  flagstone-bench unix:/run/cache.sock                 over a Unix socket
   flagstone-bench --rate 40k --html report.html        latency at a fixed rate, with plots
 
 Latency: without --rate, a request's time counts from the moment its batch is sent, and a slow
@@ -32,8 +33,8 @@ not, so a stall is charged to every request that had to wait for it. Compare lat
 servers at the same --rate, and throughput without it."
 )]
 pub struct Flags {
-    /// The server's address and port
-    #[arg(value_name = "ADDR:PORT", default_value = "127.0.0.1:7171")]
+    /// The server's address and port, or its Unix socket
+    #[arg(value_name = "ADDR:PORT|unix:PATH", default_value = "127.0.0.1:7171")]
     address: String,
     /// The protocol to speak: native is Flagstone's own, memcache is get and set, meta is mg and
     /// ms, resp is GET and SET of redis and valkey
@@ -142,7 +143,7 @@ impl Flags {
     pub fn settings(&self) -> Result<Settings, String> {
         let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         let settings = Settings {
-            address: resolve(&self.address)?,
+            address: self.address.parse::<Place>()?,
             protocol: self.protocol.0,
             connections: size(self.connections),
             threads: size(self.threads),
@@ -169,15 +170,6 @@ impl Flags {
         settings.validate()?;
         Ok(settings)
     }
-}
-
-fn resolve(text: &str) -> Result<SocketAddr, String> {
-    let mut addresses = text
-        .to_socket_addrs()
-        .map_err(|error| format!("{text:?} is no address: 127.0.0.1:7171 works ({error})"))?;
-    addresses
-        .next()
-        .ok_or_else(|| format!("{text:?} has no address"))
 }
 
 #[cfg(test)]

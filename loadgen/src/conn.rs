@@ -6,11 +6,11 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use crate::failure::{Failure, shown};
 use crate::keys::KeyNames;
+use crate::socket::{Place, Socket};
 use crate::wire::{Asked, Found, Protocol, Reply};
 
 /// A request that waits for its reply.
@@ -25,7 +25,7 @@ pub(crate) struct Pending {
 /// A connection and its bookkeeping.
 #[derive(Debug)]
 pub(crate) struct Conn {
-    pub stream: TcpStream,
+    pub stream: Socket,
     pub pending: VecDeque<Pending>,
     /// Requests of its timetable that it has sent (fixed rate only).
     pub issued: u64,
@@ -45,20 +45,17 @@ impl Conn {
     /// Connects and asks one question, so that the server has really taken the connection: a
     /// kernel accepts on behalf of servers that will hang up.
     pub fn open(
-        address: SocketAddr,
+        address: &Place,
         (protocol, names, timeout, verify): (Protocol, KeyNames, Duration, bool),
         (number, of): (usize, usize),
         pending_max: usize,
     ) -> Result<Self, Failure> {
-        let mut stream =
-            TcpStream::connect_timeout(&address, timeout).map_err(|error| Failure::Connect {
-                address,
-                before: number - 1,
-                error,
-            })?;
+        let mut stream = Socket::connect(address, timeout).map_err(|error| Failure::Connect {
+            address: address.clone(),
+            before: number - 1,
+            error,
+        })?;
         let system = |error| Failure::System("a socket's settings", error);
-        stream.set_nodelay(true).map_err(system)?;
-        stream.set_read_timeout(Some(timeout)).map_err(system)?;
         let turned = |why| Failure::Turned { number, of, why };
         let mut question = Vec::new();
         protocol.write_read(&mut question, names, NOBODYS_KEY);
@@ -98,14 +95,14 @@ impl Conn {
                 // line is a value, and another protocol's words are lines.
                 _ => {
                     return Err(Failure::Foreign {
-                        address,
+                        address: address.clone(),
                         protocol,
                         reply: shown(&bytes[..len]),
                     });
                 }
             }
         }
-        stream.set_nonblocking(true).map_err(system)?;
+        stream.set_nonblocking().map_err(system)?;
         Ok(Conn {
             stream,
             pending: VecDeque::with_capacity(pending_max),
@@ -123,14 +120,14 @@ impl Conn {
             self.unsent.extend_from_slice(bytes);
             return self.send_rest();
         }
-        let sent = write_some(&self.stream, bytes)?;
+        let sent = write_some(&mut self.stream, bytes)?;
         self.unsent.extend_from_slice(&bytes[sent..]);
         Ok(sent < bytes.len())
     }
 
     /// Sends what is unsent. True if something remains.
     pub fn send_rest(&mut self) -> io::Result<bool> {
-        let sent = write_some(&self.stream, &self.unsent)?;
+        let sent = write_some(&mut self.stream, &self.unsent)?;
         self.unsent.drain(..sent);
         Ok(!self.unsent.is_empty())
     }
@@ -175,8 +172,8 @@ impl Conn {
     }
 
     #[inline]
-    fn read_into(&self, room: &mut [u8]) -> Result<Option<usize>, Failure> {
-        match (&self.stream).read(room) {
+    fn read_into(&mut self, room: &mut [u8]) -> Result<Option<usize>, Failure> {
+        match self.stream.read(room) {
             Ok(count) => Ok(Some(count)),
             Err(error) => match error.kind() {
                 ErrorKind::WouldBlock | ErrorKind::Interrupted => Ok(None),
@@ -196,7 +193,7 @@ impl Conn {
 
 /// Writes as much as goes; a full socket takes nothing, which is no error.
 #[inline]
-fn write_some(mut stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+fn write_some(stream: &mut Socket, bytes: &[u8]) -> io::Result<usize> {
     match stream.write(bytes) {
         Ok(count) => Ok(count),
         Err(error) => match error.kind() {

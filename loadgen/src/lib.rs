@@ -26,6 +26,7 @@ pub mod report;
 mod requests;
 mod run;
 pub mod settings;
+pub mod socket;
 pub mod tally;
 pub mod value;
 pub mod wire;

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::keys::{KEY_BYTES_MAX, KEY_BYTES_MIN};
+use crate::socket::Place;
 use crate::value::{VALUE_BYTES_MAX, VALUE_BYTES_MIN};
 use crate::wire::Protocol;
 
@@ -16,7 +17,7 @@ use crate::wire::Protocol;
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The server.
-    pub address: SocketAddr,
+    pub address: Place,
     /// How it is spoken to.
     pub protocol: Protocol,
     /// Connections, shared out evenly among the threads.
@@ -58,7 +59,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Settings {
-            address: SocketAddr::from(([127, 0, 0, 1], 7171)),
+            address: SocketAddr::from(([127, 0, 0, 1], 7171)).into(),
             protocol: Protocol::Native,
             connections: 50,
             threads: 1,

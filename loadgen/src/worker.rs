@@ -129,7 +129,7 @@ impl<'s> Worker<'s> {
                 return Ok(());
             }
             let conn = Conn::open(
-                settings.address,
+                &settings.address,
                 (
                     settings.protocol,
                     self.requests.names(),

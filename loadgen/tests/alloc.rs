@@ -25,7 +25,7 @@ fn ten_times_the_requests_allocate_no_more() {
     })
     .expect("the server starts");
     let settings = |requests| Settings {
-        address: server.local_addr(),
+        address: server.local_addr().into(),
         connections: 10,
         pipeline: 8,
         keys: 1000,

@@ -166,7 +166,8 @@ fn a_server_that_hangs_up_or_falls_silent_ends_the_run() {
             let _ = stream.write_all(b"NOTFOUND\n");
         }
         std::thread::sleep(Duration::from_secs(30));
-    });
+    })
+    .into();
     let start = Instant::now();
     let sentence = failure(&settings);
     assert!(sentence.contains("no reply for 0.4 s"), "{sentence}");
@@ -178,7 +179,8 @@ fn a_server_that_hangs_up_or_falls_silent_ends_the_run() {
         swallow_lines(&mut stream, 1);
         let _ = stream.write_all(b"NOTFOUND\nNOTFOUND\n");
         std::thread::sleep(Duration::from_secs(30));
-    });
+    })
+    .into();
     let sentence = failure(&settings);
     assert!(
         sentence.contains("answers nothing that was asked"),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use common::{Process, short, skip};
 use flagstone_bench::settings::{Length, Sizes};
+use flagstone_bench::socket::Place;
 use flagstone_bench::wire::Protocol::{Memcache, Meta, Native, Resp};
 use flagstone_bench::{Report, Settings, run};
 use flagstone_server::{Config, Running, Server};
@@ -46,6 +47,34 @@ fn flagstone_is_found_faultless() {
     // One in ten requests deletes a key, and as many write one.
     assert!(report.hits > report.misses / 2 && report.misses > 0);
     server.shutdown().expect("drains");
+}
+
+#[test]
+fn a_unix_socket_is_a_place_too() {
+    let path = std::env::temp_dir().join(format!("flagstone-bench-{}.sock", std::process::id()));
+    let place = format!("unix:{}", path.display());
+    let server = Server::start(Config {
+        listen: vec![place.parse().expect("a place")],
+        memory_bytes: 48 << 20,
+        workers: 1,
+        connections_max: 200,
+        ..Config::default()
+    })
+    .expect("the server starts");
+    for protocol in [Native, Memcache, Meta, Resp] {
+        let address: Place = place.parse().expect("a place");
+        let report = check(&short(address, protocol));
+        assert_eq!(report.settings.address, place);
+    }
+    server.shutdown().expect("drains");
+    let gone = run(
+        &short(place.parse::<Place>().expect("a place"), Native),
+        false,
+    );
+    let failure = gone.expect_err("nobody listens").to_string();
+    // Two threads connect: one of them may be told after the other's attempts.
+    let named = format!("cannot connect to {place}");
+    assert!(failure.starts_with(&named), "{failure}");
 }
 
 #[test]
