@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
+use crate::login::Login;
 use crate::settings::{
     Distribution, Length, Mix, Settings, Sizes, parse_count, parse_rate, parse_time,
 };
@@ -40,6 +41,9 @@ pub struct Flags {
     /// ms, resp is GET and SET of redis and valkey
     #[arg(short, long, value_enum, default_value = "native")]
     protocol: ProtocolName,
+    /// A file of one line to log in with: a token, or a user, a space and a password
+    #[arg(long, value_name = "FILE")]
+    auth_file: Option<PathBuf>,
     /// Connections, all open from the start to the end
     #[arg(short, long, value_name = "N", value_parser = parse_count, default_value = "50")]
     connections: u64,
@@ -145,6 +149,7 @@ impl Flags {
         let settings = Settings {
             address: self.address.parse::<Place>()?,
             protocol: self.protocol.0,
+            login: self.auth_file.as_deref().map(Login::read).transpose()?,
             connections: size(self.connections),
             threads: size(self.threads),
             pipeline: size(self.pipeline),

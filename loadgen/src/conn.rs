@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use crate::failure::{Failure, shown};
 use crate::keys::KeyNames;
-use crate::socket::{Place, Socket};
+use crate::settings::Settings;
+use crate::socket::Socket;
 use crate::wire::{Asked, Found, Protocol, Reply};
 
 /// A request that waits for its reply.
@@ -42,67 +43,63 @@ const NOBODYS_KEY: u32 = u32::MAX;
 const FIRST_REPLY_BYTES_MAX: usize = 2 << 20;
 
 impl Conn {
-    /// Connects and asks one question, so that the server has really taken the connection: a
-    /// kernel accepts on behalf of servers that will hang up.
+    /// Connects, logs in if that is wanted, and asks one question, so that the server has
+    /// really taken the connection: a kernel accepts on behalf of servers that will hang up.
     pub fn open(
-        address: &Place,
-        (protocol, names, timeout, verify): (Protocol, KeyNames, Duration, bool),
+        settings: &Settings,
+        names: KeyNames,
         (number, of): (usize, usize),
         pending_max: usize,
     ) -> Result<Self, Failure> {
-        let mut stream = Socket::connect(address, timeout).map_err(|error| Failure::Connect {
+        let Settings {
+            address,
+            protocol,
+            timeout,
+            verify,
+            ..
+        } = settings;
+        let stream = Socket::connect(address, *timeout).map_err(|error| Failure::Connect {
             address: address.clone(),
             before: number - 1,
             error,
         })?;
-        let system = |error| Failure::System("a socket's settings", error);
-        let turned = |why| Failure::Turned { number, of, why };
+        let mut first = First {
+            stream,
+            timeout: *timeout,
+            bytes: vec![0; 4096],
+        };
+        let failure = |error| match error {
+            FirstError::Turned(why) => Failure::Turned { number, of, why },
+            FirstError::Foreign(reply) => Failure::Foreign {
+                address: address.clone(),
+                protocol: *protocol,
+                reply,
+            },
+        };
         let mut question = Vec::new();
-        protocol.write_read(&mut question, names, NOBODYS_KEY);
-        stream
-            .write_all(&question)
-            .map_err(|error| turned(error.to_string()))?;
-        let (mut bytes, mut len, mut scanned) = (vec![0; 4096], 0, 0);
-        loop {
-            if len == bytes.len() {
-                bytes.resize(2 * len, 0);
-            }
-            let count = match stream.read(&mut bytes[len..]) {
-                Ok(count) => count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    return Err(turned(format!(
-                        "no reply in {} s (--timeout)",
-                        timeout.as_secs_f64()
-                    )));
-                }
-                Err(error) => return Err(turned(error.to_string())),
-            };
-            len += count;
-            match protocol.read_reply(Asked::Read, &bytes[..len], &mut scanned) {
-                Found::Whole(Reply::Refused(words), _) => {
-                    return Err(turned(format!("the server says {}", shown(words))));
-                }
-                Found::Whole(reply, used)
-                    if used == len && (reply == Reply::Missing || !verify) =>
-                {
-                    break;
-                }
-                Found::Part if count > 0 && len < FIRST_REPLY_BYTES_MAX => {}
-                Found::Part if len == 0 => {
-                    return Err(turned("the server hung up without a word".to_owned()));
-                }
-                // Also a value for the key that nobody stores: in the native protocol every
-                // line is a value, and another protocol's words are lines.
-                _ => {
-                    return Err(Failure::Foreign {
-                        address: address.clone(),
-                        protocol,
-                        reply: shown(&bytes[..len]),
-                    });
-                }
-            }
+        if let Some(login) = &settings.login {
+            let spoken = protocol.write_login(&mut question, login);
+            let is_done = |reply: Reply<'_>| reply == Reply::Done;
+            first
+                .ask(spoken, Asked::Write, &question, is_done)
+                .map_err(|error| match error {
+                    FirstError::Turned(why) => FirstError::Turned(format!("login: {why}")),
+                    foreign => foreign,
+                })
+                .map_err(failure)?;
+            question.clear();
         }
-        stream.set_nonblocking().map_err(system)?;
+        protocol.write_read(&mut question, names, NOBODYS_KEY);
+        // Not a value for the key that nobody stores: in the native protocol every line is a
+        // value, and another protocol's words are lines.
+        let is_right = |reply: Reply<'_>| reply == Reply::Missing || !*verify;
+        first
+            .ask(*protocol, Asked::Read, &question, is_right)
+            .map_err(failure)?;
+        let stream = first.stream;
+        stream
+            .set_nonblocking()
+            .map_err(|error| Failure::System("a socket's settings", error))?;
         Ok(Conn {
             stream,
             pending: VecDeque::with_capacity(pending_max),
@@ -187,6 +184,64 @@ impl Conn {
         Failure::Closed {
             owed: self.pending.len(),
             error,
+        }
+    }
+}
+
+/// A new connection, while it waits for each reply.
+struct First {
+    stream: Socket,
+    timeout: Duration,
+    bytes: Vec<u8>,
+}
+
+enum FirstError {
+    /// It was hung up, answered with a refusal, or not at all.
+    Turned(String),
+    /// The reply is no reply of the protocol.
+    Foreign(String),
+}
+
+impl First {
+    /// Asks, and reads a reply, behind which nothing may follow.
+    fn ask(
+        &mut self,
+        protocol: Protocol,
+        asked: Asked,
+        question: &[u8],
+        is_right: impl Fn(Reply<'_>) -> bool,
+    ) -> Result<(), FirstError> {
+        let turned = |error: io::Error| FirstError::Turned(error.to_string());
+        self.stream.write_all(question).map_err(turned)?;
+        let (bytes, mut len, mut scanned) = (&mut self.bytes, 0, 0);
+        loop {
+            if len == bytes.len() {
+                bytes.resize(2 * len, 0);
+            }
+            let count = match self.stream.read(&mut bytes[len..]) {
+                Ok(count) => count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    return Err(FirstError::Turned(format!(
+                        "no reply in {} s (--timeout)",
+                        self.timeout.as_secs_f64()
+                    )));
+                }
+                Err(error) => return Err(turned(error)),
+            };
+            len += count;
+            match protocol.read_reply(asked, &bytes[..len], &mut scanned) {
+                Found::Whole(Reply::Refused(words), _) => {
+                    let why = format!("the server says {}", shown(words));
+                    return Err(FirstError::Turned(why));
+                }
+                Found::Whole(reply, used) if used == len && is_right(reply) => return Ok(()),
+                Found::Part if count > 0 && len < FIRST_REPLY_BYTES_MAX => {}
+                Found::Part if len == 0 => {
+                    let why = "the server hung up without a word".to_owned();
+                    return Err(FirstError::Turned(why));
+                }
+                _ => return Err(FirstError::Foreign(shown(&bytes[..len]))),
+            }
         }
     }
 }

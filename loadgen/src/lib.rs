@@ -20,6 +20,7 @@ mod conn;
 pub mod failure;
 mod hex;
 pub mod keys;
+pub mod login;
 pub mod process;
 pub mod random;
 pub mod report;

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::keys::{KEY_BYTES_MAX, KEY_BYTES_MIN};
+use crate::login::Login;
 use crate::socket::Place;
 use crate::value::{VALUE_BYTES_MAX, VALUE_BYTES_MIN};
 use crate::wire::Protocol;
@@ -20,6 +21,8 @@ pub struct Settings {
     pub address: Place,
     /// How it is spoken to.
     pub protocol: Protocol,
+    /// Who logs in, on every connection, before anything else.
+    pub login: Option<Login>,
     /// Connections, shared out evenly among the threads.
     pub connections: usize,
     /// Threads, each with an epoll of its own.
@@ -61,6 +64,7 @@ impl Default for Settings {
         Settings {
             address: SocketAddr::from(([127, 0, 0, 1], 7171)).into(),
             protocol: Protocol::Native,
+            login: None,
             connections: 50,
             threads: 1,
             pipeline: 1,
@@ -170,6 +174,14 @@ impl Settings {
                  works, or --no-verify",
                 self.value_bytes
             ));
+        }
+        let user = self.login.as_ref().and_then(Login::user);
+        if self.protocol == Protocol::Native && user.is_some() {
+            return Err(
+                "--auth-file has a user and a password, and the native protocol logs in with a token \
+                 alone: --protocol resp or memcache works"
+                    .to_owned(),
+            );
         }
         if self.mix.total() == 0 {
             return Err("--mix 0 asks for nothing: 9:1 or 1:0 work".to_owned());
@@ -376,6 +388,7 @@ mod tests {
             "--mix 0",
         );
         check(|s| s.length = Length::Requests(0), "--requests 0");
+        check(|s| s.login = Login::of("ann secret"), "--auth-file");
         check(|s| s.timeout = Duration::ZERO, "--timeout 0");
     }
 }

@@ -14,6 +14,7 @@
 use memchr::memchr;
 
 use crate::keys::KeyNames;
+use crate::login::Login;
 use crate::value::TypeCase;
 
 /// The protocol that a server speaks.
@@ -158,6 +159,41 @@ impl Protocol {
             Protocol::Native => b"\n",
             _ => b"\r\n",
         });
+    }
+
+    /// Appends a login. memcached has no word for it: the first `set` of a connection is one,
+    /// whatever its key. The answer is that of a write, in the protocol that is returned.
+    pub fn write_login(self, out: &mut Vec<u8>, login: &Login) -> Protocol {
+        let (user, secret) = (login.user(), login.secret());
+        match self {
+            Protocol::Native => {
+                out.extend_from_slice(b"AUTH ");
+                out.extend_from_slice(secret.as_bytes());
+                out.push(b'\n');
+                self
+            }
+            Protocol::Memcache | Protocol::Meta => {
+                let user = user.unwrap_or("token");
+                out.extend_from_slice(b"set auth 0 0 ");
+                write_number(out, user.len() + 1 + secret.len());
+                for part in ["\r\n", user, " ", secret, "\r\n"] {
+                    out.extend_from_slice(part.as_bytes());
+                }
+                Protocol::Memcache
+            }
+            Protocol::Resp => {
+                let words = [Some("AUTH"), user, Some(secret)];
+                out.push(b'*');
+                write_number(out, words.iter().flatten().count());
+                out.extend_from_slice(b"\r\n");
+                for word in words.into_iter().flatten() {
+                    write_length(out, word.len());
+                    out.extend_from_slice(word.as_bytes());
+                    out.extend_from_slice(b"\r\n");
+                }
+                self
+            }
+        }
     }
 
     /// The reply at the start of `bytes`. `scanned` remembers between calls what holds no line

@@ -129,13 +129,8 @@ impl<'s> Worker<'s> {
                 return Ok(());
             }
             let conn = Conn::open(
-                &settings.address,
-                (
-                    settings.protocol,
-                    self.requests.names(),
-                    settings.timeout,
-                    settings.verify,
-                ),
+                settings,
+                self.requests.names(),
                 (number + 1, settings.connections),
                 settings.pipeline.max(PRELOAD_PIPELINE),
             )?;

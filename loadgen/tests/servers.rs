@@ -6,6 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Process, short, skip};
+use flagstone_bench::login::Login;
 use flagstone_bench::settings::{Length, Sizes};
 use flagstone_bench::socket::Place;
 use flagstone_bench::wire::Protocol::{Memcache, Meta, Native, Resp};
@@ -75,6 +76,50 @@ fn a_unix_socket_is_a_place_too() {
     // Two threads connect: one of them may be told after the other's attempts.
     let named = format!("cannot connect to {place}");
     assert!(failure.starts_with(&named), "{failure}");
+}
+
+#[test]
+fn a_login_is_made_in_every_protocol() {
+    let file = |name: &str| {
+        std::env::temp_dir().join(format!("flagstone-bench-{}-{name}", std::process::id()))
+    };
+    let (users, tokens) = (file("users"), file("tokens"));
+    std::fs::write(&users, "ann:pass word\n").expect("writes");
+    std::fs::write(&tokens, "t0ken\n").expect("writes");
+    let server = Server::start(Config {
+        listen: vec![std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()],
+        memory_bytes: 48 << 20,
+        workers: 1,
+        connections_max: 200,
+        auth_file: Some(users.clone()),
+        auth_token_file: Some(tokens.clone()),
+        ..Config::default()
+    })
+    .expect("the server starts");
+    let of = |protocol, login| Settings {
+        login,
+        ..short(server.local_addr(), protocol)
+    };
+    for protocol in [Native, Memcache, Meta, Resp] {
+        check(&of(protocol, Login::of("t0ken")));
+        if protocol != Native {
+            check(&of(protocol, Login::of("ann pass word")));
+        }
+        let few = |login| Settings {
+            connections: 1,
+            threads: 1,
+            ..of(protocol, login)
+        };
+        for login in [None, Login::of("wr0ng")] {
+            let failure = run(&few(login), false).expect_err("not let in").to_string();
+            assert!(failure.contains("the server says"), "{failure}");
+            assert!(!failure.contains("wr0ng"), "{failure}");
+        }
+    }
+    server.shutdown().expect("drains");
+    for path in [users, tokens] {
+        std::fs::remove_file(path).expect("ours");
+    }
 }
 
 #[test]
