@@ -7,7 +7,7 @@ use clap::{Parser, ValueEnum};
 
 use crate::login::Login;
 use crate::settings::{
-    Distribution, Length, Mix, Settings, Sizes, parse_count, parse_rate, parse_time,
+    Distribution, Length, Mix, Settings, Sizes, parse_count, parse_rate, parse_time, parse_ttl,
 };
 use crate::socket::Place;
 use crate::wire::{PROTOCOLS, Protocol};
@@ -60,6 +60,10 @@ pub struct Flags {
     /// Bytes in a key, or a range of them
     #[arg(long, value_name = "SIZE[-SIZE]", default_value = "20")]
     key_size: Sizes,
+    /// What each key begins with; it is part of --key-size, eight bytes less than which it has
+    /// at most
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    key_prefix: String,
     /// Bytes in a value, or a range of them, all sizes alike; k and m are powers of 1024
     #[arg(short = 's', long, value_name = "SIZE[-SIZE]", default_value = "32")]
     value_size: Sizes,
@@ -69,6 +73,9 @@ pub struct Flags {
     /// Shares of reads and writes, or reads, writes and deletes
     #[arg(short, long, value_name = "R:W[:D]", default_value = "9:1")]
     mix: Mix,
+    /// Written values are gone after so long, whole seconds
+    #[arg(long, value_name = "TIME", value_parser = parse_ttl)]
+    ttl: Option<u32>,
     /// Measure for so long
     #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "10s", conflicts_with = "requests")]
     duration: Duration,
@@ -156,6 +163,8 @@ impl Flags {
             keys: u32::try_from(self.keys)
                 .map_err(|_| format!("--keys {} is more than {}", self.keys, u32::MAX))?,
             key_bytes: self.key_size,
+            key_prefix: self.key_prefix.clone(),
+            ttl_seconds: self.ttl.unwrap_or(0),
             value_bytes: self.value_size,
             distribution: self.distribution,
             mix: self.mix,

@@ -47,7 +47,7 @@ impl Conn {
     /// really taken the connection: a kernel accepts on behalf of servers that will hang up.
     pub fn open(
         settings: &Settings,
-        names: KeyNames,
+        names: KeyNames<'_>,
         (number, of): (usize, usize),
         pending_max: usize,
     ) -> Result<Self, Failure> {

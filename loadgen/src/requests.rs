@@ -1,6 +1,6 @@
 //! What is asked next: a kind by the mix, a key by the distribution, a size by the range.
 
-use crate::keys::{KeyDraw, KeyNames};
+use crate::keys::{KeyDraw, KeyNames, Prefix};
 use crate::random::Random;
 use crate::settings::Settings;
 use crate::value::TypeCase;
@@ -10,7 +10,7 @@ use crate::wire::Asked;
 pub(crate) struct Requests<'s> {
     settings: &'s Settings,
     case: &'s TypeCase,
-    names: KeyNames,
+    names: KeyNames<'s>,
     draw: KeyDraw,
     random: Random,
     version: u32,
@@ -18,11 +18,15 @@ pub(crate) struct Requests<'s> {
 
 impl<'s> Requests<'s> {
     /// The sequence of thread `number`.
-    pub fn new(settings: &'s Settings, case: &'s TypeCase, number: usize) -> Self {
+    pub fn new(
+        settings: &'s Settings,
+        (case, prefix): (&'s TypeCase, &'s Prefix),
+        number: usize,
+    ) -> Self {
         Requests {
             settings,
             case,
-            names: KeyNames::of_run(settings.key_bytes, settings.run),
+            names: KeyNames::of_run(settings.key_bytes, settings.run, prefix),
             draw: KeyDraw::new(settings.distribution, settings.keys),
             random: Random::new(settings.seed ^ (number as u64) << 32),
             // Threads write different versions.
@@ -31,7 +35,7 @@ impl<'s> Requests<'s> {
     }
 
     /// How keys are called.
-    pub fn names(&self) -> KeyNames {
+    pub fn names(&self) -> KeyNames<'s> {
         self.names
     }
 
@@ -72,6 +76,6 @@ impl<'s> Requests<'s> {
         let value = (key, self.version, len);
         settings
             .protocol
-            .write_write(out, self.names, self.case, value);
+            .write_write(out, self.names, self.case, value, settings.ttl_seconds);
     }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::failure::Failure;
+use crate::keys::{PREFIX, prefix_of};
 use crate::process::{self, CpuTime};
 use crate::report::{Measured, Report};
 use crate::settings::{Length, Settings};
@@ -47,6 +48,10 @@ pub fn run(settings: &Settings, progress: bool) -> Result<Report, Failure> {
     let shared = Shared {
         settings,
         case: TypeCase::new(settings.value_bytes.max),
+        prefix: match settings.key_prefix.as_str() {
+            "" => PREFIX,
+            text => prefix_of(text),
+        },
         epoch: Instant::now(),
         stop: AtomicBool::new(false),
         done: AtomicU64::new(0),

@@ -33,8 +33,12 @@ pub struct Settings {
     pub keys: u32,
     /// How long their names are.
     pub key_bytes: Sizes,
+    /// What their names begin with; empty: `bench:`, as far as it fits.
+    pub key_prefix: String,
     /// How long values are.
     pub value_bytes: Sizes,
+    /// After how long written values are gone; 0: they stay.
+    pub ttl_seconds: u32,
     /// Which keys are asked for more often.
     pub distribution: Distribution,
     /// Shares of reads, writes and deletes.
@@ -70,6 +74,8 @@ impl Default for Settings {
             pipeline: 1,
             keys: 100_000,
             key_bytes: Sizes { min: 20, max: 20 },
+            key_prefix: String::new(),
+            ttl_seconds: 0,
             value_bytes: Sizes { min: 32, max: 32 },
             distribution: Distribution::Uniform,
             mix: Mix {
@@ -141,6 +147,8 @@ impl Mix {
 
 /// The largest number of connections: as many as one address has ports to.
 pub const CONNECTIONS_MAX: usize = 60_000;
+/// The longest time that memcached counts from now on: 30 days. More is a date to it.
+pub const TTL_SECONDS_MAX: u32 = 30 * 24 * 60 * 60;
 /// The deepest pipeline.
 pub const PIPELINE_MAX: usize = 10_000;
 
@@ -165,6 +173,26 @@ impl Settings {
         for size in [self.key_bytes.min, self.key_bytes.max] {
             range("--key-size", size, KEY_BYTES_MIN, KEY_BYTES_MAX)?;
         }
+        let prefix = self.key_prefix.as_bytes();
+        if !prefix.iter().all(u8::is_ascii_graphic) {
+            return Err(format!(
+                "--key-prefix {:?} is not of printable ASCII without spaces: shop:cart: works",
+                self.key_prefix
+            ));
+        }
+        let least = prefix.len() + KEY_BYTES_MIN;
+        if self.key_bytes.min < least {
+            return Err(format!(
+                "--key-prefix {:?} leaves --key-size {} no eight bytes for a number: {least} or more works, up to {KEY_BYTES_MAX}",
+                self.key_prefix, self.key_bytes
+            ));
+        }
+        range(
+            "--ttl",
+            self.ttl_seconds as usize,
+            0,
+            TTL_SECONDS_MAX as usize,
+        )?;
         for size in [self.value_bytes.min, self.value_bytes.max] {
             range("--value-size", size, 1, VALUE_BYTES_MAX)?;
         }
@@ -263,6 +291,22 @@ pub fn parse_time(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * seconds).map_err(|_| wrong())
 }
 
+/// A time of whole seconds, one or more: what every protocol can say.
+///
+/// # Errors
+/// When it is none.
+pub fn parse_ttl(text: &str) -> Result<u32, String> {
+    let time = parse_time(text)?;
+    match time.as_secs() {
+        seconds @ 1.. if time.subsec_nanos() == 0 && seconds <= u64::from(TTL_SECONDS_MAX) => {
+            Ok(seconds as u32)
+        }
+        _ => Err(format!(
+            "{text:?} is no time to live: whole seconds from 1s to 43200m (30 days) work"
+        )),
+    }
+}
+
 /// Requests a second: a count above 0.
 ///
 /// # Errors
@@ -344,6 +388,12 @@ mod tests {
         assert!(parse_count("99999999999g").is_err());
         assert_eq!(parse_time("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(parse_time("1.5"), Ok(Duration::from_millis(1500)));
+        assert_eq!(parse_ttl("5m"), Ok(300));
+        assert!(
+            ["0", "1500ms", "43201m"]
+                .iter()
+                .all(|text| parse_ttl(text).is_err())
+        );
         assert!(parse_time("5h").is_err() && parse_time(".").is_err());
         assert_eq!("32".parse(), Ok(Sizes { min: 32, max: 32 }));
         assert_eq!("32-1k".parse(), Ok(Sizes { min: 32, max: 1024 }));
@@ -388,6 +438,9 @@ mod tests {
             "--mix 0",
         );
         check(|s| s.length = Length::Requests(0), "--requests 0");
+        check(|s| s.key_prefix = "a b".to_owned(), "--key-prefix");
+        check(|s| s.key_prefix = "x".repeat(13), "21 or more works");
+        check(|s| s.ttl_seconds = TTL_SECONDS_MAX + 1, "--ttl");
         check(|s| s.login = Login::of("ann secret"), "--auth-file");
         check(|s| s.timeout = Duration::ZERO, "--timeout 0");
     }

@@ -2,10 +2,10 @@
 //!
 //! | protocol | read | write | delete |
 //! |---|---|---|---|
-//! | native | `GET k` | `PUT k v` | `DEL k` |
-//! | memcache | `get k` | `set k 0 0 n`, v | `delete k` |
-//! | meta | `mg k v` | `ms k n`, v | `md k` |
-//! | resp | `*2 GET k` | `*3 SET k v` | `*2 DEL k` |
+//! | native | `GET k` | `PUT k v`, `PUTEX k t v` | `DEL k` |
+//! | memcache | `get k` | `set k 0 t n`, v | `delete k` |
+//! | meta | `mg k v` | `ms k n`, `ms k n Tt`, v | `md k` |
+//! | resp | `*2 GET k` | `*3 SET k v`, `*5 SET k v EX t` | `*2 DEL k` |
 //!
 //! Pure: bytes in, bytes out, no socket. A reply is found by what was asked, as a client does
 //! it: nothing in the native protocol says whether `OK` is a word or a value. (Values that
@@ -88,7 +88,7 @@ impl Protocol {
 
     /// Appends a request to read `key`.
     #[inline]
-    pub fn write_read(self, out: &mut Vec<u8>, names: KeyNames, key: u32) {
+    pub fn write_read(self, out: &mut Vec<u8>, names: KeyNames<'_>, key: u32) {
         let (head, tail): (&[u8], &[u8]) = match self {
             Protocol::Native => (b"GET ", b"\n"),
             Protocol::Memcache => (b"get ", b"\r\n"),
@@ -100,7 +100,7 @@ impl Protocol {
 
     /// Appends a request to forget `key`.
     #[inline]
-    pub fn write_delete(self, out: &mut Vec<u8>, names: KeyNames, key: u32) {
+    pub fn write_delete(self, out: &mut Vec<u8>, names: KeyNames<'_>, key: u32) {
         let (head, tail): (&[u8], &[u8]) = match self {
             Protocol::Native => (b"DEL ", b"\n"),
             Protocol::Memcache => (b"delete ", b"\r\n"),
@@ -111,7 +111,14 @@ impl Protocol {
     }
 
     #[inline]
-    fn write_line(self, out: &mut Vec<u8>, head: &[u8], names: KeyNames, key: u32, tail: &[u8]) {
+    fn write_line(
+        self,
+        out: &mut Vec<u8>,
+        head: &[u8],
+        names: KeyNames<'_>,
+        key: u32,
+        tail: &[u8],
+    ) {
         out.extend_from_slice(head);
         if self == Protocol::Resp {
             write_length(out, names.len(key));
@@ -120,34 +127,52 @@ impl Protocol {
         out.extend_from_slice(tail);
     }
 
-    /// Appends a request to store the value of `key` at `version`.
+    /// Appends a request to store the value of `key` at `version`, to be gone after so
+    /// many seconds; 0: to stay.
     #[inline]
     pub fn write_write(
         self,
         out: &mut Vec<u8>,
-        names: KeyNames,
+        names: KeyNames<'_>,
         case: &TypeCase,
         (key, version, len): (u32, u32, usize),
+        ttl_seconds: u32,
     ) {
         match self {
             Protocol::Native => {
-                out.extend_from_slice(b"PUT ");
+                let verb: &[u8] = if ttl_seconds == 0 { b"PUT " } else { b"PUTEX " };
+                out.extend_from_slice(verb);
                 names.write(out, key);
                 out.push(b' ');
+                if ttl_seconds > 0 {
+                    write_number(out, ttl_seconds as usize);
+                    out.push(b' ');
+                }
             }
             Protocol::Memcache | Protocol::Meta => {
                 let (head, middle): (&[u8], &[u8]) = match self {
+                    Protocol::Memcache if ttl_seconds > 0 => (b"set ", b" 0 "),
                     Protocol::Memcache => (b"set ", b" 0 0 "),
                     _ => (b"ms ", b" "),
                 };
                 out.extend_from_slice(head);
                 names.write(out, key);
                 out.extend_from_slice(middle);
+                if ttl_seconds > 0 && self == Protocol::Memcache {
+                    write_number(out, ttl_seconds as usize);
+                    out.push(b' ');
+                }
                 write_number(out, len);
+                if ttl_seconds > 0 && self == Protocol::Meta {
+                    out.extend_from_slice(b" T");
+                    write_number(out, ttl_seconds as usize);
+                }
                 out.extend_from_slice(b"\r\n");
             }
             Protocol::Resp => {
-                out.extend_from_slice(b"*3\r\n$3\r\nSET\r\n");
+                let words: &[u8] = if ttl_seconds == 0 { b"*3" } else { b"*5" };
+                out.extend_from_slice(words);
+                out.extend_from_slice(b"\r\n$3\r\nSET\r\n");
                 write_length(out, names.len(key));
                 names.write(out, key);
                 out.extend_from_slice(b"\r\n");
@@ -159,6 +184,14 @@ impl Protocol {
             Protocol::Native => b"\n",
             _ => b"\r\n",
         });
+        if ttl_seconds > 0 && self == Protocol::Resp {
+            let mut digits = DigitBuffer::default();
+            let digits = digits.of(ttl_seconds as usize);
+            out.extend_from_slice(b"$2\r\nEX\r\n");
+            write_length(out, digits.len());
+            out.extend_from_slice(digits);
+            out.extend_from_slice(b"\r\n");
+        }
     }
 
     /// Appends a login. memcached has no word for it: the first `set` of a connection is one,
@@ -330,19 +363,29 @@ fn number(digits: &[u8]) -> Option<usize> {
     })
 }
 
-#[inline]
-fn write_number(out: &mut Vec<u8>, number: usize) {
-    let mut digits = [0; 20];
-    let (mut at, mut rest) = (digits.len(), number);
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
+/// Room for the digits of any number.
+#[derive(Default)]
+struct DigitBuffer([u8; 20]);
+
+impl DigitBuffer {
+    #[inline]
+    fn of(&mut self, number: usize) -> &[u8] {
+        let DigitBuffer(digits) = self;
+        let (mut at, mut rest) = (digits.len(), number);
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                return &digits[at..];
+            }
         }
     }
-    out.extend_from_slice(&digits[at..]);
+}
+
+#[inline]
+fn write_number(out: &mut Vec<u8>, number: usize) {
+    out.extend_from_slice(DigitBuffer::default().of(number));
 }
 
 #[inline]

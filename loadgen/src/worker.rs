@@ -25,6 +25,7 @@ use rustix::fd::OwnedFd;
 
 use crate::conn::{Conn, Pending};
 use crate::failure::{Failure, shown};
+use crate::keys::Prefix;
 use crate::requests::Requests;
 use crate::settings::Settings;
 use crate::tally::Tally;
@@ -47,6 +48,7 @@ pub(crate) const PRELOAD_PIPELINE: usize = 32;
 pub(crate) struct Shared<'s> {
     pub settings: &'s Settings,
     pub case: TypeCase,
+    pub prefix: Prefix,
     pub epoch: Instant,
     /// Somebody failed: the others need not go on.
     pub stop: AtomicBool,
@@ -107,7 +109,7 @@ impl<'s> Worker<'s> {
             conns: Vec::new(),
             input: vec![0; READ_BYTES].into(),
             output: Vec::with_capacity(READ_BYTES),
-            requests: Requests::new(settings, &shared.case, number),
+            requests: Requests::new(settings, (&shared.case, &shared.prefix), number),
             tally: Tally::new(0),
             work: Work::Requests(0),
             start_ns: 0,

@@ -122,6 +122,40 @@ fn a_login_is_made_in_every_protocol() {
     }
 }
 
+/// All are written with a second to live, and three seconds later nobody finds one; beside them
+/// keys of another prefix stay.
+#[test]
+fn values_are_gone_after_their_time_and_prefixes_keep_apart() {
+    let server = flagstone();
+    let protocols = [Native, Memcache, Meta, Resp];
+    let of = |number: usize, prefix: &str, ttl_seconds| Settings {
+        key_prefix: format!("{prefix}{number}:"),
+        ttl_seconds,
+        mix: "1:0".parse().expect("a mix"),
+        warmup: Duration::ZERO,
+        length: Length::Requests(2000),
+        ..short(server.local_addr(), protocols[number])
+    };
+    for number in 0..protocols.len() {
+        let stays = check(&of(number, "stay", 3600));
+        assert_eq!((stays.hits, stays.misses), (2000, 0));
+        let goes = check(&of(number, "go", 1));
+        assert!(goes.hits > 0, "{}", goes.table());
+        let sentence = goes.settings.sentence();
+        assert!(sentence.contains("that are gone after 1 s"), "{sentence}");
+    }
+    std::thread::sleep(Duration::from_secs(3));
+    for number in 0..protocols.len() {
+        let again = |prefix| Settings {
+            preload: false,
+            ..of(number, prefix, 0)
+        };
+        assert_eq!(check(&again("stay")).misses, 0);
+        assert_eq!(check(&again("go")).hits, 0);
+    }
+    server.shutdown().expect("drains");
+}
+
 #[test]
 fn a_number_of_requests_is_kept_exactly() {
     let server = flagstone();

@@ -104,6 +104,12 @@ pub struct Setup {
     pub keys: u32,
     /// Their size.
     pub key_bytes: String,
+    /// What keys begin with, if that was asked for.
+    #[serde(default)]
+    pub key_prefix: String,
+    /// After how many seconds written values are gone; 0: they stay.
+    #[serde(default)]
+    pub ttl_seconds: u32,
     /// Values' size.
     pub value_bytes: String,
     /// How keys are drawn.
@@ -311,6 +317,8 @@ impl Setup {
             pipeline: settings.pipeline,
             keys: settings.keys,
             key_bytes: settings.key_bytes.to_string(),
+            key_prefix: settings.key_prefix.clone(),
+            ttl_seconds: settings.ttl_seconds,
             value_bytes: settings.value_bytes.to_string(),
             distribution: settings.distribution.to_string(),
             mix: settings.mix.to_string(),
@@ -334,8 +342,16 @@ impl Setup {
             Some(rate) => format!("{} requests a second", grouped(rate as u64)),
             None => "closed loop".to_owned(),
         };
+        let prefix = match self.key_prefix.as_str() {
+            "" => String::new(),
+            text => format!(" that begin with {text}"),
+        };
+        let ttl = match self.ttl_seconds {
+            0 => String::new(),
+            seconds => format!(" that are gone after {} s", grouped(u64::from(seconds))),
+        };
         format!(
-            "{}, {}, {}, {}, pipeline {}, {rate}; {} keys of {} B, values of {} B, {}, reads:writes:deletes {}{}",
+            "{}, {}, {}, {}, pipeline {}, {rate}; {} keys of {} B{prefix}, values of {} B{ttl}, {}, reads:writes:deletes {}{}",
             self.address,
             self.protocol,
             plural(self.connections, "connection"),
