@@ -76,6 +76,10 @@ pub struct Flags {
     /// Written values are gone after so long, whole seconds
     #[arg(long, value_name = "TIME", value_parser = parse_ttl)]
     ttl: Option<u32>,
+    /// Keys that a read asks for at once: memcached's get of several keys, redis' MGET. Hits
+    /// and misses are then counted by keys, all else by requests
+    #[arg(long, value_name = "N", value_parser = parse_count, default_value = "1")]
+    multi_get: u64,
     /// Measure for so long
     #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "10s", conflicts_with = "requests")]
     duration: Duration,
@@ -166,6 +170,7 @@ impl Flags {
             key_prefix: self.key_prefix.clone(),
             ttl_seconds: self.ttl.unwrap_or(0),
             value_bytes: self.value_size,
+            multi_get: size(self.multi_get),
             distribution: self.distribution,
             mix: self.mix,
             preload: !self.no_preload,

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::failure::{Failure, shown};
 use crate::keys::KeyNames;
+use crate::many::Many;
 use crate::settings::Settings;
 use crate::socket::Socket;
 use crate::wire::{Asked, Found, Protocol, Reply};
@@ -32,6 +33,8 @@ pub(crate) struct Conn {
     pub issued: u64,
     /// What no line end was found in; see [`Protocol::read_reply`].
     pub scanned: usize,
+    /// Reads of several keys.
+    pub many: Many,
     unsent: Vec<u8>,
     held: Vec<u8>,
     held_len: usize,
@@ -105,6 +108,7 @@ impl Conn {
             pending: VecDeque::with_capacity(pending_max),
             issued: 0,
             scanned: 0,
+            many: Many::default(),
             unsent: Vec::new(),
             held: Vec::new(),
             held_len: 0,

@@ -74,6 +74,13 @@ impl<'p> KeyNames<'p> {
         self.sizes.min + (mix(u64::from(key)) % (span as u64 + 1)) as usize
     }
 
+    /// Whether `name` is that of `key`, by its length and its digits.
+    #[inline]
+    #[must_use]
+    pub fn is(self, key: u32, name: &[u8]) -> bool {
+        name.len() == self.len(key) && name.ends_with(&hex::encode(key ^ self.run))
+    }
+
     /// Appends the name of `key`.
     #[inline]
     pub fn write(self, out: &mut Vec<u8>, key: u32) {

@@ -21,6 +21,7 @@ pub mod failure;
 mod hex;
 pub mod keys;
 pub mod login;
+mod many;
 pub mod process;
 pub mod random;
 pub mod report;

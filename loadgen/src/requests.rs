@@ -1,6 +1,7 @@
 //! What is asked next: a kind by the mix, a key by the distribution, a size by the range.
 
 use crate::keys::{KeyDraw, KeyNames, Prefix};
+use crate::many::Many;
 use crate::random::Random;
 use crate::settings::Settings;
 use crate::value::TypeCase;
@@ -39,9 +40,9 @@ impl<'s> Requests<'s> {
         self.names
     }
 
-    /// Appends a request of the mix.
+    /// Appends a request of the mix; `many` keeps the keys of one that reads several.
     #[inline]
-    pub fn write_any(&mut self, out: &mut Vec<u8>) -> (Asked, u32) {
+    pub fn write_any(&mut self, out: &mut Vec<u8>, many: &mut Many) -> (Asked, u32) {
         let settings = self.settings;
         let mix = settings.mix;
         let key = self.draw.next(&mut self.random);
@@ -50,7 +51,13 @@ impl<'s> Requests<'s> {
         } else {
             self.random.below(u64::from(mix.total())) as u32
         };
-        if lot < mix.reads {
+        if lot < mix.reads && settings.multi_get > 1 {
+            let (draw, random) = (&self.draw, &mut self.random);
+            let mut first = Some(key);
+            let next = || first.take().unwrap_or_else(|| draw.next(random));
+            many.write(settings.protocol, out, self.names, settings.multi_get, next);
+            (Asked::Read, key)
+        } else if lot < mix.reads {
             settings.protocol.write_read(out, self.names, key);
             (Asked::Read, key)
         } else if lot < mix.reads + mix.writes {

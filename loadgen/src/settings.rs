@@ -39,6 +39,8 @@ pub struct Settings {
     pub value_bytes: Sizes,
     /// After how long written values are gone; 0: they stay.
     pub ttl_seconds: u32,
+    /// Keys that a read asks for at once.
+    pub multi_get: usize,
     /// Which keys are asked for more often.
     pub distribution: Distribution,
     /// Shares of reads, writes and deletes.
@@ -77,6 +79,7 @@ impl Default for Settings {
             key_prefix: String::new(),
             ttl_seconds: 0,
             value_bytes: Sizes { min: 32, max: 32 },
+            multi_get: 1,
             distribution: Distribution::Uniform,
             mix: Mix {
                 reads: 9,
@@ -149,6 +152,8 @@ impl Mix {
 pub const CONNECTIONS_MAX: usize = 60_000;
 /// The longest time that memcached counts from now on: 30 days. More is a date to it.
 pub const TTL_SECONDS_MAX: u32 = 30 * 24 * 60 * 60;
+/// The most keys of one read.
+pub const MULTI_GET_MAX: usize = 1000;
 /// The deepest pipeline.
 pub const PIPELINE_MAX: usize = 10_000;
 
@@ -201,6 +206,14 @@ impl Settings {
                 "--value-size {} is too short for values that certify themselves: {VALUE_BYTES_MIN} or more \
                  works, or --no-verify",
                 self.value_bytes
+            ));
+        }
+        range("--multi-get", self.multi_get, 1, MULTI_GET_MAX)?;
+        if self.multi_get > 1 && matches!(self.protocol, Protocol::Native | Protocol::Meta) {
+            return Err(format!(
+                "--multi-get {}: {} reads one key a request; --protocol memcache or resp works, or --pipeline {0}",
+                self.multi_get,
+                self.protocol.name()
             ));
         }
         let user = self.login.as_ref().and_then(Login::user);
@@ -441,6 +454,7 @@ mod tests {
         check(|s| s.key_prefix = "a b".to_owned(), "--key-prefix");
         check(|s| s.key_prefix = "x".repeat(13), "21 or more works");
         check(|s| s.ttl_seconds = TTL_SECONDS_MAX + 1, "--ttl");
+        check(|s| s.multi_get = 2, "--multi-get 2: native");
         check(|s| s.login = Login::of("ann secret"), "--auth-file");
         check(|s| s.timeout = Duration::ZERO, "--timeout 0");
     }

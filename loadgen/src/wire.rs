@@ -74,7 +74,7 @@ pub enum Found<'a> {
 }
 
 /// No reply but a value has a longer line.
-const LINE_BYTES_MAX: usize = 2048;
+pub(crate) const LINE_BYTES_MAX: usize = 2048;
 
 impl Protocol {
     /// Its name on the command line.
@@ -315,7 +315,7 @@ fn meta<'a>(asked: Asked, line: &'a [u8], bytes: &'a [u8], after: usize) -> Foun
     Found::Whole(reply, after)
 }
 
-fn is_memcache_refusal(line: &[u8]) -> bool {
+pub(crate) fn is_memcache_refusal(line: &[u8]) -> bool {
     line == b"ERROR" || line.starts_with(b"SERVER_ERROR") || line.starts_with(b"CLIENT_ERROR")
 }
 
@@ -337,7 +337,7 @@ fn resp<'a>(asked: Asked, line: &'a [u8], bytes: &'a [u8], after: usize) -> Foun
 
 /// A value of `len` bytes from `start` on, and what must follow it.
 #[inline]
-fn value<'a>(bytes: &'a [u8], start: usize, len: usize, tail: &[u8]) -> Found<'a> {
+pub(crate) fn value<'a>(bytes: &'a [u8], start: usize, len: usize, tail: &[u8]) -> Found<'a> {
     let Some(end) = start.checked_add(len) else {
         return Found::Garbled;
     };
@@ -352,7 +352,7 @@ fn value<'a>(bytes: &'a [u8], start: usize, len: usize, tail: &[u8]) -> Found<'a
 
 /// Digits as a length. Ten of them pass every server's limit and no computer's.
 #[inline]
-fn number(digits: &[u8]) -> Option<usize> {
+pub(crate) fn number(digits: &[u8]) -> Option<usize> {
     if digits.is_empty() || digits.len() > 10 {
         return None;
     }
@@ -384,12 +384,12 @@ impl DigitBuffer {
 }
 
 #[inline]
-fn write_number(out: &mut Vec<u8>, number: usize) {
+pub(crate) fn write_number(out: &mut Vec<u8>, number: usize) {
     out.extend_from_slice(DigitBuffer::default().of(number));
 }
 
 #[inline]
-fn write_length(out: &mut Vec<u8>, len: usize) {
+pub(crate) fn write_length(out: &mut Vec<u8>, len: usize) {
     out.push(b'$');
     write_number(out, len);
     out.extend_from_slice(b"\r\n");

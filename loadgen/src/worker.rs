@@ -26,11 +26,12 @@ use rustix::fd::OwnedFd;
 use crate::conn::{Conn, Pending};
 use crate::failure::{Failure, shown};
 use crate::keys::Prefix;
+use crate::many::Piece;
 use crate::requests::Requests;
 use crate::settings::Settings;
 use crate::tally::Tally;
 use crate::value::TypeCase;
-use crate::wire::{Asked, Found};
+use crate::wire::{Asked, Found, Reply};
 
 /// One read takes at most so much: several socket buffers.
 const READ_BYTES: usize = 256 << 10;
@@ -256,10 +257,12 @@ impl<'s> Worker<'s> {
             now_ns,
             start_ns,
             last_ns,
+            requests,
             ..
         } = self;
         let settings = shared.settings;
         let case = settings.verify.then_some(&shared.case);
+        let (is_multi, names) = (settings.multi_get > 1, requests.names());
         let received = conns[at].receive(input, |conn, bytes| {
             *now_ns = shared.now_ns();
             let (mut used, mut replies) = (0, 0);
@@ -273,6 +276,25 @@ impl<'s> Worker<'s> {
                 else {
                     return Err(Failure::Garbled { bytes: shown(rest) });
                 };
+                if is_multi && asked == Asked::Read {
+                    let judge = |key, reply: Reply<'_>| tally.judge(asked, key, reply, case);
+                    let (scanned, count) = (&mut conn.scanned, settings.multi_get);
+                    let many = &mut conn.many;
+                    match many.read(settings.protocol, names, count, rest, scanned, judge) {
+                        Piece::Inner(len) => used += len,
+                        Piece::Last(len) => {
+                            tally.time(asked, now_ns.saturating_sub(since_ns));
+                            conn.pending.pop_front();
+                            used += len;
+                            replies += 1;
+                        }
+                        Piece::Part => break,
+                        Piece::Garbled => {
+                            return Err(Failure::Garbled { bytes: shown(rest) });
+                        }
+                    }
+                    continue;
+                }
                 match settings.protocol.read_reply(asked, rest, &mut conn.scanned) {
                     Found::Whole(reply, len) => {
                         tally.judge(asked, key, reply, case);
@@ -323,11 +345,12 @@ impl<'s> Worker<'s> {
                 }
                 Work::Requests(left) if *left > 0 => {
                     *left -= 1;
-                    self.requests.write_any(&mut self.output)
+                    self.requests
+                        .write_any(&mut self.output, &mut self.conns[at].many)
                 }
-                Work::Until(end_ns) if since_ns < *end_ns => {
-                    self.requests.write_any(&mut self.output)
-                }
+                Work::Until(end_ns) if since_ns < *end_ns => self
+                    .requests
+                    .write_any(&mut self.output, &mut self.conns[at].many),
                 _ => break,
             };
             self.conns[at].pending.push_back(Pending {
@@ -375,7 +398,9 @@ impl<'s> Worker<'s> {
             && self.output.len() <= BATCH_BYTES_MAX
         {
             let number = self.conns[at].issued * conns + at as u64;
-            let (asked, key) = self.requests.write_any(&mut self.output);
+            let (asked, key) = self
+                .requests
+                .write_any(&mut self.output, &mut self.conns[at].many);
             self.conns[at].issued += 1;
             self.conns[at].pending.push_back(Pending {
                 since_ns: self.start_ns + timetable_ns(number, rate),

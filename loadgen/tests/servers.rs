@@ -33,7 +33,8 @@ fn check(settings: &Settings) -> Report {
     assert_eq!(sum, report.requests, "every request is of one kind");
     assert_eq!(report.all.count, report.requests);
     let reads = report.reads.as_ref().map_or(0, |reads| reads.count);
-    assert_eq!(report.hits + report.misses, reads);
+    let keys = reads * settings.multi_get as u64;
+    assert_eq!(report.hits + report.misses, keys);
     assert_eq!(
         report.throughput.replies.iter().sum::<u64>(),
         report.requests
@@ -157,6 +158,23 @@ fn values_are_gone_after_their_time_and_prefixes_keep_apart() {
 }
 
 #[test]
+fn a_read_asks_for_several_keys() {
+    let server = flagstone();
+    for protocol in [Memcache, Resp] {
+        for (multi_get, rate) in [(2, None), (100, None), (10, Some(1000.0))] {
+            let report = check(&Settings {
+                multi_get,
+                rate,
+                value_bytes: Sizes { min: 24, max: 3000 },
+                ..short(server.local_addr(), protocol)
+            });
+            assert!(report.hits > report.misses / 2 && report.misses > 0);
+        }
+    }
+    server.shutdown().expect("drains");
+}
+
+#[test]
 fn a_number_of_requests_is_kept_exactly() {
     let server = flagstone();
     let settings = Settings {
@@ -234,6 +252,11 @@ fn memcached_is_found_faultless_in_both_protocols() {
             });
         }
     }
+    check(&Settings {
+        multi_get: 20,
+        ttl_seconds: 60,
+        ..short(server.address, Memcache)
+    });
 }
 
 #[test]
@@ -254,10 +277,14 @@ fn redis_is_found_faultless() {
     let Some(server) = Process::start("redis-server", arguments) else {
         return skip("redis-server");
     };
-    check(&Settings {
-        value_bytes: Sizes { min: 24, max: 5000 },
-        ..short(server.address, Resp)
-    });
+    for multi_get in [1, 20] {
+        check(&Settings {
+            multi_get,
+            ttl_seconds: 60,
+            value_bytes: Sizes { min: 24, max: 5000 },
+            ..short(server.address, Resp)
+        });
+    }
 }
 
 /// Runs beside each other, or behind each other, with values of other lengths: a correct server is not accused.

@@ -104,6 +104,9 @@ pub struct Setup {
     pub keys: u32,
     /// Their size.
     pub key_bytes: String,
+    /// Keys that a read asks for at once.
+    #[serde(default = "one")]
+    pub multi_get: usize,
     /// What keys begin with, if that was asked for.
     #[serde(default)]
     pub key_prefix: String,
@@ -128,6 +131,11 @@ pub struct Setup {
     pub seed: u64,
     /// Whose keys they are, in hex.
     pub run: String,
+}
+
+/// Reports of earlier versions say nothing of several keys.
+fn one() -> usize {
+    1
 }
 
 /// Latencies of one kind of request, in microseconds.
@@ -317,6 +325,7 @@ impl Setup {
             pipeline: settings.pipeline,
             keys: settings.keys,
             key_bytes: settings.key_bytes.to_string(),
+            multi_get: settings.multi_get,
             key_prefix: settings.key_prefix.clone(),
             ttl_seconds: settings.ttl_seconds,
             value_bytes: settings.value_bytes.to_string(),
@@ -346,12 +355,16 @@ impl Setup {
             "" => String::new(),
             text => format!(" that begin with {text}"),
         };
+        let multi_get = match self.multi_get {
+            1 => String::new(),
+            count => format!(", {} keys a read", grouped(count as u64)),
+        };
         let ttl = match self.ttl_seconds {
             0 => String::new(),
             seconds => format!(" that are gone after {} s", grouped(u64::from(seconds))),
         };
         format!(
-            "{}, {}, {}, {}, pipeline {}, {rate}; {} keys of {} B{prefix}, values of {} B{ttl}, {}, reads:writes:deletes {}{}",
+            "{}, {}, {}, {}, pipeline {}{multi_get}, {rate}; {} keys of {} B{prefix}, values of {} B{ttl}, {}, reads:writes:deletes {}{}",
             self.address,
             self.protocol,
             plural(self.connections, "connection"),
