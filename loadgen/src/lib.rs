@@ -12,7 +12,7 @@
 //! judged without allocating, several million a second on one core.
 //!
 //! What it deliberately does not do: resolve hot names again, reconnect, retry. A server that
-//! hangs up ends the run, with a sentence.
+//! hangs up ends the run, with a sentence, and the report of what was measured until then.
 
 pub mod chart;
 pub mod cli;

@@ -22,6 +22,8 @@ pub struct Measured {
     pub preload_refused: u64,
     /// The first of them.
     pub preload_first_refusal: Option<String>,
+    /// What ended it before its time.
+    pub failure: Option<String>,
     /// When it began, since 1970.
     pub began: std::time::Duration,
     /// What the generator's own threads had in the measured time.
@@ -39,6 +41,10 @@ pub struct Report {
     /// When it began: date and time of day, UTC.
     #[serde(default)]
     pub began: String,
+    /// What ended it before its time, if anything did: then the figures are of what was
+    /// measured until then.
+    #[serde(default)]
+    pub ended_early: Option<String>,
     /// How much of their time the generator's threads worked, from 0 to 1.
     #[serde(default)]
     pub generator_busy: Option<f64>,
@@ -191,6 +197,17 @@ impl Report {
         Report {
             settings: Setup::of(settings),
             began: date(measured.began.as_secs()),
+            ended_early: measured.failure.as_ref().map(|failure| {
+                let of = match settings.length {
+                    Length::Time(time) => format!("{:.1} s", time.as_secs_f64()),
+                    Length::Requests(count) => format!("{} requests", grouped(count)),
+                };
+                let when = date(measured.began.as_secs() + measured.elapsed_ns / 1_000_000_000);
+                format!(
+                    "{when}, after {seconds:.2} s and {} requests of {of}: {failure}",
+                    grouped(requests)
+                )
+            }),
             generator_busy: measured
                 .generator_cpu_ns
                 .map(|ns| ns as f64 / measured.elapsed_ns as f64 / settings.threads.max(1) as f64),
@@ -228,7 +245,8 @@ impl Report {
     /// Whether the server did what was asked of it. Misses are no faults.
     #[must_use]
     pub fn is_faultless(&self) -> bool {
-        self.wrong == 0 && self.refused == 0 && self.preload_refused == 0 && self.unanswered == 0
+        let faults = self.wrong + self.refused + self.preload_refused + self.unanswered;
+        faults == 0 && self.ended_early.is_none()
     }
 
     /// What is wrong, a sentence each.
@@ -239,6 +257,9 @@ impl Report {
             Some(first) => format!("; the first: {first}"),
             None => String::new(),
         };
+        if let Some(words) = &self.ended_early {
+            faults.push(format!("the run ended early, {words}"));
+        }
         if self.wrong > 0 {
             let first = example(&self.first_wrong);
             faults.push(format!("{} values were wrong{first}", self.wrong));

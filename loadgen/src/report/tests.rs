@@ -22,6 +22,7 @@ fn report(change: impl FnOnce(&mut Tally)) -> Report {
         preload_first_refusal: None,
         began: std::time::Duration::from_secs(1_795_829_040),
         generator_cpu_ns: Some(150_000_000),
+        failure: None,
     };
     Report::new(&Settings::default(), &measured, tally)
 }
@@ -58,6 +59,28 @@ fn misses_are_no_faults_and_everything_else_is() {
         assert_eq!(report.faults().len(), 1);
         assert!(report.table().contains("FAULT"));
     }
+}
+
+#[test]
+fn a_run_that_ended_early_says_when_and_why() {
+    let measured = Measured {
+        elapsed_ns: 3_200_000_000,
+        server_cpu_ns: None,
+        server_resident_bytes: None,
+        preload_refused: 0,
+        preload_first_refusal: None,
+        began: std::time::Duration::from_secs(1_795_829_038),
+        generator_cpu_ns: None,
+        failure: Some("the server is <gone>".to_owned()),
+    };
+    let mut tally = Tally::new(1);
+    tally.time(Asked::Read, 1000);
+    let report = Report::new(&Settings::default(), &measured, tally);
+    assert!(!report.is_faultless());
+    let words = "2026-11-28 01:24 UTC, after 3.20 s and 1 requests of 10.0 s: the server is <gone>";
+    assert_eq!(report.faults(), [format!("the run ended early, {words}")]);
+    assert!(report.table().contains(words));
+    assert!(report.html().contains("the server is &lt;gone&gt;"));
 }
 
 #[test]
@@ -152,6 +175,7 @@ fn an_empty_run_has_a_report() {
         preload_first_refusal: None,
         began: std::time::Duration::from_secs(1_795_829_040),
         generator_cpu_ns: Some(150_000_000),
+        failure: None,
     };
     let report = Report::new(&Settings::default(), &measured, Tally::new(0));
     assert_eq!(report.requests, 0);
