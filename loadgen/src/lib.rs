@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   cli ─► settings ─► run ─► worker (one a thread) ─► conn ─► wire
-//!                       │        └─ keys, value, tally
+//!                       │        └─ keys, value, tally, timeline
 //!                       └─► report: table, JSON, HTML
 //! ```
 //!
@@ -30,6 +30,7 @@ mod run;
 pub mod settings;
 pub mod socket;
 pub mod tally;
+pub mod timeline;
 pub mod value;
 pub mod wire;
 mod worker;

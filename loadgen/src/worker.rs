@@ -265,6 +265,7 @@ impl<'s> Worker<'s> {
         let (is_multi, names) = (settings.multi_get > 1, requests.names());
         let received = conns[at].receive(input, |conn, bytes| {
             *now_ns = shared.now_ns();
+            tally.now(now_ns.saturating_sub(*start_ns));
             let (mut used, mut replies) = (0, 0);
             while used < bytes.len() {
                 let rest = &bytes[used..];

@@ -218,6 +218,15 @@ fn a_rate_is_kept() {
     };
     let report = check(&settings);
     assert_eq!(report.requests, 2000);
+    // A second of a steady rate: replies in every interval.
+    let over = &report.over_time;
+    assert!((9..=12).contains(&over.p50.len()), "{over:?}");
+    let pairs = over.p50.iter().zip(&over.p99);
+    assert!(
+        pairs
+            .flat_map(|(p50, p99)| p50.zip(*p99))
+            .all(|(p50, p99)| p50 <= p99)
+    );
     assert!(report.seconds > 0.95, "{} s", report.seconds);
     server.shutdown().expect("drains");
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::settings::{Length, Settings};
 use crate::tally::{SLOT_NS, Tally};
+use crate::timeline::Timeline;
 
 /// Facts about the measured part that no thread knows.
 #[derive(Clone, Debug)]
@@ -87,6 +88,9 @@ pub struct Report {
     pub writes: Option<Latency>,
     /// Latency of deletes.
     pub deletes: Option<Latency>,
+    /// Latency of all requests over time.
+    #[serde(default)]
+    pub over_time: OverTime,
     /// Replies in each slot of time.
     pub throughput: Throughput,
 }
@@ -169,6 +173,17 @@ pub struct Latency {
     pub curve: Vec<(f64, f64)>,
 }
 
+/// Latency over time, in microseconds.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct OverTime {
+    /// How long an interval is.
+    pub interval_seconds: f64,
+    /// The median of the replies of each interval; none: there were no replies.
+    pub p50: Vec<Option<f64>>,
+    /// 99 in 100 of them were no slower.
+    pub p99: Vec<Option<f64>>,
+}
+
 /// Throughput over time.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Throughput {
@@ -235,6 +250,7 @@ impl Report {
             reads: kind(0),
             writes: kind(1),
             deletes: kind(2),
+            over_time: OverTime::of(&tally.timeline),
             throughput: Throughput {
                 slot_seconds: SLOT_NS as f64 / 1e9,
                 replies: tally.slots.clone(),
@@ -423,6 +439,26 @@ impl Latency {
                 .into_iter()
                 .map(|percent| (percent, at(percent)))
                 .collect(),
+        }
+    }
+}
+
+impl OverTime {
+    fn of(timeline: &Timeline) -> Self {
+        let (p50, p99) = timeline
+            .percentiles([50.0, 99.0])
+            .into_iter()
+            .map(|found| {
+                (
+                    found.map(|[p50, _]| p50 / 1e3),
+                    found.map(|[_, p99]| p99 / 1e3),
+                )
+            })
+            .unzip();
+        OverTime {
+            interval_seconds: timeline.interval_ns() as f64 / 1e9,
+            p50,
+            p99,
         }
     }
 }

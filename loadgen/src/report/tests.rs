@@ -104,7 +104,7 @@ fn the_page_stands_alone_and_escapes_the_servers_words() {
         tally.first_refusal = Some("<script>x</script>".to_owned());
     })
     .html();
-    assert_eq!(page.matches("<svg").count(), 2);
+    assert_eq!(page.matches("<svg").count(), 3);
     assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
     assert!(!page.contains("<script") && page.contains("&lt;script&gt;"));
     for outside in ["src=", "href=", "url(", "@import"] {
@@ -133,6 +133,29 @@ fn it_says_first_what_was_measured_and_when() {
         "{page}"
     );
     assert!(page.contains("prefers-color-scheme:dark"));
+}
+
+#[test]
+fn latency_over_time_has_a_gap_where_nothing_came() {
+    let report = report(|tally| {
+        tally.now(3 * SLOT_NS);
+        tally.time(Asked::Read, 9_000_000);
+    });
+    let over = &report.over_time;
+    assert_eq!(over.p50.len(), 4);
+    assert_eq!((over.p50[1], over.p99[2]), (None, None));
+    let near = |found: Option<f64>, us: f64| found.is_some_and(|f| (f / us - 1.0).abs() < 0.03);
+    assert!(
+        near(over.p50[0], 500.0) && near(over.p99[0], 990.0),
+        "{over:?}"
+    );
+    assert!(near(over.p50[3], 9000.0), "{over:?}");
+    assert!(report.html().contains("Latency over time"));
+    // Reports of earlier versions have none.
+    let mut old: serde_json::Value = serde_json::from_str(&report.json()).expect("our own");
+    old.as_object_mut().expect("a record").remove("over_time");
+    let old: Report = serde_json::from_value(old).expect("reads");
+    assert!(!old.html().contains("NaN") && !old.html().contains("inf"));
 }
 
 #[test]
