@@ -10,6 +10,7 @@ use crate::settings::{
     Distribution, Length, Mix, Settings, Sizes, parse_count, parse_rate, parse_time, parse_ttl,
 };
 use crate::socket::Place;
+use crate::tls::Tls;
 use crate::wire::{PROTOCOLS, Protocol};
 
 /// Puts load on a cache server and measures how it bears it.
@@ -41,6 +42,21 @@ pub struct Flags {
     /// ms, resp is GET and SET of redis and valkey
     #[arg(short, long, value_enum, default_value = "native")]
     protocol: ProtocolName,
+    /// Speak TLS; whom to trust is told by --tls-ca or --tls-insecure
+    #[arg(long)]
+    tls: bool,
+    /// The authorities, PEM, one of which has signed the server's certificate, or that
+    /// certificate itself; it has to be for the name or the address that is connected to
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "tls",
+        conflicts_with = "tls_insecure"
+    )]
+    tls_ca: Option<PathBuf>,
+    /// Take any certificate: whoever sits between sees all
+    #[arg(long, requires = "tls")]
+    tls_insecure: bool,
     /// A file of one line to log in with: a token, or a user, a space and a password
     #[arg(long, value_name = "FILE")]
     auth_file: Option<PathBuf>,
@@ -151,6 +167,27 @@ fn any_run() -> u32 {
 }
 
 impl Flags {
+    fn tls(&self) -> Result<Option<Tls>, String> {
+        if !self.tls {
+            return Ok(None);
+        }
+        if self.tls_ca.is_none() && !self.tls_insecure {
+            return Err(
+                "--tls trusts nobody yet: --tls-ca FILE names whom, --tls-insecure trusts anyone"
+                    .to_owned(),
+            );
+        }
+        // A Unix socket has no name of its own.
+        let host = match self.address.rsplit_once(':') {
+            Some((host, _)) if host != "unix" => host,
+            _ => "localhost",
+        };
+        Ok(Some(Tls {
+            name: host.trim_matches(['[', ']']).to_owned(),
+            ca: self.tls_ca.clone(),
+        }))
+    }
+
     /// The settings that these flags mean.
     ///
     /// # Errors
@@ -160,6 +197,7 @@ impl Flags {
         let settings = Settings {
             address: self.address.parse::<Place>()?,
             protocol: self.protocol.0,
+            tls: self.tls()?,
             login: self.auth_file.as_deref().map(Login::read).transpose()?,
             connections: size(self.connections),
             threads: size(self.threads),

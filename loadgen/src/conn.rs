@@ -13,6 +13,7 @@ use crate::keys::KeyNames;
 use crate::many::Many;
 use crate::settings::Settings;
 use crate::socket::Socket;
+use crate::tls::Client;
 use crate::wire::{Asked, Found, Protocol, Reply};
 
 /// A request that waits for its reply.
@@ -50,6 +51,7 @@ impl Conn {
     /// really taken the connection: a kernel accepts on behalf of servers that will hang up.
     pub fn open(
         settings: &Settings,
+        tls: Option<&Client>,
         names: KeyNames<'_>,
         (number, of): (usize, usize),
         pending_max: usize,
@@ -61,11 +63,23 @@ impl Conn {
             verify,
             ..
         } = settings;
-        let stream = Socket::connect(address, *timeout).map_err(|error| Failure::Connect {
+        let connected = Socket::connect(address, *timeout);
+        let stream = connected.map_err(|error| Failure::Connect {
             address: address.clone(),
             before: number - 1,
             error,
         })?;
+        let stream = match tls {
+            None => stream,
+            Some(client) => stream.with_tls(client).map_err(|error| Failure::Turned {
+                number,
+                of,
+                why: match error.kind() {
+                    ErrorKind::WouldBlock => "no TLS handshake within --timeout".to_owned(),
+                    _ => format!("no TLS with the server: {error}"),
+                },
+            })?,
+        };
         let mut first = First {
             stream,
             timeout: *timeout,
@@ -123,14 +137,14 @@ impl Conn {
         }
         let sent = write_some(&mut self.stream, bytes)?;
         self.unsent.extend_from_slice(&bytes[sent..]);
-        Ok(sent < bytes.len())
+        Ok(sent < bytes.len() || self.stream.has_unsent())
     }
 
     /// Sends what is unsent. True if something remains.
     pub fn send_rest(&mut self) -> io::Result<bool> {
         let sent = write_some(&mut self.stream, &self.unsent)?;
         self.unsent.drain(..sent);
-        Ok(!self.unsent.is_empty())
+        Ok(!self.unsent.is_empty() || self.stream.has_unsent())
     }
 
     /// Reads once and hands over everything that is not consumed yet; `consume` says how much

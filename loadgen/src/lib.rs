@@ -31,6 +31,7 @@ pub mod settings;
 pub mod socket;
 pub mod tally;
 pub mod timeline;
+pub mod tls;
 pub mod value;
 pub mod wire;
 mod worker;

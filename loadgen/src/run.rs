@@ -16,6 +16,7 @@ use crate::process::{self, CpuTime};
 use crate::report::{Measured, Report};
 use crate::settings::{Length, Settings};
 use crate::tally::{SLOT_NS, Tally};
+use crate::tls::Client;
 use crate::value::TypeCase;
 use crate::worker::{Shared, Work, Worker};
 
@@ -53,6 +54,12 @@ pub fn run(settings: &Settings, progress: bool) -> Result<Report, Failure> {
             "" => PREFIX,
             text => prefix_of(text),
         },
+        tls: settings
+            .tls
+            .as_ref()
+            .map(Client::new)
+            .transpose()
+            .map_err(Failure::Settings)?,
         epoch: Instant::now(),
         stop: AtomicBool::new(false),
         done: AtomicU64::new(0),

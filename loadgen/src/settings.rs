@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::keys::{KEY_BYTES_MAX, KEY_BYTES_MIN};
 use crate::login::Login;
 use crate::socket::Place;
+use crate::tls::Tls;
 use crate::value::{VALUE_BYTES_MAX, VALUE_BYTES_MIN};
 use crate::wire::Protocol;
 
@@ -21,6 +22,8 @@ pub struct Settings {
     pub address: Place,
     /// How it is spoken to.
     pub protocol: Protocol,
+    /// With TLS, if anything.
+    pub tls: Option<Tls>,
     /// Who logs in, on every connection, before anything else.
     pub login: Option<Login>,
     /// Connections, shared out evenly among the threads.
@@ -70,6 +73,7 @@ impl Default for Settings {
         Settings {
             address: SocketAddr::from(([127, 0, 0, 1], 7171)).into(),
             protocol: Protocol::Native,
+            tls: None,
             login: None,
             connections: 50,
             threads: 1,

@@ -11,6 +11,8 @@ use std::time::Duration;
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 
+use crate::tls::{Client, TlsSocket};
+
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -60,14 +62,32 @@ impl fmt::Display for Place {
     }
 }
 
-/// A connected socket.
+/// A connected socket, with TLS on it or without.
 #[derive(Debug)]
 pub(crate) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<TlsSocket>),
 }
 
 impl Socket {
+    /// Shakes hands on it, which blocks as reads do.
+    pub fn with_tls(self, client: &Client) -> io::Result<Self> {
+        Ok(Socket::Tls(Box::new(client.shake(self)?)))
+    }
+
+    /// Whether bytes have been received that its next read may give, and nobody will tell of.
+    #[inline]
+    pub fn has_more(&self) -> bool {
+        matches!(self, Socket::Tls(tls) if tls.has_more)
+    }
+
+    /// Whether bytes that it has taken are not sent; writing nothing tries again.
+    #[inline]
+    pub fn has_unsent(&self) -> bool {
+        matches!(self, Socket::Tls(tls) if tls.has_unsent())
+    }
+
     /// Connects; `timeout` also bounds each read until the socket is made nonblocking.
     pub fn connect(place: &Place, timeout: Duration) -> io::Result<Self> {
         match place {
@@ -97,6 +117,7 @@ impl Socket {
         match self {
             Socket::Tcp(stream) => stream.set_nonblocking(true),
             Socket::Unix(stream) => stream.set_nonblocking(true),
+            Socket::Tls(tls) => tls.socket.set_nonblocking(),
         }
     }
 }
@@ -106,6 +127,7 @@ impl AsFd for Socket {
         match self {
             Socket::Tcp(stream) => stream.as_fd(),
             Socket::Unix(stream) => stream.as_fd(),
+            Socket::Tls(tls) => tls.socket.as_fd(),
         }
     }
 }
@@ -116,6 +138,7 @@ impl Read for Socket {
         match self {
             Socket::Tcp(stream) => stream.read(room),
             Socket::Unix(stream) => stream.read(room),
+            Socket::Tls(tls) => tls.read(room),
         }
     }
 }
@@ -126,6 +149,7 @@ impl Write for Socket {
         match self {
             Socket::Tcp(stream) => stream.write(bytes),
             Socket::Unix(stream) => stream.write(bytes),
+            Socket::Tls(tls) => tls.write(bytes),
         }
     }
 

@@ -30,6 +30,7 @@ use crate::many::Piece;
 use crate::requests::Requests;
 use crate::settings::Settings;
 use crate::tally::Tally;
+use crate::tls::Client;
 use crate::value::TypeCase;
 use crate::wire::{Asked, Found, Reply};
 
@@ -50,6 +51,7 @@ pub(crate) struct Shared<'s> {
     pub settings: &'s Settings,
     pub case: TypeCase,
     pub prefix: Prefix,
+    pub tls: Option<Client>,
     pub epoch: Instant,
     /// Somebody failed: the others need not go on.
     pub stop: AtomicBool,
@@ -133,6 +135,7 @@ impl<'s> Worker<'s> {
             }
             let conn = Conn::open(
                 settings,
+                self.shared.tls.as_ref(),
                 self.requests.names(),
                 (number + 1, settings.connections),
                 settings.pipeline.max(PRELOAD_PIPELINE),
@@ -205,6 +208,9 @@ impl<'s> Worker<'s> {
             // Errors and hang-ups are found by reading.
             if flags != epoll::EventFlags::OUT {
                 self.receive(at)?;
+                while self.conns[at].stream.has_more() {
+                    self.receive(at)?;
+                }
             }
         }
         if idle {

@@ -291,6 +291,7 @@ fn the_binary_says_what_is_wrong_in_one_sentence() {
         (&["--mix", "x"], 2, "is no mix: 9:1 or 90:9:1 work"),
         (&["--rate", "0"], 2, "is no rate"),
         (&["--protocol", "http"], 2, "native, memcache, meta, resp"),
+        (&["--tls"], 2, "--tls trusts nobody yet"),
         (&["--fast"], 2, "unexpected argument '--fast'"),
         (
             &["nowhere"],

@@ -9,6 +9,7 @@ use common::{Process, short, skip};
 use flagstone_bench::login::Login;
 use flagstone_bench::settings::{Length, Sizes};
 use flagstone_bench::socket::Place;
+use flagstone_bench::tls::Tls;
 use flagstone_bench::wire::Protocol::{Memcache, Meta, Native, Resp};
 use flagstone_bench::{Report, Settings, run};
 use flagstone_server::{Config, Running, Server};
@@ -172,6 +173,65 @@ fn a_read_asks_for_several_keys() {
         }
     }
     server.shutdown().expect("drains");
+}
+
+#[test]
+fn tls_is_spoken_with_whom_it_is_meant_for() {
+    let file = |name: &str| {
+        std::env::temp_dir().join(format!("flagstone-bench-{}-{name}", std::process::id()))
+    };
+    let (cert, key) = (file("cert.pem"), file("key.pem"));
+    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
+    std::fs::write(&cert, made.cert.pem()).expect("writes");
+    std::fs::write(&key, made.signing_key.serialize_pem()).expect("writes");
+    let server = Server::start(Config {
+        listen: vec!["tls:127.0.0.1:0".parse().expect("a place")],
+        tls_cert: Some(cert.clone()),
+        tls_key: Some(key.clone()),
+        tls_connections_max: 100,
+        memory_bytes: 64 << 20,
+        workers: 1,
+        connections_max: 200,
+        ..Config::default()
+    })
+    .expect("the server starts");
+    let of = |protocol, name: &str, ca| Settings {
+        tls: Some(Tls {
+            name: name.to_owned(),
+            ca,
+        }),
+        ..short(server.local_addr(), protocol)
+    };
+    for protocol in [Native, Memcache, Meta, Resp] {
+        let report = check(&of(protocol, "127.0.0.1", Some(cert.clone())));
+        assert!(report.settings.sentence().contains("over TLS"));
+    }
+    // Replies of many records, which arrive in any pieces, and requests that fill the socket.
+    check(&Settings {
+        keys: 20,
+        connections: 6,
+        pipeline: 16,
+        value_bytes: Sizes {
+            min: 24,
+            max: 300 << 10,
+        },
+        mix: "3:1".parse().expect("a mix"),
+        length: Length::Requests(600),
+        ..of(Resp, "anything", None)
+    });
+    let failure = |settings| run(&settings, false).expect_err("no trust").to_string();
+    let other = failure(of(Native, "other.example", Some(cert.clone())));
+    assert!(
+        other.contains("no TLS with the server: invalid peer certificate"),
+        "{other}"
+    );
+    let missing = failure(of(Native, "localhost", Some(file("none"))));
+    assert!(missing.contains("--tls-ca "), "{missing}");
+    server.shutdown().expect("drains");
+    for path in [cert, key] {
+        std::fs::remove_file(path).expect("ours");
+    }
 }
 
 #[test]

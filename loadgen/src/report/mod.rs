@@ -102,6 +102,9 @@ pub struct Setup {
     pub version: String,
     /// The server.
     pub address: String,
+    /// Whether TLS was spoken.
+    #[serde(default)]
+    pub tls: bool,
     /// The protocol's name.
     pub protocol: String,
     /// Connections.
@@ -356,6 +359,7 @@ impl Setup {
         Setup {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             address: settings.address.to_string(),
+            tls: settings.tls.is_some(),
             protocol: settings.protocol.name().to_owned(),
             connections: settings.connections,
             threads: settings.threads,
@@ -401,9 +405,10 @@ impl Setup {
             seconds => format!(" that are gone after {} s", grouped(u64::from(seconds))),
         };
         format!(
-            "{}, {}, {}, {}, pipeline {}{multi_get}, {rate}; {} keys of {} B{prefix}, values of {} B{ttl}, {}, reads:writes:deletes {}{}",
+            "{}, {}{}, {}, {}, pipeline {}{multi_get}, {rate}; {} keys of {} B{prefix}, values of {} B{ttl}, {}, reads:writes:deletes {}{}",
             self.address,
             self.protocol,
+            if self.tls { " over TLS" } else { "" },
             plural(self.connections, "connection"),
             plural(self.threads, "thread"),
             self.pipeline,
