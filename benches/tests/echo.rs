@@ -30,7 +30,7 @@ fn floor(reactor: &str, protocol: Protocol, value_bytes: usize) -> SocketAddr {
 
 fn settings(address: SocketAddr, protocol: Protocol) -> Settings {
     Settings {
-        address,
+        address: address.into(),
         protocol,
         connections: 20,
         threads: 2,

@@ -27,7 +27,7 @@ pub struct Axis {
 pub struct Curve {
     /// For the legend.
     pub name: String,
-    /// From left to right.
+    /// From left to right. One without a height (NaN) is a gap.
     pub points: Vec<(f64, f64)>,
 }
 
@@ -58,18 +58,24 @@ pub fn lines(title: &str, x: &Axis, y: &Axis, curves: &[Curve]) -> String {
     text(&mut out, LEFT, TOP - 8.0, "start", &y.label);
     for (number, curve) in curves.iter().enumerate() {
         let colour = COLOURS[number % COLOURS.len()];
-        let points: String = curve
-            .points
-            .iter()
-            .fold(String::new(), |mut text, &(px, py)| {
-                let _ = write!(text, "{:.1},{:.1} ", at_x(px), at_y(py));
-                text
-            });
-        let _ = writeln!(
-            out,
-            r#"<polyline fill="none" stroke="{colour}" stroke-width="2" points="{}"/>"#,
-            points.trim_end()
-        );
+        for part in curve.points.split(|(_, y)| y.is_nan()) {
+            // A point between two gaps would have no line: it gets one of no length.
+            let lone = if part.len() == 1 { part } else { &[] };
+            let points = part
+                .iter()
+                .chain(lone)
+                .fold(String::new(), |mut text, &(px, py)| {
+                    let _ = write!(text, "{:.1},{:.1} ", at_x(px), at_y(py));
+                    text
+                });
+            if !points.is_empty() {
+                let _ = writeln!(
+                    out,
+                    r#"<polyline fill="none" stroke="{colour}" stroke-width="2" stroke-linecap="round" points="{}"/>"#,
+                    points.trim_end()
+                );
+            }
+        }
         if curves.len() > 1 {
             let right = WIDTH - RIGHT - 90.0 * (curves.len() - number) as f64;
             square(&mut out, right, TOP - 17.0, colour);
@@ -232,6 +238,22 @@ mod tests {
             assert!((3..=8).contains(&ticks.len()), "{most}: {}", ticks.len());
         }
         assert_eq!(linear_ticks(0.0, |v| v.to_string()).0, 1.0);
+    }
+
+    #[test]
+    fn a_curve_has_gaps_where_nothing_is_known() {
+        let axis = || Axis {
+            label: String::new(),
+            ticks: Vec::new(),
+        };
+        let heights = [f64::NAN, 0.1, 0.2, f64::NAN, f64::NAN, 0.3];
+        let curve = Curve {
+            name: "c".to_owned(),
+            points: heights.map(|y| (0.5, y)).into(),
+        };
+        let svg = lines("t", &axis(), &axis(), &[curve]);
+        assert_eq!(svg.matches("<polyline").count(), 2, "{svg}");
+        assert!(!svg.contains("NaN"));
     }
 
     #[test]

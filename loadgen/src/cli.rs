@@ -1,14 +1,16 @@
 //! The command line → [`Settings`].
 
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
+use crate::login::Login;
 use crate::settings::{
-    Distribution, Length, Mix, Settings, Sizes, parse_count, parse_rate, parse_time,
+    Distribution, Length, Mix, Settings, Sizes, parse_count, parse_rate, parse_time, parse_ttl,
 };
+use crate::socket::Place;
+use crate::tls::Tls;
 use crate::wire::{PROTOCOLS, Protocol};
 
 /// Puts load on a cache server and measures how it bears it.
@@ -24,6 +26,7 @@ use crate::wire::{PROTOCOLS, Protocol};
   flagstone-bench                                      Flagstone on its default port, 9 reads to 1 write
   flagstone-bench 127.0.0.1:11211 -p memcache -P 32    memcached, 32 requests at a time
   flagstone-bench 127.0.0.1:6379 -p resp --mix 1:0     redis or valkey, reads only
+  flagstone-bench unix:/run/cache.sock                 over a Unix socket
   flagstone-bench --rate 40k --html report.html        latency at a fixed rate, with plots
 
 Latency: without --rate, a request's time counts from the moment its batch is sent, and a slow
@@ -32,13 +35,31 @@ not, so a stall is charged to every request that had to wait for it. Compare lat
 servers at the same --rate, and throughput without it."
 )]
 pub struct Flags {
-    /// The server's address and port
-    #[arg(value_name = "ADDR:PORT", default_value = "127.0.0.1:7171")]
+    /// The server's address and port, or its Unix socket
+    #[arg(value_name = "ADDR:PORT|unix:PATH", default_value = "127.0.0.1:7171")]
     address: String,
     /// The protocol to speak: native is Flagstone's own, memcache is get and set, meta is mg and
     /// ms, resp is GET and SET of redis and valkey
     #[arg(short, long, value_enum, default_value = "native")]
     protocol: ProtocolName,
+    /// Speak TLS; whom to trust is told by --tls-ca or --tls-insecure
+    #[arg(long)]
+    tls: bool,
+    /// The authorities, PEM, one of which has signed the server's certificate, or that
+    /// certificate itself; it has to be for the name or the address that is connected to
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "tls",
+        conflicts_with = "tls_insecure"
+    )]
+    tls_ca: Option<PathBuf>,
+    /// Take any certificate: whoever sits between sees all
+    #[arg(long, requires = "tls")]
+    tls_insecure: bool,
+    /// A file of one line to log in with: a token, or a user, a space and a password
+    #[arg(long, value_name = "FILE")]
+    auth_file: Option<PathBuf>,
     /// Connections, all open from the start to the end
     #[arg(short, long, value_name = "N", value_parser = parse_count, default_value = "50")]
     connections: u64,
@@ -55,6 +76,10 @@ pub struct Flags {
     /// Bytes in a key, or a range of them
     #[arg(long, value_name = "SIZE[-SIZE]", default_value = "20")]
     key_size: Sizes,
+    /// What each key begins with; it is part of --key-size, eight bytes less than which it has
+    /// at most
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    key_prefix: String,
     /// Bytes in a value, or a range of them, all sizes alike; k and m are powers of 1024
     #[arg(short = 's', long, value_name = "SIZE[-SIZE]", default_value = "32")]
     value_size: Sizes,
@@ -64,6 +89,13 @@ pub struct Flags {
     /// Shares of reads and writes, or reads, writes and deletes
     #[arg(short, long, value_name = "R:W[:D]", default_value = "9:1")]
     mix: Mix,
+    /// Written values are gone after so long, whole seconds
+    #[arg(long, value_name = "TIME", value_parser = parse_ttl)]
+    ttl: Option<u32>,
+    /// Keys that a read asks for at once: memcached's get of several keys, redis' MGET. Hits
+    /// and misses are then counted by keys, all else by requests
+    #[arg(long, value_name = "N", value_parser = parse_count, default_value = "1")]
+    multi_get: u64,
     /// Measure for so long
     #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "10s", conflicts_with = "requests")]
     duration: Duration,
@@ -135,6 +167,27 @@ fn any_run() -> u32 {
 }
 
 impl Flags {
+    fn tls(&self) -> Result<Option<Tls>, String> {
+        if !self.tls {
+            return Ok(None);
+        }
+        if self.tls_ca.is_none() && !self.tls_insecure {
+            return Err(
+                "--tls trusts nobody yet: --tls-ca FILE names whom, --tls-insecure trusts anyone"
+                    .to_owned(),
+            );
+        }
+        // A Unix socket has no name of its own.
+        let host = match self.address.rsplit_once(':') {
+            Some((host, _)) if host != "unix" => host,
+            _ => "localhost",
+        };
+        Ok(Some(Tls {
+            name: host.trim_matches(['[', ']']).to_owned(),
+            ca: self.tls_ca.clone(),
+        }))
+    }
+
     /// The settings that these flags mean.
     ///
     /// # Errors
@@ -142,15 +195,20 @@ impl Flags {
     pub fn settings(&self) -> Result<Settings, String> {
         let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         let settings = Settings {
-            address: resolve(&self.address)?,
+            address: self.address.parse::<Place>()?,
             protocol: self.protocol.0,
+            tls: self.tls()?,
+            login: self.auth_file.as_deref().map(Login::read).transpose()?,
             connections: size(self.connections),
             threads: size(self.threads),
             pipeline: size(self.pipeline),
             keys: u32::try_from(self.keys)
                 .map_err(|_| format!("--keys {} is more than {}", self.keys, u32::MAX))?,
             key_bytes: self.key_size,
+            key_prefix: self.key_prefix.clone(),
+            ttl_seconds: self.ttl.unwrap_or(0),
             value_bytes: self.value_size,
+            multi_get: size(self.multi_get),
             distribution: self.distribution,
             mix: self.mix,
             preload: !self.no_preload,
@@ -169,15 +227,6 @@ impl Flags {
         settings.validate()?;
         Ok(settings)
     }
-}
-
-fn resolve(text: &str) -> Result<SocketAddr, String> {
-    let mut addresses = text
-        .to_socket_addrs()
-        .map_err(|error| format!("{text:?} is no address: 127.0.0.1:7171 works ({error})"))?;
-    addresses
-        .next()
-        .ok_or_else(|| format!("{text:?} has no address"))
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::socket::Place;
 use crate::wire::Protocol;
 
 /// What stood in the way.
@@ -15,7 +15,7 @@ pub enum Failure {
     /// Nobody listens there, or not any more.
     Connect {
         /// Where.
-        address: SocketAddr,
+        address: Place,
         /// How many connections there were before.
         before: usize,
         /// What the system said.
@@ -33,7 +33,7 @@ pub enum Failure {
     /// The first reply is not one of the protocol.
     Foreign {
         /// Where.
-        address: SocketAddr,
+        address: Place,
         /// How it was spoken to.
         protocol: Protocol,
         /// How its reply began.

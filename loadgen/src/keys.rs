@@ -1,8 +1,9 @@
 //! Which key comes next, and what it is called.
 //!
-//! A key's name is a prefix of fixed bytes and the key's number in eight hex digits, mixed with the run's own number: what
-//! another run has left on the server, or stores beside this one, has other names. A name is
-//! made on the spot: a table of names would cost a cache miss for each request.
+//! A key's name is a prefix of fixed bytes and the key's number in eight hex digits, mixed with
+//! the run's own number: what another run has left on the server, or stores beside this one,
+//! has other names. The prefix is `bench:` or a text of the user's, filled up with zeros, and
+//! is cut where a name has room for less. A name is made on the spot: a table of names would cost a cache miss for each request.
 //!
 //! Zipf ranks are drawn by rejection-inversion (Hörmann and Derflinger, 1996): exact for any
 //! exponent and any number of keys, without a table.
@@ -16,7 +17,11 @@ pub const KEY_BYTES_MIN: usize = 8;
 /// The longest name that memcached and Flagstone take.
 pub const KEY_BYTES_MAX: usize = 250;
 
-const PREFIX: [u8; KEY_BYTES_MAX - KEY_BYTES_MIN] = {
+/// What stands before the digits of the longest name.
+pub type Prefix = [u8; KEY_BYTES_MAX - KEY_BYTES_MIN];
+
+/// The prefix where nobody has asked for another.
+pub const PREFIX: Prefix = {
     let mut prefix = [b'0'; KEY_BYTES_MAX - KEY_BYTES_MIN];
     let word = *b"bench:";
     let mut at = 0;
@@ -27,24 +32,35 @@ const PREFIX: [u8; KEY_BYTES_MAX - KEY_BYTES_MIN] = {
     prefix
 };
 
-/// How keys are called.
-#[derive(Clone, Copy, Debug)]
-pub struct KeyNames {
-    sizes: Sizes,
-    run: u32,
+/// The prefix that begins with `text`, of which at most [`Prefix`]'s bytes are taken.
+#[must_use]
+pub fn prefix_of(text: &str) -> Prefix {
+    let mut prefix = [b'0'; KEY_BYTES_MAX - KEY_BYTES_MIN];
+    for (byte, its) in prefix.iter_mut().zip(text.bytes()) {
+        *byte = its;
+    }
+    prefix
 }
 
-impl KeyNames {
+/// How keys are called.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyNames<'p> {
+    sizes: Sizes,
+    run: u32,
+    prefix: &'p Prefix,
+}
+
+impl<'p> KeyNames<'p> {
     /// Names of these sizes, which lie between [`KEY_BYTES_MIN`] and [`KEY_BYTES_MAX`].
     #[must_use]
     pub fn new(sizes: Sizes) -> Self {
-        KeyNames::of_run(sizes, 0)
+        KeyNames::of_run(sizes, 0, &PREFIX)
     }
 
-    /// The same, for the run of this number.
+    /// Names that begin with this prefix, for the run of this number.
     #[must_use]
-    pub fn of_run(sizes: Sizes, run: u32) -> Self {
-        KeyNames { sizes, run }
+    pub fn of_run(sizes: Sizes, run: u32, prefix: &'p Prefix) -> Self {
+        KeyNames { sizes, run, prefix }
     }
 
     /// How long the name of `key` is. It follows from the number, so that every thread agrees.
@@ -58,10 +74,17 @@ impl KeyNames {
         self.sizes.min + (mix(u64::from(key)) % (span as u64 + 1)) as usize
     }
 
+    /// Whether `name` is that of `key`, by its length and its digits.
+    #[inline]
+    #[must_use]
+    pub fn is(self, key: u32, name: &[u8]) -> bool {
+        name.len() == self.len(key) && name.ends_with(&hex::encode(key ^ self.run))
+    }
+
     /// Appends the name of `key`.
     #[inline]
     pub fn write(self, out: &mut Vec<u8>, key: u32) {
-        out.extend_from_slice(&PREFIX[..self.len(key) - KEY_BYTES_MIN]);
+        out.extend_from_slice(&self.prefix[..self.len(key) - KEY_BYTES_MIN]);
         out.extend_from_slice(&hex::encode(key ^ self.run));
     }
 }
@@ -180,6 +203,15 @@ mod tests {
                 assert!(seen.insert(name));
             }
         }
+    }
+
+    #[test]
+    fn a_name_begins_with_the_users_text() {
+        let sizes = Sizes { min: 20, max: 20 };
+        let prefix = prefix_of("shop:cart:");
+        let mut name = Vec::new();
+        KeyNames::of_run(sizes, 0, &prefix).write(&mut name, 0xab);
+        assert_eq!(name, b"shop:cart:00000000ab");
     }
 
     #[test]

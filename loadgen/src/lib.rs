@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   cli ─► settings ─► run ─► worker (one a thread) ─► conn ─► wire
-//!                       │        └─ keys, value, tally
+//!                       │        └─ keys, value, tally, timeline
 //!                       └─► report: table, JSON, HTML
 //! ```
 //!
@@ -12,7 +12,7 @@
 //! judged without allocating, several million a second on one core.
 //!
 //! What it deliberately does not do: resolve hot names again, reconnect, retry. A server that
-//! hangs up ends the run, with a sentence.
+//! hangs up ends the run, with a sentence, and the report of what was measured until then.
 
 pub mod chart;
 pub mod cli;
@@ -20,13 +20,18 @@ mod conn;
 pub mod failure;
 mod hex;
 pub mod keys;
+pub mod login;
+mod many;
 pub mod process;
 pub mod random;
 pub mod report;
 mod requests;
 mod run;
 pub mod settings;
+pub mod socket;
 pub mod tally;
+pub mod timeline;
+pub mod tls;
 pub mod value;
 pub mod wire;
 mod worker;

@@ -28,6 +28,9 @@ fn main() -> ExitCode {
     if let Err(sentence) = json.and(html) {
         return refuse(&sentence, EXIT_FAILED);
     }
+    if let Some(words) = &report.ended_early {
+        return refuse(&format!("ended early, {words}"), EXIT_FAILED);
+    }
     if report.is_faultless() {
         ExitCode::SUCCESS
     } else {

@@ -1,6 +1,7 @@
 //! What is asked next: a kind by the mix, a key by the distribution, a size by the range.
 
-use crate::keys::{KeyDraw, KeyNames};
+use crate::keys::{KeyDraw, KeyNames, Prefix};
+use crate::many::Many;
 use crate::random::Random;
 use crate::settings::Settings;
 use crate::value::TypeCase;
@@ -10,7 +11,7 @@ use crate::wire::Asked;
 pub(crate) struct Requests<'s> {
     settings: &'s Settings,
     case: &'s TypeCase,
-    names: KeyNames,
+    names: KeyNames<'s>,
     draw: KeyDraw,
     random: Random,
     version: u32,
@@ -18,11 +19,15 @@ pub(crate) struct Requests<'s> {
 
 impl<'s> Requests<'s> {
     /// The sequence of thread `number`.
-    pub fn new(settings: &'s Settings, case: &'s TypeCase, number: usize) -> Self {
+    pub fn new(
+        settings: &'s Settings,
+        (case, prefix): (&'s TypeCase, &'s Prefix),
+        number: usize,
+    ) -> Self {
         Requests {
             settings,
             case,
-            names: KeyNames::of_run(settings.key_bytes, settings.run),
+            names: KeyNames::of_run(settings.key_bytes, settings.run, prefix),
             draw: KeyDraw::new(settings.distribution, settings.keys),
             random: Random::new(settings.seed ^ (number as u64) << 32),
             // Threads write different versions.
@@ -31,13 +36,13 @@ impl<'s> Requests<'s> {
     }
 
     /// How keys are called.
-    pub fn names(&self) -> KeyNames {
+    pub fn names(&self) -> KeyNames<'s> {
         self.names
     }
 
-    /// Appends a request of the mix.
+    /// Appends a request of the mix; `many` keeps the keys of one that reads several.
     #[inline]
-    pub fn write_any(&mut self, out: &mut Vec<u8>) -> (Asked, u32) {
+    pub fn write_any(&mut self, out: &mut Vec<u8>, many: &mut Many) -> (Asked, u32) {
         let settings = self.settings;
         let mix = settings.mix;
         let key = self.draw.next(&mut self.random);
@@ -46,7 +51,13 @@ impl<'s> Requests<'s> {
         } else {
             self.random.below(u64::from(mix.total())) as u32
         };
-        if lot < mix.reads {
+        if lot < mix.reads && settings.multi_get > 1 {
+            let (draw, random) = (&self.draw, &mut self.random);
+            let mut first = Some(key);
+            let next = || first.take().unwrap_or_else(|| draw.next(random));
+            many.write(settings.protocol, out, self.names, settings.multi_get, next);
+            (Asked::Read, key)
+        } else if lot < mix.reads {
             settings.protocol.write_read(out, self.names, key);
             (Asked::Read, key)
         } else if lot < mix.reads + mix.writes {
@@ -72,6 +83,6 @@ impl<'s> Requests<'s> {
         let value = (key, self.version, len);
         settings
             .protocol
-            .write_write(out, self.names, self.case, value);
+            .write_write(out, self.names, self.case, value, settings.ttl_seconds);
     }
 }

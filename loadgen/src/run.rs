@@ -11,10 +11,12 @@ use std::time::{Duration, Instant, SystemTime};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::failure::Failure;
+use crate::keys::{PREFIX, prefix_of};
 use crate::process::{self, CpuTime};
 use crate::report::{Measured, Report};
 use crate::settings::{Length, Settings};
 use crate::tally::{SLOT_NS, Tally};
+use crate::tls::Client;
 use crate::value::TypeCase;
 use crate::worker::{Shared, Work, Worker};
 
@@ -26,8 +28,9 @@ const OTHER_FILES: u64 = 64;
 /// Runs. `progress` shows a bar on standard error, if that is a terminal.
 ///
 /// # Errors
-/// When the run could not be made as asked. Refusals and wrong values are no failures of the
-/// run: they are counted in the report.
+/// When nothing was measured. Refusals and wrong values are no failures of the run: they are
+/// counted in the report. A failure while it is measured is in the report, too, with all that
+/// was counted before.
 pub fn run(settings: &Settings, progress: bool) -> Result<Report, Failure> {
     settings.validate().map_err(Failure::Settings)?;
     let limit = process::raise_open_files();
@@ -47,6 +50,16 @@ pub fn run(settings: &Settings, progress: bool) -> Result<Report, Failure> {
     let shared = Shared {
         settings,
         case: TypeCase::new(settings.value_bytes.max),
+        prefix: match settings.key_prefix.as_str() {
+            "" => PREFIX,
+            text => prefix_of(text),
+        },
+        tls: settings
+            .tls
+            .as_ref()
+            .map(Client::new)
+            .transpose()
+            .map_err(Failure::Settings)?,
         epoch: Instant::now(),
         stop: AtomicBool::new(false),
         done: AtomicU64::new(0),
@@ -107,13 +120,26 @@ pub fn run(settings: &Settings, progress: bool) -> Result<Report, Failure> {
     };
     let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let (cpu_before, own_before) = (cpu_time()?, process::own_cpu_ns());
-    let start_ns = together(&mut workers, part, &|number, worker, start_ns| {
-        let work = work_of(settings.length, rate, start_ns, share(number));
-        worker.run(work, start_ns, Tally::new(slots_of(settings.length)))
-    })?;
-    let (cpu_after, own_after) = (cpu_time()?, process::own_cpu_ns());
+    let start_ns = AtomicU64::new(0);
+    let ended = together(&mut workers, part, &|number, worker, from_ns| {
+        start_ns.store(from_ns, Ordering::Relaxed);
+        let work = work_of(settings.length, rate, from_ns, share(number));
+        worker.run(work, from_ns, Tally::new(slots_of(settings.length)))
+    });
+    let (end_ns, start_ns) = (shared.now_ns(), start_ns.into_inner());
+    let failure = ended.err();
+    let own_after = process::own_cpu_ns();
+    let cpu_after = match cpu_time() {
+        // A server that has died has no process to ask.
+        Err(_) if failure.is_some() => None,
+        time => time?,
+    };
 
-    let last_ns = workers.iter().map(|worker| worker.last_ns).max();
+    // After a failure, the time without a reply belongs to what was measured.
+    let last_ns = match failure {
+        None => workers.iter().map(|worker| worker.last_ns).max(),
+        Some(_) => Some(end_ns),
+    };
     let mut tally = Tally::new(0);
     for worker in workers {
         tally.add(worker.tally);
@@ -131,6 +157,7 @@ pub fn run(settings: &Settings, progress: bool) -> Result<Report, Failure> {
             preload_refused: preload.refused,
             preload_first_refusal: preload.first_refusal,
             began: began.unwrap_or_default(),
+            failure: failure.map(|failure| failure.to_string()),
             generator_cpu_ns: own_before
                 .zip(own_after)
                 .map(|(before, after)| after.saturating_sub(before)),

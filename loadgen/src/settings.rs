@@ -9,6 +9,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::keys::{KEY_BYTES_MAX, KEY_BYTES_MIN};
+use crate::login::Login;
+use crate::socket::Place;
+use crate::tls::Tls;
 use crate::value::{VALUE_BYTES_MAX, VALUE_BYTES_MIN};
 use crate::wire::Protocol;
 
@@ -16,9 +19,13 @@ use crate::wire::Protocol;
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The server.
-    pub address: SocketAddr,
+    pub address: Place,
     /// How it is spoken to.
     pub protocol: Protocol,
+    /// With TLS, if anything.
+    pub tls: Option<Tls>,
+    /// Who logs in, on every connection, before anything else.
+    pub login: Option<Login>,
     /// Connections, shared out evenly among the threads.
     pub connections: usize,
     /// Threads, each with an epoll of its own.
@@ -29,8 +36,14 @@ pub struct Settings {
     pub keys: u32,
     /// How long their names are.
     pub key_bytes: Sizes,
+    /// What their names begin with; empty: `bench:`, as far as it fits.
+    pub key_prefix: String,
     /// How long values are.
     pub value_bytes: Sizes,
+    /// After how long written values are gone; 0: they stay.
+    pub ttl_seconds: u32,
+    /// Keys that a read asks for at once.
+    pub multi_get: usize,
     /// Which keys are asked for more often.
     pub distribution: Distribution,
     /// Shares of reads, writes and deletes.
@@ -58,14 +71,19 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Settings {
-            address: SocketAddr::from(([127, 0, 0, 1], 7171)),
+            address: SocketAddr::from(([127, 0, 0, 1], 7171)).into(),
             protocol: Protocol::Native,
+            tls: None,
+            login: None,
             connections: 50,
             threads: 1,
             pipeline: 1,
             keys: 100_000,
             key_bytes: Sizes { min: 20, max: 20 },
+            key_prefix: String::new(),
+            ttl_seconds: 0,
             value_bytes: Sizes { min: 32, max: 32 },
+            multi_get: 1,
             distribution: Distribution::Uniform,
             mix: Mix {
                 reads: 9,
@@ -136,6 +154,10 @@ impl Mix {
 
 /// The largest number of connections: as many as one address has ports to.
 pub const CONNECTIONS_MAX: usize = 60_000;
+/// The longest time that memcached counts from now on: 30 days. More is a date to it.
+pub const TTL_SECONDS_MAX: u32 = 30 * 24 * 60 * 60;
+/// The most keys of one read.
+pub const MULTI_GET_MAX: usize = 1000;
 /// The deepest pipeline.
 pub const PIPELINE_MAX: usize = 10_000;
 
@@ -160,6 +182,26 @@ impl Settings {
         for size in [self.key_bytes.min, self.key_bytes.max] {
             range("--key-size", size, KEY_BYTES_MIN, KEY_BYTES_MAX)?;
         }
+        let prefix = self.key_prefix.as_bytes();
+        if !prefix.iter().all(u8::is_ascii_graphic) {
+            return Err(format!(
+                "--key-prefix {:?} is not of printable ASCII without spaces: shop:cart: works",
+                self.key_prefix
+            ));
+        }
+        let least = prefix.len() + KEY_BYTES_MIN;
+        if self.key_bytes.min < least {
+            return Err(format!(
+                "--key-prefix {:?} leaves --key-size {} no eight bytes for a number: {least} or more works, up to {KEY_BYTES_MAX}",
+                self.key_prefix, self.key_bytes
+            ));
+        }
+        range(
+            "--ttl",
+            self.ttl_seconds as usize,
+            0,
+            TTL_SECONDS_MAX as usize,
+        )?;
         for size in [self.value_bytes.min, self.value_bytes.max] {
             range("--value-size", size, 1, VALUE_BYTES_MAX)?;
         }
@@ -169,6 +211,22 @@ impl Settings {
                  works, or --no-verify",
                 self.value_bytes
             ));
+        }
+        range("--multi-get", self.multi_get, 1, MULTI_GET_MAX)?;
+        if self.multi_get > 1 && matches!(self.protocol, Protocol::Native | Protocol::Meta) {
+            return Err(format!(
+                "--multi-get {}: {} reads one key a request; --protocol memcache or resp works, or --pipeline {0}",
+                self.multi_get,
+                self.protocol.name()
+            ));
+        }
+        let user = self.login.as_ref().and_then(Login::user);
+        if self.protocol == Protocol::Native && user.is_some() {
+            return Err(
+                "--auth-file has a user and a password, and the native protocol logs in with a token \
+                 alone: --protocol resp or memcache works"
+                    .to_owned(),
+            );
         }
         if self.mix.total() == 0 {
             return Err("--mix 0 asks for nothing: 9:1 or 1:0 work".to_owned());
@@ -248,6 +306,22 @@ pub fn parse_time(text: &str) -> Result<Duration, String> {
     };
     let number: f64 = text[..at].parse().map_err(|_| wrong())?;
     Duration::try_from_secs_f64(number * seconds).map_err(|_| wrong())
+}
+
+/// A time of whole seconds, one or more: what every protocol can say.
+///
+/// # Errors
+/// When it is none.
+pub fn parse_ttl(text: &str) -> Result<u32, String> {
+    let time = parse_time(text)?;
+    match time.as_secs() {
+        seconds @ 1.. if time.subsec_nanos() == 0 && seconds <= u64::from(TTL_SECONDS_MAX) => {
+            Ok(seconds as u32)
+        }
+        _ => Err(format!(
+            "{text:?} is no time to live: whole seconds from 1s to 43200m (30 days) work"
+        )),
+    }
 }
 
 /// Requests a second: a count above 0.
@@ -331,6 +405,12 @@ mod tests {
         assert!(parse_count("99999999999g").is_err());
         assert_eq!(parse_time("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(parse_time("1.5"), Ok(Duration::from_millis(1500)));
+        assert_eq!(parse_ttl("5m"), Ok(300));
+        assert!(
+            ["0", "1500ms", "43201m"]
+                .iter()
+                .all(|text| parse_ttl(text).is_err())
+        );
         assert!(parse_time("5h").is_err() && parse_time(".").is_err());
         assert_eq!("32".parse(), Ok(Sizes { min: 32, max: 32 }));
         assert_eq!("32-1k".parse(), Ok(Sizes { min: 32, max: 1024 }));
@@ -375,6 +455,11 @@ mod tests {
             "--mix 0",
         );
         check(|s| s.length = Length::Requests(0), "--requests 0");
+        check(|s| s.key_prefix = "a b".to_owned(), "--key-prefix");
+        check(|s| s.key_prefix = "x".repeat(13), "21 or more works");
+        check(|s| s.ttl_seconds = TTL_SECONDS_MAX + 1, "--ttl");
+        check(|s| s.multi_get = 2, "--multi-get 2: native");
+        check(|s| s.login = Login::of("ann secret"), "--auth-file");
         check(|s| s.timeout = Duration::ZERO, "--timeout 0");
     }
 }

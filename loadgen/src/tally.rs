@@ -6,6 +6,7 @@
 use hdrhistogram::Histogram;
 
 use crate::failure::shown;
+use crate::timeline::Timeline;
 use crate::value::{TypeCase, Wrong};
 use crate::wire::{Asked, Reply};
 
@@ -35,6 +36,8 @@ pub struct Tally {
     pub received_bytes: u64,
     /// Replies in each slot of time since the start.
     pub slots: Vec<u64>,
+    /// Latencies over time.
+    pub timeline: Timeline,
     /// The first refusal and the first wrong value, in words.
     pub first_refusal: Option<String>,
     /// See [`first_refusal`](Self::first_refusal).
@@ -52,7 +55,7 @@ struct Row {
 }
 
 impl Tally {
-    /// Nothing counted, with room for so many slots.
+    /// Nothing counted, with room for so many slots. Without any, it keeps no timeline.
     #[must_use]
     pub fn new(slots: usize) -> Self {
         let histogram = || {
@@ -69,6 +72,11 @@ impl Tally {
             sent_bytes: 0,
             received_bytes: 0,
             slots: Vec::with_capacity(slots),
+            timeline: if slots > 0 {
+                Timeline::new()
+            } else {
+                Timeline::none()
+            },
             first_refusal: None,
             first_wrong: None,
             row: Row {
@@ -132,6 +140,16 @@ impl Tally {
         };
     }
 
+    /// Latencies that are counted from now on are of this moment.
+    #[inline]
+    pub fn now(&mut self, since_start_ns: u64) {
+        if self.timeline.is_elsewhere(since_start_ns) {
+            // A row of equal latencies ends with its interval.
+            self.settle();
+            self.timeline.go(since_start_ns);
+        }
+    }
+
     /// Puts what is held back into its histogram.
     pub fn settle(&mut self) {
         let Row {
@@ -141,6 +159,7 @@ impl Tally {
         } = self.row;
         if count > 0 {
             self.latency[asked as usize].saturating_record_n(latency_ns, count);
+            self.timeline.record(latency_ns, count);
             self.row.count = 0;
         }
     }
@@ -175,6 +194,7 @@ impl Tally {
         for (mine, its) in self.slots.iter_mut().zip(&other.slots) {
             *mine += its;
         }
+        self.timeline.add(other.timeline);
         self.first_refusal = self.first_refusal.take().or(other.first_refusal);
         self.first_wrong = self.first_wrong.take().or(other.first_wrong);
     }

@@ -2,10 +2,10 @@
 //!
 //! | protocol | read | write | delete |
 //! |---|---|---|---|
-//! | native | `GET k` | `PUT k v` | `DEL k` |
-//! | memcache | `get k` | `set k 0 0 n`, v | `delete k` |
-//! | meta | `mg k v` | `ms k n`, v | `md k` |
-//! | resp | `*2 GET k` | `*3 SET k v` | `*2 DEL k` |
+//! | native | `GET k` | `PUT k v`, `PUTEX k t v` | `DEL k` |
+//! | memcache | `get k` | `set k 0 t n`, v | `delete k` |
+//! | meta | `mg k v` | `ms k n`, `ms k n Tt`, v | `md k` |
+//! | resp | `*2 GET k` | `*3 SET k v`, `*5 SET k v EX t` | `*2 DEL k` |
 //!
 //! Pure: bytes in, bytes out, no socket. A reply is found by what was asked, as a client does
 //! it: nothing in the native protocol says whether `OK` is a word or a value. (Values that
@@ -14,6 +14,7 @@
 use memchr::memchr;
 
 use crate::keys::KeyNames;
+use crate::login::Login;
 use crate::value::TypeCase;
 
 /// The protocol that a server speaks.
@@ -73,7 +74,7 @@ pub enum Found<'a> {
 }
 
 /// No reply but a value has a longer line.
-const LINE_BYTES_MAX: usize = 2048;
+pub(crate) const LINE_BYTES_MAX: usize = 2048;
 
 impl Protocol {
     /// Its name on the command line.
@@ -87,7 +88,7 @@ impl Protocol {
 
     /// Appends a request to read `key`.
     #[inline]
-    pub fn write_read(self, out: &mut Vec<u8>, names: KeyNames, key: u32) {
+    pub fn write_read(self, out: &mut Vec<u8>, names: KeyNames<'_>, key: u32) {
         let (head, tail): (&[u8], &[u8]) = match self {
             Protocol::Native => (b"GET ", b"\n"),
             Protocol::Memcache => (b"get ", b"\r\n"),
@@ -99,7 +100,7 @@ impl Protocol {
 
     /// Appends a request to forget `key`.
     #[inline]
-    pub fn write_delete(self, out: &mut Vec<u8>, names: KeyNames, key: u32) {
+    pub fn write_delete(self, out: &mut Vec<u8>, names: KeyNames<'_>, key: u32) {
         let (head, tail): (&[u8], &[u8]) = match self {
             Protocol::Native => (b"DEL ", b"\n"),
             Protocol::Memcache => (b"delete ", b"\r\n"),
@@ -110,7 +111,14 @@ impl Protocol {
     }
 
     #[inline]
-    fn write_line(self, out: &mut Vec<u8>, head: &[u8], names: KeyNames, key: u32, tail: &[u8]) {
+    fn write_line(
+        self,
+        out: &mut Vec<u8>,
+        head: &[u8],
+        names: KeyNames<'_>,
+        key: u32,
+        tail: &[u8],
+    ) {
         out.extend_from_slice(head);
         if self == Protocol::Resp {
             write_length(out, names.len(key));
@@ -119,34 +127,52 @@ impl Protocol {
         out.extend_from_slice(tail);
     }
 
-    /// Appends a request to store the value of `key` at `version`.
+    /// Appends a request to store the value of `key` at `version`, to be gone after so
+    /// many seconds; 0: to stay.
     #[inline]
     pub fn write_write(
         self,
         out: &mut Vec<u8>,
-        names: KeyNames,
+        names: KeyNames<'_>,
         case: &TypeCase,
         (key, version, len): (u32, u32, usize),
+        ttl_seconds: u32,
     ) {
         match self {
             Protocol::Native => {
-                out.extend_from_slice(b"PUT ");
+                let verb: &[u8] = if ttl_seconds == 0 { b"PUT " } else { b"PUTEX " };
+                out.extend_from_slice(verb);
                 names.write(out, key);
                 out.push(b' ');
+                if ttl_seconds > 0 {
+                    write_number(out, ttl_seconds as usize);
+                    out.push(b' ');
+                }
             }
             Protocol::Memcache | Protocol::Meta => {
                 let (head, middle): (&[u8], &[u8]) = match self {
+                    Protocol::Memcache if ttl_seconds > 0 => (b"set ", b" 0 "),
                     Protocol::Memcache => (b"set ", b" 0 0 "),
                     _ => (b"ms ", b" "),
                 };
                 out.extend_from_slice(head);
                 names.write(out, key);
                 out.extend_from_slice(middle);
+                if ttl_seconds > 0 && self == Protocol::Memcache {
+                    write_number(out, ttl_seconds as usize);
+                    out.push(b' ');
+                }
                 write_number(out, len);
+                if ttl_seconds > 0 && self == Protocol::Meta {
+                    out.extend_from_slice(b" T");
+                    write_number(out, ttl_seconds as usize);
+                }
                 out.extend_from_slice(b"\r\n");
             }
             Protocol::Resp => {
-                out.extend_from_slice(b"*3\r\n$3\r\nSET\r\n");
+                let words: &[u8] = if ttl_seconds == 0 { b"*3" } else { b"*5" };
+                out.extend_from_slice(words);
+                out.extend_from_slice(b"\r\n$3\r\nSET\r\n");
                 write_length(out, names.len(key));
                 names.write(out, key);
                 out.extend_from_slice(b"\r\n");
@@ -158,6 +184,49 @@ impl Protocol {
             Protocol::Native => b"\n",
             _ => b"\r\n",
         });
+        if ttl_seconds > 0 && self == Protocol::Resp {
+            let mut digits = DigitBuffer::default();
+            let digits = digits.of(ttl_seconds as usize);
+            out.extend_from_slice(b"$2\r\nEX\r\n");
+            write_length(out, digits.len());
+            out.extend_from_slice(digits);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+
+    /// Appends a login. memcached has no word for it: the first `set` of a connection is one,
+    /// whatever its key. The answer is that of a write, in the protocol that is returned.
+    pub fn write_login(self, out: &mut Vec<u8>, login: &Login) -> Protocol {
+        let (user, secret) = (login.user(), login.secret());
+        match self {
+            Protocol::Native => {
+                out.extend_from_slice(b"AUTH ");
+                out.extend_from_slice(secret.as_bytes());
+                out.push(b'\n');
+                self
+            }
+            Protocol::Memcache | Protocol::Meta => {
+                let user = user.unwrap_or("token");
+                out.extend_from_slice(b"set auth 0 0 ");
+                write_number(out, user.len() + 1 + secret.len());
+                for part in ["\r\n", user, " ", secret, "\r\n"] {
+                    out.extend_from_slice(part.as_bytes());
+                }
+                Protocol::Memcache
+            }
+            Protocol::Resp => {
+                let words = [Some("AUTH"), user, Some(secret)];
+                out.push(b'*');
+                write_number(out, words.iter().flatten().count());
+                out.extend_from_slice(b"\r\n");
+                for word in words.into_iter().flatten() {
+                    write_length(out, word.len());
+                    out.extend_from_slice(word.as_bytes());
+                    out.extend_from_slice(b"\r\n");
+                }
+                self
+            }
+        }
     }
 
     /// The reply at the start of `bytes`. `scanned` remembers between calls what holds no line
@@ -246,7 +315,7 @@ fn meta<'a>(asked: Asked, line: &'a [u8], bytes: &'a [u8], after: usize) -> Foun
     Found::Whole(reply, after)
 }
 
-fn is_memcache_refusal(line: &[u8]) -> bool {
+pub(crate) fn is_memcache_refusal(line: &[u8]) -> bool {
     line == b"ERROR" || line.starts_with(b"SERVER_ERROR") || line.starts_with(b"CLIENT_ERROR")
 }
 
@@ -268,7 +337,7 @@ fn resp<'a>(asked: Asked, line: &'a [u8], bytes: &'a [u8], after: usize) -> Foun
 
 /// A value of `len` bytes from `start` on, and what must follow it.
 #[inline]
-fn value<'a>(bytes: &'a [u8], start: usize, len: usize, tail: &[u8]) -> Found<'a> {
+pub(crate) fn value<'a>(bytes: &'a [u8], start: usize, len: usize, tail: &[u8]) -> Found<'a> {
     let Some(end) = start.checked_add(len) else {
         return Found::Garbled;
     };
@@ -283,7 +352,7 @@ fn value<'a>(bytes: &'a [u8], start: usize, len: usize, tail: &[u8]) -> Found<'a
 
 /// Digits as a length. Ten of them pass every server's limit and no computer's.
 #[inline]
-fn number(digits: &[u8]) -> Option<usize> {
+pub(crate) fn number(digits: &[u8]) -> Option<usize> {
     if digits.is_empty() || digits.len() > 10 {
         return None;
     }
@@ -294,23 +363,33 @@ fn number(digits: &[u8]) -> Option<usize> {
     })
 }
 
-#[inline]
-fn write_number(out: &mut Vec<u8>, number: usize) {
-    let mut digits = [0; 20];
-    let (mut at, mut rest) = (digits.len(), number);
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
+/// Room for the digits of any number.
+#[derive(Default)]
+struct DigitBuffer([u8; 20]);
+
+impl DigitBuffer {
+    #[inline]
+    fn of(&mut self, number: usize) -> &[u8] {
+        let DigitBuffer(digits) = self;
+        let (mut at, mut rest) = (digits.len(), number);
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                return &digits[at..];
+            }
         }
     }
-    out.extend_from_slice(&digits[at..]);
 }
 
 #[inline]
-fn write_length(out: &mut Vec<u8>, len: usize) {
+pub(crate) fn write_number(out: &mut Vec<u8>, number: usize) {
+    out.extend_from_slice(DigitBuffer::default().of(number));
+}
+
+#[inline]
+pub(crate) fn write_length(out: &mut Vec<u8>, len: usize) {
     out.push(b'$');
     write_number(out, len);
     out.extend_from_slice(b"\r\n");

@@ -15,7 +15,7 @@ fn requests_are_what_the_protocols_say() {
     let check = |protocol: Protocol, expected: [String; 3]| {
         let mut out = [Vec::new(), Vec::new(), Vec::new()];
         protocol.write_read(&mut out[0], names, 7);
-        protocol.write_write(&mut out[1], names, &case, (7, 3, 30));
+        protocol.write_write(&mut out[1], names, &case, (7, 3, 30), 0);
         protocol.write_delete(&mut out[2], names, 7);
         for (out, expected) in out.iter().zip(&expected) {
             assert_eq!(str::from_utf8(out), Ok(expected.as_str()), "{protocol:?}");
@@ -53,6 +53,54 @@ fn requests_are_what_the_protocols_say() {
             "*2\r\n$3\r\nDEL\r\n$8\r\n00000007\r\n".into(),
         ],
     );
+}
+
+#[test]
+fn a_write_says_when_its_value_is_to_go() {
+    let names = KeyNames::new(Sizes { min: 8, max: 8 });
+    let case = TypeCase::new(64);
+    let mut value = Vec::new();
+    case.write(&mut value, 7, 3, 30);
+    let value = str::from_utf8(&value).expect("printable");
+    let table = [
+        (Native, format!("PUTEX 00000007 3600 {value}\n")),
+        (Memcache, format!("set 00000007 0 3600 30\r\n{value}\r\n")),
+        (Meta, format!("ms 00000007 30 T3600\r\n{value}\r\n")),
+        (
+            Resp,
+            format!(
+                "*5\r\n$3\r\nSET\r\n$8\r\n00000007\r\n$30\r\n{value}\r\n$2\r\nEX\r\n$4\r\n3600\r\n"
+            ),
+        ),
+    ];
+    for (protocol, expected) in table {
+        let mut out = Vec::new();
+        protocol.write_write(&mut out, names, &case, (7, 3, 30), 3600);
+        assert_eq!(str::from_utf8(&out), Ok(expected.as_str()), "{protocol:?}");
+    }
+}
+
+#[test]
+fn logins_are_what_the_protocols_say() {
+    let table: [(Protocol, &str, Protocol, &str); 6] = [
+        (Native, "t0k", Native, "AUTH t0k\n"),
+        (Memcache, "t0k", Memcache, "set auth 0 0 9\r\ntoken t0k\r\n"),
+        (Meta, "ann pw", Memcache, "set auth 0 0 6\r\nann pw\r\n"),
+        (Memcache, "ann pw", Memcache, "set auth 0 0 6\r\nann pw\r\n"),
+        (Resp, "t0k", Resp, "*2\r\n$4\r\nAUTH\r\n$3\r\nt0k\r\n"),
+        (
+            Resp,
+            "ann pw",
+            Resp,
+            "*3\r\n$4\r\nAUTH\r\n$3\r\nann\r\n$2\r\npw\r\n",
+        ),
+    ];
+    for (protocol, login, answers, expected) in table {
+        let mut out = Vec::new();
+        let login = Login::of(login).expect("a login");
+        assert_eq!(protocol.write_login(&mut out, &login), answers);
+        assert_eq!(str::from_utf8(&out), Ok(expected), "{protocol:?}");
+    }
 }
 
 #[test]

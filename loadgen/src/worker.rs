@@ -25,11 +25,14 @@ use rustix::fd::OwnedFd;
 
 use crate::conn::{Conn, Pending};
 use crate::failure::{Failure, shown};
+use crate::keys::Prefix;
+use crate::many::Piece;
 use crate::requests::Requests;
 use crate::settings::Settings;
 use crate::tally::Tally;
+use crate::tls::Client;
 use crate::value::TypeCase;
-use crate::wire::{Asked, Found};
+use crate::wire::{Asked, Found, Reply};
 
 /// One read takes at most so much: several socket buffers.
 const READ_BYTES: usize = 256 << 10;
@@ -47,6 +50,8 @@ pub(crate) const PRELOAD_PIPELINE: usize = 32;
 pub(crate) struct Shared<'s> {
     pub settings: &'s Settings,
     pub case: TypeCase,
+    pub prefix: Prefix,
+    pub tls: Option<Client>,
     pub epoch: Instant,
     /// Somebody failed: the others need not go on.
     pub stop: AtomicBool,
@@ -107,7 +112,7 @@ impl<'s> Worker<'s> {
             conns: Vec::new(),
             input: vec![0; READ_BYTES].into(),
             output: Vec::with_capacity(READ_BYTES),
-            requests: Requests::new(settings, &shared.case, number),
+            requests: Requests::new(settings, (&shared.case, &shared.prefix), number),
             tally: Tally::new(0),
             work: Work::Requests(0),
             start_ns: 0,
@@ -129,13 +134,9 @@ impl<'s> Worker<'s> {
                 return Ok(());
             }
             let conn = Conn::open(
-                settings.address,
-                (
-                    settings.protocol,
-                    self.requests.names(),
-                    settings.timeout,
-                    settings.verify,
-                ),
+                settings,
+                self.shared.tls.as_ref(),
+                self.requests.names(),
                 (number + 1, settings.connections),
                 settings.pipeline.max(PRELOAD_PIPELINE),
             )?;
@@ -207,6 +208,9 @@ impl<'s> Worker<'s> {
             // Errors and hang-ups are found by reading.
             if flags != epoll::EventFlags::OUT {
                 self.receive(at)?;
+                while self.conns[at].stream.has_more() {
+                    self.receive(at)?;
+                }
             }
         }
         if idle {
@@ -259,12 +263,15 @@ impl<'s> Worker<'s> {
             now_ns,
             start_ns,
             last_ns,
+            requests,
             ..
         } = self;
         let settings = shared.settings;
         let case = settings.verify.then_some(&shared.case);
+        let (is_multi, names) = (settings.multi_get > 1, requests.names());
         let received = conns[at].receive(input, |conn, bytes| {
             *now_ns = shared.now_ns();
+            tally.now(now_ns.saturating_sub(*start_ns));
             let (mut used, mut replies) = (0, 0);
             while used < bytes.len() {
                 let rest = &bytes[used..];
@@ -276,6 +283,25 @@ impl<'s> Worker<'s> {
                 else {
                     return Err(Failure::Garbled { bytes: shown(rest) });
                 };
+                if is_multi && asked == Asked::Read {
+                    let judge = |key, reply: Reply<'_>| tally.judge(asked, key, reply, case);
+                    let (scanned, count) = (&mut conn.scanned, settings.multi_get);
+                    let many = &mut conn.many;
+                    match many.read(settings.protocol, names, count, rest, scanned, judge) {
+                        Piece::Inner(len) => used += len,
+                        Piece::Last(len) => {
+                            tally.time(asked, now_ns.saturating_sub(since_ns));
+                            conn.pending.pop_front();
+                            used += len;
+                            replies += 1;
+                        }
+                        Piece::Part => break,
+                        Piece::Garbled => {
+                            return Err(Failure::Garbled { bytes: shown(rest) });
+                        }
+                    }
+                    continue;
+                }
                 match settings.protocol.read_reply(asked, rest, &mut conn.scanned) {
                     Found::Whole(reply, len) => {
                         tally.judge(asked, key, reply, case);
@@ -326,11 +352,12 @@ impl<'s> Worker<'s> {
                 }
                 Work::Requests(left) if *left > 0 => {
                     *left -= 1;
-                    self.requests.write_any(&mut self.output)
+                    self.requests
+                        .write_any(&mut self.output, &mut self.conns[at].many)
                 }
-                Work::Until(end_ns) if since_ns < *end_ns => {
-                    self.requests.write_any(&mut self.output)
-                }
+                Work::Until(end_ns) if since_ns < *end_ns => self
+                    .requests
+                    .write_any(&mut self.output, &mut self.conns[at].many),
                 _ => break,
             };
             self.conns[at].pending.push_back(Pending {
@@ -378,7 +405,9 @@ impl<'s> Worker<'s> {
             && self.output.len() <= BATCH_BYTES_MAX
         {
             let number = self.conns[at].issued * conns + at as u64;
-            let (asked, key) = self.requests.write_any(&mut self.output);
+            let (asked, key) = self
+                .requests
+                .write_any(&mut self.output, &mut self.conns[at].many);
             self.conns[at].issued += 1;
             self.conns[at].pending.push_back(Pending {
                 since_ns: self.start_ns + timetable_ns(number, rate),

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use flagstone_bench::settings::{Length, Sizes};
+use flagstone_bench::wire::Protocol;
 use flagstone_bench::{Settings, run};
 use flagstone_server::{Config, Server};
 
@@ -24,8 +25,11 @@ fn ten_times_the_requests_allocate_no_more() {
         ..Config::default()
     })
     .expect("the server starts");
-    let settings = |requests| Settings {
-        address: server.local_addr(),
+    let settings = |requests, (protocol, multi_get, ttl_seconds)| Settings {
+        protocol,
+        multi_get,
+        ttl_seconds,
+        address: server.local_addr().into(),
         connections: 10,
         pipeline: 8,
         keys: 1000,
@@ -37,23 +41,25 @@ fn ten_times_the_requests_allocate_no_more() {
         ..Settings::default()
     };
     let profiler = dhat::Profiler::builder().testing().build();
-    let blocks = |requests| {
+    let blocks = |requests, way| {
         let before = dhat::HeapStats::get().total_blocks;
-        let report = run(&settings(requests), false).expect("a run");
+        let report = run(&settings(requests, way), false).expect("a run");
         assert!(report.is_faultless() && report.requests == requests);
         dhat::HeapStats::get().total_blocks - before
     };
     // Whatever is set up once in a process.
-    blocks(1000);
-    let (few, many) = (blocks(10_000), blocks(100_000));
+    blocks(1000, (Protocol::Native, 1, 0));
+    for way in [(Protocol::Native, 1, 0), (Protocol::Resp, 10, 3600)] {
+        let (few, many) = (blocks(10_000, way), blocks(100_000, way));
+        // Not per request, and not repeatable: a connection's own buffer, when a reply arrives
+        // in two pieces or a request leaves in two; the report's curves, which are finer with
+        // more requests.
+        assert!(
+            many < few + 50,
+            "{way:?}: {few} blocks for 10,000 requests, {many} for 100,000"
+        );
+        eprintln!("{way:?}: {few} blocks for 10,000 requests, {many} for 100,000");
+    }
     drop(profiler);
-    // Not per request, and not repeatable: a connection's own buffer, when a reply arrives in
-    // two pieces or a request leaves in two; the report's curves, which are finer with more
-    // requests.
-    assert!(
-        many < few + 50,
-        "{few} blocks for 10,000 requests, {many} for 100,000"
-    );
-    eprintln!("{few} blocks for 10,000 requests, {many} for 100,000");
     server.shutdown().expect("drains");
 }

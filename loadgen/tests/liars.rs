@@ -93,7 +93,10 @@ fn misses_are_counted_and_refusals_fail() {
 fn failure(settings: &Settings) -> String {
     match run(settings, false) {
         Err(failure) => failure.to_string(),
-        Ok(report) => panic!("no failure: {}", report.table()),
+        Ok(report) => match report.ended_early {
+            Some(words) => words,
+            None => panic!("no failure: {}", report.table()),
+        },
     }
 }
 
@@ -166,7 +169,8 @@ fn a_server_that_hangs_up_or_falls_silent_ends_the_run() {
             let _ = stream.write_all(b"NOTFOUND\n");
         }
         std::thread::sleep(Duration::from_secs(30));
-    });
+    })
+    .into();
     let start = Instant::now();
     let sentence = failure(&settings);
     assert!(sentence.contains("no reply for 0.4 s"), "{sentence}");
@@ -178,7 +182,8 @@ fn a_server_that_hangs_up_or_falls_silent_ends_the_run() {
         swallow_lines(&mut stream, 1);
         let _ = stream.write_all(b"NOTFOUND\nNOTFOUND\n");
         std::thread::sleep(Duration::from_secs(30));
-    });
+    })
+    .into();
     let sentence = failure(&settings);
     assert!(
         sentence.contains("answers nothing that was asked"),
@@ -286,6 +291,7 @@ fn the_binary_says_what_is_wrong_in_one_sentence() {
         (&["--mix", "x"], 2, "is no mix: 9:1 or 90:9:1 work"),
         (&["--rate", "0"], 2, "is no rate"),
         (&["--protocol", "http"], 2, "native, memcache, meta, resp"),
+        (&["--tls"], 2, "--tls trusts nobody yet"),
         (&["--fast"], 2, "unexpected argument '--fast'"),
         (
             &["nowhere"],
@@ -315,6 +321,44 @@ fn the_binary_says_what_is_wrong_in_one_sentence() {
     let said = String::from_utf8_lossy(&unreachable.stderr);
     assert!(said.starts_with("flagstone-bench: cannot connect to 127.0.0.1:"));
     assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+/// The server dies after some hundred requests: what was measured is reported in all forms, with
+/// the reason, and the exit code says that it was not all.
+#[test]
+fn a_server_that_dies_leaves_a_report() {
+    let dying = serve(|mut stream, _| {
+        for _ in 0..300 {
+            swallow_lines(&mut stream, 1);
+            let _ = stream.write_all(b"NOTFOUND\n");
+        }
+    });
+    let json = std::env::temp_dir().join(format!("flagstone-bench-{}-d.json", std::process::id()));
+    let output = Command::new(env!("CARGO_BIN_EXE_flagstone-bench"))
+        .args([&dying.to_string(), "-n", "5000", "-c", "1", "-w", "0"])
+        .args(["--mix", "1:0", "--no-preload", "--json"])
+        .arg(&json)
+        .output()
+        .expect("runs");
+    assert_eq!(output.status.code(), Some(1));
+    let why = "the server closed a connection";
+    let (table, said) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(table.contains("FAULT: the run ended early, 2"), "{table}");
+    assert!(table.contains(why) && said.contains(why), "{table}{said}");
+    let text = std::fs::read_to_string(&json).expect("written");
+    let report: Report = serde_json::from_str(&text).expect("a report");
+    // The first was the connection's own question.
+    assert_eq!((report.requests, report.misses), (299, 299));
+    assert!(
+        report
+            .ended_early
+            .expect("it did")
+            .contains("of 5,000 requests")
+    );
+    std::fs::remove_file(json).expect("ours");
 }
 
 #[test]

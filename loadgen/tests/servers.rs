@@ -6,7 +6,10 @@ mod common;
 use std::time::Duration;
 
 use common::{Process, short, skip};
+use flagstone_bench::login::Login;
 use flagstone_bench::settings::{Length, Sizes};
+use flagstone_bench::socket::Place;
+use flagstone_bench::tls::Tls;
 use flagstone_bench::wire::Protocol::{Memcache, Meta, Native, Resp};
 use flagstone_bench::{Report, Settings, run};
 use flagstone_server::{Config, Running, Server};
@@ -31,7 +34,8 @@ fn check(settings: &Settings) -> Report {
     assert_eq!(sum, report.requests, "every request is of one kind");
     assert_eq!(report.all.count, report.requests);
     let reads = report.reads.as_ref().map_or(0, |reads| reads.count);
-    assert_eq!(report.hits + report.misses, reads);
+    let keys = reads * settings.multi_get as u64;
+    assert_eq!(report.hits + report.misses, keys);
     assert_eq!(
         report.throughput.replies.iter().sum::<u64>(),
         report.requests
@@ -46,6 +50,188 @@ fn flagstone_is_found_faultless() {
     // One in ten requests deletes a key, and as many write one.
     assert!(report.hits > report.misses / 2 && report.misses > 0);
     server.shutdown().expect("drains");
+}
+
+#[test]
+fn a_unix_socket_is_a_place_too() {
+    let path = std::env::temp_dir().join(format!("flagstone-bench-{}.sock", std::process::id()));
+    let place = format!("unix:{}", path.display());
+    let server = Server::start(Config {
+        listen: vec![place.parse().expect("a place")],
+        memory_bytes: 48 << 20,
+        workers: 1,
+        connections_max: 200,
+        ..Config::default()
+    })
+    .expect("the server starts");
+    for protocol in [Native, Memcache, Meta, Resp] {
+        let address: Place = place.parse().expect("a place");
+        let report = check(&short(address, protocol));
+        assert_eq!(report.settings.address, place);
+    }
+    server.shutdown().expect("drains");
+    let gone = run(
+        &short(place.parse::<Place>().expect("a place"), Native),
+        false,
+    );
+    let failure = gone.expect_err("nobody listens").to_string();
+    // Two threads connect: one of them may be told after the other's attempts.
+    let named = format!("cannot connect to {place}");
+    assert!(failure.starts_with(&named), "{failure}");
+}
+
+#[test]
+fn a_login_is_made_in_every_protocol() {
+    let file = |name: &str| {
+        std::env::temp_dir().join(format!("flagstone-bench-{}-{name}", std::process::id()))
+    };
+    let (users, tokens) = (file("users"), file("tokens"));
+    std::fs::write(&users, "ann:pass word\n").expect("writes");
+    std::fs::write(&tokens, "t0ken\n").expect("writes");
+    let server = Server::start(Config {
+        listen: vec![std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()],
+        memory_bytes: 48 << 20,
+        workers: 1,
+        connections_max: 200,
+        auth_file: Some(users.clone()),
+        auth_token_file: Some(tokens.clone()),
+        ..Config::default()
+    })
+    .expect("the server starts");
+    let of = |protocol, login| Settings {
+        login,
+        ..short(server.local_addr(), protocol)
+    };
+    for protocol in [Native, Memcache, Meta, Resp] {
+        check(&of(protocol, Login::of("t0ken")));
+        if protocol != Native {
+            check(&of(protocol, Login::of("ann pass word")));
+        }
+        let few = |login| Settings {
+            connections: 1,
+            threads: 1,
+            ..of(protocol, login)
+        };
+        for login in [None, Login::of("wr0ng")] {
+            let failure = run(&few(login), false).expect_err("not let in").to_string();
+            assert!(failure.contains("the server says"), "{failure}");
+            assert!(!failure.contains("wr0ng"), "{failure}");
+        }
+    }
+    server.shutdown().expect("drains");
+    for path in [users, tokens] {
+        std::fs::remove_file(path).expect("ours");
+    }
+}
+
+/// All are written with a second to live, and three seconds later nobody finds one; beside them
+/// keys of another prefix stay.
+#[test]
+fn values_are_gone_after_their_time_and_prefixes_keep_apart() {
+    let server = flagstone();
+    let protocols = [Native, Memcache, Meta, Resp];
+    let of = |number: usize, prefix: &str, ttl_seconds| Settings {
+        key_prefix: format!("{prefix}{number}:"),
+        ttl_seconds,
+        mix: "1:0".parse().expect("a mix"),
+        warmup: Duration::ZERO,
+        length: Length::Requests(2000),
+        ..short(server.local_addr(), protocols[number])
+    };
+    for number in 0..protocols.len() {
+        let stays = check(&of(number, "stay", 3600));
+        assert_eq!((stays.hits, stays.misses), (2000, 0));
+        let goes = check(&of(number, "go", 1));
+        assert!(goes.hits > 0, "{}", goes.table());
+        let sentence = goes.settings.sentence();
+        assert!(sentence.contains("that are gone after 1 s"), "{sentence}");
+    }
+    std::thread::sleep(Duration::from_secs(3));
+    for number in 0..protocols.len() {
+        let again = |prefix| Settings {
+            preload: false,
+            ..of(number, prefix, 0)
+        };
+        assert_eq!(check(&again("stay")).misses, 0);
+        assert_eq!(check(&again("go")).hits, 0);
+    }
+    server.shutdown().expect("drains");
+}
+
+#[test]
+fn a_read_asks_for_several_keys() {
+    let server = flagstone();
+    for protocol in [Memcache, Resp] {
+        for (multi_get, rate) in [(2, None), (100, None), (10, Some(1000.0))] {
+            let report = check(&Settings {
+                multi_get,
+                rate,
+                value_bytes: Sizes { min: 24, max: 3000 },
+                ..short(server.local_addr(), protocol)
+            });
+            assert!(report.hits > report.misses / 2 && report.misses > 0);
+        }
+    }
+    server.shutdown().expect("drains");
+}
+
+#[test]
+fn tls_is_spoken_with_whom_it_is_meant_for() {
+    let file = |name: &str| {
+        std::env::temp_dir().join(format!("flagstone-bench-{}-{name}", std::process::id()))
+    };
+    let (cert, key) = (file("cert.pem"), file("key.pem"));
+    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
+    std::fs::write(&cert, made.cert.pem()).expect("writes");
+    std::fs::write(&key, made.signing_key.serialize_pem()).expect("writes");
+    let server = Server::start(Config {
+        listen: vec!["tls:127.0.0.1:0".parse().expect("a place")],
+        tls_cert: Some(cert.clone()),
+        tls_key: Some(key.clone()),
+        tls_connections_max: 100,
+        memory_bytes: 64 << 20,
+        workers: 1,
+        connections_max: 200,
+        ..Config::default()
+    })
+    .expect("the server starts");
+    let of = |protocol, name: &str, ca| Settings {
+        tls: Some(Tls {
+            name: name.to_owned(),
+            ca,
+        }),
+        ..short(server.local_addr(), protocol)
+    };
+    for protocol in [Native, Memcache, Meta, Resp] {
+        let report = check(&of(protocol, "127.0.0.1", Some(cert.clone())));
+        assert!(report.settings.sentence().contains("over TLS"));
+    }
+    // Replies of many records, which arrive in any pieces, and requests that fill the socket.
+    check(&Settings {
+        keys: 20,
+        connections: 6,
+        pipeline: 16,
+        value_bytes: Sizes {
+            min: 24,
+            max: 300 << 10,
+        },
+        mix: "3:1".parse().expect("a mix"),
+        length: Length::Requests(600),
+        ..of(Resp, "anything", None)
+    });
+    let failure = |settings| run(&settings, false).expect_err("no trust").to_string();
+    let other = failure(of(Native, "other.example", Some(cert.clone())));
+    assert!(
+        other.contains("no TLS with the server: invalid peer certificate"),
+        "{other}"
+    );
+    let missing = failure(of(Native, "localhost", Some(file("none"))));
+    assert!(missing.contains("--tls-ca "), "{missing}");
+    server.shutdown().expect("drains");
+    for path in [cert, key] {
+        std::fs::remove_file(path).expect("ours");
+    }
 }
 
 #[test]
@@ -92,6 +278,15 @@ fn a_rate_is_kept() {
     };
     let report = check(&settings);
     assert_eq!(report.requests, 2000);
+    // A second of a steady rate: replies in every interval.
+    let over = &report.over_time;
+    assert!((9..=12).contains(&over.p50.len()), "{over:?}");
+    let pairs = over.p50.iter().zip(&over.p99);
+    assert!(
+        pairs
+            .flat_map(|(p50, p99)| p50.zip(*p99))
+            .all(|(p50, p99)| p50 <= p99)
+    );
     assert!(report.seconds > 0.95, "{} s", report.seconds);
     server.shutdown().expect("drains");
 }
@@ -126,6 +321,11 @@ fn memcached_is_found_faultless_in_both_protocols() {
             });
         }
     }
+    check(&Settings {
+        multi_get: 20,
+        ttl_seconds: 60,
+        ..short(server.address, Memcache)
+    });
 }
 
 #[test]
@@ -146,10 +346,14 @@ fn redis_is_found_faultless() {
     let Some(server) = Process::start("redis-server", arguments) else {
         return skip("redis-server");
     };
-    check(&Settings {
-        value_bytes: Sizes { min: 24, max: 5000 },
-        ..short(server.address, Resp)
-    });
+    for multi_get in [1, 20] {
+        check(&Settings {
+            multi_get,
+            ttl_seconds: 60,
+            value_bytes: Sizes { min: 24, max: 5000 },
+            ..short(server.address, Resp)
+        });
+    }
 }
 
 /// Runs beside each other, or behind each other, with values of other lengths: a correct server is not accused.

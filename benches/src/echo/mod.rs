@@ -190,7 +190,7 @@ mod tests {
         for (name, protocol) in PROTOCOLS {
             let mut requests = Vec::new();
             protocol.write_read(&mut requests, names, 1);
-            protocol.write_write(&mut requests, names, &case, (2, 1, 40));
+            protocol.write_write(&mut requests, names, &case, (2, 1, 40), 0);
             protocol.write_delete(&mut requests, names, 3);
             protocol.write_read(&mut requests, names, 4);
             let canned = Canned::new(protocol, 5);

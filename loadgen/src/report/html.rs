@@ -1,4 +1,4 @@
-//! The report as one page: tables and two plots, nothing fetched from anywhere.
+//! The report as one page: tables and three plots, nothing fetched from anywhere.
 
 use std::fmt::Write;
 
@@ -36,6 +36,7 @@ pub(super) fn page(report: &Report) -> String {
         latency_table(report),
         facts_table(report),
         latency_plot(report),
+        over_time_plot(report),
         throughput_plot(report),
     ] {
         let _ = writeln!(out, "<div class=\"wide\">{part}</div>");
@@ -147,6 +148,44 @@ fn latency_plot(report: &Report) -> String {
         ticks: y_ticks.collect(),
     };
     lines("Latency by percentile", &x, &y, &curves)
+}
+
+/// Latency over the run. An interval without a reply is a gap: the server stalled.
+fn over_time_plot(report: &Report) -> String {
+    let over = &report.over_time;
+    let known = || over.p50.iter().chain(&over.p99).flatten().copied();
+    let low = known().fold(f64::MAX, f64::min).clamp(0.1, 1e8);
+    let low = low.log10().floor();
+    let high = known().fold(1.0, f64::max).log10().ceil().max(low + 1.0);
+    let seconds = over.p50.len() as f64 * over.interval_seconds;
+    let (end, x_ticks) = linear_ticks(seconds, |second| {
+        format!("{} s", (second * 100.0).round() / 100.0)
+    });
+    let curve = |name: &str, latencies: &[Option<f64>]| Curve {
+        name: name.to_owned(),
+        points: latencies
+            .iter()
+            .enumerate()
+            .map(|(at, us)| {
+                let y = us.map_or(f64::NAN, |us| (us.max(0.1).log10() - low) / (high - low));
+                ((at as f64 + 0.5) * over.interval_seconds / end, y)
+            })
+            .collect(),
+    };
+    let y_ticks = (low as i32..=high as i32).map(|power| {
+        let at = (f64::from(power) - low) / (high - low);
+        (at, time_text(10f64.powi(power)))
+    });
+    let x = Axis {
+        label: "time".to_owned(),
+        ticks: x_ticks,
+    };
+    let y = Axis {
+        label: "latency".to_owned(),
+        ticks: y_ticks.collect(),
+    };
+    let curves = [curve("p50", &over.p50), curve("p99", &over.p99)];
+    lines("Latency over time", &x, &y, &curves)
 }
 
 /// Requests a second over the run.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::settings::{Length, Settings};
 use crate::tally::{SLOT_NS, Tally};
+use crate::timeline::Timeline;
 
 /// Facts about the measured part that no thread knows.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub struct Measured {
     pub preload_refused: u64,
     /// The first of them.
     pub preload_first_refusal: Option<String>,
+    /// What ended it before its time.
+    pub failure: Option<String>,
     /// When it began, since 1970.
     pub began: std::time::Duration,
     /// What the generator's own threads had in the measured time.
@@ -39,6 +42,10 @@ pub struct Report {
     /// When it began: date and time of day, UTC.
     #[serde(default)]
     pub began: String,
+    /// What ended it before its time, if anything did: then the figures are of what was
+    /// measured until then.
+    #[serde(default)]
+    pub ended_early: Option<String>,
     /// How much of their time the generator's threads worked, from 0 to 1.
     #[serde(default)]
     pub generator_busy: Option<f64>,
@@ -81,6 +88,9 @@ pub struct Report {
     pub writes: Option<Latency>,
     /// Latency of deletes.
     pub deletes: Option<Latency>,
+    /// Latency of all requests over time.
+    #[serde(default)]
+    pub over_time: OverTime,
     /// Replies in each slot of time.
     pub throughput: Throughput,
 }
@@ -92,6 +102,9 @@ pub struct Setup {
     pub version: String,
     /// The server.
     pub address: String,
+    /// Whether TLS was spoken.
+    #[serde(default)]
+    pub tls: bool,
     /// The protocol's name.
     pub protocol: String,
     /// Connections.
@@ -104,6 +117,15 @@ pub struct Setup {
     pub keys: u32,
     /// Their size.
     pub key_bytes: String,
+    /// Keys that a read asks for at once.
+    #[serde(default = "one")]
+    pub multi_get: usize,
+    /// What keys begin with, if that was asked for.
+    #[serde(default)]
+    pub key_prefix: String,
+    /// After how many seconds written values are gone; 0: they stay.
+    #[serde(default)]
+    pub ttl_seconds: u32,
     /// Values' size.
     pub value_bytes: String,
     /// How keys are drawn.
@@ -122,6 +144,11 @@ pub struct Setup {
     pub seed: u64,
     /// Whose keys they are, in hex.
     pub run: String,
+}
+
+/// Reports of earlier versions say nothing of several keys.
+fn one() -> usize {
+    1
 }
 
 /// Latencies of one kind of request, in microseconds.
@@ -147,6 +174,17 @@ pub struct Latency {
     pub max: f64,
     /// Points of the curve: percentile and latency.
     pub curve: Vec<(f64, f64)>,
+}
+
+/// Latency over time, in microseconds.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct OverTime {
+    /// How long an interval is.
+    pub interval_seconds: f64,
+    /// The median of the replies of each interval; none: there were no replies.
+    pub p50: Vec<Option<f64>>,
+    /// 99 in 100 of them were no slower.
+    pub p99: Vec<Option<f64>>,
 }
 
 /// Throughput over time.
@@ -177,6 +215,17 @@ impl Report {
         Report {
             settings: Setup::of(settings),
             began: date(measured.began.as_secs()),
+            ended_early: measured.failure.as_ref().map(|failure| {
+                let of = match settings.length {
+                    Length::Time(time) => format!("{:.1} s", time.as_secs_f64()),
+                    Length::Requests(count) => format!("{} requests", grouped(count)),
+                };
+                let when = date(measured.began.as_secs() + measured.elapsed_ns / 1_000_000_000);
+                format!(
+                    "{when}, after {seconds:.2} s and {} requests of {of}: {failure}",
+                    grouped(requests)
+                )
+            }),
             generator_busy: measured
                 .generator_cpu_ns
                 .map(|ns| ns as f64 / measured.elapsed_ns as f64 / settings.threads.max(1) as f64),
@@ -204,6 +253,7 @@ impl Report {
             reads: kind(0),
             writes: kind(1),
             deletes: kind(2),
+            over_time: OverTime::of(&tally.timeline),
             throughput: Throughput {
                 slot_seconds: SLOT_NS as f64 / 1e9,
                 replies: tally.slots.clone(),
@@ -214,7 +264,8 @@ impl Report {
     /// Whether the server did what was asked of it. Misses are no faults.
     #[must_use]
     pub fn is_faultless(&self) -> bool {
-        self.wrong == 0 && self.refused == 0 && self.preload_refused == 0 && self.unanswered == 0
+        let faults = self.wrong + self.refused + self.preload_refused + self.unanswered;
+        faults == 0 && self.ended_early.is_none()
     }
 
     /// What is wrong, a sentence each.
@@ -225,6 +276,9 @@ impl Report {
             Some(first) => format!("; the first: {first}"),
             None => String::new(),
         };
+        if let Some(words) = &self.ended_early {
+            faults.push(format!("the run ended early, {words}"));
+        }
         if self.wrong > 0 {
             let first = example(&self.first_wrong);
             faults.push(format!("{} values were wrong{first}", self.wrong));
@@ -305,12 +359,16 @@ impl Setup {
         Setup {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             address: settings.address.to_string(),
+            tls: settings.tls.is_some(),
             protocol: settings.protocol.name().to_owned(),
             connections: settings.connections,
             threads: settings.threads,
             pipeline: settings.pipeline,
             keys: settings.keys,
             key_bytes: settings.key_bytes.to_string(),
+            multi_get: settings.multi_get,
+            key_prefix: settings.key_prefix.clone(),
+            ttl_seconds: settings.ttl_seconds,
             value_bytes: settings.value_bytes.to_string(),
             distribution: settings.distribution.to_string(),
             mix: settings.mix.to_string(),
@@ -334,10 +392,23 @@ impl Setup {
             Some(rate) => format!("{} requests a second", grouped(rate as u64)),
             None => "closed loop".to_owned(),
         };
+        let prefix = match self.key_prefix.as_str() {
+            "" => String::new(),
+            text => format!(" that begin with {text}"),
+        };
+        let multi_get = match self.multi_get {
+            1 => String::new(),
+            count => format!(", {} keys a read", grouped(count as u64)),
+        };
+        let ttl = match self.ttl_seconds {
+            0 => String::new(),
+            seconds => format!(" that are gone after {} s", grouped(u64::from(seconds))),
+        };
         format!(
-            "{}, {}, {}, {}, pipeline {}, {rate}; {} keys of {} B, values of {} B, {}, reads:writes:deletes {}{}",
+            "{}, {}{}, {}, {}, pipeline {}{multi_get}, {rate}; {} keys of {} B{prefix}, values of {} B{ttl}, {}, reads:writes:deletes {}{}",
             self.address,
             self.protocol,
+            if self.tls { " over TLS" } else { "" },
             plural(self.connections, "connection"),
             plural(self.threads, "thread"),
             self.pipeline,
@@ -373,6 +444,26 @@ impl Latency {
                 .into_iter()
                 .map(|percent| (percent, at(percent)))
                 .collect(),
+        }
+    }
+}
+
+impl OverTime {
+    fn of(timeline: &Timeline) -> Self {
+        let (p50, p99) = timeline
+            .percentiles([50.0, 99.0])
+            .into_iter()
+            .map(|found| {
+                (
+                    found.map(|[p50, _]| p50 / 1e3),
+                    found.map(|[_, p99]| p99 / 1e3),
+                )
+            })
+            .unzip();
+        OverTime {
+            interval_seconds: timeline.interval_ns() as f64 / 1e9,
+            p50,
+            p99,
         }
     }
 }

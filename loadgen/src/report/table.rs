@@ -35,8 +35,13 @@ pub(super) fn table(report: &Report) -> String {
         per_second(report.received_bytes)
     ));
     if let Some(ratio) = report.hit_ratio() {
+        let what = if report.settings.multi_get > 1 {
+            "keys read"
+        } else {
+            "reads"
+        };
         fact(format!(
-            "{:.2} % of reads hit, {} missed",
+            "{:.2} % of {what} hit, {} missed",
             100.0 * ratio,
             grouped(report.misses)
         ));

@@ -22,6 +22,7 @@ fn report(change: impl FnOnce(&mut Tally)) -> Report {
         preload_first_refusal: None,
         began: std::time::Duration::from_secs(1_795_829_040),
         generator_cpu_ns: Some(150_000_000),
+        failure: None,
     };
     Report::new(&Settings::default(), &measured, tally)
 }
@@ -61,6 +62,28 @@ fn misses_are_no_faults_and_everything_else_is() {
 }
 
 #[test]
+fn a_run_that_ended_early_says_when_and_why() {
+    let measured = Measured {
+        elapsed_ns: 3_200_000_000,
+        server_cpu_ns: None,
+        server_resident_bytes: None,
+        preload_refused: 0,
+        preload_first_refusal: None,
+        began: std::time::Duration::from_secs(1_795_829_038),
+        generator_cpu_ns: None,
+        failure: Some("the server is <gone>".to_owned()),
+    };
+    let mut tally = Tally::new(1);
+    tally.time(Asked::Read, 1000);
+    let report = Report::new(&Settings::default(), &measured, tally);
+    assert!(!report.is_faultless());
+    let words = "2026-11-28 01:24 UTC, after 3.20 s and 1 requests of 10.0 s: the server is <gone>";
+    assert_eq!(report.faults(), [format!("the run ended early, {words}")]);
+    assert!(report.table().contains(words));
+    assert!(report.html().contains("the server is &lt;gone&gt;"));
+}
+
+#[test]
 fn what_was_given_up_is_no_reply_but_has_a_latency() {
     let report = report(|tally| tally.unanswered = 401);
     assert_eq!(report.requests, 600);
@@ -81,7 +104,7 @@ fn the_page_stands_alone_and_escapes_the_servers_words() {
         tally.first_refusal = Some("<script>x</script>".to_owned());
     })
     .html();
-    assert_eq!(page.matches("<svg").count(), 2);
+    assert_eq!(page.matches("<svg").count(), 3);
     assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
     assert!(!page.contains("<script") && page.contains("&lt;script&gt;"));
     for outside in ["src=", "href=", "url(", "@import"] {
@@ -110,6 +133,29 @@ fn it_says_first_what_was_measured_and_when() {
         "{page}"
     );
     assert!(page.contains("prefers-color-scheme:dark"));
+}
+
+#[test]
+fn latency_over_time_has_a_gap_where_nothing_came() {
+    let report = report(|tally| {
+        tally.now(3 * SLOT_NS);
+        tally.time(Asked::Read, 9_000_000);
+    });
+    let over = &report.over_time;
+    assert_eq!(over.p50.len(), 4);
+    assert_eq!((over.p50[1], over.p99[2]), (None, None));
+    let near = |found: Option<f64>, us: f64| found.is_some_and(|f| (f / us - 1.0).abs() < 0.03);
+    assert!(
+        near(over.p50[0], 500.0) && near(over.p99[0], 990.0),
+        "{over:?}"
+    );
+    assert!(near(over.p50[3], 9000.0), "{over:?}");
+    assert!(report.html().contains("Latency over time"));
+    // Reports of earlier versions have none.
+    let mut old: serde_json::Value = serde_json::from_str(&report.json()).expect("our own");
+    old.as_object_mut().expect("a record").remove("over_time");
+    let old: Report = serde_json::from_value(old).expect("reads");
+    assert!(!old.html().contains("NaN") && !old.html().contains("inf"));
 }
 
 #[test]
@@ -152,6 +198,7 @@ fn an_empty_run_has_a_report() {
         preload_first_refusal: None,
         began: std::time::Duration::from_secs(1_795_829_040),
         generator_cpu_ns: Some(150_000_000),
+        failure: None,
     };
     let report = Report::new(&Settings::default(), &measured, Tally::new(0));
     assert_eq!(report.requests, 0);

@@ -8,12 +8,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use flagstone_bench::settings::{Length, Settings};
+use flagstone_bench::socket::Place;
 use flagstone_bench::wire::Protocol;
 
 /// A short run of everything: reads, writes and deletes, many connections, two threads.
-pub fn short(address: SocketAddr, protocol: Protocol) -> Settings {
+pub fn short(address: impl Into<Place>, protocol: Protocol) -> Settings {
     Settings {
-        address,
+        address: address.into(),
         protocol,
         connections: 20,
         threads: 2,

@@ -183,7 +183,9 @@ impl Pages<'_> {
     /// `?id=` says whose connection is to be closed. Where clients have to log in, whoever asks that presents a token.
     fn kill(&self, request: &Request<Incoming>) -> Response<Page> {
         let id = request.uri().query().and_then(|query| {
-            let id = query.strip_prefix("id=")?.parse().ok()?;
+            let digits = query.strip_prefix("id=")?;
+            let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+            let id = digits.parse().ok().filter(|_| is_number)?;
             (id > 0).then_some(id)
         });
         let Some(id) = id else {

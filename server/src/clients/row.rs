@@ -48,6 +48,18 @@ impl From<Option<SocketAddr>> for Place {
     }
 }
 
+impl Place {
+    /// The place that is told so.
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Option<Place> {
+        if text == b"unix:0" {
+            return Some(Place::Unix);
+        }
+        let address: SocketAddr = std::str::from_utf8(text).ok()?.parse().ok()?;
+        Some(Place::from(Some(address)))
+    }
+}
+
 /// As Redis tells it; a Unix socket's name is its listener's, which is not kept.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

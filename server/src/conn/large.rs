@@ -268,6 +268,25 @@ impl<'w> Larges<'w> {
         Some((place.charge.kind, place.is_permitted))
     }
 
+    /// What was stored gives its place and its permit to the value that it takes the place of, which is sent.
+    pub fn swap(
+        &mut self,
+        no: LargeNo,
+        pinned: Pinned<'w>,
+        tail: &'static [u8],
+    ) -> Option<Large<'w>> {
+        let place = self.places[usize::from(no.0)].as_mut()?;
+        let charge = Charge::of(pinned.meta().value_len);
+        self.permits.correct(place.charge, charge);
+        place.charge = charge;
+        let sending = Large::Sending {
+            pinned,
+            at: 0,
+            tail,
+        };
+        Some(std::mem::replace(&mut place.large, sending))
+    }
+
     /// Bytes that are charged for a value.
     pub fn charged_bytes(&self, no: LargeNo) -> usize {
         let place = self.places[usize::from(no.0)].as_ref();

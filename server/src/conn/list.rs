@@ -47,7 +47,7 @@ impl List {
     }
 
     /// The same from the first place on.
-    pub fn from_start(self) -> Self {
+    pub fn rewound(self) -> Self {
         List { next: 0, ..self }
     }
 

@@ -86,7 +86,8 @@ pub fn run(asked: Clients<'_>, table: &Table, asker: Asker<'_>, room: &mut [u8])
         Clients::Info => return said(list(me(), asker.now, room)),
         Clients::List(chosen) => {
             let clients = everybody(table, asker.now).map(|(_, client)| client);
-            let clients = clients.filter(|client| is_chosen(client, &chosen, asker.now));
+            let at = ends(&chosen);
+            let clients = clients.filter(|client| is_chosen(client, &chosen, at, asker.now));
             return said(list(clients, asker.now, room));
         }
         Clients::KillOne(addr) => {
@@ -148,8 +149,9 @@ fn everybody(table: &Table, now: Tick) -> impl Iterator<Item = (ClientNo, Client
 /// business.
 fn kill(chosen: &Chosen<'_>, table: &Table, asker: Asker<'_>) -> (i64, bool) {
     let (mut count, mut is_me) = (0, false);
+    let at = ends(chosen);
     for (no, client) in everybody(table, asker.now) {
-        if !is_chosen(&client, chosen, asker.now) || no == asker.no && chosen.skips_me {
+        if !is_chosen(&client, chosen, at, asker.now) || no == asker.no && chosen.skips_me {
             continue;
         }
         let goes = no == asker.no || table.doom(no, client.id());
@@ -159,13 +161,20 @@ fn kill(chosen: &Chosen<'_>, table: &Table, asker: Asker<'_>) -> (i64, bool) {
     (count, is_me)
 }
 
-fn is_chosen(client: &Client, chosen: &Chosen<'_>, now: Tick) -> bool {
+/// The addresses that are wanted of a client's ends, read once; `Some(None)`: one that nobody can have.
+type Ends = [Option<Option<Place>>; 2];
+
+fn ends(chosen: &Chosen<'_>) -> Ends {
+    [chosen.addr, chosen.laddr].map(|addr| addr.map(Place::parse))
+}
+
+fn is_chosen(client: &Client, chosen: &Chosen<'_>, at: Ends, now: Tick) -> bool {
     (chosen.ids[0] == 0 || chosen.ids.contains(&client.id()))
         && chosen.kind.is_none_or(|kind| is_of_kind(client, kind))
         && chosen.user.is_none_or(|user| client.user() == user)
         && client.age_seconds(now) >= chosen.age_seconds_least
-        && chosen.addr.is_none_or(|addr| is_at(client.peer(), addr))
-        && chosen.laddr.is_none_or(|addr| is_at(client.local(), addr))
+        && at[0].is_none_or(|place| place == Some(client.peer()))
+        && at[1].is_none_or(|place| place == Some(client.local()))
 }
 
 /// Whether a client is of a kind.
@@ -176,19 +185,6 @@ pub fn is_of_kind(client: &Client, kind: Kind) -> bool {
         Kind::PubSub => client.standing.subscribed > 0,
         Kind::None => false,
     }
-}
-
-/// Whether a place is called that. Compared as it is written, piece by piece.
-fn is_at(place: Place, text: &[u8]) -> bool {
-    struct Left<'t>(&'t [u8]);
-    impl fmt::Write for Left<'_> {
-        fn write_str(&mut self, piece: &str) -> fmt::Result {
-            self.0 = self.0.strip_prefix(piece.as_bytes()).ok_or(fmt::Error)?;
-            Ok(())
-        }
-    }
-    let mut left = Left(text);
-    write!(left, "{place}").is_ok() && left.0.is_empty()
 }
 
 /// Rows one behind the other, with their length before them. `None`: there is no room for them.

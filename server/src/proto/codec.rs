@@ -265,8 +265,8 @@ impl Codec {
         let Some(first) = bytes.first() else {
             return Decoded::More;
         };
-        if *first == b'*' && self.accepts == Accepts::Auto && self.inside == Inside::Line {
-            return resp::decode::decode(bytes, resp::Session::NEW, locked);
+        if let Some(session) = self.resp_session(bytes) {
+            return resp::decode::decode(bytes, session, locked);
         }
         if locked {
             return memcache::login::decode(bytes, self.accepts);
@@ -282,6 +282,18 @@ impl Codec {
             }
             // An address of a binary protocol or of RESP never leaves its session.
             (Accepts::Auto | Accepts::Binary | Accepts::Resp, _) => native::decode(bytes),
+        }
+    }
+
+    /// The session of RESP in which these bytes are read; on a port for all, an array begins one.
+    #[inline]
+    fn resp_session(self, bytes: &[u8]) -> Option<resp::Session> {
+        match self.inside {
+            Inside::Resp(session) => Some(session),
+            Inside::Line if self.accepts == Accepts::Auto && bytes.first() == Some(&b'*') => {
+                Some(resp::Session::NEW)
+            }
+            _ => None,
         }
     }
 
@@ -351,7 +363,7 @@ impl Codec {
     /// Says how a store begins of which `bytes` is the beginning, if as much as its head can be held, and no more: `bytes` is
     /// longer than [`HEAD_BYTES_MAX`], and to [`decode`](Self::decode) not a whole request. `None`: it is no store.
     pub fn decode_begun(self, bytes: &[u8]) -> Option<LongHead<'_>> {
-        if let Inside::Resp(session) = self.inside {
+        if let Some(session) = self.resp_session(bytes) {
             return match resp::decode::decode_within(bytes, session, self.is_locked(), 0) {
                 Decoded::Long(head @ (LongHead::Store { .. } | LongHead::Publish { .. })) => {
                     Some(head)
@@ -388,9 +400,36 @@ impl Codec {
     /// long to be held until it is whole. `None`: hang up.
     pub fn decode_long(self, bytes: &[u8]) -> Option<LongHead<'_>> {
         match self.inside {
-            Inside::Resp(_) | Inside::Binary | Inside::BinaryLogin => None,
+            _ if self.resp_session(bytes).is_some() => None,
+            Inside::Binary | Inside::BinaryLogin => None,
             // memcached's decoder never asks for more than that.
             _ => native::decode_long(bytes),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_array_that_comes_first_is_one_however_little_of_it_is_there() {
+        let auto = Codec::new(Accepts::Auto);
+        let begun = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$12000\r\nPUT a 1\n";
+        assert!(matches!(
+            auto.decode_begun(begun),
+            Some(LongHead::Store {
+                value_len: Some(12000),
+                format: ReplyFormat::Resp(_),
+                ..
+            })
+        ));
+        let get = b"*2\r\n$3\r\nGET\r\n$12000\r\nPUT a 1\n";
+        assert_eq!(auto.decode_begun(get), None);
+        assert_eq!(auto.decode_long(get), None);
+        // Behind memcached's or native lines it is none.
+        let mut memcached = auto;
+        memcached.go_on(Inside::MemcachedLine);
+        assert_eq!(memcached.decode_begun(begun), None);
     }
 }

@@ -220,3 +220,97 @@ fn read_bulk(stream: &mut std::net::TcpStream) -> Option<Vec<u8>> {
     value.truncate(value.len() - 2);
     Some(value)
 }
+
+/// Strangers have all buffers for half requests, and what comes in pieces is a first request: it is an array all the same.
+#[test]
+fn the_lines_of_a_value_are_no_requests() {
+    let server = server();
+    exchange(&mut connect(&server), b"PUT precious 1\n", b"OK\n");
+    let half = [
+        requests("PING"),
+        b"*2\r\n$3\r\nGET\r\n$12000\r\n".to_vec(),
+        vec![b'k'; 6000],
+    ]
+    .concat();
+    let mut strangers: Vec<_> = (0..200).map(|_| connect(&server)).collect();
+    for stranger in &mut strangers {
+        exchange(stranger, &half, b"+PONG\r\n");
+    }
+    let value = b"user text\nFLUSH\nPUT pwned 1\n".repeat(430);
+    let set = array(&[b"SET", b"page", &value]);
+    let mut victims: Vec<_> = (0..8).map(|_| connect(&server)).collect();
+    for piece in set.chunks(500) {
+        for victim in &mut victims {
+            victim.write_all(piece).expect("sent");
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    for victim in &mut victims {
+        exchange(victim, b"", b"+OK\r\n");
+    }
+    drop(strangers);
+    exchange(
+        &mut connect(&server),
+        b"GET precious\nGET pwned\n",
+        b"1\nNOTFOUND\n",
+    );
+    let told = talk(&server, &requests("GET page"));
+    assert!(
+        told == bulk(&value),
+        "{}",
+        show(&told[..told.len().min(80)])
+    );
+}
+
+/// What stands behind a value may be what makes a request too long to be held.
+#[test]
+fn values_about_as_long_as_a_buffer_take_every_option() {
+    let server = server();
+    let mut client = connect(&server);
+    for len in (15_300..16_400).step_by(7).chain(16_300..16_390) {
+        let value = value(len, len);
+        let ifeq = vec![b'i'; 900];
+        for options in [
+            &[&b"EX"[..], b"100"][..],
+            &[b"PXAT", b"33177117420000"],
+            &[b"KEEPTTL"],
+            &[b"GET"],
+            &[b"IFEQ", &ifeq],
+        ] {
+            let words: Vec<&[u8]> = [&[b"SET", &b"k"[..], &value], options].concat();
+            let told: &[u8] = match options[0] {
+                b"GET" | b"IFEQ" => b"$-1\r\n",
+                _ => b"+OK\r\n",
+            };
+            let asked = [requests("DEL k"), array(&words)].concat();
+            client.write_all(&asked).expect("sent");
+            let mut first = [0; 4];
+            client.read_exact(&mut first).expect("a count");
+            exchange(&mut client, b"", told);
+        }
+    }
+}
+
+/// Many who swap long values at once wait for each other's memory; nobody is refused.
+#[test]
+fn swaps_of_long_values_are_not_refused() {
+    let server = server();
+    std::thread::scope(|scope| {
+        for client in 0..12 {
+            let server = &server;
+            scope.spawn(move || {
+                let mut stream = connect(server);
+                let key = format!("k{client}");
+                let value = vec![b'v'; 900_000];
+                for round in 0..6 {
+                    stream
+                        .write_all(&array(&[b"GETSET", key.as_bytes(), &value]))
+                        .expect("sent");
+                    // Evicted, perhaps.
+                    let old = read_bulk(&mut stream);
+                    assert!(old.is_none_or(|old| old == value), "{round}");
+                }
+            });
+        }
+    });
+}

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Stdio};
+use std::time::Duration;
 
 use crate::common::process::{Process, flagstone};
 use crate::common::resp::{array, requests};
@@ -18,6 +19,14 @@ const SMALL: [&str; 8] = [
     "--workers",
     "1",
 ];
+
+fn connect(address: &str) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("connects");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .expect("settable");
+    stream
+}
 
 #[test]
 fn it_is_a_figure_as_a_rule() {
@@ -56,7 +65,7 @@ fn it_is_the_end_where_that_is_asked_for() {
             break behind.split(',').next().expect("an address").to_owned();
         }
     };
-    let mut client = TcpStream::connect(&address).expect("connects");
+    let mut client = connect(&address);
     // What any client does is none.
     let long = vec![b'l'; 300_000];
     exchange(
@@ -80,13 +89,14 @@ fn it_is_the_end_where_that_is_asked_for() {
     exchange(&mut client, &set, b"STORED\r\nHD s300000\r\nHD\r\n");
     let redis = [
         array(&[b"SET", b"c", &long, b"EX", b"50"]),
-        requests("INCR n|APPEND c x|TTL c|MULTI|GET n|EXEC|EVAL \"return 1\" 0"),
+        requests("INCR n|APPEND c x|TTL c|MULTI|GET n|EXEC"),
+        array(&[b"EVAL", b"return 1", b"0"]),
     ];
     let told = b"+OK\r\n:1\r\n:300001\r\n:50\r\n+OK\r\n+QUEUED\r\n*1\r\n$1\r\n1\r\n-ERR unknown script: those of cache and lock libraries are executed, and others are not interpreted here\r\n";
-    let mut client = TcpStream::connect(&address).expect("connects");
+    let mut client = connect(&address);
     exchange(&mut client, &redis.concat(), told);
     // And this is.
-    let mut hook = TcpStream::connect(&address).expect("connects");
+    let mut hook = connect(&address);
     hook.write_all(b"debugallocate\r\n").expect("sent");
     let mut rest = String::new();
     log.read_to_string(&mut rest).expect("the log");

@@ -36,8 +36,11 @@ impl RequestLoop<'_, '_> {
             return self.push(format, Reply::Refused(clients::LONG_NAME));
         }
         self.conn.codec.unlock(format, role);
-        let user = planned.work.user().unwrap_or_default();
-        table.set_user(self.tools.client, user);
+        // Where nobody has to log in, who says to be somebody is nobody all the same.
+        if !self.tools.shared.users.is_empty() {
+            let user = planned.work.user().unwrap_or_default();
+            table.set_user(self.tools.client, user);
+        }
         let greeted = clients::greet(
             format,
             (self.tools.shared, self.tools.client),
@@ -102,6 +105,12 @@ impl RequestLoop<'_, '_> {
         self.conn.codec.greeted(planned.format);
         self.push(planned.format, Reply::Whole { len });
         if let Told::SaidLast(_) = told {
+            // What was kept with it is executed before it goes.
+            if self.conn.transaction.is_replayed() {
+                let table = &self.tools.shared.clients;
+                table.doom(self.tools.client, table.id(self.tools.client));
+                return Ok(None);
+            }
             self.tools.counters.clients_killed.add(1);
             return Ok(Some(self.close_behind(planned, at)));
         }
@@ -143,7 +152,7 @@ impl RequestLoop<'_, '_> {
         let len = clients::list_head(list.bytes, self.tools.outbox.room());
         self.tools.outbox.filled(len);
         self.budget.spend(1, len);
-        self.conn.phase = Phase::Listing(list.from_start());
+        self.conn.phase = Phase::Listing(list.rewound());
         Ok(None)
     }
 

@@ -5,14 +5,12 @@
 
 use std::io;
 
-use flagstone_engine::{Reservation, StoreError};
-
 use super::{Halt, Phase, RequestLoop};
-use crate::conn::large::{Begun, Large, LargeNo};
-use crate::execute::{self, Done, Old, Order, Wanted, With, Work, look_before};
-use crate::proto::{Command, Decoded, Fate, Refusal, Reply, ReplyFormat};
+use crate::conn::large::{Large, LargeNo};
+use crate::execute::{Done, Old, Wanted, With, Work, look_before};
+use crate::proto::{Command, Decoded, Fate, Reply, ReplyFormat};
 
-impl<'w> RequestLoop<'_, 'w> {
+impl RequestLoop<'_, '_> {
     /// The terms of a value that has arrived are read, and it is stored on them.
     pub(super) fn settle(
         &mut self,
@@ -37,6 +35,17 @@ impl<'w> RequestLoop<'_, 'w> {
         {
             return Ok(Some(halt));
         }
+        if let Some(wanted) = wanted {
+            self.be_alone();
+            let is_settled = self.settle_over(no, &wanted, request.format);
+            self.be_beside();
+            if !is_settled {
+                return Ok(Some(Halt::WaitLarge));
+            }
+            *at += request.taken;
+            self.conn.codec.go_on(request.inside);
+            return Ok(None);
+        }
         self.after_transfer(no, "set");
         let large = self.tools.larges.take(no);
         self.conn.phase = Phase::Requests;
@@ -50,10 +59,6 @@ impl<'w> RequestLoop<'_, 'w> {
         else {
             return Err(io::ErrorKind::InvalidData.into());
         };
-        if let Some(wanted) = wanted {
-            self.settle_over((reservation, order), &wanted, request.format);
-            return Ok(None);
-        }
         if let Command::Settle(terms) = request.command {
             let order = order.settle(
                 &mut reservation,
@@ -90,24 +95,9 @@ impl<'w> RequestLoop<'_, 'w> {
         Ok(None)
     }
 
-    /// A value is stored as what is there allows, and what was there is the answer if that is asked for.
-    fn settle_over(
-        &mut self,
-        (reservation, order): (Reservation<'w>, Order),
-        wanted: &Wanted<'_>,
-        format: ReplyFormat<'_>,
-    ) {
-        self.be_alone();
-        self.settle_alone((reservation, order), wanted, format);
-        self.be_beside();
-    }
-
-    fn settle_alone(
-        &mut self,
-        (mut reservation, order): (Reservation<'w>, Order),
-        wanted: &Wanted<'_>,
-        format: ReplyFormat<'_>,
-    ) {
+    /// A value is stored as what is there allows, and what was there is the answer if that is asked for. False: there is no
+    /// memory for it at the moment, and nothing has happened.
+    fn settle_over(&mut self, no: LargeNo, wanted: &Wanted<'_>, format: ReplyFormat<'_>) -> bool {
         let with = With {
             shared: self.tools.shared,
             now: self.tools.now,
@@ -115,60 +105,52 @@ impl<'w> RequestLoop<'_, 'w> {
             counters: self.tools.counters,
         };
         let room = self.tools.outbox.room();
-        let before = reservation.with_key(|key| look_before(key, wanted, with, room));
-        let before = match before {
-            Ok(before) => before,
-            Err(error) => return self.refuse(format, execute::refusal(error)),
+        let Some(Large::Storing { reservation, .. }) = self.tools.larges.get_mut(no) else {
+            return false;
         };
-        let answer = match before.value {
-            Some(Old::Copied(len)) => Some(Reply::Value { len }),
+        let Ok(before) = reservation.with_key(|key| look_before(key, wanted, with, room)) else {
+            return false;
+        };
+        self.after_transfer(no, "set");
+        let (large, answer) = match before.value {
             Some(Old::Held(pinned, head_len)) => {
                 let value_len = pinned.meta().value_len;
-                let tail = format.value_tail();
-                let found = || Ok::<_, StoreError>(Some((pinned, head_len)));
-                match self
-                    .tools
-                    .larges
-                    .send(tail, value_len, self.tools.now, found)
-                {
-                    Begun::Yes(no, head_len) => {
-                        self.tools.outbox.filled(head_len);
-                        reservation.with_key(|key| {
-                            self.begin_sending(no, Some(key), value_len);
-                        });
-                        None
-                    }
-                    // Nothing is stored whose answer cannot be given.
-                    _ => return self.refuse(format, Refusal::NoSpace),
-                }
+                // Its place and its permit are those of what has arrived: nobody is waited for.
+                let large = self.tools.larges.swap(no, pinned, format.value_tail());
+                self.tools.outbox.filled(head_len);
+                self.begin_sending(no, None, value_len);
+                (large, None)
             }
-            None if wanted.answers_old() => Some(Reply::Missing),
-            None => match before.until {
-                Some(_) => Some(Reply::Store {
-                    fate: Fate::Done,
-                    cas: 0,
-                    value_len: 0,
-                }),
-                None => Some(Reply::Missing),
-            },
+            value => {
+                self.conn.phase = Phase::Requests;
+                let answer = match (value, before.until) {
+                    (Some(Old::Copied(len)), _) => Reply::Value { len },
+                    (None, Some(_)) if !wanted.answers_old() => Reply::Store {
+                        fate: Fate::Done,
+                        cas: 0,
+                        value_len: 0,
+                    },
+                    _ => Reply::Missing,
+                };
+                (self.tools.larges.take(no), Some(answer))
+            }
         };
-        let stored = before.until.map(|until| {
+        if let Some(Large::Storing {
+            mut reservation,
+            order,
+            ..
+        }) = large
+            && let Some(until) = before.until
+        {
             let order = order.settle_over(&mut reservation, until);
             let hash = reservation.hash();
+            // The link of what has arrived does not fail.
             let reply = order.commit(reservation, self.tools.now, self.tools.counters);
             self.note_committed(hash, until, &reply);
-            reply
-        });
-        match (stored, answer) {
-            // The link of what has arrived does not fail; a value that is on its way is not taken back.
-            (Some(Reply::Refused(refusal)), Some(_)) => self.push(format, Reply::Refused(refusal)),
-            (_, Some(answer)) => self.push(format, answer),
-            (_, None) => {}
         }
-    }
-
-    fn refuse(&mut self, format: ReplyFormat<'_>, refusal: Refusal) {
-        self.tools.counters.refusals.add(1);
-        self.push(format, Reply::Refused(refusal));
+        if let Some(answer) = answer {
+            self.push(format, answer);
+        }
+        true
     }
 }

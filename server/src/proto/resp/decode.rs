@@ -220,12 +220,19 @@ impl Reading {
         let mut args: [&[u8]; ARGS_MAX] = [b""; ARGS_MAX];
         let mut at = behind_name;
         let mut have = 0;
+        // Of `SET`: where only what stands behind it is too much, it is streamed like one that is longer.
+        let mut value = None;
         let held = (count as usize).min(ARGS_MAX - 1);
         while have < held {
             let bulk = match frame::bulk(bytes, at) {
                 // The inbox ends before its length does.
                 Framed::More if bytes.len() >= WHOLE_BYTES_MAX => {
-                    return self.refuse_words(words::TOO_LONG, behind_name, count);
+                    return match value {
+                        Some(value) => {
+                            self.long(name, &args[..1], value, count - 1, (behind_name, count))
+                        }
+                        None => self.refuse_words(words::TOO_LONG, behind_name, count),
+                    };
                 }
                 Framed::More => return Decoded::More,
                 Framed::Broken(words) => return Decoded::HangUp(words),
@@ -234,10 +241,16 @@ impl Reading {
             match bytes.get(bulk.start..bulk.end()) {
                 Some(arg) => args[have] = &arg[..bulk.len],
                 None if bulk.end() > self.whole => {
+                    if let Some(value) = value {
+                        return self.long(name, &args[..1], value, count - 1, (behind_name, count));
+                    }
                     let left = count - have as u32;
                     return self.long(name, &args[..have], bulk, left, (behind_name, count));
                 }
                 None => return Decoded::More,
+            }
+            if have == 1 && name == Some(Name::Set) && self.whole > 0 {
+                value = Some(bulk);
             }
             at = bulk.end();
             have += 1;
