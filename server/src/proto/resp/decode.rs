@@ -226,14 +226,12 @@ impl Reading {
         while have < held {
             let bulk = match frame::bulk(bytes, at) {
                 // The inbox ends before its length does.
-                Framed::More if bytes.len() >= WHOLE_BYTES_MAX => {
-                    return match value {
-                        Some(value) => {
-                            self.long(name, &args[..1], value, count - 1, (behind_name, count))
-                        }
-                        None => self.refuse_words(words::TOO_LONG, behind_name, count),
-                    };
-                }
+                Framed::More if bytes.len() >= WHOLE_BYTES_MAX => match value {
+                    Some(value) => {
+                        return self.long(name, &args[..1], value, count - 1, (behind_name, count));
+                    }
+                    None => return self.refuse_words(words::TOO_LONG, behind_name, count),
+                },
                 Framed::More => return Decoded::More,
                 Framed::Broken(words) => return Decoded::HangUp(words),
                 Framed::Whole(bulk) => bulk,

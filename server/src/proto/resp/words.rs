@@ -127,7 +127,7 @@ pub const MALFORMED: Words = words!(b"-ERR Protocol error\r\n");
 pub const TOO_LONG: Words = words!(b"-ERR the request's arguments are longer than 16 KiB\r\n");
 /// A long option behind a long value.
 pub const LONG_OPTION: Words =
-    words!(b"-ERR behind a value of more than 16 KiB, options have up to 2 KiB here\r\n");
+    words!(b"-ERR behind a long value, options have up to 2 KiB here\r\n");
 /// Switched off by a setting.
 pub const NOT_ALLOWED: Words = words!(b"-ERR this command is switched off by a setting\r\n");
 /// Inside of another one.
