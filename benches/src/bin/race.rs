@@ -44,6 +44,9 @@ struct Flags {
     /// A redis-server, beside the installed one; may be repeated
     #[arg(long, value_name = "PATH")]
     redis: Vec<PathBuf>,
+    /// A pogocache; may be repeated
+    #[arg(long, value_name = "PATH")]
+    pogocache: Vec<PathBuf>,
     /// A valkey-server; may be repeated
     #[arg(long, value_name = "PATH")]
     valkey: Vec<PathBuf>,
@@ -216,6 +219,7 @@ fn field(flags: &Flags) -> Result<Vec<Subject>, String> {
         (Kind::Memcached, "memcached", &flags.memcached),
         (Kind::Redis, "redis-server", &flags.redis),
         (Kind::Valkey, "valkey-server", &flags.valkey),
+        (Kind::Pogocache, "pogocache", &flags.pogocache),
     ];
     for (kind, program, given) in others {
         let paths = find(program).into_iter().chain(given.iter().cloned());
@@ -239,7 +243,7 @@ fn field(flags: &Flags) -> Result<Vec<Subject>, String> {
 
 /// Who is not on the page: what does not run here, and what is not installed.
 fn absent(subjects: &[Subject], left_out: Vec<String>) -> String {
-    let missing = [Kind::Memcached, Kind::Redis, Kind::Valkey]
+    let missing = [Kind::Memcached, Kind::Redis, Kind::Valkey, Kind::Pogocache]
         .into_iter()
         .filter(|kind| subjects.iter().all(|subject| subject.kind != *kind))
         .map(|kind| format!("{} (not found)", kind.word()));

@@ -196,7 +196,7 @@ pub fn held(
     let refused = generator.preload(subject, server, keys as u32, value_bytes)?;
     let (question, name): (&str, &str) = match subject.kind {
         Kind::Flagstone => ("STATS\nQUIT\n", "items "),
-        Kind::Memcached => ("stats\r\nquit\r\n", "STAT curr_items "),
+        Kind::Memcached | Kind::Pogocache => ("stats\r\nquit\r\n", "STAT curr_items "),
         Kind::Redis | Kind::Valkey => ("DBSIZE\r\nQUIT\r\n", ":"),
         Kind::Echo(_) => return Err("a floor holds nothing".to_owned()),
     };

@@ -31,6 +31,8 @@ pub enum Kind {
     Redis,
     /// See [`Kind::Redis`].
     Valkey,
+    /// pogocache.
+    Pogocache,
 }
 
 impl Kind {
@@ -44,6 +46,7 @@ impl Kind {
             Kind::Memcached => "memcached",
             Kind::Redis => "redis",
             Kind::Valkey => "valkey",
+            Kind::Pogocache => "pogocache",
         }
     }
 
@@ -55,7 +58,7 @@ impl Kind {
             // Those that this build does not speak are found out, and left out.
             Kind::Flagstone => &[Protocol::Native, Protocol::Memcache, Protocol::Resp],
             Kind::Memcached => &[Protocol::Memcache],
-            Kind::Redis | Kind::Valkey => &[Protocol::Resp],
+            Kind::Redis | Kind::Valkey | Kind::Pogocache => &[Protocol::Resp],
         }
     }
 }
@@ -95,6 +98,9 @@ impl Subject {
             Kind::Memcached => format!(
                 "-l 127.0.0.1 -p {port} -U 0 -t 1 -m {memory_mib} -c 10500 -b 4096 -u {}",
                 user()
+            ),
+            Kind::Pogocache => format!(
+                "-h 127.0.0.1 -p {port} --threads 1 --maxmemory {memory_mib}mb --maxconns 10500 --backlog 4096"
             ),
             Kind::Redis | Kind::Valkey => format!(
                 "--bind 127.0.0.1 --port {port} --save  --appendonly no --io-threads 1 \
