@@ -110,8 +110,9 @@ impl Cell {
         }
     }
 
-    /// Whether a turn at this time that carried out so many of each kind would be noted as it is. Nothing but requests of other
-    /// kinds changes how a client speaks, so that what is looked at is the kind alone, and the time in steps.
+    /// Whether a turn at this time that carried out so many of each kind need not be noted: the kind is the one that is there,
+    /// and the step of time, too. Requests of other kinds change how a client speaks. So does a first array behind lines, which
+    /// is then told of within a step.
     #[inline(always)]
     #[must_use]
     pub fn stands(&self, done: &Commands, now: Tick) -> bool {

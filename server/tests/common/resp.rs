@@ -1,5 +1,8 @@
 //! Requests of Redis' protocol.
 
+use super::{show, talk};
+use flagstone_server::Running;
+
 /// A request as clients send it.
 pub fn array(words: &[&[u8]]) -> Vec<u8> {
     let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
@@ -24,4 +27,12 @@ pub fn requests(lines: &str) -> Vec<u8> {
         array(&line.split_ascii_whitespace().map(word).collect::<Vec<_>>())
     };
     lines.split('|').flat_map(one).collect()
+}
+
+/// Whether the requests of these lines, on a connection of their own, are answered so; `|` ends each line of both.
+#[track_caller]
+pub fn check(server: &Running, lines: &str, expected: &str) {
+    let replies = talk(server, &requests(lines));
+    let expected = expected.replace('|', "\r\n");
+    assert_eq!(show(&replies), show(expected.as_bytes()), "{lines}");
 }

@@ -1,17 +1,11 @@
 //! Redis' databases over real connections: each is a keyspace of its own, for every command, list and streamed value.
 
-use crate::common::resp::{array, requests};
+use crate::common::resp::{array, check, requests};
 use crate::common::{show, small_config, start, start_with, talk, talk_in_parts};
-use flagstone_server::{Config, Running};
+use flagstone_server::Config;
 
 /// `expected` has `|` for the line's end.
 #[track_caller]
-fn check(server: &Running, lines: &str, expected: &str) {
-    let replies = talk(server, &requests(lines));
-    let expected = expected.replace('|', "\r\n");
-    assert_eq!(show(&replies), show(expected.as_bytes()), "{lines}");
-}
-
 #[test]
 fn selecting_one_is_for_the_connection() {
     let server = start();

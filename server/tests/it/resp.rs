@@ -4,22 +4,16 @@
 use std::io::{Read, Write};
 use std::time::Duration;
 
-use crate::common::resp::{array, requests};
+use crate::common::resp::{array, check, requests};
 use crate::common::tool::{find, skip, succeed};
 use crate::common::{
     connect, connect_to, exchange, expect, expect_end, show, small_config, start, start_with, stat,
     talk, talk_in_parts, wait_until,
 };
-use flagstone_server::{Config, Running};
+use flagstone_server::Config;
 
 /// `expected` has `|` for the line's end.
 #[track_caller]
-fn check(server: &Running, lines: &str, expected: &str) {
-    let replies = talk(server, &requests(lines));
-    let expected = expected.replace('|', "\r\n");
-    assert_eq!(show(&replies), show(expected.as_bytes()), "{lines}");
-}
-
 #[test]
 fn every_command_in_version_2() {
     let server = start();

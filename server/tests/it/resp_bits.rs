@@ -3,18 +3,11 @@
 use std::io::Write;
 use std::thread;
 
-use crate::common::resp::{array, requests};
-use crate::common::{connect, exchange, expect, show, start, talk};
-use flagstone_server::Running;
+use crate::common::resp::{array, check, requests};
+use crate::common::{connect, exchange, expect, start, talk};
 
 /// `expected` has `|` for the line's end.
 #[track_caller]
-fn check(server: &Running, lines: &str, expected: &str) {
-    let replies = talk(server, &requests(lines));
-    let expected = expected.replace('|', "\r\n");
-    assert_eq!(show(&replies), show(expected.as_bytes()), "{lines}");
-}
-
 #[test]
 fn bits_are_set_counted_and_found() {
     let server = start();

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use crate::common::resp::{array, requests};
+use crate::common::resp::{array, check, requests};
 use crate::common::tool::Scratch;
 use crate::common::{
     connect, exchange, expect_end, show, small_config, start, start_with, talk, wait_until,
@@ -91,12 +91,6 @@ impl Client {
 }
 
 #[track_caller]
-fn check(server: &Running, lines: &str, expected: &str) {
-    let replies = talk(server, &requests(lines));
-    let expected = expected.replace('|', "\r\n");
-    assert_eq!(show(&replies), show(expected.as_bytes()), "{lines}");
-}
-
 #[test]
 fn a_client_is_told_of_itself() {
     let server = start();

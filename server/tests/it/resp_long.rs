@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 
 use crate::common::resp::{array, requests};
-use crate::common::{connect, exchange, show, small_config, start_with, talk};
+use crate::common::{connect, exchange, show, small_config, start_with, stat, talk};
 use flagstone_server::{Config, Running};
 
 const LENS: [usize; 4] = [15_000, 17_000, 100_000, 700_000];
@@ -314,4 +314,16 @@ fn swaps_of_long_values_are_not_refused() {
             });
         }
     });
+}
+
+/// A store that a condition forbids is a store that was asked for, however long its value is.
+#[test]
+fn what_is_not_stored_is_counted_all_the_same() {
+    let server = server();
+    for len in [100, 100_000] {
+        let before = stat(&server, "puts");
+        let set = array(&[b"SET", b"k", &value(0, len), b"IFEQ", b"other"]);
+        exchange(&mut connect(&server), &set, b"$-1\r\n");
+        assert_eq!(stat(&server, "puts") - before, 1, "{len}");
+    }
 }

@@ -4,18 +4,11 @@ use std::io::{Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
-use crate::common::resp::{array, requests};
+use crate::common::resp::{array, check, requests};
 use crate::common::{connect, exchange, show, small_config, start, start_with, talk};
-use flagstone_server::{Config, Running};
+use flagstone_server::Config;
 
 /// `expected` has `|` for the line's end.
-#[track_caller]
-fn check(server: &Running, lines: &str, expected: &str) {
-    let replies = talk(server, &requests(lines));
-    let expected = expected.replace('|', "\r\n");
-    assert_eq!(show(&replies), show(expected.as_bytes()), "{lines}");
-}
-
 const SAME: &str = "-ERR source and destination objects are the same|";
 const SYNTAX: &str = "-ERR syntax error|";
 

@@ -6,20 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use crate::common::resp::{array, requests};
+use crate::common::resp::{array, check, requests};
 use crate::common::{
     connect, exchange, expect, show, small_config, start, start_with, talk, talk_in_parts,
 };
-use flagstone_server::{Config, Running};
+use flagstone_server::Config;
 
 /// `expected` has `|` for the line's end.
-#[track_caller]
-fn check(server: &Running, lines: &str, expected: &str) {
-    let replies = talk(server, &requests(lines));
-    let expected = expected.replace('|', "\r\n");
-    assert_eq!(show(&replies), show(expected.as_bytes()), "{lines}");
-}
-
 const ABORT: &str = "-EXECABORT Transaction discarded because of previous errors.|";
 
 #[test]

@@ -147,6 +147,9 @@ impl RequestLoop<'_, '_> {
             // The link of what has arrived does not fail.
             let reply = order.commit(reservation, self.tools.now, self.tools.counters);
             self.note_committed(hash, until, &reply);
+        } else {
+            // Like one that is at hand, and not stored either.
+            self.tools.counters.puts.add(1);
         }
         if let Some(answer) = answer {
             self.push(format, answer);

@@ -98,7 +98,7 @@ pub fn config<'a>(args: &[&'a [u8]]) -> Result<Command<'a>, Wrong> {
 /// `SLOWLOG GET` without a number gives so many entries.
 const SLOW_TOLD: usize = 10;
 
-/// `SLOWLOG GET`, `LEN`, `RESET`, `HELP`
+/// `SLOWLOG GET`, `LEN`, `RESET`
 pub fn slow_log<'a>(args: &[&'a [u8]]) -> Result<Command<'a>, Wrong> {
     let (sub, args) = (args[0], &args[1..]);
     let is = |word: &[u8]| sub.eq_ignore_ascii_case(word);
@@ -113,7 +113,6 @@ pub fn slow_log<'a>(args: &[&'a [u8]]) -> Result<Command<'a>, Wrong> {
         },
         [] if is(b"LEN") => SlowLog::Len,
         [] if is(b"RESET") => SlowLog::Reset,
-        [] if is(b"HELP") => SlowLog::Help,
         _ => return Ok(Command::Resp(Op::UnknownSub(Name::SlowLog, sub))),
     })))
 }

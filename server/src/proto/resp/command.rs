@@ -201,8 +201,6 @@ pub enum SlowLog {
     Len,
     /// `SLOWLOG RESET`
     Reset,
-    /// `SLOWLOG HELP`
-    Help,
 }
 
 /// What is told of an item.
@@ -288,7 +286,7 @@ impl<'a> Op<'a> {
             | Op::Eval(_)
             | Op::ScriptLoad(..) => Role::Write,
             // How many there are is a figure like others; what they are is not.
-            Op::SlowLog(SlowLog::Len | SlowLog::Help) => Role::Read,
+            Op::SlowLog(SlowLog::Len) => Role::Read,
             Op::ConfigSet(_)
             | Op::ResetStat
             | Op::FlushDb(_)

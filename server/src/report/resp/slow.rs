@@ -10,27 +10,9 @@ use crate::proto::resp::command::SlowLog as Asked;
 use crate::proto::resp::encode::Out;
 use crate::report::slow::Line;
 
-/// As Redis words it, where it is so here.
-const HELP: [&str; 10] = [
-    "SLOWLOG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-    "GET [<count>]",
-    "    Return top <count> entries from the slowlog (default: 10, -1 mean all).",
-    "    Entries are made of:",
-    "    id, timestamp, time in microseconds, [command, key, cause=.., requests=..,",
-    "    value_bytes=..], client IP and port, client name",
-    "LEN",
-    "    Return the length of the slowlog.",
-    "RESET",
-    "    Reset the slowlog.",
-];
-
 /// Writes the answer; `None` if the room is too small.
 pub fn slow_log(asked: Asked, log: &SlowLog, out: &mut Out<'_>) -> Option<()> {
     match asked {
-        Asked::Help => {
-            out.array(HELP.len())?;
-            HELP.iter().try_for_each(|line| out.status(line))
-        }
         Asked::Len => out.integer(log.len() as i64),
         Asked::Reset => {
             log.forget();
