@@ -3,13 +3,16 @@
 use super::{show, talk};
 use flagstone_server::Running;
 
+/// A bulk string: a word of a request, or a value that is answered.
+pub fn bulk(value: &[u8]) -> Vec<u8> {
+    [format!("${}\r\n", value.len()).as_bytes(), value, b"\r\n"].concat()
+}
+
 /// A request as clients send it.
 pub fn array(words: &[&[u8]]) -> Vec<u8> {
     let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
     for word in words {
-        bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-        bytes.extend_from_slice(word);
-        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(&bulk(word));
     }
     bytes
 }

@@ -1,7 +1,7 @@
 //! Keys of any bytes, from the empty one to the limit, over real connections: every way to store and to read, lists, streamed
 //! values, what is longer than allowed, any split of the input, and what the other protocols make of such keys.
 
-use crate::common::resp::array;
+use crate::common::resp::{array, bulk};
 use crate::common::{show, small_config, start, start_with, stat, talk, talk_in_parts};
 use flagstone_server::{Config, Running};
 
@@ -16,13 +16,6 @@ fn key(len: usize, last: u8) -> Vec<u8> {
         *byte = last;
     }
     key
-}
-
-fn bulk(value: &[u8]) -> Vec<u8> {
-    let mut bulk = format!("${}\r\n", value.len()).into_bytes();
-    bulk.extend_from_slice(value);
-    bulk.extend_from_slice(b"\r\n");
-    bulk
 }
 
 #[track_caller]

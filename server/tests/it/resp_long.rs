@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use crate::common::resp::{array, requests};
+use crate::common::resp::{array, bulk, requests};
 use crate::common::{connect, exchange, show, small_config, start_with, stat, talk};
 use flagstone_server::{Config, Running};
 
@@ -18,10 +18,6 @@ fn server() -> Running {
 
 fn value(seed: usize, len: usize) -> Vec<u8> {
     (0..len).map(|at| ((at + seed) % 251) as u8).collect()
-}
-
-fn bulk(value: &[u8]) -> Vec<u8> {
-    [format!("${}\r\n", value.len()).as_bytes(), value, b"\r\n"].concat()
 }
 
 /// Sends and reads at once: both are longer than what lies between.

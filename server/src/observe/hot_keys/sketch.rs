@@ -133,15 +133,7 @@ impl Sketch {
     }
 
     fn look_for_least(&mut self) {
-        self.least = match self.places.len() < self.prints.len() {
-            true => 0,
-            false => self
-                .places
-                .iter()
-                .map(|place| place.count)
-                .min()
-                .unwrap_or(0),
-        };
+        self.least = self.least();
         self.next = 0;
     }
 
