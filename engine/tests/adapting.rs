@@ -149,3 +149,34 @@ fn lru_has_nothing_to_choose() {
     assert_eq!((stats.probation_changes, stats.probation_bytes), (0, 0));
     assert!(hits > 0.8, "{hits}");
 }
+
+/// Few items have many buckets among them, and a bucket that nobody looks at must not keep who left long ago.
+#[test]
+fn who_left_long_ago_is_forgotten_also_where_items_are_few() {
+    let options = Options {
+        budget_bytes: 8 << 20,
+        eviction: Eviction::S3Fifo,
+        // The same prints each time: one in two thousand is taken for another's.
+        hash_seed: 1,
+        ..Options::default()
+    };
+    let cache = Cache::open(Plan::new(&options).unwrap()).unwrap();
+    let value = vec![7; 16_000];
+    let put = |number: u64| {
+        let bytes = number.to_le_bytes();
+        let key = cache.key(&bytes).unwrap();
+        cache.put(key, &value, Attributes::default(), NOW).unwrap();
+    };
+    let mut next = 0;
+    while cache.stats().evictions == 0 {
+        next += 1;
+        put(next);
+    }
+    let held = cache.stats().items;
+    (next + 1..next + 5 * held).for_each(put);
+    // They left while twice to four times as much went by as there is room for.
+    (next + held..next + 3 * held).for_each(put);
+    let stats = cache.stats();
+    let all = stats.main_bytes + stats.probation_bytes;
+    assert!(stats.main_bytes * 100 < all, "{stats:?}");
+}

@@ -51,7 +51,7 @@ complete -c flagstone -n "__fish_flagstone_needs_command" -l max-connections -d 
 complete -c flagstone -n "__fish_flagstone_needs_command" -l socket-buffer -d 'Each of a connection\'s two socket buffers: larger carries long values faster over long ways, smaller bounds what peers that do not read can cost' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file, which the next process goes on with' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l arena-required -d 'Do not start if there is a file at --arena of which nothing can be restored' -r
-complete -c flagstone -n "__fish_flagstone_needs_command" -l eviction -d 'Which items leave when room is needed: s3fifo (new ones prove themselves first), adaptive (and for how long follows what is asked for) or lru (who was used longest ago)' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l eviction -d 'Which items leave when room is needed: adaptive (new ones prove themselves first, and for how long follows what is asked for), s3fifo (for a tenth of the memory) or lru (who was used longest ago)' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l curve -d 'Work out from a sample of the keys what the hit ratio would be with less memory, and with more' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l prefault -d 'Touch all of the cache\'s memory before the first connection' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l huge-pages -d 'Ask the kernel for huge pages' -r
@@ -104,7 +104,7 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l max-connect
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l socket-buffer -d 'Each of a connection\'s two socket buffers: larger carries long values faster over long ways, smaller bounds what peers that do not read can cost' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file, which the next process goes on with' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l arena-required -d 'Do not start if there is a file at --arena of which nothing can be restored' -r
-complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l eviction -d 'Which items leave when room is needed: s3fifo (new ones prove themselves first), adaptive (and for how long follows what is asked for) or lru (who was used longest ago)' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l eviction -d 'Which items leave when room is needed: adaptive (new ones prove themselves first, and for how long follows what is asked for), s3fifo (for a tenth of the memory) or lru (who was used longest ago)' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l curve -d 'Work out from a sample of the keys what the hit ratio would be with less memory, and with more' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l prefault -d 'Touch all of the cache\'s memory before the first connection' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l huge-pages -d 'Ask the kernel for huge pages' -r
@@ -149,7 +149,7 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l max-connec
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l socket-buffer -d 'Each of a connection\'s two socket buffers: larger carries long values faster over long ways, smaller bounds what peers that do not read can cost' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file, which the next process goes on with' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l arena-required -d 'Do not start if there is a file at --arena of which nothing can be restored' -r
-complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l eviction -d 'Which items leave when room is needed: s3fifo (new ones prove themselves first), adaptive (and for how long follows what is asked for) or lru (who was used longest ago)' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l eviction -d 'Which items leave when room is needed: adaptive (new ones prove themselves first, and for how long follows what is asked for), s3fifo (for a tenth of the memory) or lru (who was used longest ago)' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l curve -d 'Work out from a sample of the keys what the hit ratio would be with less memory, and with more' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l prefault -d 'Touch all of the cache\'s memory before the first connection' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l huge-pages -d 'Ask the kernel for huge pages' -r
@@ -194,7 +194,7 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l max-connecti
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l socket-buffer -d 'Each of a connection\'s two socket buffers: larger carries long values faster over long ways, smaller bounds what peers that do not read can cost' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file, which the next process goes on with' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l arena-required -d 'Do not start if there is a file at --arena of which nothing can be restored' -r
-complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l eviction -d 'Which items leave when room is needed: s3fifo (new ones prove themselves first), adaptive (and for how long follows what is asked for) or lru (who was used longest ago)' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l eviction -d 'Which items leave when room is needed: adaptive (new ones prove themselves first, and for how long follows what is asked for), s3fifo (for a tenth of the memory) or lru (who was used longest ago)' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l curve -d 'Work out from a sample of the keys what the hit ratio would be with less memory, and with more' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l prefault -d 'Touch all of the cache\'s memory before the first connection' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l huge-pages -d 'Ask the kernel for huge pages' -r
@@ -241,7 +241,7 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l max-
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l socket-buffer -d 'Each of a connection\'s two socket buffers: larger carries long values faster over long ways, smaller bounds what peers that do not read can cost' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file, which the next process goes on with' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l arena-required -d 'Do not start if there is a file at --arena of which nothing can be restored' -r
-complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l eviction -d 'Which items leave when room is needed: s3fifo (new ones prove themselves first), adaptive (and for how long follows what is asked for) or lru (who was used longest ago)' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l eviction -d 'Which items leave when room is needed: adaptive (new ones prove themselves first, and for how long follows what is asked for), s3fifo (for a tenth of the memory) or lru (who was used longest ago)' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l curve -d 'Work out from a sample of the keys what the hit ratio would be with less memory, and with more' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l prefault -d 'Touch all of the cache\'s memory before the first connection' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l huge-pages -d 'Ask the kernel for huge pages' -r
@@ -286,7 +286,7 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l max-con
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l socket-buffer -d 'Each of a connection\'s two socket buffers: larger carries long values faster over long ways, smaller bounds what peers that do not read can cost' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file, which the next process goes on with' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l arena-required -d 'Do not start if there is a file at --arena of which nothing can be restored' -r
-complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l eviction -d 'Which items leave when room is needed: s3fifo (new ones prove themselves first), adaptive (and for how long follows what is asked for) or lru (who was used longest ago)' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l eviction -d 'Which items leave when room is needed: adaptive (new ones prove themselves first, and for how long follows what is asked for), s3fifo (for a tenth of the memory) or lru (who was used longest ago)' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l curve -d 'Work out from a sample of the keys what the hit ratio would be with less memory, and with more' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l prefault -d 'Touch all of the cache\'s memory before the first connection' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l huge-pages -d 'Ask the kernel for huge pages' -r

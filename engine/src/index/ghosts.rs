@@ -111,14 +111,24 @@ impl Bucket {
     pub fn take_ghost(self, arena: &Arena, used: usize, ghost: Ghost) -> bool {
         let words = self.slot_words(arena);
         let found = lanes::known(words, 2 * used, ghost.print, ghost.epoch);
-        let mut gone = found.known | found.outdated;
+        self.clear_lanes(arena, found.known | found.outdated);
+        found.known != 0
+    }
+
+    /// Drops the ghosts that are outdated.
+    pub fn drop_outdated(self, arena: &Arena, used: usize, epoch: u32) {
+        let found = lanes::known(self.slot_words(arena), 2 * used, 0, epoch);
+        self.clear_lanes(arena, found.outdated);
+    }
+
+    #[inline(always)]
+    fn clear_lanes(self, arena: &Arena, mut gone: u32) {
         while gone != 0 {
             let (word, shift) = lanes::position(gone.trailing_zeros() as usize);
             let at = self.0 + FIRST_WORD + word;
             arena.store(at, arena.load(at) & !(LANE_MASK << shift));
             gone &= gone - 1;
         }
-        found.known != 0
     }
 
     /// The ghosts of a free slot, which an item is to have.
@@ -185,6 +195,20 @@ mod tests {
                 let known = bucket.take_ghost(&arena, 9, ghost(5, left + since));
                 assert_eq!(known, since < GHOST_LIFE, "{left} and {since}");
             }
+        }
+    }
+
+    #[test]
+    fn what_is_outdated_is_dropped_before_it_seems_new_again() {
+        let arena = Arena::open(8, &Backing::Heap, false, false, false, 4096).unwrap();
+        let bucket = bucket_of_nine(&arena);
+        put(&arena, bucket, ghost(5, 0), 0);
+        put(&arena, bucket, ghost(6, 1), 1);
+        bucket.drop_outdated(&arena, 9, GHOST_LIFE);
+        for (print, known) in [(5, false), (6, true)] {
+            // Sixteen epochs later the numbers are the same.
+            let taken = bucket.take_ghost(&arena, 9, ghost(print, 1));
+            assert_eq!(taken, known, "{print}");
         }
     }
 

@@ -357,9 +357,22 @@ impl Index {
     }
 
     /// Time passes for the ghosts.
-    pub fn next_ghost_epoch(&mut self, arena: &Arena) {
+    ///
+    /// Who looks at a bucket drops its outdated ghosts, but where items are few beside the buckets that the index has at least,
+    /// most are not looked at before an old ghost seems new again. So an eighth of those is gone through each time.
+    pub fn next_ghost_epoch(&mut self, arena: &Arena, geometry: &Geometry) {
         self.ghost_epoch = self.ghost_epoch.wrapping_add(1);
         arena.store(self.ghost_word, u64::from(self.ghost_epoch));
+        let shift = geometry.buckets_per_page_shift();
+        if self.buckets() == 1 << shift {
+            let step = (1 << shift) / GHOST_LIFE;
+            let first = self.ghost_epoch % GHOST_LIFE * step;
+            for bucket_no in first..first + step {
+                let primary = self.bucket(arena, geometry, bucket_no);
+                let (home, used) = chain_end(arena, geometry, primary);
+                home.drop_outdated(arena, used, self.ghost_epoch);
+            }
+        }
     }
 
     fn ghost(&self, hash: KeyHash) -> Ghost {

@@ -6,18 +6,18 @@
 //! once an item is active. How long probation is, and whether hits there count, is a [`Tuning`], and what is asked for decides
 //! which ([`trials`](super::trials)).
 
-use super::trials::Tuning;
+use super::trials::{TUNINGS, Tuning};
 
 /// What decides which item leaves when room is needed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Eviction {
-    /// New items prove themselves first; what was hit often stays longer. Best for nearly everybody.
-    #[default]
+    /// New items prove themselves first, in a tenth of the memory; what was hit often stays longer.
     S3Fifo,
     /// The same, but how long new items stay, and whether hits count while they are new, follows what is asked for. Small trials
-    /// choose, in 28 KiB. Better for scans, batches and sessions; a value that is large beside the cache may leave
-    /// sooner.
+    /// choose, in 28 KiB. Better for scans, batches and sessions, and as good for the others. Of sizes the trials know
+    /// nothing: an item that is large beside the others is treated as without them, and so is a cache of a few dozen.
+    #[default]
     Adaptive,
     /// Who was used longest ago leaves: plain LRU, as memcached has it without its segments. A hit marks, and a marked
     /// item that has come to the tail goes back to the head instead of leaving (lazy promotion),
@@ -59,45 +59,99 @@ pub(crate) const MARKS_MAX: u32 = 3;
 /// anybody could ask for it. An eviction that finds main's tail marked takes one mark off
 /// and turns to probation after all: a class of five items must not forget its hot ones.
 pub(crate) const PROBATION_LEN_MIN: usize = 1;
-/// The same while what is new is large beside what is there: a share of a few parts in a hundred is less than one such item,
-/// and it would leave for the next small one. And where nothing adapts: then it is better to have too many, for in a cache of a
+/// The same where nothing adapts: then it is better to have too many, for in a cache of a
 /// dozen values of a mebibyte those that were just written are asked for.
-const PROBATION_LEN_MIN_LARGE: usize = 3;
-/// Large is so many times as many bytes an item.
-const LARGE_FACTOR: u64 = 4;
+const PROBATION_LEN_MIN_FIXED: usize = 3;
+/// An item is large if it takes up so many times as many bytes as the mean of all.
+const LARGE_ITEM: u64 = 16;
+/// What is new is large if its mean is so many times that of all. It need not all be: a mebibyte among small items.
+const LARGE_MEAN: u64 = 4;
+/// What goes while what is new is large. A tenth of a shard may be less than one such item, which would leave for the next
+/// few small ones. Of a third it stays for as long as others do, and still most of the memory is not for what is new.
+const LARGE: Tuning = Tuning {
+    probation_percent: 33,
+    marks_to_main: 1,
+};
+/// A shard of fewer items does not adapt: of three a quarter is none.
+const ADAPTS_FROM: usize = 4;
+
+/// Items, and the bytes that they take up.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Held {
+    pub items: usize,
+    pub bytes: u64,
+}
+
+impl Held {
+    pub fn and(self, other: Held) -> Held {
+        Held {
+            items: self.items + other.items,
+            bytes: self.bytes + other.bytes,
+        }
+    }
+
+    /// Whether the mean of these is more than `factor` times that of `all`.
+    fn is_large_beside(self, all: Held, factor: u64) -> bool {
+        self.bytes.saturating_mul(all.items as u64)
+            > (factor * all.bytes).saturating_mul(self.items.max(1) as u64)
+    }
+}
+
+/// What the two lists of a shard go by for the moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Terms {
+    pub tuning: Tuning,
+    /// Items that probation keeps in any case.
+    pub probation_min: usize,
+}
 
 impl Eviction {
-    /// Items that probation keeps in any case.
-    pub(crate) fn probation_len_min(
-        self,
-        (probation_len, probation_bytes): (usize, u64),
-        (main_len, main_bytes): (usize, u64),
-    ) -> usize {
-        let mean = |bytes: u64, len: usize| bytes / (len as u64).max(1);
-        let all = || mean(probation_bytes + main_bytes, probation_len + main_len);
-        let is_alike = || mean(probation_bytes, probation_len) <= LARGE_FACTOR * all();
-        match self == Eviction::Adaptive && is_alike() {
-            true => PROBATION_LEN_MIN,
-            false => PROBATION_LEN_MIN_LARGE,
+    /// What a cache's lists go by, if the trials chose `chosen`. Of sizes a trial knows nothing: what is large beside the other
+    /// items goes its own way, and a shard of so few that a share means little is S3-FIFO's.
+    pub(crate) fn terms(self, chosen: Tuning, probation: Held, main: Held) -> Terms {
+        let all = probation.and(main);
+        let is_large = probation.is_large_beside(all, LARGE_MEAN);
+        let adapts = self == Eviction::Adaptive && all.items >= ADAPTS_FROM && !is_large;
+        match adapts {
+            true => Terms {
+                tuning: chosen,
+                probation_min: PROBATION_LEN_MIN,
+            },
+            false => Terms {
+                tuning: if is_large { LARGE } else { TUNINGS[0] },
+                probation_min: PROBATION_LEN_MIN_FIXED,
+            },
         }
     }
 }
 
-/// Whose tail is examined next, if probation is to keep `probation_min`. `None`: there
-/// are no items.
+impl Terms {
+    /// What goes for an item of `bytes` among `all`.
+    pub fn of_item(self, bytes: u64, all: Held) -> Tuning {
+        let item = Held { items: 1, bytes };
+        match item.is_large_beside(all, LARGE_ITEM) {
+            true => TUNINGS[0],
+            false => self.tuning,
+        }
+    }
+}
+
+/// Whose tail is examined next. `None`: there are no items.
 pub(crate) fn examine(
-    (probation_len, probation_bytes): (usize, u64),
-    (main_len, main_bytes): (usize, u64),
-    probation_min: usize,
-    tuning: Tuning,
+    probation: Held,
+    main: Held,
+    Terms {
+        tuning,
+        probation_min,
+    }: Terms,
 ) -> Option<Segment> {
-    if probation_len + main_len == 0 {
+    if probation.items + main.items == 0 {
         None
-    } else if probation_len > 0
-        && (main_len == 0
-            || (probation_len > probation_min
-                && probation_bytes * 100
-                    >= (probation_bytes + main_bytes) * u64::from(tuning.probation_percent)))
+    } else if probation.items > 0
+        && (main.items == 0
+            || (probation.items > probation_min
+                && probation.bytes * 100
+                    >= (probation.bytes + main.bytes) * u64::from(tuning.probation_percent)))
     {
         Some(Segment::Probation)
     } else {
@@ -147,10 +201,12 @@ mod tests {
         ] {
             assert_eq!(
                 examine(
-                    (probation, 7 * probation as u64),
-                    (main, 7 * main as u64),
-                    PROBATION_LEN_MIN,
-                    TUNINGS[0]
+                    held(probation, 7 * probation as u64),
+                    held(main, 7 * main as u64),
+                    Terms {
+                        tuning: TUNINGS[0],
+                        probation_min: PROBATION_LEN_MIN
+                    },
                 ),
                 expected,
                 "{probation} {main}"
@@ -158,20 +214,52 @@ mod tests {
         }
     }
 
+    fn held(items: usize, bytes: u64) -> Held {
+        Held { items, bytes }
+    }
+
     #[test]
-    fn a_large_newcomer_is_not_the_next_to_leave() {
-        let of = |probation, main| Eviction::Adaptive.probation_len_min(probation, main);
+    fn what_is_large_or_few_does_not_adapt() {
+        let chosen = TUNINGS[1];
+        assert_ne!(chosen, TUNINGS[0]);
+        let fixed = Terms {
+            tuning: TUNINGS[0],
+            probation_min: 3,
+        };
+        let large_new = Terms {
+            tuning: LARGE,
+            ..fixed
+        };
+        let adapted = Terms {
+            tuning: chosen,
+            probation_min: 1,
+        };
+        let of = |probation, main| Eviction::Adaptive.terms(chosen, probation, main);
         // Ten thousand items of 100 bytes, and a mebibyte.
-        let (main, large) = ((10_000, 1_000_000), (1, 1 << 20));
-        assert_eq!(of(large, main), 3);
-        assert_eq!(of((3, (1 << 20) + 200), main), 3);
-        for alike in [(0, 0), (1, 100), (500, 50_000), (1, 400)] {
-            assert_eq!(of(alike, main), 1);
+        let (main, large) = (held(10_000, 1_000_000), held(1, 1 << 20));
+        assert_eq!(of(large, main), large_new);
+        assert_eq!(of(held(3, (1 << 20) + 200), main), large_new);
+        for alike in [held(0, 0), held(1, 100), held(500, 50_000), held(1, 400)] {
+            assert_eq!(of(alike, main), adapted);
         }
-        assert_eq!(of((0, 0), (0, 0)), 1);
-        assert_eq!(Eviction::S3Fifo.probation_len_min((1, 100), main), 3);
         // Where all are large, none is.
-        assert_eq!(of((1, 1 << 20), (4, 4 << 20)), 1);
+        assert_eq!(of(held(1, 1 << 20), held(3, 3 << 20)), adapted);
+        assert_eq!(of(held(1, 1 << 20), held(2, 2 << 20)), fixed);
+        assert_eq!(of(held(0, 0), held(0, 0)), fixed);
+        let unmoved = Eviction::S3Fifo.terms(chosen, held(1, 100), main);
+        assert_eq!(unmoved, fixed);
+        assert_eq!(Eviction::S3Fifo.terms(chosen, large, main), large_new);
+    }
+
+    #[test]
+    fn hits_on_a_large_item_count_whatever_is_chosen() {
+        let terms = Terms {
+            tuning: TUNINGS[1],
+            probation_min: PROBATION_LEN_MIN,
+        };
+        let all = held(10_000, 1_000_000);
+        assert_eq!(terms.of_item(1_600, all), TUNINGS[1]);
+        assert_eq!(terms.of_item(1_601, all), TUNINGS[0]);
     }
 
     #[test]

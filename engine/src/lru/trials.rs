@@ -23,7 +23,9 @@
 
 use static_assertions::const_assert;
 
-use super::segments::{self, Eviction, MARKS_MAX, PROBATION_LEN_MIN, Segment, Verdict};
+use super::segments::{
+    self, Eviction, Held, MARKS_MAX, PROBATION_LEN_MIN, Segment, Terms, Verdict,
+};
 use crate::geometry::SHARD_COUNT;
 use crate::hash::KeyHash;
 
@@ -203,12 +205,18 @@ impl Trial {
     /// Takes one key out, as the real lists would.
     fn evict(&mut self, tuning_no: usize, known: &mut [Known; KNOWN]) {
         let tuning = TUNINGS[tuning_no];
+        let terms = Terms {
+            tuning,
+            probation_min: PROBATION_LEN_MIN,
+        };
         // Whoever stays has a mark less.
         let examined_max = self.held() * (MARKS_MAX as usize + 1);
         for examined in 0..=examined_max {
-            let [probation, main] = self.queues.map(|queue| (queue.len, queue.len as u64));
-            let Some(segment) = segments::examine(probation, main, PROBATION_LEN_MIN, tuning)
-            else {
+            let [probation, main] = self.queues.map(|queue| Held {
+                items: queue.len,
+                bytes: queue.len as u64,
+            });
+            let Some(segment) = segments::examine(probation, main, terms) else {
                 return;
             };
             let Some(key) = self.queues[segment as usize].pop() else {

@@ -7,7 +7,7 @@ use super::locked::Locked;
 use super::{Epoch, Giving, Oldest, ShardState};
 use crate::geometry::SHARD_COUNT;
 use crate::hash::KeyHash;
-use crate::lru::segments::{self, Eviction, Segment};
+use crate::lru::segments::{self, Eviction, Segment, Terms};
 use crate::rebalance;
 use crate::stats::ClassStats;
 
@@ -40,21 +40,16 @@ impl ShardState {
 
 impl Locked<'_> {
     /// The segment from which the next item should leave.
-    pub(super) fn leaving(&self, probation_min: usize) -> Option<Segment> {
+    pub(super) fn leaving(&self, terms: Terms) -> Option<Segment> {
         let [probation, main] = self.held;
-        segments::examine(
-            (probation.items, probation.bytes),
-            (main.items, main.bytes),
-            probation_min,
-            self.region.choice.tuning(),
-        )
+        segments::examine(probation, main, terms)
     }
 
-    /// Items that probation keeps in any case.
-    pub(super) fn probation_len_min(&self) -> usize {
+    /// What the two lists go by for the moment.
+    pub(super) fn terms(&self) -> Terms {
         let [probation, main] = self.held;
-        let eviction = self.region.eviction;
-        eviction.probation_len_min((probation.items, probation.bytes), (main.items, main.bytes))
+        let chosen = self.region.choice.tuning();
+        self.region.eviction.terms(chosen, probation, main)
     }
 
     /// A key was asked for: the trials may want to know of it.

@@ -19,7 +19,7 @@ use crate::index::ghosts::GHOST_LIFE;
 use crate::item::header::flag;
 use crate::item::view::View;
 use crate::lru::list::List;
-use crate::lru::segments::{self, Segment, Verdict};
+use crate::lru::segments::{self, Segment, Terms, Verdict};
 use crate::tick::Tick;
 
 /// Expired items reclaimed at once on the way of a request.
@@ -127,16 +127,16 @@ impl Locked<'_> {
         patience: &mut usize,
         now: Tick,
     ) -> Option<Room> {
-        let mut probation_min = self.probation_len_min();
+        let mut terms = self.terms();
         // Every item may be marked; then the next to be looked at goes.
         let examined_max = self.index.items().min(*patience);
         for examined in 0..=examined_max {
-            let segment = self.leaving(probation_min)?;
+            let segment = self.leaving(terms)?;
             let class = self.giving_class(wanted, segment)?;
             let has_to_leave = examined == examined_max;
-            match self.examine_tail(class, segment, wanted, has_to_leave, now) {
+            match self.examine_tail(class, segment, wanted, (has_to_leave, terms), now) {
                 Examined::Gone(room) => return Some(room),
-                Examined::Kept => probation_min = 0,
+                Examined::Kept => terms.probation_min = 0,
                 // What is held went to the head of its list: another is the oldest now.
                 Examined::Promoted | Examined::Held => {}
             }
@@ -148,10 +148,12 @@ impl Locked<'_> {
     /// Evicts any item that nothing holds.
     fn evict_any(&mut self, now: Tick) -> Option<Room> {
         let segments = [Segment::Probation, Segment::Main];
+        let terms = self.terms();
         for class in 0..self.classes.len() {
             for segment in segments {
                 if self.age(class, segment).is_some()
-                    && let Examined::Gone(room) = self.examine_tail(class, segment, None, true, now)
+                    && let Examined::Gone(room) =
+                        self.examine_tail(class, segment, None, (true, terms), now)
                 {
                     return Some(room);
                 }
@@ -199,7 +201,7 @@ impl Locked<'_> {
         class: usize,
         segment: Segment,
         wanted: Option<usize>,
-        has_to_leave: bool,
+        (has_to_leave, terms): (bool, Terms),
         now: Tick,
     ) -> Examined {
         let region = self.region;
@@ -227,12 +229,14 @@ impl Locked<'_> {
             return Examined::Gone(Room::InPages);
         }
         self.prefetch_next(chunk, class, segment);
-        match segments::judge(
-            region.eviction,
-            segment,
-            place.marks,
-            region.choice.tuning(),
-        ) {
+        let tuning = match segment == Segment::Probation && place.marks > 0 {
+            true => {
+                let [probation, main] = self.held;
+                terms.of_item(footprint(region, view, class), probation.and(main))
+            }
+            false => terms.tuning,
+        };
+        match segments::judge(region.eviction, segment, place.marks, tuning) {
             Verdict::Keep { marks } if !has_to_leave => {
                 self.index.set_marks(&region.arena, place, marks);
                 self.requeue(chunk, class, segment, Segment::Main);
@@ -294,7 +298,7 @@ impl Locked<'_> {
         // After one life all are outdated; more would make them seem new again.
         if self.ghost_bytes >= epoch {
             for _ in 0..(self.ghost_bytes / epoch).min(u64::from(GHOST_LIFE)) {
-                self.index.next_ghost_epoch(&region.arena);
+                self.index.next_ghost_epoch(&region.arena, &region.geometry);
             }
             self.ghost_bytes %= epoch;
         }

@@ -59,7 +59,7 @@ use crate::geometry::{Geometry, SHARD_COUNT};
 use crate::hash::KeyHash;
 use crate::index::Index;
 use crate::lru::list::List;
-use crate::lru::segments::Segment;
+use crate::lru::segments::{Held, Segment};
 use crate::rebalance::Ages;
 use crate::region::Region;
 use crate::space::Counts;
@@ -127,13 +127,6 @@ struct Oldest {
 struct LastTail {
     head: ChunkRef,
     tail: ChunkRef,
-}
-
-/// What the lists of one segment hold.
-#[derive(Clone, Copy, Debug, Default)]
-struct Held {
-    items: usize,
-    bytes: u64,
 }
 
 /// A stretch of the shard's clock, for comparing it with the clock of all shards.

@@ -260,14 +260,14 @@ pub(super) struct Settings {
     /// Do not start if there is a file at --arena of which nothing can be restored
     #[arg(long, global = true, value_name = "BOOL", env = "FLAGSTONE_ARENA_REQUIRED", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
     arena_required: String,
-    /// Which items leave when room is needed: s3fifo (new ones prove themselves first), adaptive (and for how
-    /// long follows what is asked for) or lru (who was used longest ago)
+    /// Which items leave when room is needed: adaptive (new ones prove themselves first, and for how long follows
+    /// what is asked for), s3fifo (for a tenth of the memory) or lru (who was used longest ago)
     #[arg(
         long,
         global = true,
         value_name = "POLICY",
         env = "FLAGSTONE_EVICTION",
-        default_value = "s3fifo"
+        default_value = "adaptive"
     )]
     eviction: String,
     /// Work out from a sample of the keys what the hit ratio would be with less memory, and with more

@@ -15,7 +15,7 @@
 
 use static_assertions::const_assert_eq;
 
-use crate::lru::segments::{self, Eviction, MARKS_MAX, Segment, Verdict};
+use crate::lru::segments::{self, Eviction, Held, MARKS_MAX, Segment, Verdict};
 use crate::lru::trials::Tuning;
 
 /// Nothing: links and chains have an entry's number and one, or this.
@@ -312,25 +312,34 @@ impl Miniature {
 
     /// Takes one item out, as the real lists would.
     fn evict(&mut self, rules: &Rules) {
-        let of = |list: &List| (list.len, list.bytes);
-        let least = rules
-            .eviction
-            .probation_len_min(of(&self.lists[0]), of(&self.lists[1]));
-        // Each shard keeps so many, and of those as many are here as of all items.
-        let least = ((least * rules.shard_count) as u64 * (u64::from(self.limit) + 1)) >> u32::BITS;
-        let mut least = (least as usize).max(1);
+        let of = |list: &List| Held {
+            items: list.len,
+            bytes: list.bytes,
+        };
+        // What stands for one shard's part of the cache.
+        let sampled = (u64::from(self.limit) + 1) * rules.shard_count as u64;
+        let in_shard = |held: Held| Held {
+            items: (((held.items as u64) << u32::BITS) / sampled) as usize,
+            bytes: ((u128::from(held.bytes) << u32::BITS) / u128::from(sampled)) as u64,
+        };
+        let [probation, main] = [&self.lists[0], &self.lists[1]].map(|list| in_shard(of(list)));
+        let mut terms = rules.eviction.terms(rules.tuning, probation, main);
+        let least = (terms.probation_min as u64 * sampled) >> u32::BITS;
+        terms.probation_min = (least as usize).max(1);
         // An item that stays has a mark less.
         let examined_max = self.held() * (MARKS_MAX as usize + 1);
         for examined in 0..=examined_max {
             let (probation, main) = (of(&self.lists[0]), of(&self.lists[1]));
-            let Some(segment) = segments::examine(probation, main, least, rules.tuning) else {
+            let Some(segment) = segments::examine(probation, main, terms) else {
                 return;
             };
             let Some(at) = usize::from(self.lists[segment as usize].oldest).checked_sub(1) else {
                 return;
             };
             let marks = self.entries[at].marks();
-            match segments::judge(rules.eviction, segment, marks, rules.tuning) {
+            let bytes = u64::from(self.entries[at].bytes);
+            let tuning = terms.of_item(bytes, probation.and(main));
+            match segments::judge(rules.eviction, segment, marks, tuning) {
                 Verdict::Keep { marks } if examined < examined_max => {
                     self.take_off(at);
                     self.entries[at].standing = Standing::Held(Segment::Main);
@@ -338,7 +347,7 @@ impl Miniature {
                     self.entries[at].marks = marks as u8 | ahead;
                     self.push(at, Segment::Main as usize);
                     if segment == Segment::Main {
-                        least = 0;
+                        terms.probation_min = 0;
                     }
                 }
                 _ => {
