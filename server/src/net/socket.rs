@@ -18,7 +18,7 @@ use tokio::io::Interest;
 
 use crate::auth::guesses::Origin;
 use crate::auth::tls::CertificateStore;
-use crate::conn::{PlainSocket, Stream, TlsStream, peer_origin};
+use crate::conn::{PlainSocket, Stream, TlsStream};
 use crate::memory::room::{SEGMENT_BYTES, SMALL_BUFFER_BYTES};
 use crate::proto::Accepts;
 use crate::settings::endpoint::{Endpoint, Place};
@@ -32,6 +32,8 @@ const BACKLOG: i32 = 4096;
 pub struct Listening {
     /// Which protocols it is for.
     pub accepts: Accepts,
+    /// Behind a proxy, whose header comes first.
+    pub proxied: bool,
     /// With TLS on it.
     tls: Option<Arc<CertificateStore>>,
     socket: Bound,
@@ -85,6 +87,7 @@ impl Listening {
         };
         Ok(Listening {
             accepts: endpoint.accepts,
+            proxied: endpoint.proxied,
             tls: tls.filter(|_| endpoint.tls).cloned(),
             socket,
         })
@@ -248,7 +251,10 @@ impl Guest {
 
     /// Where it comes from.
     pub fn origin(&self) -> Origin {
-        peer_origin(self)
+        // A Unix socket's address is none of the network's.
+        let peer = SockRef::from(self).peer_addr();
+        let peer = peer.ok().and_then(|peer| peer.as_socket());
+        Origin::of(peer.map(|peer| peer.ip()))
     }
 
     /// Whether it will speak TLS.

@@ -54,6 +54,7 @@ mod page;
 mod places;
 mod pressure;
 mod process;
+mod proxied;
 mod pubsub;
 mod pubsub_ways;
 mod redis_clients;
