@@ -98,8 +98,11 @@ impl<'w> Acceptor<'w> {
     }
 
     /// Takes in, without waiting, who has arrived before we stop listening. Room is made for them as for all others;
-    /// where none is left, they are told so.
+    /// where none is left, they are told so. At a socket that somebody else keeps open they wait for our successor.
     pub fn accept_rest(&self, refused: &mut Refused) {
+        if self.door.is_handed() {
+            return;
+        }
         for _ in 0..self.shared.plan.connections_max {
             let mut tries = 0;
             while !self.governor.may_accept() {

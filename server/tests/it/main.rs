@@ -36,6 +36,7 @@ mod docs_examples;
 mod drain;
 mod exporter;
 mod guarantees;
+mod handed;
 mod hot_keys;
 mod keyspace;
 mod linearizable;
