@@ -95,12 +95,24 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     if address.is_ipv6() {
         socket.set_only_v6(false)?;
     }
-    socket.set_tcp_nodelay(true)?;
-    socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES)?;
-    socket.set_send_buffer_size(SOCKET_BUFFER_BYTES)?;
+    set_options(&socket)?;
     socket.bind(&SockAddr::from(address))?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// Takes over a socket that listens already.
+pub fn adopt(socket: Socket) -> io::Result<TcpListener> {
+    socket.set_nonblocking(true)?;
+    set_options(&socket)?;
+    Ok(socket.into())
+}
+
+/// What accepted sockets inherit.
+fn set_options(socket: &Socket) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES)?;
+    socket.set_send_buffer_size(SOCKET_BUFFER_BYTES)
 }
 
 /// What there is to say.

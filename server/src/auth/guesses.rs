@@ -40,11 +40,14 @@ pub struct Origin(u128);
 
 impl Origin {
     /// Any Unix socket.
-    pub const LOCAL: Origin = Origin(u128::MAX);
+    const LOCAL: Origin = Origin(u128::MAX);
     const NOBODY: Origin = Origin(0);
 
-    /// An address, without what changes within one host.
-    pub fn of(address: IpAddr) -> Self {
+    /// An address, without what changes within one host; or a Unix socket, which has none.
+    pub fn of(address: Option<IpAddr>) -> Self {
+        let Some(address) = address else {
+            return Origin::LOCAL;
+        };
         match address.to_canonical() {
             IpAddr::V4(v4) => Origin(v4.to_ipv6_mapped().to_bits()),
             IpAddr::V6(v6) => Origin(v6.to_bits() >> 64 << 64 | 1),
@@ -209,7 +212,7 @@ mod tests {
     use super::*;
 
     fn origin(text: &str) -> Origin {
-        Origin::of(text.parse().expect("an address"))
+        Origin::of(Some(text.parse().expect("an address")))
     }
 
     #[test]
@@ -247,11 +250,11 @@ mod tests {
         let now = Tick::from_millis(1_000_000);
         for no in 0..100_000u32 {
             assert!(!guesses.note(
-                Origin::of(IpAddr::V4(no.into())),
+                Origin::of(Some(IpAddr::V4(no.into()))),
                 now.plus_millis(no.into())
             ));
         }
-        let last = Origin::of(IpAddr::V4(99_999.into()));
+        let last = Origin::of(Some(IpAddr::V4(99_999.into())));
         let late = now.plus_millis(100_000);
         assert_eq!((0..FREE).filter(|_| guesses.note(last, late)).count(), 1);
     }

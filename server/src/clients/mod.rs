@@ -136,6 +136,17 @@ impl Clients {
         self.table.lock().rows[no.0 as usize].id()
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn peer(&self, no: ClientNo) -> Place {
+        self.table.lock().rows[no.0 as usize].peer()
+    }
+
+    /// It is elsewhere than its socket says: a proxy has told.
+    pub fn set_peer(&self, no: ClientNo, peer: Place) {
+        self.table.lock().rows[no.0 as usize].set_peer(peer);
+    }
+
     /// It says a name of its own, or of its library's.
     pub fn set_text(&self, no: ClientNo, text: Text, value: &[u8]) -> Result<(), TooLong> {
         self.table.lock().rows[no.0 as usize].set_text(text, value)

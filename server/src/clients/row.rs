@@ -1,7 +1,7 @@
 //! What seldom changes of a client, and all that is known of one.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use flagstone_engine::Tick;
 
@@ -49,6 +49,16 @@ impl From<Option<SocketAddr>> for Place {
 }
 
 impl Place {
+    /// Its address, if it has one.
+    #[must_use]
+    pub fn ip(self) -> Option<IpAddr> {
+        match self {
+            Place::Unix => None,
+            Place::V4(ip, _) => Some(IpAddr::from(ip)),
+            Place::V6(ip, _) => Some(IpAddr::from(ip)),
+        }
+    }
+
     /// The place that is told so.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Place> {
@@ -129,6 +139,14 @@ impl Row {
 
     pub fn worker_no(&self) -> usize {
         usize::from(self.worker_no)
+    }
+
+    pub fn peer(&self) -> Place {
+        self.peer
+    }
+
+    pub fn set_peer(&mut self, peer: Place) {
+        self.peer = peer;
     }
 
     pub fn set_worker(&mut self, worker_no: usize) {

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::commands::tls_client::{self, TlsClient};
+use crate::proto::proxied::LOCAL_HEADER;
 use crate::proto::{Accepts, binary};
 use crate::settings::endpoint::{Endpoint, Place};
 
@@ -30,14 +31,9 @@ const PAGE_REQUEST: &[u8] = b"GET /livez HTTP/1.0\r\n\r\n";
 /// Where and how to ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// Without TLS.
-    Plain(Place),
-    /// With TLS.
-    Tls(SocketAddr),
-    /// Without TLS, in memcached's binary protocol.
-    Binary(Place),
-    /// With TLS, in memcached's binary protocol.
-    TlsBinary(SocketAddr),
+    /// At a place for clients: as one of a proxy's own if it is behind one, with TLS if it has that, and in memcached's
+    /// binary protocol if it is for that alone.
+    Place(Endpoint),
     /// At the admin pages.
     Admin(SocketAddr),
 }
@@ -46,22 +42,24 @@ impl Target {
     /// The place of a server.
     #[must_use]
     pub fn of(endpoint: Endpoint) -> Self {
-        let is_binary = endpoint.accepts == Accepts::Binary;
-        match endpoint.place {
-            Place::Tcp(address) if endpoint.tls && is_binary => Target::TlsBinary(address),
-            Place::Tcp(address) if endpoint.tls => Target::Tls(address),
-            place if is_binary => Target::Binary(place),
-            place => Target::Plain(place),
-        }
+        // The other protocols' places answer a request of the native one, too.
+        let accepts = match endpoint.accepts {
+            Accepts::Binary => Accepts::Binary,
+            _ => Accepts::Auto,
+        };
+        Target::Place(Endpoint {
+            accepts,
+            ..endpoint
+        })
     }
 
     /// Where a server that listens there is found from here.
     pub(crate) fn reachable(&self) -> Self {
         match self {
-            Target::Plain(place) => Target::Plain(place_reachable(place)),
-            Target::Binary(place) => Target::Binary(place_reachable(place)),
-            Target::Tls(address) => Target::Tls(reachable(*address)),
-            Target::TlsBinary(address) => Target::TlsBinary(reachable(*address)),
+            Target::Place(endpoint) => Target::Place(Endpoint {
+                place: place_reachable(&endpoint.place),
+                ..endpoint.clone()
+            }),
             Target::Admin(address) => Target::Admin(reachable(*address)),
         }
     }
@@ -70,10 +68,7 @@ impl Target {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Target::Plain(place) => place.fmt(f),
-            Target::Tls(address) => write!(f, "tls:{address}"),
-            Target::Binary(place) => write!(f, "binary:{place}"),
-            Target::TlsBinary(address) => write!(f, "binary:tls:{address}"),
+            Target::Place(endpoint) => endpoint.fmt(f),
             Target::Admin(address) => write!(f, "http://{address}/livez"),
         }
     }
@@ -126,28 +121,34 @@ pub fn ask(target: &Target) -> Result<Target, Unhealthy> {
     let unreachable = |error| Unhealthy::Unreachable(target.clone(), error);
     let silent = |error| Unhealthy::Silent(target.clone(), error);
     let line = match &target {
-        Target::Plain(place) => {
-            let mut stream = connect(place).map_err(unreachable)?;
-            first_line(&mut stream, REQUEST, deadline).map_err(silent)?
-        }
-        Target::Binary(place) => {
-            let mut stream = connect(place).map_err(unreachable)?;
-            first_line(&mut stream, binary::NOOP, deadline).map_err(silent)?
+        Target::Place(endpoint) => {
+            let request = match endpoint.accepts {
+                Accepts::Binary => binary::NOOP,
+                _ => REQUEST,
+            };
+            match (endpoint.tls, &endpoint.place) {
+                (true, Place::Tcp(address)) => {
+                    let preface = preface(endpoint);
+                    let mut stream = tls_client::connect(*address, PATIENCE, None, preface)
+                        .map_err(unreachable)?;
+                    first_tls_line(&mut stream, request, deadline).map_err(silent)?
+                }
+                _ => {
+                    let mut stream = connect(endpoint).map_err(unreachable)?;
+                    first_line(&mut stream, request, deadline).map_err(silent)?
+                }
+            }
         }
         Target::Admin(address) => {
-            let mut stream = connect(&Place::Tcp(*address)).map_err(unreachable)?;
+            let mut stream = connect(&Endpoint::from(*address)).map_err(unreachable)?;
             first_line(&mut stream, PAGE_REQUEST, deadline).map_err(silent)?
         }
-        Target::Tls(address) => {
-            let mut stream = tls_client::connect(*address, PATIENCE, None).map_err(unreachable)?;
-            first_tls_line(&mut stream, REQUEST, deadline).map_err(silent)?
-        }
-        Target::TlsBinary(address) => {
-            let mut stream = tls_client::connect(*address, PATIENCE, None).map_err(unreachable)?;
-            first_tls_line(&mut stream, binary::NOOP, deadline).map_err(silent)?
-        }
     };
-    if let Target::Binary(_) | Target::TlsBinary(_) = target {
+    if let Target::Place(Endpoint {
+        accepts: Accepts::Binary,
+        ..
+    }) = target
+    {
         return match line[0] {
             binary::ANSWER_MAGIC => Ok(target),
             _ => Err(Unhealthy::Stranger(target)),
@@ -168,8 +169,17 @@ pub fn ask(target: &Target) -> Result<Target, Unhealthy> {
     }
 }
 
-pub(crate) fn connect(place: &Place) -> io::Result<Socket> {
-    Ok(match place {
+/// What a client of ours sends first: where a proxy's header is expected, that of a proxy that asks for itself.
+pub(crate) fn preface(endpoint: &Endpoint) -> &'static [u8] {
+    match endpoint.proxied {
+        true => &LOCAL_HEADER,
+        false => b"",
+    }
+}
+
+/// Connects without TLS.
+pub(crate) fn connect(endpoint: &Endpoint) -> io::Result<Socket> {
+    let mut socket: Socket = match &endpoint.place {
         Place::Tcp(address) => TcpStream::connect_timeout(address, PATIENCE)?.into(),
         Place::Unix(path) => {
             // A full backlog is told at once, not waited for.
@@ -178,7 +188,10 @@ pub(crate) fn connect(place: &Place) -> io::Result<Socket> {
             socket.set_nonblocking(false)?;
             socket
         }
-    })
+    };
+    // A new socket takes a few bytes. At its limit the server answers and closes without having read.
+    let _ = socket.write_all(preface(endpoint));
+    Ok(socket)
 }
 
 fn place_reachable(place: &Place) -> Place {
@@ -277,7 +290,7 @@ mod tests {
     #[test]
     fn nobody_and_strangers_are_not_healthy() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
-        let place = Target::Plain(Place::Tcp(listener.local_addr().expect("bound")));
+        let place = Target::of(listener.local_addr().expect("bound").into());
         let stranger = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().expect("accepts");
             stream.write_all(b"+PONG\r\n").expect("sends");

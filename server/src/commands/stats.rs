@@ -16,8 +16,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::auth::users::Login;
-use crate::commands::healthcheck::{Target, connect};
+use crate::commands::healthcheck::{Target, connect, preface};
 use crate::commands::tls_client;
+use crate::proto::Accepts;
+use crate::settings::endpoint::{Endpoint, Place};
 
 /// For each step of the talk.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -103,21 +105,30 @@ pub fn ask(
     let target = target.reachable();
     let unreachable = |error| Untold::Unreachable(target.clone(), error);
     let mut stream: Box<dyn Talk> = match &target {
-        Target::Plain(place) => {
-            let stream = connect(place).map_err(unreachable)?;
+        Target::Place(place) if place.accepts == Accepts::Binary => {
+            return Err(Untold::Memcached(target));
+        }
+        Target::Place(
+            endpoint @ Endpoint {
+                tls: true,
+                place: Place::Tcp(address),
+                ..
+            },
+        ) => {
+            if login.is_some() && certificate.is_none() {
+                return Err(Untold::Unproven(target));
+            }
+            let stream = tls_client::connect(*address, PATIENCE, certificate, preface(endpoint));
+            Box::new(stream.map_err(unreachable)?)
+        }
+        Target::Place(endpoint) => {
+            let stream = connect(endpoint).map_err(unreachable)?;
             let timeouts = stream
                 .set_read_timeout(Some(PATIENCE))
                 .and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
             timeouts.map_err(unreachable)?;
             Box::new(stream)
         }
-        Target::Tls(_) if login.is_some() && certificate.is_none() => {
-            return Err(Untold::Unproven(target));
-        }
-        Target::Tls(address) => {
-            Box::new(tls_client::connect(*address, PATIENCE, certificate).map_err(unreachable)?)
-        }
-        Target::Binary(_) | Target::TlsBinary(_) => return Err(Untold::Memcached(target)),
         Target::Admin(_) => return Err(Untold::Stranger(target)),
     };
     let mut request = login.map_or(Vec::new(), Login::request);
@@ -185,11 +196,10 @@ fn judge(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::endpoint::Place;
 
     #[test]
     fn each_reason_is_told_apart() {
-        let place = Target::Plain(Place::Unix("/x".into()));
+        let place = Target::of("unix:/x".parse().expect("a place"));
         let table: &[(&str, bool, bool, &str)] = &[
             (
                 "version 1\nhits 2\nEND\n",

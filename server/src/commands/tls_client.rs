@@ -4,7 +4,7 @@
 //! chain of trust, but for the very certificate of `--tls-cert`. Where nothing secret is said,
 //! as in a health check, any certificate will do.
 
-use std::io;
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
@@ -22,11 +22,12 @@ use rustls::{
 /// A connection with TLS on it.
 pub type TlsClient = StreamOwned<ClientConnection, TcpStream>;
 
-/// Connects; the handshake happens with the first byte that is sent or read.
+/// Connects, and sends what stands before TLS; the handshake happens with the first byte that is sent or read.
 pub fn connect(
     address: SocketAddr,
     patience: Duration,
     certificate: Option<&Path>,
+    preface: &[u8],
 ) -> io::Result<TlsClient> {
     let expected = match certificate {
         None => None,
@@ -45,9 +46,10 @@ pub fn connect(
         .with_no_client_auth();
     let name = ServerName::from(address.ip());
     let connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
-    let stream = TcpStream::connect_timeout(&address, patience)?;
+    let mut stream = TcpStream::connect_timeout(&address, patience)?;
     stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(patience))?;
+    stream.write_all(preface)?;
     Ok(StreamOwned::new(connection, stream))
 }
 

@@ -32,6 +32,7 @@ mod list;
 mod outbox;
 mod plain_socket;
 mod progress;
+mod proxied;
 mod serve;
 mod slow;
 mod stream;
@@ -54,12 +55,13 @@ use self::lease::{Lease, Leases};
 use self::list::List;
 use self::outbox::{Sent, send_some};
 pub use self::plain_socket::PlainSocket;
-pub use self::stream::{Stream, peer_origin};
+pub use self::stream::Stream;
 pub use self::tls_stream::TlsStream;
 use self::transaction::Transaction;
 pub use self::worker_state::WorkerState;
 use crate::memory::plan::{INBOX_BYTES, OUTBOX_BYTES, SMALL_LEASE_BYTES};
 use crate::memory::room::MUCH_READ_BYTES;
+use crate::proto::proxied::Header;
 use crate::proto::{
     Answer, Brief, Codec, HEAD_BYTES_MAX, KEY_BYTES_MAX, ListFormat, PlainFormat, REPLY_BYTES_MAX,
     Rest, Topic, WHOLE_BYTES_MAX, Words,
@@ -153,6 +155,8 @@ enum Phase {
     },
     /// What was kept is executed.
     Replaying,
+    /// The header of a proxy comes in, before everything else.
+    Arriving(Header),
     /// Our FIN is sent; so many bytes are still read and forgotten.
     Lingering { left: u32 },
 }
@@ -303,8 +307,10 @@ impl Conn {
     }
 
     fn try_turn(&mut self, worker: &mut WorkerState<'_>, waker: &Waker) -> io::Result<Turn> {
-        if let Phase::Lingering { .. } = self.phase {
-            return self.linger(worker);
+        if let Phase::Lingering { .. } | Phase::Arriving(_) = self.phase
+            && let Some(turn) = self.turn_aside(worker)?
+        {
+            return Ok(turn);
         }
         if !self.send_left_over(worker)? {
             return Ok(Turn::Rest);

@@ -28,6 +28,7 @@ use super::large::Begun;
 use super::outbox::Sent;
 use super::worker_state::Tools;
 use super::{Budget, Conn, Halt, Phase, WorkerState};
+use crate::auth::guesses::Origin;
 use crate::execute::{self, Done, Work};
 use crate::proto::{
     Answer, Codec, Decoded, Inside, LongHead, REPLY_BYTES_MAX, Refusal, Reply, ReplyFormat,
@@ -148,7 +149,7 @@ impl Conn {
                     format,
                     lines,
                 } => requests.tell(topic, format, lines)?,
-                Phase::Lingering { .. } => Some(Halt::Close),
+                Phase::Arriving(_) | Phase::Lingering { .. } => Some(Halt::Close),
             };
             if let Some(halt) = halt {
                 return Ok(halt);
@@ -402,12 +403,9 @@ impl<'w> RequestLoop<'_, 'w> {
     /// Too many from one address end the connection.
     fn login_failed(&mut self, planned: &Planned<'_>, at: &mut usize) -> Option<Halt> {
         self.push(planned.format, Reply::Refused(Refusal::LoginFailed));
-        if !self
-            .tools
-            .shared
-            .guesses
-            .note(self.conn.stream.origin(), self.tools.now)
-        {
+        let peer = self.tools.shared.clients.peer(self.tools.client);
+        let origin = Origin::of(peer.ip());
+        if !self.tools.shared.guesses.note(origin, self.tools.now) {
             return None;
         }
         self.tools.counters.login_cuts.add(1);

@@ -15,7 +15,6 @@ use socket2::SockRef;
 
 use super::plain_socket::PlainSocket;
 use super::tls_stream::TlsStream;
-use crate::auth::guesses::Origin;
 use crate::memory::plan::INBOX_BYTES;
 
 sockopt_impl!(
@@ -35,11 +34,6 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// Where it comes from.
-    pub fn origin(&self) -> Origin {
-        peer_origin(self)
-    }
-
     pub fn is_tls(&self) -> bool {
         matches!(self, Stream::Tls(_))
     }
@@ -51,6 +45,14 @@ impl Stream {
 }
 
 impl Stream {
+    /// The socket below TLS, of which a session that has begun would miss what is read.
+    pub fn socket(&mut self) -> &mut PlainSocket {
+        match self {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(stream) => &mut stream.socket,
+        }
+    }
+
     /// Remembers an event of the socket. True: somebody waits for it.
     #[inline]
     pub fn note(&mut self, event: EventFlags) -> bool {
@@ -194,14 +196,6 @@ fn is_polled(stream: &Stream, what: PollFlags) -> bool {
     };
     let mut polled = [PollFd::new(stream, what)];
     poll(&mut polled, Some(&now)).is_ok_and(|_| polled[0].revents().intersects(what))
-}
-
-/// Where a socket's peer is.
-pub fn peer_origin(socket: &impl AsFd) -> Origin {
-    // A Unix socket's address is none of the network's.
-    let peer = SockRef::from(socket).peer_addr();
-    let peer = peer.ok().and_then(|peer| peer.as_socket());
-    peer.map_or(Origin::LOCAL, |peer| Origin::of(peer.ip()))
 }
 
 impl AsFd for Stream {

@@ -9,7 +9,7 @@ use super::large::Larges;
 use super::lease::Leases;
 use super::outbox::Outbox;
 use super::slow::{First, Late};
-use crate::clients::ClientNo;
+use crate::clients::{ClientNo, Place};
 use crate::memory::plan::INBOX_BYTES;
 use crate::memory::queues::{Kept, Queues};
 use crate::observe::counters::Counters;
@@ -17,7 +17,15 @@ use crate::observe::curve::Uses;
 use crate::observe::hot_keys::Sampler;
 use crate::observe::slow_log::Cause;
 use crate::proto::Codec;
+use crate::proto::proxied::Fault;
 use crate::server::shared::Shared;
+
+/// What was wrong with a proxy's header, and where that came from.
+#[derive(Clone, Copy, Debug)]
+pub struct Strange {
+    pub fault: Fault,
+    pub peer: Place,
+}
 
 pub struct WorkerState<'w> {
     pub inbox: Box<[u8]>,
@@ -46,6 +54,8 @@ pub struct Tools<'w> {
     pub first: First,
     /// Looks at some of the requests.
     pub sampler: Sampler<'w>,
+    /// What was wrong with the last header of a proxy that was, until the log tells of it.
+    pub strange: Option<Strange>,
     /// The server is going: whoever has no request waiting is said goodbye.
     pub finishing: bool,
 }
@@ -69,6 +79,7 @@ impl<'w> WorkerState<'w> {
                 now: shared.clock.now(),
                 first: First::default(),
                 sampler: Sampler::new(&shared.hot_keys, worker_no, shared.clock.now()),
+                strange: None,
                 finishing: false,
             },
         }

@@ -45,6 +45,7 @@ pub enum Pause {
 pub struct Acceptor<'w> {
     door: Door,
     accepts: Accepts,
+    proxied: bool,
     shared: &'w Shared<'w>,
     governor: &'w Governor<'w>,
     mailboxes: &'w [Mailbox],
@@ -60,6 +61,7 @@ impl<'w> Acceptor<'w> {
     ) -> io::Result<Self> {
         Ok(Acceptor {
             accepts: listening.accepts,
+            proxied: listening.proxied,
             door: Door::new(listening)?,
             shared,
             governor,
@@ -96,8 +98,11 @@ impl<'w> Acceptor<'w> {
     }
 
     /// Takes in, without waiting, who has arrived before we stop listening. Room is made for them as for all others;
-    /// where none is left, they are told so.
+    /// where none is left, they are told so. At a socket that somebody else keeps open they wait for our successor.
     pub fn accept_rest(&self, refused: &mut Refused) {
+        if self.door.is_handed() {
+            return;
+        }
         for _ in 0..self.shared.plan.connections_max {
             let mut tries = 0;
             while !self.governor.may_accept() {
@@ -116,10 +121,12 @@ impl<'w> Acceptor<'w> {
     }
 
     /// Whether it does not come from where somebody guesses passwords too fast. Nearly always
-    /// nobody does, and nothing is looked up.
+    /// nobody does, and nothing is looked up. Where it comes by a proxy, whose address is everybody's, the connection
+    /// asks when it knows its client's.
     fn lets_in(&self, guest: &Guest) -> bool {
         let (guesses, clock) = (&self.shared.guesses, &self.shared.clock);
-        !guesses.are_on()
+        self.proxied
+            || !guesses.are_on()
             || !guesses.are_hot(clock.now())
             || guesses.lets_in(guest.origin(), clock.now())
     }
@@ -135,6 +142,7 @@ impl<'w> Acceptor<'w> {
             mailbox.post(Newcomer {
                 guest,
                 accepts: self.accepts,
+                proxied: self.proxied,
                 moved: None,
             });
         } else {

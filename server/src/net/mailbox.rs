@@ -16,6 +16,8 @@ pub struct Newcomer {
     pub guest: Guest,
     /// Which protocols its port is for.
     pub accepts: Accepts,
+    /// A proxy's header comes first.
+    pub proxied: bool,
     /// How it speaks, and its place among the clients, if another worker had it.
     pub moved: Option<(Codec, ClientNo)>,
 }

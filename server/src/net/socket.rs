@@ -1,5 +1,6 @@
 //! Listening sockets and the sockets that come in by them, TCP or Unix.
 
+use std::cell::Cell;
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -18,7 +19,7 @@ use tokio::io::Interest;
 
 use crate::auth::guesses::Origin;
 use crate::auth::tls::CertificateStore;
-use crate::conn::{PlainSocket, Stream, TlsStream, peer_origin};
+use crate::conn::{PlainSocket, Stream, TlsStream};
 use crate::memory::room::{SEGMENT_BYTES, SMALL_BUFFER_BYTES};
 use crate::proto::Accepts;
 use crate::settings::endpoint::{Endpoint, Place};
@@ -32,9 +33,13 @@ const BACKLOG: i32 = 4096;
 pub struct Listening {
     /// Which protocols it is for.
     pub accepts: Accepts,
+    /// Behind a proxy, whose header comes first.
+    pub proxied: bool,
     /// With TLS on it.
     tls: Option<Arc<CertificateStore>>,
     socket: Bound,
+    /// Another process has opened it, and keeps it open.
+    is_handed: bool,
 }
 
 enum Bound {
@@ -85,8 +90,40 @@ impl Listening {
         };
         Ok(Listening {
             accepts: endpoint.accepts,
+            proxied: endpoint.proxied,
             tls: tls.filter(|_| endpoint.tls).cloned(),
             socket,
+            is_handed: false,
+        })
+    }
+
+    /// Takes over a socket that listens at this place already. Connections that come from now on begin with small socket
+    /// buffers; a Unix socket's file is whose who has made it.
+    pub fn adopt(
+        endpoint: &Endpoint,
+        socket: Socket,
+        tls: Option<&Arc<CertificateStore>>,
+    ) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let socket = match &endpoint.place {
+            Place::Tcp(_) => {
+                set_tcp_options(&SockRef::from(&socket))?;
+                Bound::Tcp(socket.into())
+            }
+            Place::Unix(path) => {
+                let file = SocketFile {
+                    path: path.clone(),
+                    id: None,
+                };
+                Bound::Unix(OwnedFd::from(socket).into(), file)
+            }
+        };
+        Ok(Listening {
+            accepts: endpoint.accepts,
+            proxied: endpoint.proxied,
+            tls: tls.filter(|_| endpoint.tls).cloned(),
+            socket,
+            is_handed: true,
         })
     }
 
@@ -111,6 +148,14 @@ fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
+    set_tcp_options(&SockRef::from(&socket))?;
+    socket.bind(&SockAddr::from(address))?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// What accepted sockets inherit.
+fn set_tcp_options(socket: &SockRef<'_>) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_keepalive(
         &TcpKeepalive::new()
@@ -121,10 +166,7 @@ fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     // What has arrived before we accept is charged to us then.
     socket.set_recv_buffer_size(SMALL_BUFFER_BYTES)?;
     socket.set_send_buffer_size(SMALL_BUFFER_BYTES)?;
-    socket.set_tcp_mss(SEGMENT_BYTES)?;
-    socket.bind(&SockAddr::from(address))?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    socket.set_tcp_mss(SEGMENT_BYTES)
 }
 
 fn listen_unix(path: &Path, mode: u32) -> io::Result<Bound> {
@@ -162,6 +204,10 @@ fn somebody_listens(path: &Path) -> io::Result<bool> {
 pub struct Door {
     listener: tokio::net::TcpStream,
     kind: Kind,
+    /// Another process keeps it open when it is closed here.
+    is_handed: bool,
+    /// Those who wait may have connected before the socket had its options, which they have not inherited then.
+    has_early: Cell<bool>,
 }
 
 enum Kind {
@@ -184,7 +230,14 @@ impl Door {
         Ok(Door {
             listener: tokio::net::TcpStream::from_std(listener.into())?,
             kind,
+            is_handed: listening.is_handed,
+            has_early: Cell::new(listening.is_handed),
         })
+    }
+
+    /// Whether who waits there when it is closed waits on, for whoever has it next.
+    pub fn is_handed(&self) -> bool {
+        self.is_handed
     }
 
     /// Accepts a newcomer, or waits for one.
@@ -204,7 +257,15 @@ impl Door {
     /// Accepts a newcomer if one is there.
     pub fn accept(&self) -> Result<Guest, Errno> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let accepted = accept_with(&self.listener, flags)?;
+        let accepted = accept_with(&self.listener, flags).inspect_err(|&error| {
+            if error == Errno::WOULDBLOCK {
+                self.has_early.set(false);
+            }
+        })?;
+        if self.has_early.get() && !matches!(self.kind, Kind::Unix(_)) {
+            // It works with others, too.
+            let _ = set_tcp_options(&SockRef::from(&accepted));
+        }
         Ok(match &self.kind {
             Kind::Tcp => Guest::Plain(accepted),
             Kind::Tls(certificates) => Guest::Tls(accepted, Arc::clone(certificates)),
@@ -248,7 +309,10 @@ impl Guest {
 
     /// Where it comes from.
     pub fn origin(&self) -> Origin {
-        peer_origin(self)
+        // A Unix socket's address is none of the network's.
+        let peer = SockRef::from(self).peer_addr();
+        let peer = peer.ok().and_then(|peer| peer.as_socket());
+        Origin::of(peer.map(|peer| peer.ip()))
     }
 
     /// Whether it will speak TLS.

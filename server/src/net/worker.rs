@@ -150,6 +150,8 @@ struct Worker<'w> {
     shed_told: u64,
     /// … and of subscribers that did not read.
     lapped_told: u64,
+    /// … and of those that did not begin with a proxy's header.
+    strange_told: u64,
     /// So many connections go to that worker when they have had their turn.
     gives: (usize, usize),
     /// Those that were ever used; there is room for all that are planned, so it never moves.
@@ -231,6 +233,7 @@ impl<'w> Worker<'w> {
             measured: (0, exact_nanos()),
             shed_told: 0,
             lapped_told: 0,
+            strange_told: 0,
             gives: (0, 0),
             slots: Vec::with_capacity(slot_count),
             free: Vec::with_capacity(slot_count),

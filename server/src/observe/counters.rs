@@ -183,6 +183,8 @@ counters! {
         login_timeouts;
         /// Connections closed after a failed login, because too many from their address had failed.
         login_cuts;
+        /// Connections closed because they did not begin with the header of the proxy that they come by.
+        proxy_faults;
         /// Connections that had not finished when a shutdown's time was over.
         drain_cuts;
         /// Connections closed because serving them panicked.

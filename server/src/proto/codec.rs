@@ -212,6 +212,12 @@ impl Codec {
         }
     }
 
+    /// The same for one that was let in, and has said no more.
+    #[must_use]
+    pub fn no_place_here(self) -> &'static [u8] {
+        Self::no_place(self.accepts)
+    }
+
     /// Goes on where `inside` says.
     #[inline]
     pub fn go_on(&mut self, inside: Inside) {

@@ -28,6 +28,7 @@ pub mod named;
 pub mod native;
 pub mod number;
 pub mod plain;
+pub mod proxied;
 pub mod reply;
 pub mod resp;
 pub mod rights;

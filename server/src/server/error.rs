@@ -1,5 +1,6 @@
 //! Why a server did not start.
 
+use super::handed::Unfit;
 use crate::settings::config::Invalid;
 use crate::settings::endpoint::Place;
 use flagstone_engine::{OpenError, Unusable};
@@ -21,6 +22,8 @@ pub enum StartError {
     Listen(Place, io::Error),
     /// The admin pages' address could not be listened on.
     Admin(SocketAddr, io::Error),
+    /// A socket that the service manager has handed over is of no use here.
+    Handed(Unfit),
     /// A thread, a runtime or a signal handler could not be had.
     System(io::Error),
 }
@@ -62,6 +65,7 @@ impl fmt::Display for StartError {
                 f,
                 "--admin {address}: cannot listen there: {error}: name another address, or none"
             ),
+            StartError::Handed(unfit) => unfit.fmt(f),
             StartError::System(error) => write!(f, "cannot serve: {error}"),
         }
     }

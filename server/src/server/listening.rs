@@ -1,6 +1,7 @@
 //! Opening the places where connections come in.
 
 use super::error::StartError;
+use super::handed::{self, Handed};
 use super::stop::Stop;
 use crate::admin;
 use crate::auth::tls::CertificateStore;
@@ -26,13 +27,19 @@ pub(super) struct Doors {
 }
 
 impl Doors {
-    /// Reads certificates, users and tokens, which SIGHUP reads again from now on, and listens.
-    pub fn open(config: &Config, stop: &mut Stop) -> Result<(Self, Vec<Listening>), StartError> {
+    /// Reads certificates, users and tokens, which SIGHUP reads again from now on, and listens, where a socket is handed
+    /// over for a place by that one.
+    pub fn open(
+        config: &Config,
+        mut handed: Vec<Handed>,
+        stop: &mut Stop,
+    ) -> Result<(Self, Vec<Listening>), StartError> {
         let tls = CertificateStore::of(config).map_err(StartError::Invalid)?;
         let users = Arc::new(Logins::of(config).map_err(StartError::Invalid)?);
         stop.reloads(tls.as_ref(), &users);
-        let (listeners, places) = listen_on(config, tls.as_ref())?;
-        let (admin, admin_address) = listen_for_pages(config)?;
+        let (listeners, places) = listen_on(config, tls.as_ref(), &mut handed)?;
+        let (admin, admin_address) = listen_for_pages(config, &mut handed)?;
+        handed::refuse_rest(handed)?;
         let mut listen = Listen::new(&places, config.unix_mode);
         let auth_file = config.auth_file.as_ref();
         if let Some(path) = auth_file.or(config.auth_token_file.as_ref()) {
@@ -61,10 +68,15 @@ impl Doors {
 /// Where the admin pages are to be, if anywhere.
 fn listen_for_pages(
     config: &Config,
+    handed: &mut Vec<Handed>,
 ) -> Result<(Option<TcpListener>, Option<SocketAddr>), StartError> {
     let Some(address) = config.admin else {
         return Ok((None, None));
     };
+    if let Some(socket) = handed::take_for(&Place::Tcp(address), handed) {
+        let listener = admin::adopt(socket).map_err(|error| StartError::Admin(address, error))?;
+        return Ok((Some(listener), Some(address)));
+    }
     match listen_for_admin(address) {
         Ok((listener, address)) => Ok((Some(listener), Some(address))),
         // A second server on one machine: nobody has asked for this address.
@@ -102,9 +114,13 @@ fn listen_for_admin(address: SocketAddr) -> Result<(TcpListener, SocketAddr), St
 fn listen_on(
     config: &Config,
     tls: Option<&Arc<CertificateStore>>,
+    handed: &mut Vec<Handed>,
 ) -> Result<(Vec<Listening>, Vec<Place>), StartError> {
-    let listen_on = |endpoint: &Endpoint| {
-        let listening = Listening::open(endpoint, config.unix_mode, tls)?;
+    let mut listen_on = |endpoint: &Endpoint| {
+        let listening = match handed::take_for(&endpoint.place, handed) {
+            Some(socket) => Listening::adopt(endpoint, socket, tls)?,
+            None => Listening::open(endpoint, config.unix_mode, tls)?,
+        };
         let place = listening.place()?;
         Ok((listening, place))
     };

@@ -13,6 +13,7 @@
 mod checks;
 mod error;
 pub(crate) mod gates;
+mod handed;
 mod listening;
 pub(crate) mod maintainer;
 pub(crate) mod manager;
@@ -29,6 +30,7 @@ use self::checks::{
     warn_of_open_files, warn_of_openness, watch_limit,
 };
 pub use self::error::StartError;
+use self::handed::Handed;
 use self::listening::Doors;
 use self::stop::{Stop, Why, tell_of_end};
 use self::threads::{NotifyOnDrop, Workers, spawn_admin};
@@ -80,6 +82,7 @@ impl Server {
             .spawn(move || {
                 serve(
                     &config,
+                    Vec::new(),
                     || Ok(Stop::Told(heard)),
                     |places, admin, _| {
                         let _ = started.send((places.to_vec(), admin));
@@ -106,7 +109,9 @@ impl Server {
     /// Runs a server on this thread until SIGTERM or SIGINT, then drains it. A second signal
     /// ends the process at once, with 128 and the signal's number.
     pub fn run_until_signal(config: &Config) -> Result<(), StartError> {
-        serve(config, Stop::signals, |places, admin, plan| {
+        // Before anything is opened, whose number could be one of theirs.
+        let handed = handed::take()?;
+        serve(config, handed, Stop::signals, |places, admin, plan| {
             let places: Vec<String> = places.iter().map(Place::to_string).collect();
             let places = places.join(", ");
             log::info!(
@@ -193,9 +198,11 @@ impl Drop for Running {
     }
 }
 
-/// Runs a whole server on this thread until told to stop. `started` is told where it listens.
+/// Runs a whole server on this thread until told to stop, with sockets that the service manager has opened for it.
+/// `started` is told where it listens.
 fn serve(
     config: &Config,
+    handed: Vec<Handed>,
     stop: impl FnOnce() -> io::Result<Stop>,
     started: impl FnOnce(&[Place], Option<SocketAddr>, &ServerPlan),
 ) -> Result<(), StartError> {
@@ -211,7 +218,7 @@ fn serve(
     let mut stop = stop().map_err(StartError::System)?;
     raise_open_files_limit();
     // An address in use is found out before anything expensive, too.
-    let (doors, listeners) = Doors::open(config, &mut stop)?;
+    let (doors, listeners) = Doors::open(config, handed, &mut stop)?;
     let rules = doors.rules(config);
     let (cache, restoring) = opening::open(config, &plan, doors.admin.as_ref(), rules)?;
     let mut shared = Shared::new(&cache, &plan, config.limits(), &doors.listen, &doors.users);

@@ -143,8 +143,8 @@ fn question(flags: &Flags, given: &[Given]) -> Result<Option<Asked>, Invalid> {
             Some(address) => parse_listen("--address", address)?,
             None => settings.listen()?,
         };
-        // A plain place first: it asks for nothing but a connection. And one for more than memcached's binary protocol.
-        places.sort_by_key(|place| (place.tls, place.accepts == Accepts::Binary));
+        // A plain place first, not behind a proxy: it asks for nothing but a connection. And one for more than memcached's binary protocol.
+        places.sort_by_key(|place| (place.proxied, place.tls, place.accepts == Accepts::Binary));
         let none = || Invalid::new("--listen", "", "needs at least one address");
         places.into_iter().next().ok_or_else(none)
     };

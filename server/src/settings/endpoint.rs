@@ -6,6 +6,7 @@
 //!   binary:127.0.0.1:11211  memcached's binary one alone
 //!   native:unix:/run/f.sock the native one alone, on a Unix socket
 //!   tls:0.0.0.0:7443        any protocol, on a TCP port with TLS
+//!   proxy:tls:[::]:7443     the same behind a proxy: its header comes first, then TLS
 //! ```
 
 use std::fmt;
@@ -21,6 +22,8 @@ use crate::settings::config::Invalid;
 pub struct Endpoint {
     /// Which protocols it is for.
     pub accepts: Accepts,
+    /// Behind a proxy that says where clients are, before everything else.
+    pub proxied: bool,
     /// With TLS on it.
     pub tls: bool,
     /// Where it is.
@@ -37,13 +40,14 @@ pub enum Place {
 }
 
 const WHAT_WORKS: &str = "is not an address with a port: such as 127.0.0.1:7171, 0.0.0.0:7171 or \
-    [::1]:7171 work, unix:PATH, tls: before an address, native:, memcached:, binary: or resp: before any of them, \
-    several separated by commas";
+    [::1]:7171 work, unix:PATH, tls: before an address, proxy: before any of them, native:, memcached:, binary: or resp: before any of \
+    those, several separated by commas";
 
 impl From<SocketAddr> for Endpoint {
     fn from(address: SocketAddr) -> Self {
         Endpoint {
             accepts: Accepts::Auto,
+            proxied: false,
             tls: false,
             place: Place::Tcp(address),
         }
@@ -72,6 +76,10 @@ impl Endpoint {
             Some(("binary", place)) => (Accepts::Binary, place),
             Some(("resp", place)) => (Accepts::Resp, place),
             _ => (Accepts::Auto, text),
+        };
+        let (proxied, place) = match place.strip_prefix("proxy:") {
+            Some(place) => (true, place),
+            None => (false, place),
         };
         let (tls, place) = match place.strip_prefix("tls:") {
             Some(place) => (true, place),
@@ -106,6 +114,7 @@ impl Endpoint {
             .into_iter()
             .map(|place| Endpoint {
                 accepts,
+                proxied,
                 tls,
                 place,
             })
@@ -130,6 +139,9 @@ impl fmt::Display for Endpoint {
             Accepts::Memcached => f.write_str("memcached:")?,
             Accepts::Binary => f.write_str("binary:")?,
             Accepts::Resp => f.write_str("resp:")?,
+        }
+        if self.proxied {
+            f.write_str("proxy:")?;
         }
         if self.tls {
             f.write_str("tls:")?;
@@ -166,6 +178,9 @@ mod tests {
             ("binary:127.0.0.1:1", "binary:127.0.0.1:1"),
             ("unix:/run/x", "unix:/run/x"),
             ("memcached:unix:a:b", "memcached:unix:a:b"),
+            ("proxy:127.0.0.1:1", "proxy:127.0.0.1:1"),
+            ("resp:proxy:tls:[::1]:1", "resp:proxy:tls:[::1]:1"),
+            ("auto:proxy:unix:/run/x", "proxy:unix:/run/x"),
         ] {
             let endpoint: Endpoint = text.parse().expect(text);
             assert_eq!(endpoint.to_string(), shown);
@@ -191,6 +206,11 @@ mod tests {
             "native:",
             "native:unix:",
             "redis:127.0.0.1:1",
+            "proxy:",
+            "proxy:proxy:127.0.0.1:1",
+            "tls:proxy:127.0.0.1:1",
+            "proxy:resp:127.0.0.1:1",
+            "proxy:tls:unix:/x",
         ] {
             assert!(parse_listen("--listen", text).is_err(), "{text:?}");
         }

@@ -111,7 +111,8 @@ pub(super) struct Settings {
     )]
     seal: String,
     /// Where to accept connections: ADDR:PORT, tls:ADDR:PORT or unix:PATH, for every protocol, or
-    /// with native:, memcached:, binary: or resp: before it for one alone; may be repeated, or separated by commas
+    /// with native:, memcached:, binary: or resp: before it for one alone; proxy: before the place, behind
+    /// a protocol, for one that a proxy's PROXY header (version 2) comes before; may be repeated, or separated by commas
     #[arg(
         long,
         global = true,

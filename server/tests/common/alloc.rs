@@ -87,6 +87,13 @@ impl Client {
         assert!(reply == expected, "{}", reply.escape_ascii());
     }
 
+    /// Sends, and is shown out without a word.
+    pub fn exchange_to_end(&mut self, input: &[u8]) {
+        self.stream.write_all(input).expect("sends");
+        let read = self.stream.read(&mut self.reply);
+        assert!(matches!(read, Ok(0) | Err(_)));
+    }
+
     /// Sends and reads up to `end`.
     pub fn exchange_until(&mut self, input: &[u8], end: &[u8]) {
         self.stream.write_all(input).expect("sends");

@@ -79,13 +79,23 @@ pub type Client = StreamOwned<ClientConnection, TcpStream>;
 
 /// Connects, trusting only `certificate`, and finishes the handshake.
 pub fn connect(address: SocketAddr, certificate: &CertificateDer<'static>) -> io::Result<Client> {
+    connect_behind(address, certificate, |_| Ok(()))
+}
+
+/// The same, when something else has been said first.
+pub fn connect_behind(
+    address: SocketAddr,
+    certificate: &CertificateDer<'static>,
+    first: impl FnOnce(&mut TcpStream) -> io::Result<()>,
+) -> io::Result<Client> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone()).map_err(io::Error::other)?;
     let session = session(roots)?;
-    let socket = TcpStream::connect(address)?;
+    let mut socket = TcpStream::connect(address)?;
     socket.set_nodelay(true)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.set_write_timeout(Some(PATIENCE))?;
+    first(&mut socket)?;
     let mut client = StreamOwned::new(session, socket);
     while client.conn.is_handshaking() {
         client.conn.complete_io(&mut client.sock)?;

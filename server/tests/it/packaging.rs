@@ -85,10 +85,11 @@ fn systemd_takes_the_unit_and_finds_it_safe() {
     fs::create_dir_all(&dir).expect("can be made");
     let unit = dir.join("flagstone.service");
     fs::write(&unit, text).expect("writable");
+    let sockets = dir.join("flagstone.socket");
+    fs::copy(packaging().join("flagstone.socket"), &sockets).expect("is there");
     let run = |arguments: &[&str]| {
         let output = Command::new("systemd-analyze")
             .args(arguments)
-            .arg(&unit)
             .output()
             .expect("runs");
         let text = [output.stdout, output.stderr].concat();
@@ -97,14 +98,24 @@ fn systemd_takes_the_unit_and_finds_it_safe() {
             String::from_utf8_lossy(&text).into_owned(),
         )
     };
-    let (verified, said) = run(&["verify", "--man=no"]);
+    let (verified, said) = run(&[
+        "verify",
+        "--man=no",
+        unit.to_str().expect("text"),
+        sockets.to_str().expect("text"),
+    ]);
     let ours: Vec<&str> = said
         .lines()
         .filter(|line| line.contains("flagstone"))
         .collect();
     assert!(verified && ours.is_empty(), "{said}");
     // 10 is a service without any protection.
-    let (safe, said) = run(&["security", "--offline=true", "--threshold=20"]);
+    let (safe, said) = run(&[
+        "security",
+        "--offline=true",
+        "--threshold=20",
+        unit.to_str().expect("text"),
+    ]);
     assert!(safe, "{said}");
     let _ = fs::remove_dir_all(&dir);
 }
@@ -153,6 +164,16 @@ fn a_package_for_debian_has_what_runs_and_what_it_needs() {
         "--config",
         settings.to_str().expect("text"),
     ]);
+    // The sockets are where the settings have the places: by default.
+    let sockets = fs::read_to_string(tree.join("usr/lib/systemd/system/flagstone.socket"));
+    let sockets = sockets.expect("is there");
+    let places = sockets
+        .lines()
+        .filter_map(|line| line.strip_prefix("ListenStream="));
+    let shown = run(&["--print-config"]);
+    for place in places {
+        assert!(shown.contains(place), "{place} in {shown}");
+    }
     // What the unit starts, and what it refers to.
     let unit = fs::read_to_string(tree.join("usr/lib/systemd/system/flagstone.service"));
     let unit = unit.expect("is there");
@@ -160,6 +181,7 @@ fn a_package_for_debian_has_what_runs_and_what_it_needs() {
         assert!(unit.contains(named) && tree.join(&named[1..]).is_file());
     }
     for file in [
+        "usr/lib/systemd/system/flagstone.socket",
         "usr/share/man/man1/flagstone.1.gz",
         "usr/share/bash-completion/completions/flagstone",
         "usr/share/fish/vendor_completions.d/flagstone.fish",

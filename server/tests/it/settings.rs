@@ -37,8 +37,8 @@ fn a_wrong_value_is_refused_with_setting_value_and_what_works() {
             &["--listen", "nowhere"],
             &[],
             "--listen \"nowhere\" is not an address with a port: such as 127.0.0.1:7171, \
-             0.0.0.0:7171 or [::1]:7171 work, unix:PATH, tls: before an address, native:, memcached:, \
-             binary: or resp: before any of them, several separated by commas",
+             0.0.0.0:7171 or [::1]:7171 work, unix:PATH, tls: before an address, proxy: before any of them, native:, memcached:, \
+             binary: or resp: before any of those, several separated by commas",
         ),
         (
             &["--arena", "nmap"],

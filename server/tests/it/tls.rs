@@ -658,7 +658,8 @@ fn old_certificates_and_oddly_labelled_keys_are_served() {
         std::fs::write(&pair.key, key).expect("writable");
         let server = start_with(config(&pair, 4));
         let [_, secret] = addresses(&server);
-        let asked = flagstone_server::commands::healthcheck::Target::Tls(secret);
+        let place = format!("tls:{secret}").parse().expect("a place");
+        let asked = flagstone_server::commands::healthcheck::Target::of(place);
         flagstone_server::commands::healthcheck::ask(&asked).expect("answers");
     }
     // A key of somebody else's is told of as such, of both versions.

@@ -262,7 +262,7 @@ fn connections(of: &Snapshot, out: &mut String) -> fmt::Result {
             "Connections that the server ended: turned away at the limit, stalled while holding \
              a buffer, shed because others waited for what they held, stuck while the kernel held \
              too much for slow peers, read a long value so slowly that it left the cache, subscribed and not reading the messages, closed by another client, idle for too long, not logged in in time, closed after too \
-             many failed logins from their address or not let in after those, of a protocol that strayed here, failed by a \
+             many failed logins from their address or not let in after those, of a protocol that strayed here, without the header of the proxy that they came by, failed by a \
              bug.",
         ),
         "reason",
@@ -279,6 +279,7 @@ fn connections(of: &Snapshot, out: &mut String) -> fmt::Result {
             ("login_failures", totals.login_cuts),
             ("login_slowed", of.logins_slowed),
             ("stray", totals.hangups),
+            ("proxy_header", totals.proxy_faults),
             ("panic", totals.panics),
         ],
     )

@@ -35,6 +35,7 @@ impl Worker<'_> {
                 Ok(guest) => to.post(Newcomer {
                     guest,
                     accepts: codec.accepts(),
+                    proxied: false,
                     moved: Some((codec, slot.client)),
                 }),
                 // The socket is closed.
@@ -159,7 +160,11 @@ impl Worker<'_> {
                 let has_to_log_in = !self.state.tools.shared.users.is_empty();
                 let codec = Codec::new(newcomer.accepts).locked(has_to_log_in);
                 self.state.tools.counters.connections.add(1);
-                Conn::new(stream, codec, self.state.tools.now)
+                let mut conn = Conn::new(stream, codec, self.state.tools.now);
+                if newcomer.proxied {
+                    conn.expect_header();
+                }
+                conn
             };
             let slot = &mut self.slots[slot_no];
             slot.conn = Some(conn);

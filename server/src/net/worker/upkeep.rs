@@ -150,6 +150,20 @@ impl Worker<'_> {
         }
     }
 
+    /// The same of connections that did not begin as those of a proxy do, with the last of them.
+    fn tell_of_strange(&mut self) {
+        let faults = self.state.tools.counters.proxy_faults.get();
+        let closed = faults - std::mem::replace(&mut self.strange_told, faults);
+        if let Some(strange) = self.state.tools.strange.take() {
+            log::warn!(
+                "worker {}: closed {closed} connections at a place behind a proxy: the last of them, from {}, began with {}",
+                self.worker_no,
+                strange.peer,
+                strange.fault,
+            );
+        }
+    }
+
     /// Closes who has held something for too long.
     pub(super) fn sweep(&mut self) {
         let now = self.state.tools.now;
@@ -163,6 +177,7 @@ impl Worker<'_> {
         self.balance();
         self.tell_of_shed();
         self.tell_of_lapped();
+        self.tell_of_strange();
         // Who waits for a buffer of ours is not the one who stalls.
         for &slot_no in &self.lease_queue {
             if let Some(conn) = &mut self.slots[slot_no as usize].conn {
