@@ -8,6 +8,18 @@ pub const COLOURS: [&str; 8] = [
     "#2f6fb2", "#d1661f", "#3a8f4d", "#9256a8", "#b03a48", "#6d6d6d", "#1e9aa0", "#b08a00",
 ];
 
+/// Strokes for the same: curves are told apart without colours, too.
+const DASHES: [&str; 8] = [
+    "",
+    "9 6",
+    "1 5",
+    "14 5 1 5",
+    "5 5",
+    "18 6",
+    "9 5 1 5 1 5",
+    "3 8",
+];
+
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 320.0;
 const LEFT: f64 = 76.0;
@@ -34,10 +46,14 @@ pub struct Curve {
 /// A plot of curves.
 #[must_use]
 pub fn lines(title: &str, x: &Axis, y: &Axis, curves: &[Curve]) -> String {
-    let mut out = head(title, HEIGHT);
-    let (wide, high) = (WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM);
+    let places = legend(curves);
+    // Rows beyond the first make the plot higher.
+    let more = places.last().map_or(0.0, |place| place.1);
+    let (top, height) = (TOP + more, HEIGHT + more);
+    let mut out = head(title, height);
+    let (wide, high) = (WIDTH - LEFT - RIGHT, height - top - BOTTOM);
     let at_x = |position: f64| LEFT + position.clamp(0.0, 1.0) * wide;
-    let at_y = |position: f64| HEIGHT - BOTTOM - position.clamp(0.0, 1.0) * high;
+    let at_y = |position: f64| height - BOTTOM - position.clamp(0.0, 1.0) * high;
     for (position, word) in &y.ticks {
         let at = at_y(*position);
         grid(&mut out, LEFT, at, WIDTH - RIGHT, at);
@@ -45,19 +61,23 @@ pub fn lines(title: &str, x: &Axis, y: &Axis, curves: &[Curve]) -> String {
     }
     for (position, word) in &x.ticks {
         let at = at_x(*position);
-        grid(&mut out, at, TOP, at, HEIGHT - BOTTOM);
-        text(&mut out, at, HEIGHT - BOTTOM + 16.0, "middle", word);
+        grid(&mut out, at, top, at, height - BOTTOM);
+        text(&mut out, at, height - BOTTOM + 16.0, "middle", word);
     }
     text(
         &mut out,
         LEFT + wide / 2.0,
-        HEIGHT - 10.0,
+        height - 10.0,
         "middle",
         &x.label,
     );
-    text(&mut out, LEFT, TOP - 8.0, "start", &y.label);
+    text(&mut out, LEFT, top - 8.0, "start", &y.label);
     for (number, curve) in curves.iter().enumerate() {
         let colour = COLOURS[number % COLOURS.len()];
+        let dash = match DASHES[number % DASHES.len()] {
+            "" => String::new(),
+            dash => format!(r#" stroke-dasharray="{dash}""#),
+        };
         for part in curve.points.split(|(_, y)| y.is_nan()) {
             // A point between two gaps would have no line: it gets one of no length.
             let lone = if part.len() == 1 { part } else { &[] };
@@ -71,19 +91,45 @@ pub fn lines(title: &str, x: &Axis, y: &Axis, curves: &[Curve]) -> String {
             if !points.is_empty() {
                 let _ = writeln!(
                     out,
-                    r#"<polyline fill="none" stroke="{colour}" stroke-width="2" stroke-linecap="round" points="{}"/>"#,
+                    r#"<polyline fill="none" stroke="{colour}" stroke-width="2" stroke-linecap="round"{dash} points="{}"/>"#,
                     points.trim_end()
                 );
             }
         }
-        if curves.len() > 1 {
-            let right = WIDTH - RIGHT - 90.0 * (curves.len() - number) as f64;
-            square(&mut out, right, TOP - 17.0, colour);
-            text(&mut out, right + 14.0, TOP - 8.0, "start", &curve.name);
+        if let Some(&(x, row)) = places.get(number) {
+            let (x2, y) = (x + SAMPLE, TOP - 12.0 + row);
+            let _ = writeln!(
+                out,
+                r#"<path d="M{x:.1} {y:.1}H{x2:.1}" stroke="{colour}" stroke-width="3" stroke-linecap="round"{dash}/>"#
+            );
+            text(&mut out, x2 + 7.0, y + 4.0, "start", &curve.name);
         }
     }
     out.push_str("</svg>\n");
     out
+}
+
+/// How long the piece of a curve in the legend is.
+const SAMPLE: f64 = 34.0;
+
+/// Where the entries of a legend stand, from the left and below its first row: as many beside one
+/// another as fit, each as wide as its name is in any font. One curve needs none.
+fn legend(curves: &[Curve]) -> Vec<(f64, f64)> {
+    const BEGIN: f64 = LEFT + 130.0;
+    const ROW: f64 = 18.0;
+    if curves.len() < 2 {
+        return Vec::new();
+    }
+    let (mut x, mut row) = (BEGIN, 0.0);
+    let place = |curve: &Curve| {
+        let wide = SAMPLE + 7.0 + 7.2 * curve.name.chars().count() as f64 + 22.0;
+        if x > BEGIN && x + wide > WIDTH {
+            (x, row) = (BEGIN, row + ROW);
+        }
+        x += wide;
+        (x - wide, row)
+    };
+    curves.iter().map(place).collect()
 }
 
 /// One group of bars.

@@ -1,6 +1,7 @@
 //! The command line → [`Settings`].
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
@@ -13,7 +14,10 @@ use crate::socket::Place;
 use crate::tls::Tls;
 use crate::wire::{PROTOCOLS, Protocol};
 
-/// Puts load on a cache server and measures how it bears it.
+/// Rounds of several servers, where none are asked for.
+const ROUNDS_OF_SEVERAL: usize = 5;
+
+/// Puts load on a cache server, or several in turn, and measures how they bear it.
 ///
 /// Values are made so that whoever reads one can tell whose it is and whether a byte is wrong;
 /// every value that is read is checked. A wrong value, or a request that the server refuses,
@@ -24,10 +28,21 @@ use crate::wire::{PROTOCOLS, Protocol};
     version,
     after_help = "Examples:
   flagstone-bench                                      Flagstone on its default port, 9 reads to 1 write
-  flagstone-bench 127.0.0.1:11211 -p memcache -P 32    memcached, 32 requests at a time
-  flagstone-bench 127.0.0.1:6379 -p resp --mix 1:0     redis or valkey, reads only
+  flagstone-bench 127.0.0.1:11211 -P 32                memcached, 32 requests at a time
+  flagstone-bench 127.0.0.1:6379 --mix 1:0             redis or valkey, reads only
   flagstone-bench unix:/run/cache.sock                 over a Unix socket
   flagstone-bench --rate 40k --html report.html        latency at a fixed rate, with plots
+  flagstone-bench 127.0.0.1:7171 memcached=127.0.0.1:11211 redis=unix:/run/redis.sock --html report.html
+                                                       three servers in one report
+  flagstone-bench get=memcache://127.0.0.1:11211 mg=meta://127.0.0.1:11211
+                                                       one server in two protocols
+
+Several servers: all are connected to and preloaded first. Then, in each of --rounds, one after
+another is warmed up and measured, never two at once; each round begins with the next of them. So
+what else the machine does hits all, and no server has the others' load beside it. The report has a
+column a server, and ratios to the first. --duration and --requests are for one server, all rounds
+together; --json is then a list of reports. A server that dies is left out from then on, and its
+column says so.
 
 Latency: without --rate, a request's time counts from the moment its batch is sent, and a slow
 server is asked less often. With --rate it counts from the moment the request was due, sent or
@@ -35,13 +50,18 @@ not, so a stall is charged to every request that had to wait for it. Compare lat
 servers at the same --rate, and throughput without it."
 )]
 pub struct Flags {
-    /// The server's address and port, or its Unix socket
-    #[arg(value_name = "ADDR:PORT|unix:PATH", default_value = "127.0.0.1:7171")]
-    address: String,
+    /// The server's address and port, or its Unix socket; several are compared. A name in front,
+    /// NAME=, stands in the report; a protocol, as in resp://ADDR:PORT, goes before --protocol
+    #[arg(
+        value_name = "[NAME=][PROTOCOL://]ADDR:PORT|unix:PATH",
+        default_value = "127.0.0.1:7171"
+    )]
+    servers: Vec<Target>,
     /// The protocol to speak: native is Flagstone's own, memcache is get and set, meta is mg and
-    /// ms, resp is GET and SET of redis and valkey
-    #[arg(short, long, value_enum, default_value = "native")]
-    protocol: ProtocolName,
+    /// ms, resp is GET and SET of redis and valkey. Without it, the server's answer to a first
+    /// question tells: native, memcache or resp
+    #[arg(short, long, value_enum)]
+    protocol: Option<ProtocolName>,
     /// Speak TLS; whom to trust is told by --tls-ca or --tls-insecure
     #[arg(long)]
     tls: bool,
@@ -102,10 +122,14 @@ pub struct Flags {
     /// Measure so many requests, however long it takes
     #[arg(short = 'n', long, value_name = "N", value_parser = parse_count)]
     requests: Option<u64>,
+    /// Measure in so many parts, those of several servers in turn [default: 1, and 5 of several
+    /// servers]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    rounds: Option<u64>,
     /// Send so many requests a second at fixed times, whatever the server does
     #[arg(short, long, value_name = "N", value_parser = parse_rate)]
     rate: Option<f64>,
-    /// The same load for so long before anything is measured
+    /// The same load for so long before anything is measured, in each round
     #[arg(short, long, value_name = "TIME", value_parser = parse_time, default_value = "1s")]
     warmup: Duration,
     /// Do not write every key once at the start
@@ -124,9 +148,9 @@ pub struct Flags {
     #[arg(long, value_name = "ID", value_parser = parse_run)]
     run: Option<u32>,
     /// The server's process, if it runs on this machine: its CPU time for one request is
-    /// reported
+    /// reported. With several servers, one for each, in their order
     #[arg(long, value_name = "PID")]
-    pid: Option<u32>,
+    pid: Vec<u32>,
     /// Write the report as JSON, too
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -160,6 +184,53 @@ fn parse_run(text: &str) -> Result<u32, String> {
     u32::from_str_radix(text, 16).map_err(|_| "up to eight hex digits work".to_owned())
 }
 
+/// A server as it is named on the command line.
+#[derive(Clone, Debug, PartialEq)]
+struct Target {
+    /// What it was called.
+    name: Option<String>,
+    /// The rest, as it was written: a name for want of one.
+    text: String,
+    protocol: Option<Protocol>,
+    /// Looked up when settings are made.
+    address: String,
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // A path may hold an equals sign; a name has neither colon nor slash.
+        let named = text.split_once('=');
+        let named = named.filter(|(name, _)| !name.contains([':', '/']));
+        let (name, rest) = match named {
+            Some((name, rest)) => (Some(name.to_owned()), rest),
+            None => (None, text),
+        };
+        if name.as_deref() == Some("") {
+            return Err("there is no name before the =".to_owned());
+        }
+        let (protocol, address) = match rest.split_once("://") {
+            None => (None, rest),
+            Some((word, address)) => {
+                let found = PROTOCOLS.iter().find(|(name, _)| *name == word);
+                let Some(&(_, protocol)) = found else {
+                    return Err(format!(
+                        "{word:?} is no protocol: native, memcache, meta or resp work"
+                    ));
+                };
+                (Some(protocol), address)
+            }
+        };
+        Ok(Target {
+            name,
+            text: rest.to_owned(),
+            protocol,
+            address: address.to_owned(),
+        })
+    }
+}
+
 /// A number that no other run has, but by chance: the standard library's own randomness.
 fn any_run() -> u32 {
     use std::hash::{BuildHasher, Hasher, RandomState};
@@ -167,7 +238,7 @@ fn any_run() -> u32 {
 }
 
 impl Flags {
-    fn tls(&self) -> Result<Option<Tls>, String> {
+    fn tls(&self, address: &str) -> Result<Option<Tls>, String> {
         if !self.tls {
             return Ok(None);
         }
@@ -178,7 +249,7 @@ impl Flags {
             );
         }
         // A Unix socket has no name of its own.
-        let host = match self.address.rsplit_once(':') {
+        let host = match address.rsplit_once(':') {
             Some((host, _)) if host != "unix" => host,
             _ => "localhost",
         };
@@ -188,17 +259,62 @@ impl Flags {
         }))
     }
 
-    /// The settings that these flags mean.
+    /// The settings that these flags mean, for each server. `detect` says which protocol a server
+    /// speaks of which none of the flags does.
     ///
     /// # Errors
     /// With the flag, its value and what works.
-    pub fn settings(&self) -> Result<Settings, String> {
+    pub fn settings(
+        &self,
+        detect: impl Fn(&Settings) -> Protocol,
+    ) -> Result<Vec<Settings>, String> {
+        let several = self.servers.len() > 1;
+        if !self.pid.is_empty() && self.pid.len() != self.servers.len() {
+            return Err(format!(
+                "--pid is given for {} of {} servers: one for each works, in their order",
+                self.pid.len(),
+                self.servers.len()
+            ));
+        }
+        let login = self.auth_file.as_deref().map(Login::read).transpose()?;
+        let run = self.run.unwrap_or_else(any_run);
+        let mut all: Vec<Settings> = Vec::with_capacity(self.servers.len());
+        for (number, target) in self.servers.iter().enumerate() {
+            let name = target.name.as_ref();
+            let name = name.or(several.then_some(&target.text));
+            let name = name.cloned().unwrap_or_default();
+            if all.iter().any(|other| other.name == name) {
+                return Err(format!(
+                    "two servers are called {name}: names of their own tell them apart, as in a={0}",
+                    target.text
+                ));
+            }
+            let protocol = target.protocol.or(self.protocol.map(|name| name.0));
+            let mut settings = Settings {
+                name,
+                address: target.address.parse::<Place>()?,
+                // Until it is known: the one that refuses nothing.
+                protocol: protocol.unwrap_or(Protocol::Memcache),
+                tls: self.tls(&target.address)?,
+                login: login.clone(),
+                pid: self.pid.get(number).copied(),
+                run,
+                ..self.common(several)?
+            };
+            settings.validate()?;
+            if protocol.is_none() {
+                settings.protocol = detect(&settings);
+                settings.validate()?;
+            }
+            all.push(settings);
+        }
+        Ok(all)
+    }
+
+    /// What all servers have in common.
+    fn common(&self, several: bool) -> Result<Settings, String> {
         let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-        let settings = Settings {
-            address: self.address.parse::<Place>()?,
-            protocol: self.protocol.0,
-            tls: self.tls()?,
-            login: self.auth_file.as_deref().map(Login::read).transpose()?,
+        Ok(Settings {
             connections: size(self.connections),
             threads: size(self.threads),
             pipeline: size(self.pipeline),
@@ -217,15 +333,15 @@ impl Flags {
                 Some(requests) => Length::Requests(requests),
                 None => Length::Time(self.duration),
             },
+            rounds: self
+                .rounds
+                .map_or(if several { ROUNDS_OF_SEVERAL } else { 1 }, size),
             rate: self.rate,
             verify: !self.no_verify,
             seed: self.seed,
-            run: self.run.unwrap_or_else(any_run),
             timeout: self.timeout,
-            pid: self.pid,
-        };
-        settings.validate()?;
-        Ok(settings)
+            ..Settings::default()
+        })
     }
 }
 
@@ -239,16 +355,92 @@ mod tests {
         Flags::command().debug_assert();
     }
 
+    fn settings(arguments: &[&str]) -> Result<Vec<Settings>, String> {
+        let words = ["flagstone-bench"].iter().chain(arguments);
+        let flags = Flags::try_parse_from(words).map_err(|error| error.to_string())?;
+        // As if this one were redis.
+        flags.settings(|settings| match settings.address.to_string().as_str() {
+            "127.0.0.1:6379" => Protocol::Resp,
+            _ => Protocol::Native,
+        })
+    }
+
     #[test]
     fn defaults_are_those_of_the_library() {
-        let flags = Flags::try_parse_from(["flagstone-bench"]).expect("no flag is needed");
-        let settings = flags.settings().expect("valid");
+        let found = settings(&[]).expect("no flag is needed");
         let expected = Settings {
             // A number of its own.
-            run: settings.run,
+            run: found[0].run,
             ..Settings::default()
         };
-        assert_eq!(format!("{settings:?}"), format!("{expected:?}"));
-        assert_ne!(settings.run, flags.settings().expect("valid").run);
+        assert_eq!(format!("{found:?}"), format!("{:?}", [expected]));
+        assert_ne!(found[0].run, settings(&[]).expect("valid")[0].run);
+    }
+
+    #[test]
+    fn servers_have_names_and_protocols() {
+        let row = |s: &Settings| (s.name.clone(), s.protocol, s.address.to_string());
+        let is =
+            |name: &str, protocol, address: &str| (name.to_owned(), protocol, address.to_owned());
+        let three = settings(&["127.0.0.1:7171", "r=127.0.0.1:6379", "m=meta://unix:/a=b"]);
+        let three = three.expect("valid");
+        assert_eq!(
+            three.iter().map(row).collect::<Vec<_>>(),
+            [
+                is("127.0.0.1:7171", Protocol::Native, "127.0.0.1:7171"),
+                is("r", Protocol::Resp, "127.0.0.1:6379"),
+                is("m", Protocol::Meta, "unix:/a=b"),
+            ]
+        );
+        assert!(three.iter().all(|s| s.rounds == 5 && s.run == three[0].run));
+        let one = settings(&["resp://127.0.0.1:1", "-p", "meta"]).expect("valid");
+        // Nobody has to tell it from another.
+        assert_eq!(row(&one[0]), is("", Protocol::Resp, "127.0.0.1:1"));
+        let given = [
+            "a=127.0.0.1:1",
+            "b=127.0.0.1:1",
+            "-p",
+            "meta",
+            "--rounds",
+            "2",
+        ];
+        let two = settings(&given).expect("valid");
+        assert!(
+            two.iter()
+                .all(|s| s.protocol == Protocol::Meta && s.rounds == 2)
+        );
+        let pids = settings(&["127.0.0.1:1", "127.0.0.1:2", "--pid", "7", "--pid", "8"]);
+        let pids: Vec<_> = pids.expect("valid").iter().map(|s| s.pid).collect();
+        assert_eq!(pids, [Some(7), Some(8)]);
+    }
+
+    #[test]
+    fn servers_that_cannot_be_meant_are_refused() {
+        for (arguments, words) in [
+            (
+                &["127.0.0.1:1", "127.0.0.1:1"][..],
+                "two servers are called 127.0.0.1:1",
+            ),
+            (
+                &["x=127.0.0.1:1", "x=127.0.0.1:2"],
+                "two servers are called x",
+            ),
+            (&["http://127.0.0.1:1"], "\"http\" is no protocol: native"),
+            (&["=127.0.0.1:1"], "no name before the ="),
+            (&["a=nowhere"], "\"nowhere\" is no address"),
+            (
+                &["127.0.0.1:1", "127.0.0.1:2", "--pid", "7"],
+                "--pid is given for 1 of 2",
+            ),
+            (&["127.0.0.1:1", "127.0.0.1:2", "-n", "3"], "--rounds 5"),
+            (
+                &["127.0.0.1:1", "--multi-get", "2"],
+                "--multi-get 2: native",
+            ),
+        ] {
+            let refused = settings(arguments).expect_err(words);
+            assert!(refused.contains(words), "{arguments:?}: {refused}");
+        }
+        assert!(settings(&["127.0.0.1:6379", "--multi-get", "2"]).is_ok());
     }
 }

@@ -67,6 +67,8 @@ pub enum Failure {
         /// The hard limit.
         limit: u64,
     },
+    /// One of several servers, by its name.
+    Of(String, Box<Failure>),
     /// Anything else that the system refused.
     System(&'static str, io::Error),
 }
@@ -119,6 +121,7 @@ impl fmt::Display for Failure {
                 f,
                 "--connections {wanted} needs more open files than this process may have ({limit}, ulimit -Hn)"
             ),
+            Failure::Of(name, failure) => write!(f, "{name}: {failure}"),
             Failure::System(what, error) => write!(f, "{what}: {error}"),
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   cli ─► settings ─► run ─► worker (one a thread) ─► conn ─► wire
-//!                       │        └─ keys, value, tally, timeline
-//!                       └─► report: table, JSON, HTML
+//!     └─ detect         │        └─ keys, value, tally, timeline
+//!                       └─► report: table, JSON, HTML; of several servers, one beside another
 //! ```
 //!
 //! It speaks Flagstone's native protocol, memcached's two text protocols and RESP, and checks
@@ -17,6 +17,7 @@
 pub mod chart;
 pub mod cli;
 mod conn;
+pub mod detect;
 pub mod failure;
 mod hex;
 pub mod keys;
@@ -32,11 +33,12 @@ pub mod socket;
 pub mod tally;
 pub mod timeline;
 pub mod tls;
+mod together;
 pub mod value;
 pub mod wire;
 mod worker;
 
 pub use failure::Failure;
-pub use report::Report;
-pub use run::run;
+pub use report::{Comparison, Report};
+pub use run::{compare, run};
 pub use settings::Settings;

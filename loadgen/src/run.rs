@@ -1,27 +1,31 @@
-//! A run from the first connection to the last reply: connect, preload, warm up, measure.
+//! A run from the first connection to the last reply: connect, preload, then in each round warm
+//! up and measure.
 //!
-//! All threads begin each part together. Threads are started anew for each part: that costs
-//! microseconds, and leaves no barrier at which the survivors of a failure could wait.
+//! ```text
+//!   several servers:   connect and preload A, B, C
+//!   round 1            A warms up, is measured    B …    C …
+//!   round 2            B …    C …    A …              each round begins with the next one
+//! ```
+//!
+//! One server is asked at a time, so that none has the other's load beside it; the rounds go
+//! round, so that what the machine does meanwhile hits all. What is counted of a server is one
+//! sum over its rounds. A server that fails when rounds have begun is left out of the later ones.
 
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
 use std::time::{Duration, Instant, SystemTime};
-
-use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::failure::Failure;
 use crate::keys::{PREFIX, prefix_of};
 use crate::process::{self, CpuTime};
-use crate::report::{Measured, Report};
+use crate::report::{Comparison, Measured, Report};
 use crate::settings::{Length, Settings};
 use crate::tally::{SLOT_NS, Tally};
 use crate::tls::Client;
+use crate::together::{Part, Task, together};
 use crate::value::TypeCase;
 use crate::worker::{Shared, Work, Worker};
 
-/// Between the order to start and the start: every thread stands ready by then.
-const START_NS: u64 = 1_000_000;
 /// Files that are open beside connections: the standard ones, epolls, reports.
 const OTHER_FILES: u64 = 64;
 
@@ -32,138 +36,297 @@ const OTHER_FILES: u64 = 64;
 /// counted in the report. A failure while it is measured is in the report, too, with all that
 /// was counted before.
 pub fn run(settings: &Settings, progress: bool) -> Result<Report, Failure> {
-    settings.validate().map_err(Failure::Settings)?;
-    let limit = process::raise_open_files();
-    if settings.connections as u64 + OTHER_FILES + settings.threads as u64 > limit {
-        return Err(Failure::OpenFiles {
-            wanted: settings.connections,
-            limit,
-        });
+    let shared = prepare(std::slice::from_ref(settings))?;
+    let mut session = Session::open(&shared[0], progress)?;
+    for round in 0..settings.rounds {
+        if let Err(failure) = session.warm_up() {
+            if round == 0 {
+                return Err(failure);
+            }
+            session.failure = Some(failure);
+            break;
+        }
+        session.measure(round)?;
+        if session.failure.is_some() {
+            break;
+        }
     }
-    let cpu_time = || match settings.pid {
+    Ok(session.report())
+}
+
+/// Measures several servers in turns; see the head of the file. `progress` as in [`run`].
+///
+/// # Errors
+/// When a server's settings cannot work, or it cannot be connected to or preloaded: a comparison
+/// without it is not what was asked for. What happens later is in its report.
+pub fn compare(servers: &[Settings], progress: bool) -> Result<Comparison, Failure> {
+    let shared = prepare(servers)?;
+    let named =
+        |settings: &Settings, failure| Failure::Of(settings.shown_name(), Box::new(failure));
+    let mut sessions = Vec::with_capacity(shared.len());
+    for shared in &shared {
+        let session = Session::open(shared, progress);
+        sessions.push(session.map_err(|failure| named(shared.settings, failure))?);
+    }
+    let rounds = servers
+        .iter()
+        .map(|server| server.rounds)
+        .max()
+        .unwrap_or(0);
+    for round in 0..rounds {
+        for number in 0..sessions.len() {
+            let at = (round + number) % sessions.len();
+            let session = &mut sessions[at];
+            if session.failure.is_some() {
+                continue;
+            }
+            if let Err(failure) = session.warm_up().and_then(|()| session.measure(round)) {
+                session.failure = Some(failure);
+            }
+        }
+    }
+    Ok(Comparison::new(
+        sessions.into_iter().map(Session::report).collect(),
+    ))
+}
+
+/// What all threads of each server will see.
+fn prepare(servers: &[Settings]) -> Result<Vec<Shared<'_>>, Failure> {
+    let limit = process::raise_open_files();
+    let wanted: usize = servers.iter().map(|server| server.connections).sum();
+    let threads: usize = servers.iter().map(|server| server.threads).sum();
+    let shared = servers.iter().map(|settings| {
+        settings.validate().map_err(Failure::Settings)?;
+        if (wanted + threads) as u64 + OTHER_FILES > limit {
+            return Err(Failure::OpenFiles { wanted, limit });
+        }
+        cpu_time(settings)?;
+        Ok(Shared {
+            settings,
+            case: TypeCase::new(settings.value_bytes.max),
+            prefix: match settings.key_prefix.as_str() {
+                "" => PREFIX,
+                text => prefix_of(text),
+            },
+            tls: settings
+                .tls
+                .as_ref()
+                .map(Client::new)
+                .transpose()
+                .map_err(Failure::Settings)?,
+            epoch: Instant::now(),
+            stop: AtomicBool::new(false),
+            done: AtomicU64::new(0),
+        })
+    });
+    shared.collect()
+}
+
+/// Of the server's process, if that is wanted.
+fn cpu_time(settings: &Settings) -> Result<Option<CpuTime>, Failure> {
+    match settings.pid {
         Some(pid) => CpuTime::of(pid)
             .map(Some)
             .map_err(|error| Failure::System("the CPU time of --pid", error)),
         None => Ok(None),
-    };
-    cpu_time()?;
-    let shared = Shared {
-        settings,
-        case: TypeCase::new(settings.value_bytes.max),
-        prefix: match settings.key_prefix.as_str() {
-            "" => PREFIX,
-            text => prefix_of(text),
-        },
-        tls: settings
-            .tls
-            .as_ref()
-            .map(Client::new)
-            .transpose()
-            .map_err(Failure::Settings)?,
-        epoch: Instant::now(),
-        stop: AtomicBool::new(false),
-        done: AtomicU64::new(0),
-    };
-    let mut workers = (0..settings.threads)
-        .map(|number| Worker::new(&shared, number))
-        .collect::<Result<Vec<_>, _>>()?;
-    let progress = progress && std::io::stderr().is_terminal();
-    let together = |workers: &mut Vec<Worker<'_>>, part: Part, task: &Task<'_>| {
-        together(&shared, workers, progress.then_some(&part), task)
-    };
-
-    let share = |number: usize| {
-        let (threads, all) = (settings.threads as u64, number as u64);
-        move |total: u64| total / threads + u64::from(all < total % threads)
-    };
-    let range = |number: usize, total: u64| {
-        let from: u64 = (0..number).map(|before| share(before)(total)).sum();
-        (from, from + share(number)(total))
-    };
-
-    let part = Part::count("connecting", settings.connections as u64);
-    together(&mut workers, part, &|number, worker, _| {
-        let (from, to) = range(number, settings.connections as u64);
-        worker.connect(from as usize, to as usize)
-    })?;
-    if settings.preload {
-        let part = Part::count("preloading", u64::from(settings.keys));
-        together(&mut workers, part, &|number, worker, start_ns| {
-            let (from, to) = range(number, u64::from(settings.keys));
-            let work = Work::Preload {
-                next: from as u32,
-                end: to as u32,
-            };
-            worker.run(work, start_ns, Tally::new(0))
-        })?;
     }
-    let mut preload = Tally::new(0);
-    for worker in &mut workers {
-        preload.add(std::mem::replace(&mut worker.tally, Tally::new(0)));
+}
+
+fn since_1970() -> Duration {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.unwrap_or_default()
+}
+
+/// A share of `total` for one of `of`, with nothing lost; `number` counts from 0.
+fn share(total: u64, number: usize, of: usize) -> u64 {
+    let of = of as u64;
+    total / of + u64::from((number as u64) < total % of)
+}
+
+/// The same as a range.
+fn range(total: u64, number: usize, of: usize) -> (u64, u64) {
+    let from: u64 = (0..number).map(|before| share(total, before, of)).sum();
+    (from, from + share(total, number, of))
+}
+
+/// One server, its connections, and what was counted so far.
+struct Session<'s> {
+    shared: &'s Shared<'s>,
+    workers: Vec<Worker<'s>>,
+    progress: bool,
+    measured: Measured,
+    tally: Tally,
+    failure: Option<Failure>,
+}
+
+impl<'s> Session<'s> {
+    /// Connects, and preloads if that is wanted.
+    fn open(shared: &'s Shared<'s>, progress: bool) -> Result<Self, Failure> {
+        let settings = shared.settings;
+        let now = since_1970();
+        let mut session = Session {
+            shared,
+            workers: Vec::new(),
+            progress: progress && std::io::stderr().is_terminal(),
+            measured: Measured {
+                server_cpu_ns: settings.pid.map(|_| 0),
+                generator_cpu_ns: Some(0),
+                began: now,
+                ended: now,
+                ..Measured::default()
+            },
+            tally: Tally::new(0),
+            failure: None,
+        };
+        session.connect()?;
+        if settings.preload {
+            let (keys, threads) = (u64::from(settings.keys), settings.threads);
+            let part = Part::count(session.word("preloading"), keys);
+            session.together(&part, &|number, worker, start_ns| {
+                let (from, to) = range(keys, number, threads);
+                let work = Work::Preload {
+                    next: from as u32,
+                    end: to as u32,
+                };
+                worker.run(work, start_ns, Tally::new(0))
+            })?;
+        }
+        let mut preload = Tally::new(0);
+        for worker in &mut session.workers {
+            preload.add(std::mem::replace(&mut worker.tally, Tally::new(0)));
+        }
+        session.measured.preload_refused = preload.refused;
+        session.measured.preload_first_refusal = preload.first_refusal;
+        Ok(session)
     }
-    let rate = settings.rate.map(|rate| rate / settings.threads as f64);
-    if !settings.warmup.is_zero() {
-        let part = Part::time("warming up", settings.warmup);
-        together(&mut workers, part, &|_, worker, start_ns| {
-            let length = Length::Time(settings.warmup);
-            let work = work_of(length, rate, start_ns, |total| total);
-            worker.run(work, start_ns, Tally::new(slots_of(length)))
+
+    /// Threads with connections of their own; those before are closed.
+    fn connect(&mut self) -> Result<(), Failure> {
+        let (shared, settings) = (self.shared, self.shared.settings);
+        self.workers.clear();
+        self.workers = (0..settings.threads)
+            .map(|number| Worker::new(shared, number))
+            .collect::<Result<Vec<_>, _>>()?;
+        let all = settings.connections as u64;
+        let part = Part::count(self.word("connecting"), all);
+        self.together(&part, &|number, worker, _| {
+            let (from, to) = range(all, number, settings.threads);
+            worker.connect(from as usize, to as usize)
         })?;
-        if workers.iter().any(|worker| worker.tally.unanswered > 0) {
-            return Err(Failure::Overrun);
+        Ok(())
+    }
+
+    fn word(&self, word: &str) -> String {
+        match self.shared.settings.name.as_str() {
+            "" => word.to_owned(),
+            name => format!("{name}: {word}"),
         }
     }
 
-    let part = match settings.length {
-        Length::Requests(requests) => Part::count("measuring", requests),
-        Length::Time(time) => Part::time("measuring", time),
-    };
-    let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let (cpu_before, own_before) = (cpu_time()?, process::own_cpu_ns());
-    let start_ns = AtomicU64::new(0);
-    let ended = together(&mut workers, part, &|number, worker, from_ns| {
-        start_ns.store(from_ns, Ordering::Relaxed);
-        let work = work_of(settings.length, rate, from_ns, share(number));
-        worker.run(work, from_ns, Tally::new(slots_of(settings.length)))
-    });
-    let (end_ns, start_ns) = (shared.now_ns(), start_ns.into_inner());
-    let failure = ended.err();
-    let own_after = process::own_cpu_ns();
-    let cpu_after = match cpu_time() {
-        // A server that has died has no process to ask.
-        Err(_) if failure.is_some() => None,
-        time => time?,
-    };
-
-    // After a failure, the time without a reply belongs to what was measured.
-    let last_ns = match failure {
-        None => workers.iter().map(|worker| worker.last_ns).max(),
-        Some(_) => Some(end_ns),
-    };
-    let mut tally = Tally::new(0);
-    for worker in workers {
-        tally.add(worker.tally);
+    fn together(&mut self, part: &Part, task: &Task<'_>) -> Result<u64, Failure> {
+        let part = self.progress.then_some(part);
+        together(self.shared, &mut self.workers, part, task)
     }
-    Ok(Report::new(
-        settings,
-        &Measured {
-            elapsed_ns: last_ns.unwrap_or(0).saturating_sub(start_ns).max(1),
-            server_cpu_ns: cpu_before
-                .zip(cpu_after)
-                .map(|(before, after)| after.since_ns(&before)),
-            server_resident_bytes: settings
-                .pid
-                .and_then(|pid| process::resident_bytes(pid).ok()),
-            preload_refused: preload.refused,
-            preload_first_refusal: preload.first_refusal,
-            began: began.unwrap_or_default(),
-            failure: failure.map(|failure| failure.to_string()),
-            generator_cpu_ns: own_before
-                .zip(own_after)
-                .map(|(before, after)| after.saturating_sub(before)),
-        },
-        tally,
-    ))
+
+    /// Requests a second of one thread, if they are sent at fixed times.
+    fn rate(&self) -> Option<f64> {
+        let settings = self.shared.settings;
+        settings.rate.map(|rate| rate / settings.threads as f64)
+    }
+
+    fn warm_up(&mut self) -> Result<(), Failure> {
+        let (warmup, rate) = (self.shared.settings.warmup, self.rate());
+        if warmup.is_zero() {
+            return Ok(());
+        }
+        let part = Part::time(self.word("warming up"), warmup);
+        self.together(&part, &|_, worker, start_ns| {
+            let length = Length::Time(warmup);
+            let work = work_of(length, rate, start_ns, |total| total);
+            worker.run(work, start_ns, Tally::new(slots_of(length)))
+        })?;
+        let is_behind = |worker: &Worker<'_>| worker.tally.unanswered > 0;
+        if self.workers.iter().any(is_behind) {
+            return Err(Failure::Overrun);
+        }
+        Ok(())
+    }
+
+    /// Measures one round. What ends it early is kept beside what was counted until then.
+    ///
+    /// # Errors
+    /// When the system does not tell what it told before.
+    fn measure(&mut self, round: usize) -> Result<(), Failure> {
+        let (shared, settings, rate) = (self.shared, self.shared.settings, self.rate());
+        let length = match settings.length {
+            Length::Requests(all) => Length::Requests(share(all, round, settings.rounds)),
+            Length::Time(time) => Length::Time(time / settings.rounds as u32),
+        };
+        let part = match length {
+            Length::Requests(requests) => Part::count(self.word("measuring"), requests),
+            Length::Time(time) => Part::time(self.word("measuring"), time),
+        };
+        if round == 0 {
+            self.measured.began = since_1970();
+        }
+        let before_ns = self.measured.elapsed_ns;
+        let (cpu_before, own_before) = (cpu_time(settings)?, process::own_cpu_ns());
+        let start_ns = AtomicU64::new(0);
+        let ended = self.together(&part, &|number, worker, from_ns| {
+            start_ns.store(from_ns, Ordering::Relaxed);
+            let mine = |total| share(total, number, settings.threads);
+            let work = work_of(length, rate, from_ns, mine);
+            let tally = Tally::behind(before_ns, slots_of(settings.length));
+            worker.run(work, from_ns, tally)
+        });
+        let (end_ns, start_ns) = (shared.now_ns(), start_ns.into_inner());
+        self.failure = ended.err();
+        let own_after = process::own_cpu_ns();
+        let cpu_after = match cpu_time(settings) {
+            // A server that has died has no process to ask.
+            Err(_) if self.failure.is_some() => None,
+            time => time?,
+        };
+
+        // After a failure, the time without a reply belongs to what was measured.
+        let last_ns = match self.failure {
+            None => self.workers.iter().map(|worker| worker.last_ns).max(),
+            Some(_) => Some(end_ns),
+        };
+        let elapsed_ns = last_ns.unwrap_or(0).saturating_sub(start_ns).max(1);
+        let mut tally = Tally::new(0);
+        for worker in &mut self.workers {
+            tally.add(std::mem::replace(&mut worker.tally, Tally::new(0)));
+        }
+        let measured = &mut self.measured;
+        measured.ended = since_1970();
+        measured.elapsed_ns += elapsed_ns;
+        let replies = tally.count() - tally.unanswered;
+        measured
+            .rounds
+            .push(replies as f64 * 1e9 / elapsed_ns as f64);
+        let used = cpu_before.zip(cpu_after);
+        let used = used.map(|(before, after)| after.since_ns(&before));
+        measured.server_cpu_ns = measured.server_cpu_ns.zip(used).map(|(sum, ns)| sum + ns);
+        let own = own_before.zip(own_after);
+        let own = own.map(|(before, after)| after.saturating_sub(before));
+        measured.generator_cpu_ns = measured.generator_cpu_ns.zip(own).map(|(sum, ns)| sum + ns);
+        let resident = settings.pid.map(process::resident_bytes);
+        measured.server_resident_bytes = resident.and_then(Result::ok);
+        let is_behind = tally.unanswered > 0;
+        self.tally.add(tally);
+        if is_behind && self.failure.is_none() && round + 1 < settings.rounds {
+            // Replies to what was given up would be taken for those of the next round.
+            self.failure = self.connect().err();
+        }
+        Ok(())
+    }
+
+    fn report(mut self) -> Report {
+        self.measured.failure = self.failure.map(|failure| failure.to_string());
+        self.measured.elapsed_ns = self.measured.elapsed_ns.max(1);
+        Report::new(self.shared.settings, &self.measured, self.tally)
+    }
 }
 
 fn work_of(length: Length, rate: Option<f64>, start_ns: u64, share: impl Fn(u64) -> u64) -> Work {
@@ -188,104 +351,4 @@ fn slots_of(length: Length) -> usize {
         Length::Time(time) => (time.as_nanos() as u64 / SLOT_NS) as usize + 20,
         Length::Requests(_) => 1200,
     }
-}
-
-type Task<'t> = dyn Fn(usize, &mut Worker<'_>, u64) -> Result<(), Failure> + Sync + 't;
-
-/// What the progress bar says.
-struct Part {
-    name: &'static str,
-    count: u64,
-    time: Option<Duration>,
-}
-
-impl Part {
-    fn count(name: &'static str, count: u64) -> Self {
-        Part {
-            name,
-            count,
-            time: None,
-        }
-    }
-
-    fn time(name: &'static str, time: Duration) -> Self {
-        Part {
-            name,
-            count: time.as_millis() as u64,
-            time: Some(time),
-        }
-    }
-
-    fn bar(&self) -> ProgressBar {
-        let bar = ProgressBar::new(self.count);
-        let style = ProgressStyle::with_template("{msg:>10} [{bar:40}] {percent:>3} %, {prefix}");
-        bar.set_style(style.expect("a constant template").progress_chars("=> "));
-        bar.set_message(self.name);
-        bar
-    }
-}
-
-/// Every thread does `task`, from the returned start on.
-fn together(
-    shared: &Shared<'_>,
-    workers: &mut Vec<Worker<'_>>,
-    part: Option<&Part>,
-    task: &Task<'_>,
-) -> Result<u64, Failure> {
-    shared.done.store(0, Ordering::Relaxed);
-    let start_ns = shared.now_ns() + START_NS;
-    let mut failure = None;
-    thread::scope(|scope| {
-        let threads: Vec<_> = workers
-            .iter_mut()
-            .enumerate()
-            .map(|(number, worker)| {
-                scope.spawn(move || {
-                    while let Some(early @ 1..) = start_ns.checked_sub(shared.now_ns()) {
-                        thread::sleep(Duration::from_nanos(early));
-                    }
-                    let result = task(number, worker, start_ns);
-                    if result.is_err() {
-                        shared.stop.store(true, Ordering::Relaxed);
-                    }
-                    result
-                })
-            })
-            .collect();
-        if let Some(part) = part {
-            show(shared, part, || threads.iter().all(|t| t.is_finished()));
-        }
-        for thread in threads {
-            match thread.join() {
-                Ok(result) => failure = failure.take().or(result.err()),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-    });
-    match failure {
-        Some(failure) => Err(failure),
-        None => Ok(start_ns),
-    }
-}
-
-/// Draws the bar until `is_over`.
-fn show(shared: &Shared<'_>, part: &Part, is_over: impl Fn() -> bool) {
-    let bar = part.bar();
-    let start = Instant::now();
-    let (mut before, mut before_at) = (0, start);
-    while !is_over() {
-        thread::sleep(Duration::from_millis(20));
-        if before_at.elapsed() < Duration::from_millis(200) {
-            continue;
-        }
-        let done = shared.done.load(Ordering::Relaxed);
-        let rate = (done - before) as f64 / before_at.elapsed().as_secs_f64();
-        (before, before_at) = (done, Instant::now());
-        bar.set_prefix(format!("{rate:.0}/s"));
-        bar.set_position(match part.time {
-            Some(_) => (start.elapsed().as_millis() as u64).min(part.count),
-            None => done,
-        });
-    }
-    bar.finish_and_clear();
 }

@@ -18,6 +18,8 @@ use crate::wire::Protocol;
 /// One run.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// What it is called beside other servers; empty: there are none.
+    pub name: String,
     /// The server.
     pub address: Place,
     /// How it is spoken to.
@@ -52,8 +54,10 @@ pub struct Settings {
     pub preload: bool,
     /// The same load as the measured one, for so long before it.
     pub warmup: Duration,
-    /// When it ends.
+    /// When it ends: all rounds together.
     pub length: Length,
+    /// Parts in which it is measured, one of each server in turn.
+    pub rounds: usize,
     /// Requests a second, at fixed times; without it, as fast as replies come.
     pub rate: Option<f64>,
     /// Check every value that is read.
@@ -71,6 +75,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Settings {
+            name: String::new(),
             address: SocketAddr::from(([127, 0, 0, 1], 7171)).into(),
             protocol: Protocol::Native,
             tls: None,
@@ -93,6 +98,7 @@ impl Default for Settings {
             preload: true,
             warmup: Duration::from_secs(1),
             length: Length::Time(Duration::from_secs(10)),
+            rounds: 1,
             rate: None,
             verify: true,
             seed: 1,
@@ -158,10 +164,21 @@ pub const CONNECTIONS_MAX: usize = 60_000;
 pub const TTL_SECONDS_MAX: u32 = 30 * 24 * 60 * 60;
 /// The most keys of one read.
 pub const MULTI_GET_MAX: usize = 1000;
+/// The most rounds.
+pub const ROUNDS_MAX: usize = 1000;
 /// The deepest pipeline.
 pub const PIPELINE_MAX: usize = 10_000;
 
 impl Settings {
+    /// Its name, or the address where it has none.
+    #[must_use]
+    pub fn shown_name(&self) -> String {
+        match self.name.as_str() {
+            "" => self.address.to_string(),
+            name => name.to_owned(),
+        }
+    }
+
     /// Whether this can work at all.
     ///
     /// # Errors
@@ -234,7 +251,12 @@ impl Settings {
         if self.timeout.is_zero() {
             return Err("--timeout 0 gives up at once: 10s works".to_owned());
         }
+        range("--rounds", self.rounds, 1, ROUNDS_MAX)?;
         match self.length {
+            Length::Requests(requests @ 1..) if requests < self.rounds as u64 => Err(format!(
+                "--requests {requests} is less than one for each of --rounds {}",
+                self.rounds
+            )),
             Length::Requests(0) => Err("--requests 0 measures nothing".to_owned()),
             Length::Time(Duration::ZERO) => Err("--duration 0 measures nothing".to_owned()),
             _ => Ok(()),
@@ -460,6 +482,11 @@ mod tests {
         check(|s| s.ttl_seconds = TTL_SECONDS_MAX + 1, "--ttl");
         check(|s| s.multi_get = 2, "--multi-get 2: native");
         check(|s| s.login = Login::of("ann secret"), "--auth-file");
+        check(|s| s.rounds = 0, "--rounds 0");
+        check(
+            |s| (s.rounds, s.length) = (3, Length::Requests(2)),
+            "--rounds 3",
+        );
         check(|s| s.timeout = Duration::ZERO, "--timeout 0");
     }
 }

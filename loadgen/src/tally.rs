@@ -42,6 +42,8 @@ pub struct Tally {
     pub first_refusal: Option<String>,
     /// See [`first_refusal`](Self::first_refusal).
     pub first_wrong: Option<String>,
+    /// How much was measured before this: its moments lie behind that.
+    before_ns: u64,
     /// Latencies that were equal in a row, not yet in a histogram: the replies of a batch
     /// arrive together, and one entry for all of them is cheaper.
     row: Row,
@@ -79,12 +81,28 @@ impl Tally {
             },
             first_refusal: None,
             first_wrong: None,
+            before_ns: 0,
             row: Row {
                 asked: Asked::Read,
                 latency_ns: 0,
                 count: 0,
             },
         }
+    }
+
+    /// One whose time begins where `before_ns` of measuring have ended: a later round.
+    #[must_use]
+    pub fn behind(before_ns: u64, slots: usize) -> Self {
+        Tally {
+            before_ns,
+            ..Tally::new(slots)
+        }
+    }
+
+    /// Latencies that were counted, by [`time`](Self::time), and settled.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.latency.iter().map(Histogram::len).sum()
     }
 
     /// Counts one reply; a value is checked if there is a type case to check it with.
@@ -143,6 +161,7 @@ impl Tally {
     /// Latencies that are counted from now on are of this moment.
     #[inline]
     pub fn now(&mut self, since_start_ns: u64) {
+        let since_start_ns = self.before_ns + since_start_ns;
         if self.timeline.is_elsewhere(since_start_ns) {
             // A row of equal latencies ends with its interval.
             self.settle();
@@ -167,7 +186,7 @@ impl Tally {
     /// Counts `count` replies at a time since the start.
     #[inline]
     pub fn slot(&mut self, since_start_ns: u64, count: u64) {
-        let at = (since_start_ns / SLOT_NS) as usize;
+        let at = ((self.before_ns + since_start_ns) / SLOT_NS) as usize;
         if at >= self.slots.len() {
             self.slots.resize(at + 1, 0);
         }

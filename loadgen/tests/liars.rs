@@ -6,12 +6,13 @@ mod common;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::Command;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use common::{Lie, liar, serve, short, swallow_lines};
 use flagstone_bench::settings::Length;
 use flagstone_bench::wire::Protocol::{Memcache, Native, Resp};
-use flagstone_bench::{Failure, Report, Settings, run};
+use flagstone_bench::{Failure, Report, Settings, compare, run};
 
 fn run_against(lie: Lie) -> Report {
     let settings = Settings {
@@ -255,11 +256,22 @@ fn a_rate_that_cannot_be_kept_is_a_fault_with_its_waiting_time() {
         timeout: Duration::from_millis(300),
         ..short(slow, Native)
     };
-    let report = run(&settings, false).unwrap_or_else(|failure| panic!("{failure}"));
-    assert!(report.unanswered > 1000, "{}", report.table());
-    assert_eq!(report.all.count, 2000);
-    assert!(!report.is_faultless());
-    assert!(report.all.p50 > 100_000.0, "{}", report.all.p50);
+    // Of several rounds, none takes replies that the one before gave up for its own.
+    for rounds in [1, 2] {
+        let settings = Settings {
+            rounds,
+            ..settings.clone()
+        };
+        let report = run(&settings, false).unwrap_or_else(|failure| panic!("{failure}"));
+        assert!(
+            report.unanswered > 1000 / rounds as u64,
+            "{}",
+            report.table()
+        );
+        assert_eq!((report.all.count, report.rounds.len()), (2000, rounds));
+        assert!(!report.is_faultless() && report.ended_early.is_none());
+        assert!(report.all.p50 > 100_000.0, "{}", report.all.p50);
+    }
 }
 
 #[test]
@@ -359,6 +371,101 @@ fn a_server_that_dies_leaves_a_report() {
             .contains("of 5,000 requests")
     );
     std::fs::remove_file(json).expect("ours");
+}
+
+/// One of two servers dies in a later round: the other goes on to the end, all forms have both,
+/// and the one that died is marked.
+#[test]
+fn a_server_that_dies_beside_another_is_marked() {
+    let dying = serve(|mut stream, _| {
+        for _ in 0..300 {
+            swallow_lines(&mut stream, 1);
+            let _ = stream.write_all(b"NOTFOUND\n");
+        }
+    });
+    let honest = liar(|key, values| values.get(key).cloned());
+    let file = |name: &str| {
+        std::env::temp_dir().join(format!("flagstone-bench-{}-{name}", std::process::id()))
+    };
+    let (json, html) = (file("two.json"), file("two.html"));
+    let output = Command::new(env!("CARGO_BIN_EXE_flagstone-bench"))
+        .args([format!("dying={dying}"), format!("honest={honest}")])
+        .args(["-n", "800", "-c", "1", "-w", "0", "--rounds", "4"])
+        .args(["--mix", "1:0", "--no-preload", "--json"])
+        .arg(&json)
+        .arg("--html")
+        .arg(&html)
+        .output()
+        .expect("runs");
+    assert_eq!(output.status.code(), Some(1));
+    let (table, said) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(
+        said.contains("flagstone-bench: dying ended early, 2"),
+        "{said}"
+    );
+    assert!(
+        table.contains("FAULT: dying: the run ended early"),
+        "{table}"
+    );
+    let text = std::fs::read_to_string(&json).expect("written");
+    let reports: Vec<Report> = serde_json::from_str(&text).expect("a list of reports");
+    let counts: Vec<_> = reports
+        .iter()
+        .map(|r| (r.name.as_str(), r.requests))
+        .collect();
+    assert_eq!(counts, [("dying", 299), ("honest", 800)]);
+    assert_eq!((reports[0].rounds.len(), reports[1].rounds.len()), (2, 4));
+    assert!(reports[0].ended_early.is_some() && reports[1].is_faultless());
+    let page = std::fs::read_to_string(&html).expect("written");
+    assert!(page.contains("<th class=\"fault\">dying</th>"), "{page}");
+    for path in [json, html] {
+        std::fs::remove_file(path).expect("ours");
+    }
+}
+
+/// Two servers write down when they are asked: one at a time, and each round begins with the next.
+#[test]
+fn servers_take_turns() {
+    static ASKED: Mutex<String> = Mutex::new(String::new());
+    fn note(server: char) -> Option<String> {
+        let mut asked = ASKED.lock().expect("no panic");
+        if !asked.ends_with(server) {
+            asked.push(server);
+        }
+        None
+    }
+    let servers = [liar(|_, _| note('a')), liar(|_, _| note('b'))].map(|address| Settings {
+        name: address.to_string(),
+        preload: false,
+        warmup: Duration::ZERO,
+        mix: "1:0".parse().expect("a mix"),
+        length: Length::Requests(300),
+        rounds: 3,
+        ..short(address, Native)
+    });
+    let comparison = compare(&servers, false).unwrap_or_else(|failure| panic!("{failure}"));
+    assert!(comparison.reports.iter().all(|r| r.misses == 300));
+    // Connections ask a question at first: ab. Then ab, ba, ab, of which equal neighbours are one.
+    assert_eq!(*ASKED.lock().expect("no panic"), "ababab");
+}
+
+/// A comparison without one of its servers is refused, with its name.
+#[test]
+fn a_server_that_is_not_there_ends_a_comparison_at_once() {
+    let honest = liar(|key, values| values.get(key).cloned());
+    let output = Command::new(env!("CARGO_BIN_EXE_flagstone-bench"))
+        .args([honest.to_string(), format!("gone={}", nobody())])
+        .output()
+        .expect("runs");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.starts_with("flagstone-bench: gone: cannot connect to"),
+        "{said}"
+    );
 }
 
 #[test]

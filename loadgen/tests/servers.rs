@@ -11,7 +11,7 @@ use flagstone_bench::settings::{Length, Sizes};
 use flagstone_bench::socket::Place;
 use flagstone_bench::tls::Tls;
 use flagstone_bench::wire::Protocol::{Memcache, Meta, Native, Resp};
-use flagstone_bench::{Report, Settings, run};
+use flagstone_bench::{Report, Settings, compare, detect, run};
 use flagstone_server::{Config, Running, Server};
 
 fn flagstone() -> Running {
@@ -291,24 +291,93 @@ fn a_rate_is_kept() {
     server.shutdown().expect("drains");
 }
 
+fn memcached() -> Option<Process> {
+    Process::start("memcached", |port: u16| {
+        let words = "-l 127.0.0.1 -U 0 -t 1 -u nobody -p".split(' ');
+        words.map(str::to_owned).chain([port.to_string()]).collect()
+    })
+}
+
+fn redis() -> Option<Process> {
+    Process::start("redis-server", |port: u16| {
+        let words = [
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--port",
+        ];
+        words
+            .map(str::to_owned)
+            .into_iter()
+            .chain([port.to_string()])
+            .collect()
+    })
+}
+
+#[test]
+fn a_run_in_rounds_is_one_run() {
+    let server = flagstone();
+    let of = |length, rate| Settings {
+        rounds: 3,
+        length,
+        rate,
+        ..short(server.local_addr(), Native)
+    };
+    let report = check(&of(Length::Requests(10_007), None));
+    assert_eq!((report.requests, report.rounds.len()), (10_007, 3));
+    let report = check(&of(Length::Time(Duration::from_millis(600)), None));
+    assert!(
+        (0.59..2.0).contains(&report.seconds),
+        "{} s",
+        report.seconds
+    );
+    let report = check(&of(Length::Time(Duration::from_secs(1)), Some(3000.0)));
+    // Each thread rounds up in each round.
+    assert!(
+        (3000..3006).contains(&report.requests),
+        "{}",
+        report.requests
+    );
+    server.shutdown().expect("drains");
+}
+
+#[test]
+fn servers_are_compared_in_turns() {
+    let (Some(memcached), Some(redis)) = (memcached(), redis()) else {
+        return skip("memcached or redis-server");
+    };
+    let server = flagstone();
+    let addresses = [server.local_addr(), memcached.address, redis.address];
+    let of = |(name, address): (&str, std::net::SocketAddr)| {
+        let settings = short(address, Memcache);
+        Settings {
+            name: name.to_owned(),
+            protocol: detect::protocol(&settings),
+            rounds: 4,
+            length: Length::Requests(4001),
+            ..settings
+        }
+    };
+    let names = ["flagstone", "memcached", "redis"];
+    let servers: Vec<_> = names.into_iter().zip(addresses).map(of).collect();
+    let protocols: Vec<_> = servers.iter().map(|s| s.protocol).collect();
+    assert_eq!(protocols, [Native, Memcache, Resp]);
+    let comparison = compare(&servers, false).unwrap_or_else(|failure| panic!("{failure}"));
+    for (report, name) in comparison.reports.iter().zip(names) {
+        assert!(report.is_faultless(), "{:?}", report.faults());
+        assert_eq!((report.name.as_str(), report.requests), (name, 4001));
+        assert_eq!(report.rounds.len(), 4);
+        assert!(report.hits > report.misses / 2 && report.misses > 0);
+    }
+    server.shutdown().expect("drains");
+}
+
 #[test]
 fn memcached_is_found_faultless_in_both_protocols() {
-    let arguments = |port: u16| {
-        let words = [
-            "-l",
-            "127.0.0.1",
-            "-U",
-            "0",
-            "-t",
-            "1",
-            "-u",
-            "nobody",
-            "-p",
-        ];
-        let words = words.iter().map(|&word| word.to_owned());
-        words.chain([port.to_string()]).collect()
-    };
-    let Some(server) = Process::start("memcached", arguments) else {
+    let Some(server) = memcached() else {
         return skip("memcached");
     };
     for protocol in [Memcache, Meta] {
@@ -330,20 +399,7 @@ fn memcached_is_found_faultless_in_both_protocols() {
 
 #[test]
 fn redis_is_found_faultless() {
-    let arguments = |port: u16| {
-        let words = [
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-            "--port",
-        ];
-        let words = words.iter().map(|&word| word.to_owned());
-        words.chain([port.to_string()]).collect()
-    };
-    let Some(server) = Process::start("redis-server", arguments) else {
+    let Some(server) = redis() else {
         return skip("redis-server");
     };
     for multi_get in [1, 20] {

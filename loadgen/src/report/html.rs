@@ -1,9 +1,10 @@
-//! The report as one page: tables and three plots, nothing fetched from anywhere.
+//! The report as one page: tables and plots, nothing fetched from anywhere.
 
 use std::fmt::Write;
 
+use super::plots::{latency_plot, over_time_plot, throughput_plot};
 use super::{Latency, Report, grouped, time_text};
-use crate::chart::{Axis, Curve, escaped, linear_ticks, lines};
+use crate::chart::escaped;
 
 /// A table or a plot that is wider than the screen is moved sideways by itself, and keeps a size that can be read.
 const STYLE: &str = ":root{--ink:#222;--paper:#fff;--line:#ddd;--soft:#444;--bad:#b03a48;--odd:#8a6a00;color-scheme:light}\
@@ -12,19 +13,20 @@ const STYLE: &str = ":root{--ink:#222;--paper:#fff;--line:#ddd;--soft:#444;--bad
  body{font-family:sans-serif;max-width:860px;margin:1.5em auto;padding:0 1em;color:var(--ink);background:var(--paper)}\
  h1{font-size:1.5em;margin:.2em 0}.wide{overflow-x:auto}.wide svg{min-width:560px}\
  table{border-collapse:collapse;margin:1em 0}th,td{padding:.25em .6em;white-space:nowrap;text-align:right;border-bottom:1px solid var(--line)}\
- th:first-child,td:first-child{text-align:left}.fault{color:var(--bad);font-weight:bold}.note{color:var(--odd)}\
+ th:first-child,td:first-child{text-align:left}\
+ .kinds td:nth-child(2){text-align:left}.beside td:first-child,.beside th:first-child{position:sticky;left:0;background:var(--paper)}\
+ @media(max-width:500px){.beside,.kinds{font-size:.85em}}\
+ .beside th{white-space:normal;max-width:9em}.beside i{display:inline-block;min-width:4em;color:var(--soft);font-style:normal}.small{color:var(--soft);font-size:.9em}.fault{color:var(--bad);font-weight:bold}.note{color:var(--odd)}\
  svg{max-width:100%;height:auto}svg>rect:first-of-type{fill:var(--paper)}svg text{fill:var(--soft)}svg line{stroke:var(--line)}";
 
 pub(super) fn page(report: &Report) -> String {
-    let mut out = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
-         <title>flagstone-bench: {}</title><style>{STYLE}</style></head><body>\n\
-         <p><b>{}</b></p>\n<h1>{} requests a second</h1>\n<p>{}</p>\n",
-        escaped(&report.title()),
-        escaped(&report.title()),
-        grouped(report.requests_per_second as u64),
-        escaped(&report.settings.sentence()),
+    let mut out = head(
+        &report.title(),
+        &format!(
+            "{} requests a second",
+            grouped(report.requests_per_second as u64)
+        ),
+        &report.settings.sentence(),
     );
     for fault in report.faults() {
         let _ = writeln!(out, "<p class=\"fault\">{}</p>", escaped(&fault));
@@ -32,26 +34,44 @@ pub(super) fn page(report: &Report) -> String {
     for warning in report.warnings() {
         let _ = writeln!(out, "<p class=\"note\">{}</p>", escaped(&warning));
     }
+    let over = &report.over_time;
     for part in [
         latency_table(report),
         facts_table(report),
-        latency_plot(report),
-        over_time_plot(report),
-        throughput_plot(report),
+        latency_plot(&kinds(report).collect::<Vec<_>>()),
+        over_time_plot(&[("p50", over, &over.p50), ("p99", over, &over.p99)]),
+        throughput_plot(&[("requests", &report.throughput)]),
     ] {
         let _ = writeln!(out, "<div class=\"wide\">{part}</div>");
     }
+    foot(&mut out, report);
+    out
+}
+
+/// Up to the sentence that says what was asked for.
+pub(super) fn head(title: &str, heading: &str, sentence: &str) -> String {
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
+         <title>flagstone-bench: {0}</title><style>{STYLE}</style></head><body>\n\
+         <p><b>{0}</b></p>\n<h1>{1}</h1>\n<p>{2}</p>\n",
+        escaped(title),
+        escaped(heading),
+        escaped(sentence),
+    )
+}
+
+pub(super) fn foot(out: &mut String, report: &Report) {
     let _ = writeln!(
         out,
         "<p>flagstone-bench {}, seed {}</p>\n</body></html>",
         escaped(&report.settings.version),
         report.settings.seed
     );
-    out
 }
 
 /// Every kind of request that there was.
-fn kinds(report: &Report) -> impl Iterator<Item = (&'static str, &Latency)> {
+pub(super) fn kinds(report: &Report) -> impl Iterator<Item = (&'static str, &Latency)> {
     [
         ("reads", report.reads.as_ref()),
         ("writes", report.writes.as_ref()),
@@ -108,120 +128,4 @@ fn facts_table(report: &Report) -> String {
     }
     out.push_str("</table>\n");
     out
-}
-
-/// Latency over percentiles. Across, each step to the right leaves a tenth of the requests
-/// that the step before left: the tail is what a plot of latency is for.
-fn latency_plot(report: &Report) -> String {
-    let decades = (report.all.count.max(10) as f64).log10().ceil();
-    let at_x = |percent: f64| -(1.0 - percent / 100.0).max(1e-12).log10() / decades;
-    let low = report.all.min.max(0.1).log10().floor();
-    let high = report.all.max.max(1.0).log10().ceil().max(low + 1.0);
-    let at_y = |us: f64| (us.max(0.1).log10() - low) / (high - low);
-    let x_ticks = (0..=decades as i32).map(|decade| {
-        let percent = 100.0 * (1.0 - 10f64.powi(-decade));
-        let digits = (decade - 2).max(0) as usize;
-        (at_x(percent), format!("{percent:.digits$}"))
-    });
-    // The median lies between the first two, and is what is looked for first.
-    let x_ticks = x_ticks.chain([(at_x(50.0), "50".to_owned())]);
-    let y_ticks = (low as i32..=high as i32).map(|power| {
-        let us = 10f64.powi(power);
-        (at_y(us), time_text(us))
-    });
-    let curves: Vec<Curve> = kinds(report)
-        .map(|(name, latency)| Curve {
-            name: name.to_owned(),
-            points: latency
-                .curve
-                .iter()
-                .map(|&(percent, us)| (at_x(percent), at_y(us)))
-                .collect(),
-        })
-        .collect();
-    let x = Axis {
-        label: "percentile".to_owned(),
-        ticks: x_ticks.collect(),
-    };
-    let y = Axis {
-        label: "latency".to_owned(),
-        ticks: y_ticks.collect(),
-    };
-    lines("Latency by percentile", &x, &y, &curves)
-}
-
-/// Latency over the run. An interval without a reply is a gap: the server stalled.
-fn over_time_plot(report: &Report) -> String {
-    let over = &report.over_time;
-    let known = || over.p50.iter().chain(&over.p99).flatten().copied();
-    let low = known().fold(f64::MAX, f64::min).clamp(0.1, 1e8);
-    let low = low.log10().floor();
-    let high = known().fold(1.0, f64::max).log10().ceil().max(low + 1.0);
-    let seconds = over.p50.len() as f64 * over.interval_seconds;
-    let (end, x_ticks) = linear_ticks(seconds, |second| {
-        format!("{} s", (second * 100.0).round() / 100.0)
-    });
-    let curve = |name: &str, latencies: &[Option<f64>]| Curve {
-        name: name.to_owned(),
-        points: latencies
-            .iter()
-            .enumerate()
-            .map(|(at, us)| {
-                let y = us.map_or(f64::NAN, |us| (us.max(0.1).log10() - low) / (high - low));
-                ((at as f64 + 0.5) * over.interval_seconds / end, y)
-            })
-            .collect(),
-    };
-    let y_ticks = (low as i32..=high as i32).map(|power| {
-        let at = (f64::from(power) - low) / (high - low);
-        (at, time_text(10f64.powi(power)))
-    });
-    let x = Axis {
-        label: "time".to_owned(),
-        ticks: x_ticks,
-    };
-    let y = Axis {
-        label: "latency".to_owned(),
-        ticks: y_ticks.collect(),
-    };
-    let curves = [curve("p50", &over.p50), curve("p99", &over.p99)];
-    lines("Latency over time", &x, &y, &curves)
-}
-
-/// Requests a second over the run.
-fn throughput_plot(report: &Report) -> String {
-    let slot = report.throughput.slot_seconds;
-    let mut rates: Vec<f64> = report
-        .throughput
-        .replies
-        .iter()
-        .map(|&replies| replies as f64 / slot)
-        .collect();
-    // The last slot is not full, and would look like a collapse.
-    if rates.len() > 1 {
-        rates.pop();
-    }
-    let most = rates.iter().copied().fold(0.0, f64::max);
-    let (top, y_ticks) = linear_ticks(most, |rate| grouped(rate as u64));
-    let seconds = rates.len() as f64 * slot;
-    let (end, x_ticks) = linear_ticks(seconds, |second| {
-        format!("{} s", (second * 100.0).round() / 100.0)
-    });
-    let curve = Curve {
-        name: "requests".to_owned(),
-        points: rates
-            .iter()
-            .enumerate()
-            .map(|(at, rate)| ((at as f64 + 0.5) * slot / end, rate / top))
-            .collect(),
-    };
-    let x = Axis {
-        label: "time".to_owned(),
-        ticks: x_ticks,
-    };
-    let y = Axis {
-        label: "requests a second".to_owned(),
-        ticks: y_ticks,
-    };
-    lines("Throughput over time", &x, &y, &[curve])
 }

@@ -1,7 +1,11 @@
-//! What came out of a run: one record, shown as a table, as JSON or as a page.
+//! What came out of a run: one record, shown as a table, as JSON or as a page; or several of
+//! them, one beside another.
 
+mod compare;
 mod html;
+mod plots;
 mod table;
+mod words;
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
@@ -10,10 +14,14 @@ use crate::settings::{Length, Settings};
 use crate::tally::{SLOT_NS, Tally};
 use crate::timeline::Timeline;
 
+pub use compare::Comparison;
+use words::date;
+pub use words::{grouped, time_text};
+
 /// Facts about the measured part that no thread knows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Measured {
-    /// From the start to the last reply.
+    /// From the start to the last reply, of all rounds.
     pub elapsed_ns: u64,
     /// What the server's threads had in that time.
     pub server_cpu_ns: Option<u64>,
@@ -27,6 +35,10 @@ pub struct Measured {
     pub failure: Option<String>,
     /// When it began, since 1970.
     pub began: std::time::Duration,
+    /// When its last round ended, likewise.
+    pub ended: std::time::Duration,
+    /// Replies in a second, of each round.
+    pub rounds: Vec<f64>,
     /// What the generator's own threads had in the measured time.
     pub generator_cpu_ns: Option<u64>,
 }
@@ -37,6 +49,9 @@ const BUSY: f64 = 0.9;
 /// The record. Latencies are in microseconds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
+    /// What the server was called, if anything.
+    #[serde(default)]
+    pub name: String,
     /// What was asked for.
     pub settings: Setup,
     /// When it began: date and time of day, UTC.
@@ -55,6 +70,9 @@ pub struct Report {
     pub requests: u64,
     /// Replies in a second.
     pub requests_per_second: f64,
+    /// The same of each round.
+    #[serde(default)]
+    pub rounds: Vec<f64>,
     /// Reads that found a value.
     pub hits: u64,
     /// Reads that did not.
@@ -136,6 +154,9 @@ pub struct Setup {
     pub requests: Option<u64>,
     /// Seconds asked for, if that was the end.
     pub seconds: Option<f64>,
+    /// Parts in which it was measured.
+    #[serde(default = "one")]
+    pub rounds: usize,
     /// Requests a second asked for.
     pub rate: Option<f64>,
     /// Whether values were checked.
@@ -146,7 +167,7 @@ pub struct Setup {
     pub run: String,
 }
 
-/// Reports of earlier versions say nothing of several keys.
+/// Reports of earlier versions say nothing of several keys or rounds.
 fn one() -> usize {
     1
 }
@@ -213,6 +234,7 @@ impl Report {
             (!histogram.is_empty()).then(|| Latency::of(histogram))
         };
         Report {
+            name: settings.name.clone(),
             settings: Setup::of(settings),
             began: date(measured.began.as_secs()),
             ended_early: measured.failure.as_ref().map(|failure| {
@@ -220,7 +242,7 @@ impl Report {
                     Length::Time(time) => format!("{:.1} s", time.as_secs_f64()),
                     Length::Requests(count) => format!("{} requests", grouped(count)),
                 };
-                let when = date(measured.began.as_secs() + measured.elapsed_ns / 1_000_000_000);
+                let when = date(measured.ended.as_secs());
                 format!(
                     "{when}, after {seconds:.2} s and {} requests of {of}: {failure}",
                     grouped(requests)
@@ -232,6 +254,7 @@ impl Report {
             seconds,
             requests,
             requests_per_second: requests as f64 / seconds,
+            rounds: measured.rounds.clone(),
             hits: tally.hits,
             misses: tally.misses,
             refused: tally.refused,
@@ -323,10 +346,18 @@ impl Report {
     /// What was measured, against what, and when.
     #[must_use]
     pub fn title(&self) -> String {
+        format!("{}, {}", self.subject(), self.began)
+    }
+
+    /// Whom, and how it was spoken to.
+    fn subject(&self) -> String {
         let Setup {
             address, protocol, ..
         } = &self.settings;
-        format!("{address} in {protocol}, {}", self.began)
+        match self.name.as_str() {
+            name if name.is_empty() || name == address => format!("{address} in {protocol}"),
+            name => format!("{name} ({address}) in {protocol}"),
+        }
     }
 
     /// The record as JSON.
@@ -374,6 +405,7 @@ impl Setup {
             mix: settings.mix.to_string(),
             requests,
             seconds,
+            rounds: settings.rounds,
             rate: settings.rate,
             verify: settings.verify,
             seed: settings.seed,
@@ -384,6 +416,12 @@ impl Setup {
     /// One line.
     #[must_use]
     pub fn sentence(&self) -> String {
+        let tls = if self.tls { " over TLS" } else { "" };
+        format!("{}, {}{tls}, {}", self.address, self.protocol, self.load())
+    }
+
+    /// All of it that several servers have in common.
+    fn load(&self) -> String {
         let plural = |count: usize, word: &str| {
             let s = if count == 1 { "" } else { "s" };
             format!("{} {word}{s}", grouped(count as u64))
@@ -405,10 +443,7 @@ impl Setup {
             seconds => format!(" that are gone after {} s", grouped(u64::from(seconds))),
         };
         format!(
-            "{}, {}{}, {}, {}, pipeline {}{multi_get}, {rate}; {} keys of {} B{prefix}, values of {} B{ttl}, {}, reads:writes:deletes {}{}",
-            self.address,
-            self.protocol,
-            if self.tls { " over TLS" } else { "" },
+            "{}, {}, pipeline {}{multi_get}, {rate}; {} keys of {} B{prefix}, values of {} B{ttl}, {}, reads:writes:deletes {}{}",
             plural(self.connections, "connection"),
             plural(self.threads, "thread"),
             self.pipeline,
@@ -477,50 +512,6 @@ fn curve_percents(count: u64) -> Vec<f64> {
         percents.push(100.0 * (1.0 - rest));
     }
     percents
-}
-
-/// A second since 1970 as `2026-11-28 01:02 UTC`.
-fn date(second: u64) -> String {
-    let (days, of_day) = (second / 86_400, second % 86_400);
-    // Years that begin in March have their leap day at their end; 400 of them have 146,097 days.
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let (month, later) = if month < 10 {
-        (month + 3, 0)
-    } else {
-        (month - 9, 1)
-    };
-    let year = era * 400 + year + later;
-    let (hour, minute) = (of_day / 3600, of_day % 3600 / 60);
-    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02} UTC")
-}
-
-/// `1234567` as `1,234,567`.
-#[must_use]
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// Microseconds with a unit that fits.
-#[must_use]
-pub fn time_text(us: f64) -> String {
-    match us {
-        ..1000.0 => format!("{us:.1} µs"),
-        ..1_000_000.0 => format!("{:.2} ms", us / 1e3),
-        _ => format!("{:.2} s", us / 1e6),
-    }
 }
 
 #[cfg(test)]

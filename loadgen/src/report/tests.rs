@@ -18,11 +18,9 @@ fn report(change: impl FnOnce(&mut Tally)) -> Report {
         elapsed_ns: 200_000_000,
         server_cpu_ns: Some(2_002_000),
         server_resident_bytes: Some(3 << 20),
-        preload_refused: 0,
-        preload_first_refusal: None,
         began: std::time::Duration::from_secs(1_795_829_040),
         generator_cpu_ns: Some(150_000_000),
-        failure: None,
+        ..Measured::default()
     };
     Report::new(&Settings::default(), &measured, tally)
 }
@@ -65,13 +63,10 @@ fn misses_are_no_faults_and_everything_else_is() {
 fn a_run_that_ended_early_says_when_and_why() {
     let measured = Measured {
         elapsed_ns: 3_200_000_000,
-        server_cpu_ns: None,
-        server_resident_bytes: None,
-        preload_refused: 0,
-        preload_first_refusal: None,
         began: std::time::Duration::from_secs(1_795_829_038),
-        generator_cpu_ns: None,
+        ended: std::time::Duration::from_secs(1_795_829_041),
         failure: Some("the server is <gone>".to_owned()),
+        ..Measured::default()
     };
     let mut tally = Tally::new(1);
     tally.time(Asked::Read, 1000);
@@ -158,6 +153,155 @@ fn latency_over_time_has_a_gap_where_nothing_came() {
     assert!(!old.html().contains("NaN") && !old.html().contains("inf"));
 }
 
+fn compared() -> Comparison {
+    let mut reports = Vec::new();
+    for (name, address) in [
+        ("ours", "127.0.0.1:1"),
+        ("<theirs>", "unix:/x"),
+        ("third", "127.0.0.1:3"),
+    ] {
+        let mut one = report(|_| ());
+        one.name = name.to_owned();
+        one.settings.address = address.to_owned();
+        one.settings.rounds = 2;
+        one.rounds = vec![5100.0, 4900.0];
+        reports.push(one);
+    }
+    reports[1].requests_per_second /= 2.0;
+    reports[1].all.p99 *= 3.0;
+    reports[1].generator_busy = Some(0.99);
+    Comparison::new(reports)
+}
+
+#[test]
+fn servers_stand_beside_one_another() {
+    let comparison = compared();
+    let table = comparison.table();
+    let title = "ours (127.0.0.1:1) in native, <theirs> (unix:/x) in native and third (127.0.0.1:3) in native, side \
+                 by side, 2026-11-28 01:24 UTC\none server at a time, in turn: 2 rounds, 10 s of each server;";
+    assert!(table.starts_with(title), "{table}");
+    let cells = |name: &str| -> Vec<&str> {
+        let line = table.lines().find(|line| line.starts_with(name));
+        line.expect(name)[name.len()..].split_whitespace().collect()
+    };
+    assert_eq!(
+        cells("requests a second"),
+        ["5,005", "2,502", "0.50×", "5,005", "1.00×"]
+    );
+    assert_eq!(cells("slowest round"), ["4,900"; 3]);
+    assert_eq!(cells("fastest round"), ["5,100"; 3]);
+    assert_eq!(cells("p99 ")[3..], ["ms", "3.00×", "991.2", "µs", "1.00×"]);
+    assert_eq!(
+        cells("hit ratio"),
+        ["99.00", "%", "99.00", "%", "99.00", "%"]
+    );
+    let first = table
+        .lines()
+        .position(|line| line.starts_with("protocol"))
+        .expect("a row");
+    let head = table.lines().nth(first - 1).expect("a head");
+    assert_eq!(
+        head.split_whitespace().collect::<Vec<_>>(),
+        ["ours", "<theirs>", "third"]
+    );
+    assert!(
+        table.contains("NOTE: <theirs>: the generator worked 99 %"),
+        "{table}"
+    );
+    // What no server has is no row.
+    assert!(
+        !table.contains("refused") && !table.contains("ended early"),
+        "{table}"
+    );
+
+    let list: Vec<Report> = serde_json::from_str(&comparison.json()).expect("our own");
+    assert_eq!(
+        list.iter().map(|r| r.name.as_str()).collect::<Vec<_>>(),
+        ["ours", "<theirs>", "third"]
+    );
+    assert_eq!(list[2].rounds, [5100.0, 4900.0]);
+}
+
+#[test]
+fn the_page_of_several_has_a_curve_for_each() {
+    let page = compared().html();
+    assert!(
+        page.contains("<body>\n<p><b>ours (127.0.0.1:1) in native, &lt;theirs&gt; "),
+        "{page}"
+    );
+    assert_eq!(page.matches("<svg").count(), 3);
+    // Each plot has three curves and three entries of the legend, no two of one stroke.
+    assert_eq!(page.matches("<polyline").count(), 9);
+    assert_eq!(page.matches("<path").count(), 9);
+    for dash in ["stroke-dasharray=\"9 6\"", "stroke-dasharray=\"1 5\""] {
+        assert_eq!(page.matches(dash).count(), 6, "{dash}");
+    }
+    assert!(page.contains(">50</text>") && page.contains("prefers-color-scheme:dark"));
+    assert!(!page.contains("<theirs>") && !page.contains("NaN") && !page.contains("inf"));
+    for outside in ["src=", "href=", "url(", "@import", "<script"] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+}
+
+#[test]
+fn a_server_that_ended_early_is_marked() {
+    let mut comparison = compared();
+    comparison.reports[2] = Report {
+        name: "third".to_owned(),
+        ..Report::new(
+            &Settings::default(),
+            &Measured {
+                elapsed_ns: 1,
+                failure: Some("it is gone".to_owned()),
+                ..Measured::default()
+            },
+            Tally::new(0),
+        )
+    };
+    let (table, page) = (comparison.table(), comparison.html());
+    assert!(
+        table.contains("FAULT: third: the run ended early, "),
+        "{table}"
+    );
+    let row = table
+        .lines()
+        .find(|line| line.starts_with("ended early"))
+        .expect("a row");
+    assert_eq!(
+        row.split_whitespace().collect::<Vec<_>>()[2..],
+        ["-", "-", "after", "0.0", "s"]
+    );
+    assert!(page.contains("<th class=\"fault\">third</th>"), "{page}");
+    assert!(!page.contains("NaN") && !page.contains("inf"), "{page}");
+}
+
+#[test]
+fn rounds_lie_behind_one_another() {
+    let mut sum = Tally::new(0);
+    for round in 0..3 {
+        let mut tally = Tally::behind(round * 5 * SLOT_NS, 4);
+        tally.now(SLOT_NS);
+        tally.time(Asked::Read, 2_000_000);
+        tally.slot(SLOT_NS, 7);
+        sum.add(tally);
+    }
+    let report = Report::new(
+        &Settings::default(),
+        &Measured {
+            elapsed_ns: 1_500_000_000,
+            ..Measured::default()
+        },
+        sum,
+    );
+    let replies = &report.throughput.replies;
+    assert_eq!(replies.len(), 12);
+    assert!([1, 6, 11].iter().all(|&at| replies[at] == 7), "{replies:?}");
+    let known: Vec<_> = (0..12)
+        .filter(|&at| report.over_time.p50[at].is_some())
+        .collect();
+    assert_eq!(known, [1, 6, 11]);
+}
+
 #[test]
 fn dates() {
     for (second, text) in [
@@ -192,13 +336,9 @@ fn a_generator_without_a_rest_is_told_of() {
 fn an_empty_run_has_a_report() {
     let measured = Measured {
         elapsed_ns: 1,
-        server_cpu_ns: None,
-        server_resident_bytes: None,
-        preload_refused: 0,
-        preload_first_refusal: None,
         began: std::time::Duration::from_secs(1_795_829_040),
         generator_cpu_ns: Some(150_000_000),
-        failure: None,
+        ..Measured::default()
     };
     let report = Report::new(&Settings::default(), &measured, Tally::new(0));
     assert_eq!(report.requests, 0);
