@@ -1,27 +1,103 @@
 //! What is asked of every subject, and what Flagstone promises.
+//!
+//! ```text
+//!   group = ground (how servers are started and filled) + shapes (what they are then asked)
+//! ```
+//!
+//! Servers live as long as their group: another place, budget or value size is another ground.
+//! The figures of each shape are short rounds of half a second; slow servers take longer.
+
+use flagstone_bench::settings::Sizes;
+use flagstone_bench::wire::Protocol;
+
+use super::subject::{Kind, Subject};
+
+/// Shapes whose servers are started and filled alike.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// How they are started and filled.
+    pub ground: Ground,
+    /// What they are asked then.
+    pub shapes: Vec<Shape>,
+    /// By which part of the race's time its rounds are over, from 0 to 1.
+    pub until: f64,
+}
+
+/// Where servers listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// A port of 127.0.0.1.
+    Tcp,
+    /// The file of a Unix socket.
+    Unix,
+}
+
+/// How servers are started and filled.
+#[derive(Clone, Debug)]
+pub struct Ground {
+    /// For remarks.
+    pub name: &'static str,
+    /// Where they listen.
+    pub way: Way,
+    /// Their budget, each in its own words.
+    pub memory_mib: usize,
+    /// Connections that they are prepared for.
+    pub connections_max: usize,
+    /// Bytes of a value.
+    pub values: Sizes,
+    /// Keys that are drawn, 20 bytes each.
+    pub keys: u32,
+    /// Keys that are written at the start: all, unless the budget holds fewer.
+    pub filled: u32,
+    /// Requests of the first shape before anything is measured: a cache that evicts needs them
+    /// until its hit ratio is its own.
+    pub warmup: u64,
+    /// Who is left out, to save time: what it would show, another row does.
+    pub without: &'static [(Kind, Option<Protocol>)],
+}
+
+impl Ground {
+    /// Whether a subject races here.
+    #[must_use]
+    pub fn takes(&self, subject: &Subject) -> bool {
+        !self.without.iter().any(|&(kind, protocol)| {
+            kind == subject.kind && protocol.is_none_or(|protocol| protocol == subject.protocol)
+        })
+    }
+
+    /// Whether keys go missing because the budget is full, which is what is measured.
+    #[must_use]
+    pub fn is_evicting(&self) -> bool {
+        self.warmup > 0
+    }
+}
 
 /// One kind of load.
 #[derive(Clone, Debug)]
 pub struct Shape {
     /// For tables.
-    pub name: &'static str,
+    pub name: String,
     /// As the generator's `--mix`.
     pub mix: &'static str,
     /// Pipeline depth.
     pub pipeline: usize,
-    /// Value size.
-    pub value_bytes: usize,
+    /// Keys of one read. A protocol that has no such request gets as deep a pipeline instead.
+    pub multi_get: usize,
+    /// As the generator's `--distribution`.
+    pub distribution: &'static str,
     /// Connections.
     pub connections: usize,
     /// Requests in one round.
     pub requests: u64,
     /// What Flagstone must not exceed.
-    pub target: Option<Target>,
+    pub targets: &'static [Target],
 }
 
 /// A bound on a ratio of CPU times.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
+    /// In which protocols; each has a line of its own.
+    pub ours: &'static [Protocol],
     /// Against whom.
     pub against: Against,
     /// At most this.
@@ -33,62 +109,221 @@ pub struct Target {
 pub enum Against {
     /// The echo server on bare tokio.
     Floor,
-    /// The better of redis and valkey, in each round.
-    BetterRedis,
+    /// The best of these, in each round.
+    Best(&'static [Kind]),
+    /// Flagstone in its native protocol.
+    Native,
 }
 
 const CONNECTIONS: usize = 50;
 /// Ten thousand connections need an open-file limit of a little more, at both ends.
 const CONNECTIONS_MANY: usize = 10_000;
+/// The budget in which most shapes are raced. redis counts its clients' buffers into it: with
+/// 10,000 of them it evicts every key from 256 MiB, and answers nothing but misses.
+pub const MEMORY_MIB: usize = 512;
 
-const FLOOR: fn(f64) -> Option<Target> = |ratio| {
-    Some(Target {
-        against: Against::Floor,
+const PIPELINED: &[Kind] = &[Kind::Redis, Kind::Valkey, Kind::Pogocache];
+const UNIX: &[Kind] = &[Kind::Pogocache, Kind::Memcached];
+const NATIVE: &[Protocol] = &[Protocol::Native];
+const LINES: &[Protocol] = &[Protocol::Native, Protocol::Memcache];
+const EVERY: &[Protocol] = &[
+    Protocol::Native,
+    Protocol::Memcache,
+    Protocol::Meta,
+    Protocol::Resp,
+];
+
+const fn target(ours: &'static [Protocol], against: Against, ratio: f64) -> Target {
+    Target {
+        ours,
+        against,
         ratio,
-    })
-};
-const REDIS: fn(f64) -> Option<Target> = |ratio| {
-    Some(Target {
-        against: Against::BetterRedis,
-        ratio,
-    })
-};
+    }
+}
+
+const ALONE: &[Target] = &[target(NATIVE, Against::Floor, 1.05)];
+const MANY: &[Target] = &[target(NATIVE, Against::Floor, 1.02)];
+const DEEP_16: &[Target] = &[target(EVERY, Against::Best(PIPELINED), 0.48)];
+const DEEP_32: &[Target] = &[target(EVERY, Against::Best(PIPELINED), 0.42)];
+const SET_32: &[Target] = &[
+    target(EVERY, Against::Best(PIPELINED), 0.42),
+    target(&[Protocol::Memcache], Against::Native, 1.1),
+];
+const GET_1K: &[Target] = &[target(NATIVE, Against::Best(PIPELINED), 0.5)];
+const SET_1K: &[Target] = &[target(NATIVE, Against::Best(PIPELINED), 0.65)];
+const UNIX_ALONE: &[Target] = &[target(LINES, Against::Best(UNIX), 0.95)];
+const UNIX_DEEP: &[Target] = &[target(LINES, Against::Best(UNIX), 0.75)];
+
+const GET: &str = "1:0";
+const SET: &str = "0:1";
+
+/// pogocache's memcached protocol is raced where it is its own ground.
+const TCP_WITHOUT: &[(Kind, Option<Protocol>)] = &[(Kind::Pogocache, Some(Protocol::Memcache))];
+/// The meta commands are raced where every protocol has a target.
+const KIBIBYTE_WITHOUT: &[(Kind, Option<Protocol>)] =
+    &[TCP_WITHOUT[0], (Kind::Flagstone, Some(Protocol::Meta))];
+/// An echo of one size is no floor of mixed ones, nor of another kind of socket.
+const NO_FLOORS: [(Kind, Option<Protocol>); 2] =
+    [(Kind::Echo("epoll"), None), (Kind::Echo("tokio"), None)];
+const UNIX_WITHOUT: &[(Kind, Option<Protocol>)] = &[
+    NO_FLOORS[0],
+    NO_FLOORS[1],
+    (Kind::Flagstone, Some(Protocol::Meta)),
+    (Kind::Pogocache, Some(Protocol::Resp)),
+];
+
+/// The ground that most others differ from in a few points.
+#[must_use]
+pub fn plain(name: &'static str, value_bytes: usize) -> Ground {
+    let keys = 100_000;
+    Ground {
+        name,
+        way: Way::Tcp,
+        memory_mib: MEMORY_MIB,
+        connections_max: CONNECTIONS_MANY + 100,
+        values: Sizes {
+            min: value_bytes,
+            max: value_bytes,
+        },
+        keys,
+        filled: keys,
+        warmup: 0,
+        without: TCP_WITHOUT,
+    }
+}
+
+fn shape(name: &str, (mix, pipeline): (&'static str, usize), targets: &'static [Target]) -> Shape {
+    Shape {
+        name: name.to_owned(),
+        mix,
+        pipeline,
+        multi_get: 1,
+        distribution: "uniform",
+        connections: CONNECTIONS,
+        // About half a second each.
+        requests: if pipeline == 1 { 50_000 } else { 300_000 },
+        targets,
+    }
+}
 
 /// The table of the race. `quick` asks for a fifth of the requests.
 #[must_use]
-pub fn shapes(quick: bool) -> Vec<Shape> {
-    let shape = |name, mix, pipeline, value_bytes, target| Shape {
-        name,
-        mix,
-        pipeline,
-        value_bytes,
-        connections: CONNECTIONS,
-        // About half a second each. Slow servers take longer; their time is bounded by this.
-        requests: if pipeline == 1 { 50_000 } else { 300_000 } / if quick { 5 } else { 1 },
-        target,
+pub fn groups(quick: bool) -> Vec<Group> {
+    let mut groups = vec![small(), kibibyte(), unix()];
+    if quick {
+        for group in &mut groups {
+            group.ground.warmup = group.ground.warmup.div_ceil(5);
+            for shape in &mut group.shapes {
+                shape.requests = shape.requests.div_ceil(5);
+            }
+        }
+    }
+    groups
+}
+
+fn small() -> Group {
+    Group {
+        ground: plain("32 B", 32),
+        shapes: vec![
+            shape("GET, pipeline 1", (GET, 1), ALONE),
+            shape("GET, pipeline 16", (GET, 16), DEEP_16),
+            shape("GET, pipeline 32", (GET, 32), DEEP_32),
+            shape("SET, pipeline 1", (SET, 1), ALONE),
+            shape("SET, pipeline 16", (SET, 16), DEEP_16),
+            shape("SET, pipeline 32", (SET, 32), SET_32),
+            Shape {
+                connections: CONNECTIONS_MANY,
+                ..shape("GET, pipeline 1, 10,000 connections", (GET, 1), MANY)
+            },
+        ],
+        until: 0.28,
+    }
+}
+
+fn kibibyte() -> Group {
+    let ground = Ground {
+        without: KIBIBYTE_WITHOUT,
+        ..plain("1 KiB", 1024)
     };
-    let (get, set) = ("1:0", "0:1");
-    vec![
-        shape("GET, pipeline 1", get, 1, 32, FLOOR(1.08)),
-        shape("GET, pipeline 16", get, 16, 32, REDIS(0.45)),
-        shape("GET, pipeline 32", get, 32, 32, REDIS(0.40)),
-        shape("SET, pipeline 1", set, 1, 32, FLOOR(1.10)),
-        shape("SET, pipeline 16", set, 16, 32, None),
-        shape("SET, pipeline 32", set, 32, 32, REDIS(0.42)),
-        Shape {
-            connections: CONNECTIONS_MANY,
-            ..shape(
-                "GET, pipeline 1, 10,000 connections",
-                get,
-                1,
-                32,
-                FLOOR(1.05),
-            )
-        },
-        shape("GET 1 KiB, pipeline 1", get, 1, 1024, None),
-        shape("GET 1 KiB, pipeline 16", get, 16, 1024, None),
-        shape("GET 1 KiB, pipeline 32", get, 32, 1024, REDIS(0.45)),
-        shape("SET 1 KiB, pipeline 1", set, 1, 1024, None),
-        shape("SET 1 KiB, pipeline 32", set, 32, 1024, None),
-    ]
+    Group {
+        ground,
+        shapes: vec![
+            shape("GET 1 KiB, pipeline 1", (GET, 1), &[]),
+            shape("GET 1 KiB, pipeline 16", (GET, 16), &[]),
+            shape("GET 1 KiB, pipeline 32", (GET, 32), GET_1K),
+            shape("SET 1 KiB, pipeline 1", (SET, 1), &[]),
+            shape("SET 1 KiB, pipeline 32", (SET, 32), SET_1K),
+        ],
+        until: 0.42,
+    }
+}
+
+/// What pogocache's own figures are of.
+fn unix() -> Group {
+    let ground = Ground {
+        way: Way::Unix,
+        values: Sizes { min: 1, max: 1024 },
+        without: UNIX_WITHOUT,
+        ..plain("Unix socket, 1–1,024 B", 32)
+    };
+    let shapes = [("GET", GET), ("SET", SET)]
+        .into_iter()
+        .flat_map(|(verb, mix)| {
+            [(1, UNIX_ALONE), (10, UNIX_DEEP), (50, UNIX_DEEP)].map(|(pipeline, targets)| Shape {
+                connections: 256,
+                ..shape(
+                    &format!("{verb} 1–1,024 B, Unix socket, pipeline {pipeline}"),
+                    (mix, pipeline),
+                    targets,
+                )
+            })
+        });
+    Group {
+        ground,
+        shapes: shapes.collect(),
+        until: 0.54,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::race::subject::subjects;
+    use std::path::Path;
+
+    /// Names are what `--only` and the tables know shapes by.
+    #[test]
+    fn shapes_have_names_of_their_own_and_groups_end_one_after_another() {
+        let groups = groups(false);
+        let mut names: Vec<&str> = groups
+            .iter()
+            .flat_map(|group| group.shapes.iter().map(|shape| &*shape.name))
+            .collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        assert!(groups.is_sorted_by(|a, b| a.until < b.until));
+        assert!(groups.iter().all(|group| group.until < 1.0));
+    }
+
+    #[test]
+    fn who_is_left_out_is_left_out_by_protocol() {
+        let of = |kind, protocol| subjects(kind, Path::new("/none"), &[protocol]).remove(0);
+        let ground = unix().ground;
+        for (kind, protocol, expected) in [
+            (Kind::Echo("epoll"), Protocol::Native, false),
+            (Kind::Flagstone, Protocol::Native, true),
+            (Kind::Flagstone, Protocol::Meta, false),
+            (Kind::Pogocache, Protocol::Memcache, true),
+            (Kind::Pogocache, Protocol::Resp, false),
+            (Kind::Redis, Protocol::Resp, true),
+        ] {
+            assert_eq!(
+                ground.takes(&of(kind, protocol)),
+                expected,
+                "{kind:?} {protocol:?}"
+            );
+        }
+    }
 }

@@ -1,0 +1,110 @@
+//! The page, of figures that were made up.
+
+use super::*;
+use crate::race::shape::groups;
+use crate::race::subject::{Kind, subjects};
+use flagstone_bench::wire::Protocol;
+use std::path::Path;
+
+/// Flagstone against a floor and a redis: within the target in the first shape, beaten by
+/// redis in the second, absent in the third.
+fn results() -> Results {
+    let none = Path::new("/none");
+    let subjects: Vec<Subject> = [
+        (Kind::Echo("tokio"), Protocol::Native),
+        (Kind::Flagstone, Protocol::Native),
+        (Kind::Redis, Protocol::Resp),
+    ]
+    .into_iter()
+    .flat_map(|(kind, protocol)| subjects(kind, none, &[protocol]))
+    .collect();
+    let sample = |cpu_us| {
+        Some(Sample {
+            cpu_us,
+            per_second: 1e6 / cpu_us,
+            p50_us: 100.0,
+            p99_us: 200.0,
+            hit_ratio: None,
+            resident_bytes: None,
+        })
+    };
+    let rounds = [
+        vec![sample(5.0), sample(5.2), sample(7.0)],
+        vec![sample(0.2), sample(1.2), sample(1.0)],
+        vec![sample(0.2), None, sample(1.0)],
+    ];
+    let rows = groups(false)
+        .remove(0)
+        .shapes
+        .into_iter()
+        .zip(rounds)
+        .map(|(shape, round)| Row {
+            shape,
+            rounds: vec![round],
+        });
+    let memory = Memory {
+        start_bytes: Some(3 << 20),
+        idle_bytes: Some(vec![545.0, 1545.0]),
+        held: vec![
+            Some(Held {
+                items: 1000,
+                refused: 0,
+                resident_bytes: 100_000,
+            }),
+            None,
+        ],
+    };
+    Results {
+        rows: rows.collect(),
+        subjects,
+        memory: vec![(1, memory)],
+        memory_mib: 64,
+        instructions: parse_instructions(
+            "# x\ncompiler = \"rustc 1\"\ntolerance_percent = 3\nget_p1 = 1701\nget_p32 = 700\n",
+        ),
+        failures: vec!["flagstone native, GET, pipeline 32: no words".to_owned()],
+        facts: vec![("date", "2026-11-22".to_owned())],
+        commands: vec!["flagstone --listen 127.0.0.1:PORT".to_owned()],
+    }
+}
+
+#[test]
+fn the_page_says_what_was_met_missed_and_lost() {
+    let page = markdown(&results(), "results.svg");
+    for line in [
+        "| GET, pipeline 1 | native | echo on bare tokio | 1.04 | 1.05 | met |",
+        "| GET, pipeline 16 | native | the best of redis, valkey, pogocache | 1.20 | 0.48 | **missed** |",
+        "| GET, pipeline 16 | meta | the best of redis, valkey, pogocache | – | 0.48 | not measured |",
+        "| GET, pipeline 32 | native | the best of redis, valkey, pogocache | – | 0.42 | not measured |",
+        "- GET, pipeline 16: 1.20 × the CPU time of redis",
+        "| GET, pipeline 16 (lost) | 0.200 (0.200–0.200) | **1.20 (1.20–1.20)** | 1.00 (1.00–1.00) |",
+        "| flagstone native | 3.0 MiB | 545 | 1,545 | 1,000 | 0.1 MiB | 100.0 | – | – | – |",
+        "| get_p1 | 1,701 | 1,700 | **missed** |",
+        "| get_p32 | 700 | 700 | met |",
+        "- date: 2026-11-22",
+        "- flagstone native, GET, pipeline 32: no words",
+    ] {
+        assert!(page.contains(line), "no {line:?} in:\n{page}");
+    }
+    assert!(!page.contains("- GET, pipeline 1:"), "that was won");
+}
+
+#[test]
+fn tables_are_as_wide_as_their_heads() {
+    let page = markdown(&results(), "results.svg");
+    let mut width = None;
+    for line in page.lines() {
+        let count = line.matches('|').count();
+        if count == 0 {
+            width = None;
+            continue;
+        }
+        assert_eq!(*width.get_or_insert(count), count, "{line}");
+    }
+}
+
+#[test]
+fn the_plot_has_a_bar_for_each_figure() {
+    let svg = plot(&results());
+    assert_eq!(svg.matches("<rect").count(), 1 + 3 + 8);
+}
