@@ -123,8 +123,10 @@ const CONNECTIONS_MANY: usize = 10_000;
 pub const MEMORY_MIB: usize = 512;
 
 const PIPELINED: &[Kind] = &[Kind::Redis, Kind::Valkey, Kind::Pogocache];
+const PEERS: &[Kind] = &[Kind::Redis, Kind::Valkey, Kind::Pogocache, Kind::Memcached];
 const UNIX: &[Kind] = &[Kind::Pogocache, Kind::Memcached];
 const NATIVE: &[Protocol] = &[Protocol::Native];
+const EVERY_BUT_META: &[Protocol] = &[Protocol::Native, Protocol::Memcache, Protocol::Resp];
 const LINES: &[Protocol] = &[Protocol::Native, Protocol::Memcache];
 const EVERY: &[Protocol] = &[
     Protocol::Native,
@@ -151,6 +153,7 @@ const SET_32: &[Target] = &[
 ];
 const GET_1K: &[Target] = &[target(NATIVE, Against::Best(PIPELINED), 0.5)];
 const SET_1K: &[Target] = &[target(NATIVE, Against::Best(PIPELINED), 0.65)];
+const SEVERAL: &[Target] = &[target(EVERY_BUT_META, Against::Best(PEERS), 0.5)];
 const UNIX_ALONE: &[Target] = &[target(LINES, Against::Best(UNIX), 0.95)];
 const UNIX_DEEP: &[Target] = &[target(LINES, Against::Best(UNIX), 0.75)];
 
@@ -165,6 +168,11 @@ const KIBIBYTE_WITHOUT: &[(Kind, Option<Protocol>)] =
 /// An echo of one size is no floor of mixed ones, nor of another kind of socket.
 const NO_FLOORS: [(Kind, Option<Protocol>); 2] =
     [(Kind::Echo("epoll"), None), (Kind::Echo("tokio"), None)];
+const SEVERAL_WITHOUT: &[(Kind, Option<Protocol>)] = &[
+    NO_FLOORS[0],
+    NO_FLOORS[1],
+    (Kind::Flagstone, Some(Protocol::Meta)),
+];
 const UNIX_WITHOUT: &[(Kind, Option<Protocol>)] = &[
     NO_FLOORS[0],
     NO_FLOORS[1],
@@ -209,7 +217,7 @@ fn shape(name: &str, (mix, pipeline): (&'static str, usize), targets: &'static [
 /// The table of the race. `quick` asks for a fifth of the requests.
 #[must_use]
 pub fn groups(quick: bool) -> Vec<Group> {
-    let mut groups = vec![small(), kibibyte(), unix()];
+    let mut groups = vec![small(), kibibyte(), unix(), several()];
     if quick {
         for group in &mut groups {
             group.ground.warmup = group.ground.warmup.div_ceil(5);
@@ -282,6 +290,24 @@ fn unix() -> Group {
         ground,
         shapes: shapes.collect(),
         until: 0.54,
+    }
+}
+
+/// `get k1 … k100` and `MGET`; figures are of one key.
+fn several() -> Group {
+    let ground = Ground {
+        without: SEVERAL_WITHOUT,
+        ..plain("100 keys at once", 32)
+    };
+    let shape = Shape {
+        multi_get: 100,
+        requests: 6_000,
+        ..shape("GET of 100 keys at once, a key", (GET, 1), SEVERAL)
+    };
+    Group {
+        ground,
+        shapes: vec![shape],
+        until: 0.57,
     }
 }
 
