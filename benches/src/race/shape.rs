@@ -154,6 +154,7 @@ const SET_32: &[Target] = &[
 const GET_1K: &[Target] = &[target(NATIVE, Against::Best(PIPELINED), 0.5)];
 const SET_1K: &[Target] = &[target(NATIVE, Against::Best(PIPELINED), 0.65)];
 const SEVERAL: &[Target] = &[target(EVERY_BUT_META, Against::Best(PEERS), 0.5)];
+const AHEAD: &[Target] = &[target(NATIVE, Against::Best(PEERS), 1.0)];
 const UNIX_ALONE: &[Target] = &[target(LINES, Against::Best(UNIX), 0.95)];
 const UNIX_DEEP: &[Target] = &[target(LINES, Against::Best(UNIX), 0.75)];
 
@@ -217,7 +218,14 @@ fn shape(name: &str, (mix, pipeline): (&'static str, usize), targets: &'static [
 /// The table of the race. `quick` asks for a fifth of the requests.
 #[must_use]
 pub fn groups(quick: bool) -> Vec<Group> {
-    let mut groups = vec![small(), kibibyte(), unix(), several()];
+    let mut groups = vec![
+        small(),
+        kibibyte(),
+        unix(),
+        several(),
+        large("64 KiB", 64 << 10),
+        large("1 MiB", 1 << 20),
+    ];
     if quick {
         for group in &mut groups {
             group.ground.warmup = group.ground.warmup.div_ceil(5);
@@ -308,6 +316,29 @@ fn several() -> Group {
         ground,
         shapes: vec![shape],
         until: 0.57,
+    }
+}
+
+/// Values that no read or write of a socket takes at once, for a few connections.
+fn large(name: &'static str, value_bytes: usize) -> Group {
+    // 64 MiB in all, which leaves redis room for what its clients have under way.
+    let keys = ((64 << 20) / value_bytes) as u32;
+    let ground = Ground {
+        keys,
+        filled: keys,
+        without: SEVERAL_WITHOUT,
+        ..plain(name, value_bytes)
+    };
+    let shapes = [("GET", GET), ("SET", SET)].map(|(verb, mix)| Shape {
+        connections: 8,
+        // As many bytes for either.
+        requests: (768 << 20) / value_bytes as u64,
+        ..shape(&format!("{verb} {name}, 8 connections"), (mix, 1), AHEAD)
+    });
+    Group {
+        ground,
+        shapes: shapes.into(),
+        until: if value_bytes < 1 << 20 { 0.61 } else { 0.65 },
     }
 }
 
