@@ -225,6 +225,7 @@ pub fn groups(quick: bool) -> Vec<Group> {
         several(),
         large("64 KiB", 64 << 10),
         large("1 MiB", 1 << 20),
+        evicting(),
     ];
     if quick {
         for group in &mut groups {
@@ -339,6 +340,38 @@ fn large(name: &'static str, value_bytes: usize) -> Group {
         ground,
         shapes: shapes.into(),
         until: if value_bytes < 1 << 20 { 0.61 } else { 0.65 },
+    }
+}
+
+/// A cache as it is meant: full, with more keys than it can hold, some of them asked for more
+/// often.
+fn evicting() -> Group {
+    let memory_mib = 64;
+    let value_bytes = 300;
+    // An item of 20 + 300 bytes costs about 380 to most.
+    let fitting = (memory_mib << 20) / 380;
+    let ground = Ground {
+        memory_mib,
+        // Flagstone plans for as many, within its budget.
+        connections_max: 1000,
+        keys: 10 * fitting as u32,
+        filled: 2 * fitting as u32,
+        warmup: 1_000_000,
+        without: SEVERAL_WITHOUT,
+        ..plain("eviction", value_bytes)
+    };
+    let shapes = [16, 1].map(|pipeline| Shape {
+        distribution: "zipf:0.9",
+        ..shape(
+            &format!("9 GET to 1 SET, 64 MiB, 10 × the keys that fit, pipeline {pipeline}"),
+            ("9:1", pipeline),
+            AHEAD,
+        )
+    });
+    Group {
+        ground,
+        shapes: shapes.into(),
+        until: 0.75,
     }
 }
 

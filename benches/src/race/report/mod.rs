@@ -14,7 +14,7 @@ use super::board::{Row, Sample};
 use super::measure::Held;
 use super::subject::Subject;
 use memory::{instructions, memory};
-use tables::{figures, losses, targets};
+use tables::{figures, hits, losses, targets};
 
 /// Everything that the page tells.
 pub struct Results {
@@ -124,6 +124,7 @@ pub fn markdown(results: &Results, plot: &str) -> String {
             ))
         },
     ));
+    out.push_str(&hits(results));
     out.push_str(&memory(results));
     out.push_str(&instructions(results));
     out.push_str("## How it was run\n\n```sh\n");

@@ -67,10 +67,46 @@ pub(super) fn losses(results: &Results) -> String {
     out
 }
 
-/// A table of a figure: shapes down, subjects across. Rows that Flagstone loses to another
-/// cache are marked.
+/// What caches that were full all the time held, beside what a request cost them: who keeps more,
+/// or keeps the right items, answers more of them. Empty if no row was of that kind.
+pub(super) fn hits(results: &Results) -> String {
+    let has_misses = |row: &&Row| {
+        let samples = row.rounds.iter().flatten().flatten();
+        samples.filter_map(|s| s.hit_ratio).any(|ratio| ratio < 1.0)
+    };
+    let rows: Vec<&Row> = results.rows.iter().filter(has_misses).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let note = "Reads that found a value, and what the process had resident. A budget means the whole process to \
+                Flagstone, and the cache alone to the others.";
+    let table = table(results, &rows, note, |row, at| {
+        let (hits, ..) = row.figure(at, |sample| sample.hit_ratio)?;
+        let (bytes, ..) = row.figure(at, |sample| Some(sample.resident_bytes? as f64))?;
+        Some(format!(
+            "{:.1} %, {:.0} MiB",
+            100.0 * hits,
+            bytes / f64::from(1 << 20)
+        ))
+    });
+    format!("## Hit ratio where items are evicted all the time\n\n{table}")
+}
+
+/// [`table`] of all rows.
 pub(super) fn figures(
     results: &Results,
+    note: &str,
+    cell: impl Fn(&Row, usize) -> Option<String>,
+) -> String {
+    let rows: Vec<&Row> = results.rows.iter().collect();
+    table(results, &rows, note, cell)
+}
+
+/// A table of a figure: shapes down, subjects across. Rows that Flagstone loses to another
+/// cache are marked.
+fn table(
+    results: &Results,
+    rows: &[&Row],
     note: &str,
     cell: impl Fn(&Row, usize) -> Option<String>,
 ) -> String {
@@ -81,7 +117,7 @@ pub(super) fn figures(
     out.push_str("\n|---|");
     out.push_str(&"---|".repeat(results.subjects.len()));
     out.push('\n');
-    for row in &results.rows {
+    for row in rows {
         let is_lost = !row.losses(&results.subjects).is_empty();
         let mark = if is_lost { " (lost)" } else { "" };
         let _ = write!(out, "| {}{mark} |", row.shape.name);

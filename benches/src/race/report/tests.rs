@@ -108,3 +108,17 @@ fn the_plot_has_a_bar_for_each_figure() {
     let svg = plot(&results());
     assert_eq!(svg.matches("<rect").count(), 1 + 3 + 8);
 }
+
+#[test]
+fn hit_ratios_stand_beside_what_a_request_cost() {
+    let mut results = results();
+    assert!(!markdown(&results, "").contains("Hit ratio"), "none missed");
+    for (at, hit_ratio) in [(1, 0.75), (2, 0.5)] {
+        let sample = results.rows[0].rounds[0][at].as_mut().expect("measured");
+        sample.hit_ratio = Some(hit_ratio);
+        sample.resident_bytes = Some(60 << 20);
+    }
+    let page = markdown(&results, "");
+    let line = "| GET, pipeline 1 | – | **75.0 %, 60 MiB** | 50.0 %, 60 MiB |";
+    assert!(page.contains(line), "{page}");
+}
