@@ -10,8 +10,8 @@ use flagstone_benches::race::machine;
 use flagstone_benches::race::measure::{Generator, sibling};
 use flagstone_benches::race::report::{Results, markdown, parse_instructions, plot};
 use flagstone_benches::race::run::{FILLED_MIB, Runner};
-use flagstone_benches::race::shape::groups;
 use flagstone_benches::race::subject::{Kind, Subject, find, parse_protocols, subjects};
+use flagstone_benches::race::table::groups;
 
 /// Races Flagstone against floors and other servers; writes RESULTS.md and results.svg.
 ///

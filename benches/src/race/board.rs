@@ -16,6 +16,8 @@ pub struct Sample {
     pub p50_us: f64,
     /// 99th percentile.
     pub p99_us: f64,
+    /// 99.9th percentile.
+    pub p999_us: f64,
     /// Reads that found a value, from 0 to 1; none: nothing was read.
     pub hit_ratio: Option<f64>,
     /// The server's resident memory at the end.
@@ -87,18 +89,34 @@ impl Row {
         })
     }
 
-    /// Caches of others that need less CPU time than Flagstone's native protocol, and the
-    /// ratio of ours to theirs.
+    /// Caches of others that need less CPU time than Flagstone's native protocol, or, at a fixed
+    /// rate, have the lower 99th percentile; and the ratio of ours to theirs.
     #[must_use]
     pub fn losses(&self, subjects: &[Subject]) -> Vec<(usize, f64)> {
         let Some(ours) = ours(subjects) else {
             return Vec::new();
         };
+        let of: fn(&Sample) -> f64 = if self.shape.timed.is_some() {
+            |sample| sample.p99_us
+        } else {
+            |sample| sample.cpu_us
+        };
         peers(subjects)
             .into_iter()
-            .filter_map(|at| Some((at, self.ratio(ours, &[at], |sample| sample.cpu_us)?)))
+            .filter_map(|at| Some((at, self.ratio(ours, &[at], of)?)))
             .filter(|&(_, ratio)| ratio > 1.0)
             .collect()
+    }
+
+    /// How Flagstone's native protocol's latency relates to that of the best of others' caches,
+    /// than which it should not be higher.
+    #[must_use]
+    pub fn latency(&self, subjects: &[Subject], of: fn(&Sample) -> f64) -> Option<Outcome> {
+        let ratio = self.ratio(ours(subjects)?, &peers(subjects), of)?;
+        Some(Outcome {
+            ratio,
+            is_met: ratio <= 1.0,
+        })
     }
 }
 
@@ -149,7 +167,9 @@ pub fn median(figures: &mut [f64]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::race::shape::groups;
+    use crate::race::shape::Rate;
+    use crate::race::table::groups;
+    use std::time::Duration;
 
     fn subject(kind: Kind) -> Subject {
         Subject {
@@ -165,7 +185,8 @@ mod tests {
             cpu_us,
             per_second: 0.0,
             p50_us: 0.0,
-            p99_us: 0.0,
+            p99_us: cpu_us * 10.0,
+            p999_us: 0.0,
             hit_ratio: None,
             resident_bytes: None,
         };
@@ -251,5 +272,22 @@ mod tests {
         assert_eq!(row.figure(3, |s| Some(s.cpu_us)), None);
         assert_eq!(row.figure(1, |s| Some(s.cpu_us)), Some((6.0, 6.0, 6.0)));
         assert_eq!(row.figure(1, |s| s.hit_ratio), None);
+    }
+
+    /// At a fixed rate the percentiles count, and not what a request cost.
+    #[test]
+    fn at_a_fixed_rate_latencies_are_compared() {
+        let field = field();
+        let mut row = row(0, &[&[None, Some(5.0), Some(6.0), None, None]]);
+        row.shape.timed = Some((Rate::Fixed(1), Duration::from_secs(1)));
+        assert_eq!(row.losses(&field), []);
+        row.rounds[0][1].as_mut().expect("measured").p99_us = 90.0;
+        assert_eq!(row.losses(&field), [(2, 1.5)]);
+        let outcome = row.latency(&field, |sample| sample.p99_us);
+        let expected = Outcome {
+            ratio: 1.5,
+            is_met: false,
+        };
+        assert_eq!(outcome, Some(expected));
     }
 }

@@ -15,7 +15,7 @@ use flagstone_bench::{Report, process};
 
 use super::board::Sample;
 use super::server::Server;
-use super::shape::{Ground, Shape};
+use super::shape::{Ground, Rate, Shape};
 use super::subject::{Kind, Subject};
 
 /// The load generator, pinned.
@@ -72,7 +72,7 @@ impl Generator {
         let text = std::fs::read_to_string(&json).unwrap_or_default();
         let _ = std::fs::remove_file(&json);
         let report = serde_json::from_str(&text).ok();
-        if !output.status.success() && !report.as_ref().is_some_and(only_preload_refused) {
+        if !output.status.success() && !report.as_ref().is_some_and(is_usable) {
             let said = [output.stdout, output.stderr].concat();
             let said = String::from_utf8_lossy(&said).into_owned();
             return Err(said.trim().lines().last().unwrap_or("no words").to_owned());
@@ -99,6 +99,11 @@ impl Generator {
         );
         if multi_get > 1 {
             line.push_str(&format!(" --multi-get {multi_get}"));
+        }
+        if let Some((Rate::Fixed(per_second), _)) = shape.timed {
+            // A server that cannot keep the rate is given up soon: how long it lets requests wait
+            // is told all the same.
+            line.push_str(&format!(" -r {per_second} --timeout 1s"));
         }
         if shape.distribution != "uniform" {
             line.push_str(&format!(" -d {}", shape.distribution));
@@ -148,6 +153,7 @@ impl Generator {
             per_second: report.requests_per_second * keys,
             p50_us: report.all.p50,
             p99_us: report.all.p99,
+            p999_us: report.all.p999,
             hit_ratio: (reads > 0).then(|| report.hits as f64 / reads as f64),
             resident_bytes: report.server_resident_bytes,
         })
@@ -164,9 +170,11 @@ fn verify(is_floor: bool, ground: &Ground) -> &'static str {
 }
 
 /// Some servers refuse a few writes while their memory finds its shape. That is worth a remark,
-/// and no reason to measure nothing.
-fn only_preload_refused(report: &Report) -> bool {
-    report.preload_refused > 0 && report.refused == 0 && report.wrong == 0 && report.unanswered == 0
+/// and no reason to measure nothing. Nor is a rate that a server cannot keep: how long it lets
+/// requests wait is the figure.
+fn is_usable(report: &Report) -> bool {
+    let known = report.preload_refused + report.unanswered > 0;
+    known && report.refused == 0 && report.wrong == 0 && report.ended_early.is_none()
 }
 
 /// Opens connections, up to each of `counts`, asks one question on each, and says how many
@@ -277,7 +285,7 @@ pub fn sibling(name: &str) -> Result<PathBuf, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::race::shape::groups;
+    use crate::race::table::groups;
 
     fn line(kind: Kind, protocol: Protocol, shape_name: &str, change: fn(&mut Shape)) -> String {
         let is_floor = matches!(kind, Kind::Echo(_));
@@ -317,6 +325,13 @@ mod tests {
                 "-p memcache -c 256 -P 10 -k 100000 -s 1-1024 -m 1:0 -n 300000 -w 50ms --no-preload --no-verify",
             ),
         ];
+        let timed: fn(&mut Shape) = |shape| {
+            shape.timed = Some((Rate::OfPeak(80), std::time::Duration::from_millis(500)));
+            *shape = shape.at_rate(120_000);
+        };
+        let at_rate = line(Kind::Redis, Protocol::Resp, "GET, pipeline 1", timed);
+        assert!(at_rate.contains(" -n 60000 "), "{at_rate}");
+        assert!(at_rate.contains(" -r 120000 "), "{at_rate}");
         for (flags, expected) in table {
             assert_eq!(flags, expected);
         }

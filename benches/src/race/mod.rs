@@ -18,3 +18,4 @@ pub mod run;
 pub mod server;
 pub mod shape;
 pub mod subject;
+pub mod table;

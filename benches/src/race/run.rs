@@ -11,8 +11,9 @@ use super::board::{Row, Sample};
 use super::measure::{Generator, held, idle_bytes, overfull};
 use super::report::{HELD_VALUE_BYTES, IDLE_COUNTS, Memory, Results};
 use super::server::{Server, Terms};
-use super::shape::{Ground, Group, Shape, Way, plain};
+use super::shape::{Ground, Group, Rate, Shape, Way};
 use super::subject::{Kind, Subject};
+use super::table::plain;
 
 /// The budget that is filled for the memory table.
 pub const FILLED_MIB: usize = 64;
@@ -112,6 +113,7 @@ impl Runner {
     pub fn run_group(&self, results: &mut Results, group: &Group) -> Result<(), String> {
         let ground = &group.ground;
         let racers = self.line_up(results, ground)?;
+        let group = &self.with_rates(results, group, &racers);
         let first = results.rows.len();
         for shape in &group.shapes {
             results.command(command(ground, shape));
@@ -167,6 +169,44 @@ impl Runner {
         Ok(racers)
     }
 
+    /// Rates that are parts of a peak become figures: the others' caches are asked without a
+    /// pause once, each.
+    fn with_rates(&self, results: &mut Results, group: &Group, racers: &[Racer]) -> Group {
+        let ground = &group.ground;
+        let mut known = |shape: &Shape| {
+            let percent = match shape.timed {
+                None => return Some(shape.clone()),
+                Some((Rate::Fixed(per_second), _)) => return Some(shape.at_rate(per_second)),
+                Some((Rate::OfPeak(percent), _)) => percent,
+            };
+            let closed = Shape {
+                timed: None,
+                ..shape.clone()
+            };
+            let mut peak: f64 = 0.0;
+            for racer in racers {
+                if racer.subject.is_floor() || racer.subject.kind == Kind::Flagstone {
+                    continue;
+                }
+                racer.server.resume();
+                let raced = (self.generator).race((&racer.subject, &racer.server), ground, &closed);
+                racer.server.pause();
+                match raced {
+                    Ok(sample) => peak = peak.max(sample.per_second),
+                    Err(why) => {
+                        results.remark(format!("{}, {}: {why}", racer.subject.name, shape.name));
+                    }
+                }
+            }
+            // Without anybody to compare with there is no such rate.
+            (peak > 0.0).then(|| shape.at_rate((peak * percent as f64 / 100.0) as u64))
+        };
+        Group {
+            shapes: group.shapes.iter().filter_map(&mut known).collect(),
+            ..group.clone()
+        }
+    }
+
     /// The load of the first shape, for as long as the ground needs it.
     fn warm_up(&self, results: &mut Results, group: &Group, racers: &[Racer]) {
         let (ground, Some(first)) = (&group.ground, group.shapes.first()) else {
@@ -207,7 +247,11 @@ impl Runner {
             match self.generator.race((subject, server), ground, shape) {
                 Ok(sample) => {
                     samples[racer.at] = Some(sample);
-                    figures.push(format!("{} {:.2}", subject.name, sample.cpu_us));
+                    let figure = match shape.timed {
+                        Some(_) => sample.p99_us,
+                        None => sample.cpu_us,
+                    };
+                    figures.push(format!("{} {figure:.2}", subject.name));
                 }
                 Err(why) => {
                     figures.push(format!("{} –", subject.name));

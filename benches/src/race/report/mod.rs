@@ -14,7 +14,7 @@ use super::board::{Row, Sample};
 use super::measure::Held;
 use super::subject::Subject;
 use memory::{instructions, memory};
-use tables::{figures, hits, losses, targets};
+use tables::{figures, hits, losses, targets, timed};
 
 /// Everything that the page tells.
 pub struct Results {
@@ -124,6 +124,7 @@ pub fn markdown(results: &Results, plot: &str) -> String {
             ))
         },
     ));
+    out.push_str(&timed(results));
     out.push_str(&hits(results));
     out.push_str(&memory(results));
     out.push_str(&instructions(results));
@@ -148,6 +149,7 @@ pub fn plot(results: &Results) -> String {
     let groups: Vec<Group> = results
         .rows
         .iter()
+        .filter(|row| row.shape.timed.is_none())
         .map(|row| Group {
             name: row.shape.name.clone(),
             values: (0..names.len())

@@ -3,23 +3,27 @@
 use std::fmt::Write;
 
 use super::Results;
-use crate::race::board::{Row, ours};
+use crate::race::board::{Outcome, Row, Sample, ours};
 use crate::race::shape::Against;
+
+/// A name and a figure.
+type Percentile = (&'static str, fn(&Sample) -> f64);
+/// What must not be above others' at a fixed rate.
+const PERCENTILES: [Percentile; 2] = [
+    ("p99", |sample| sample.p99_us),
+    ("p99.9", |sample| sample.p999_us),
+];
 
 pub(super) fn targets(results: &Results) -> String {
     let mut out = String::from(
-        "## Targets\n\nCPU time of the server for one request, as a ratio.\n\n\
+        "## Targets\n\nCPU time of the server for one request, or a latency at a fixed rate, as a ratio.\n\n\
          | shape | Flagstone's protocol | against | ratio | at most | |\n|---|---|---|---|---|---|\n",
     );
     for row in &results.rows {
         for target in row.shape.targets {
             let against = against(target.against);
             for &protocol in target.ours {
-                let (ratio, verdict) = match row.outcome(&results.subjects, target, protocol) {
-                    Some(outcome) if outcome.is_met => (format!("{:.2}", outcome.ratio), "met"),
-                    Some(outcome) => (format!("{:.2}", outcome.ratio), "**missed**"),
-                    None => ("–".to_owned(), "not measured"),
-                };
+                let (ratio, verdict) = verdict(row.outcome(&results.subjects, target, protocol));
                 let _ = writeln!(
                     out,
                     "| {} | {} | {against} | {ratio} | {:.2} | {verdict} |",
@@ -29,9 +33,29 @@ pub(super) fn targets(results: &Results) -> String {
                 );
             }
         }
+        if row.shape.timed.is_none() {
+            continue;
+        }
+        for (name, of) in PERCENTILES {
+            let (ratio, verdict) = verdict(row.latency(&results.subjects, of));
+            let _ = writeln!(
+                out,
+                "| {}: {name} | native | the best of others' | {ratio} | 1.00 | {verdict} |",
+                row.shape.name
+            );
+        }
     }
     out.push('\n');
     out
+}
+
+/// A ratio and what is thought of it.
+fn verdict(outcome: Option<Outcome>) -> (String, &'static str) {
+    match outcome {
+        Some(outcome) if outcome.is_met => (format!("{:.2}", outcome.ratio), "met"),
+        Some(outcome) => (format!("{:.2}", outcome.ratio), "**missed**"),
+        None => ("–".to_owned(), "not measured"),
+    }
 }
 
 /// Whom a target is measured against, in words.
@@ -53,9 +77,13 @@ pub(super) fn losses(results: &Results) -> String {
         for (at, ratio) in row.losses(&results.subjects) {
             is_any = true;
             let name = &results.subjects[at].name;
+            let what = match row.shape.timed {
+                Some(_) => "99th percentile",
+                None => "CPU time",
+            };
             let _ = writeln!(
                 out,
-                "- {}: {ratio:.2} × the CPU time of {name}",
+                "- {}: {ratio:.2} × the {what} of {name}",
                 row.shape.name
             );
         }
@@ -65,6 +93,28 @@ pub(super) fn losses(results: &Results) -> String {
     }
     out.push('\n');
     out
+}
+
+/// Percentiles at fixed rates. Empty if there was none.
+pub(super) fn timed(results: &Results) -> String {
+    let is_timed = |row: &&Row| row.shape.timed.is_some();
+    let rows: Vec<&Row> = results.rows.iter().filter(is_timed).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let note = "Median / 99th / 99.9th percentile, microseconds. A request is due at its time, whatever became of those \
+                before it, and its latency counts from then on: a stall is charged to everyone who had to wait. Up to as \
+                many requests as the pipeline is deep are under way on each of 50 connections.";
+    let table = table(results, &rows, note, |row, at| {
+        let figure = |of: fn(&Sample) -> f64| Some(row.figure(at, |s| Some(of(s)))?.0);
+        Some(format!(
+            "{:.0} / {:.0} / {:.0}",
+            figure(|sample| sample.p50_us)?,
+            figure(|sample| sample.p99_us)?,
+            figure(|sample| sample.p999_us)?
+        ))
+    });
+    format!("## Latency at a fixed rate\n\n{table}")
 }
 
 /// What caches that were full all the time held, beside what a request cost them: who keeps more,
@@ -92,13 +142,14 @@ pub(super) fn hits(results: &Results) -> String {
     format!("## Hit ratio where items are evicted all the time\n\n{table}")
 }
 
-/// [`table`] of all rows.
+/// [`table`] of all rows that are not of a fixed rate.
 pub(super) fn figures(
     results: &Results,
     note: &str,
     cell: impl Fn(&Row, usize) -> Option<String>,
 ) -> String {
-    let rows: Vec<&Row> = results.rows.iter().collect();
+    let is_closed = |row: &&Row| row.shape.timed.is_none();
+    let rows: Vec<&Row> = results.rows.iter().filter(is_closed).collect();
     table(results, &rows, note, cell)
 }
 

@@ -1,10 +1,12 @@
 //! The page, of figures that were made up.
 
 use super::*;
-use crate::race::shape::groups;
+use crate::race::shape::Rate;
 use crate::race::subject::{Kind, subjects};
+use crate::race::table::groups;
 use flagstone_bench::wire::Protocol;
 use std::path::Path;
+use std::time::Duration;
 
 /// Flagstone against a floor and a redis: within the target in the first shape, beaten by
 /// redis in the second, absent in the third.
@@ -24,6 +26,7 @@ fn results() -> Results {
             per_second: 1e6 / cpu_us,
             p50_us: 100.0,
             p99_us: 200.0,
+            p999_us: 100.0 * cpu_us,
             hit_ratio: None,
             resident_bytes: None,
         })
@@ -121,4 +124,21 @@ fn hit_ratios_stand_beside_what_a_request_cost() {
     let page = markdown(&results, "");
     let line = "| GET, pipeline 1 | – | **75.0 %, 60 MiB** | 50.0 %, 60 MiB |";
     assert!(page.contains(line), "{page}");
+}
+
+/// A row of a fixed rate is no row of the other tables.
+#[test]
+fn fixed_rates_have_a_table_of_their_own() {
+    let mut results = results();
+    results.rows[1].shape.timed = Some((Rate::Fixed(40_000), Duration::from_secs(1)));
+    let page = markdown(&results, "");
+    for line in [
+        "| GET, pipeline 16 | 100 / 200 / 20 | **100 / 200 / 120** | 100 / 200 / 100 |",
+        "| GET, pipeline 16: p99 | native | the best of others' | 1.00 | 1.00 | met |",
+        "| GET, pipeline 16: p99.9 | native | the best of others' | 1.20 | 1.00 | **missed** |",
+    ] {
+        assert!(page.contains(line), "no {line:?} in:\n{page}");
+    }
+    assert!(!page.contains("(1.20–1.20)"), "no CPU time");
+    assert_eq!(plot(&results).matches("<rect").count(), 1 + 3 + 5);
 }
