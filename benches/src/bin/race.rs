@@ -95,6 +95,7 @@ fn race(flags: &Flags) -> Result<(), String> {
     let mut results = Results {
         subjects: field(flags)?,
         rows: Vec::new(),
+        workers: Vec::new(),
         memory: Vec::new(),
         memory_mib: FILLED_MIB,
         instructions: stored_instructions(),
@@ -122,6 +123,7 @@ fn race(flags: &Flags) -> Result<(), String> {
             runner.run_group(&mut results, &group)?;
         }
     }
+    runner.run_workers(&mut results, flags.only.as_deref())?;
     if !flags.no_memory {
         runner.run_memory(&mut results);
     }

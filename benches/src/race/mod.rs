@@ -19,3 +19,4 @@ pub mod server;
 pub mod shape;
 pub mod subject;
 pub mod table;
+pub mod workers;

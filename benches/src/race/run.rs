@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use flagstone_bench::process;
 use flagstone_bench::wire::Protocol;
 
-use super::board::{Row, Sample};
+use super::board::{Row, Sample, ours};
 use super::measure::{Generator, held, idle_bytes, overfull};
 use super::report::{HELD_VALUE_BYTES, IDLE_COUNTS, Memory, Results};
 use super::server::{Server, Terms};
 use super::shape::{Ground, Group, Rate, Shape, Way};
 use super::subject::{Kind, Subject};
-use super::table::plain;
+use super::table::{plain, shorten, workers};
+use super::workers::Workers;
 
 /// The budget that is filled for the memory table.
 pub const FILLED_MIB: usize = 64;
@@ -72,6 +73,71 @@ impl Runner {
             ground,
         };
         Server::start(subject, terms)
+    }
+
+    /// Flagstone's native protocol with one worker and with two, in the shapes whose name
+    /// contains `words`.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn run_workers(&self, results: &mut Results, words: Option<&str>) -> Result<(), String> {
+        let Some(at) = ours(&results.subjects) else {
+            return Ok(());
+        };
+        let subject = results.subjects[at].clone();
+        let mut group = workers();
+        if self.is_quick {
+            shorten(&mut group);
+        }
+        let group = self.chosen(group, words);
+        if group.shapes.is_empty() {
+            return Ok(());
+        }
+        // The second core is the next one that is not the generator's, if there is any.
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let is_free = |&cpu: &usize| cpu != self.server_cpu && cpu != self.generator.cpu;
+        let second = (0..cpus).find(is_free).unwrap_or(self.generator.cpu);
+        let mut servers = Vec::new();
+        for (count, cpus) in [
+            (1, self.server_cpu.to_string()),
+            (2, format!("{},{second}", self.server_cpu)),
+        ] {
+            let terms = Terms {
+                cpus: &cpus,
+                workers: count,
+                ground: &group.ground,
+            };
+            let server = Server::start(&subject, terms)?;
+            self.generator.fill(&subject, &server, &group.ground)?;
+            server.pause();
+            results.command(server.command.clone());
+            servers.push(server);
+        }
+        for shape in &group.shapes {
+            results.command(command(&group.ground, shape));
+            let mut rounds = Vec::new();
+            for _ in 0..self.rounds {
+                let mut cpu_us = [None; 2];
+                for (server, cpu_us) in servers.iter().zip(&mut cpu_us) {
+                    server.resume();
+                    let raced = (self.generator).race((&subject, server), &group.ground, shape);
+                    server.pause();
+                    match raced {
+                        Ok(sample) => *cpu_us = Some(sample.cpu_us),
+                        Err(why) => results.remark(format!("{}, workers: {why}", shape.name)),
+                    }
+                }
+                if let [Some(one), Some(two)] = cpu_us {
+                    rounds.push((one, two));
+                }
+            }
+            println!("workers: {}: {rounds:?}", shape.name);
+            results.workers.push(Workers {
+                name: shape.name.clone(),
+                rounds,
+            });
+        }
+        Ok(())
     }
 
     /// One question to each subject in its protocol. Who does not come up or does not understand

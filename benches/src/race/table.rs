@@ -130,15 +130,36 @@ pub fn groups(quick: bool) -> Vec<Group> {
         timed(),
     ];
     if quick {
-        for group in &mut groups {
-            group.ground.warmup = group.ground.warmup.div_ceil(5);
-            for shape in &mut group.shapes {
-                shape.requests = shape.requests.div_ceil(5);
-                shape.timed = shape.timed.map(|(rate, time)| (rate, time / 2));
-            }
-        }
+        groups.iter_mut().for_each(shorten);
     }
     groups
+}
+
+/// A fifth of the requests, and half of the time.
+pub fn shorten(group: &mut Group) {
+    group.ground.warmup = group.ground.warmup.div_ceil(5);
+    for shape in &mut group.shapes {
+        shape.requests = shape.requests.div_ceil(5);
+        shape.timed = shape.timed.map(|(rate, time)| (rate, time / 2));
+    }
+}
+
+/// What Flagstone alone is asked, with one worker and with two.
+#[must_use]
+pub fn workers() -> Group {
+    let shapes = [
+        ("GET, pipeline 1, workers", GET, 1),
+        ("GET, pipeline 16, workers", GET, 16),
+        ("SET, pipeline 16, workers", SET, 16),
+        ("10 GET to 1 SET, pipeline 16, workers", "10:1", 16),
+    ];
+    Group {
+        ground: plain("workers", 32),
+        shapes: shapes
+            .map(|(name, mix, pipeline)| shape(name, (mix, pipeline), &[]))
+            .into(),
+        until: 1.0,
+    }
 }
 
 fn small() -> Group {

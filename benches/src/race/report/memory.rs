@@ -1,10 +1,11 @@
-//! What servers hold, and what Flagstone executes.
+//! What servers hold, what Flagstone executes, and what a second worker costs it.
 
 use std::fmt::Write;
 
 use flagstone_bench::report::grouped;
 
-use super::{HELD_VALUE_BYTES, IDLE_COUNTS, Results};
+use super::{HELD_VALUE_BYTES, IDLE_COUNTS, Results, short};
+use crate::race::workers::KEPT_MIN;
 
 pub(super) fn memory(results: &Results) -> String {
     if results.memory.is_empty() {
@@ -63,8 +64,46 @@ pub(super) fn memory(results: &Results) -> String {
     out
 }
 
+/// One worker against two. Empty if it was not measured.
+pub(super) fn workers(results: &Results) -> String {
+    if results.workers.is_empty() {
+        return String::new();
+    }
+    let mut out = format!(
+        "## Two workers against one\n\nFlagstone's native protocol: CPU time of a request in microseconds, with one worker on one core \
+         and with two on two, and the requests for a CPU second of two as a ratio to those of one. On a machine of two CPUs the \
+         generator shares one of them with the second worker.\n\n\
+         | shape | one worker | two workers | ratio | at least {KEPT_MIN:.2} |\n|---|---|---|---|---|\n"
+    );
+    for row in &results.workers {
+        let _ = match row.figures() {
+            Some((one, two, ratio)) => {
+                let verdict = if ratio >= KEPT_MIN {
+                    "met"
+                } else {
+                    "**missed**"
+                };
+                let (one, two) = (short(one), short(two));
+                writeln!(
+                    out,
+                    "| {} | {one} | {two} | {ratio:.2} | {verdict} |",
+                    row.name
+                )
+            }
+            None => writeln!(out, "| {} | – | – | – | not measured |", row.name),
+        };
+    }
+    out.push('\n');
+    out
+}
+
 /// What is aimed at: row and most.
-const INSTRUCTIONS_MAX: [(&str, u64); 2] = [("get_p1", 1_700), ("get_p32", 700)];
+const INSTRUCTIONS_MAX: [(&str, u64); 4] = [
+    ("get_p1", 1_500),
+    ("get_p32", 560),
+    ("put_p1", 1_900),
+    ("put_p32", 900),
+];
 
 pub(super) fn instructions(results: &Results) -> String {
     if results.instructions.is_empty() {

@@ -13,7 +13,8 @@ use flagstone_bench::report::grouped;
 use super::board::{Row, Sample};
 use super::measure::Held;
 use super::subject::Subject;
-use memory::{instructions, memory};
+use crate::race::workers::Workers;
+use memory::{instructions, memory, workers};
 use tables::{figures, hits, losses, targets, timed};
 
 /// Everything that the page tells.
@@ -22,6 +23,8 @@ pub struct Results {
     pub subjects: Vec<Subject>,
     /// What was measured of whom.
     pub rows: Vec<Row>,
+    /// Flagstone with one worker and with two.
+    pub workers: Vec<Workers>,
     /// By subject; the floors and all but the first protocol of a program are left out.
     pub memory: Vec<(usize, Memory)>,
     /// The budget in which items were counted, MiB.
@@ -126,6 +129,7 @@ pub fn markdown(results: &Results, plot: &str) -> String {
     ));
     out.push_str(&timed(results));
     out.push_str(&hits(results));
+    out.push_str(&workers(results));
     out.push_str(&memory(results));
     out.push_str(&instructions(results));
     out.push_str("## How it was run\n\n```sh\n");
