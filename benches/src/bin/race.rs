@@ -8,6 +8,7 @@ use clap::Parser;
 use flagstone_bench::wire::Protocol;
 use flagstone_benches::race::machine;
 use flagstone_benches::race::measure::{Generator, sibling};
+use flagstone_benches::race::memtier::Memtier;
 use flagstone_benches::race::report::{Results, markdown, parse_instructions, plot};
 use flagstone_benches::race::run::{FILLED_MIB, Runner};
 use flagstone_benches::race::subject::{Kind, Subject, find, parse_protocols, subjects};
@@ -47,6 +48,9 @@ struct Flags {
     /// A valkey-server; may be repeated
     #[arg(long, value_name = "PATH")]
     valkey: Vec<PathBuf>,
+    /// A memtier_benchmark, as a second opinion on a few shapes
+    #[arg(long, value_name = "PATH")]
+    memtier: Option<PathBuf>,
     /// Protocols of a subject, such as memcached=memcache,meta; may be repeated
     #[arg(long, value_name = "SUBJECT=PROTOCOL,…", value_parser = parse_protocols)]
     protocols: Vec<(String, Vec<Protocol>)>,
@@ -95,6 +99,7 @@ fn race(flags: &Flags) -> Result<(), String> {
     let mut results = Results {
         subjects: field(flags)?,
         rows: Vec::new(),
+        memtier: Vec::new(),
         workers: Vec::new(),
         memory: Vec::new(),
         memory_mib: FILLED_MIB,
@@ -122,6 +127,13 @@ fn race(flags: &Flags) -> Result<(), String> {
         if !group.shapes.is_empty() {
             runner.run_group(&mut results, &group)?;
         }
+    }
+    if let Some(path) = &flags.memtier {
+        let memtier = Memtier {
+            path: path.clone(),
+            cpu: flags.generator_cpu,
+        };
+        runner.run_memtier(&mut results, &memtier, flags.only.as_deref());
     }
     runner.run_workers(&mut results, flags.only.as_deref())?;
     if !flags.no_memory {

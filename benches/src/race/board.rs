@@ -93,9 +93,12 @@ impl Row {
     /// rate, have the lower 99th percentile; and the ratio of ours to theirs.
     #[must_use]
     pub fn losses(&self, subjects: &[Subject]) -> Vec<(usize, f64)> {
-        let Some(ours) = ours(subjects) else {
-            return Vec::new();
-        };
+        ours(subjects).map_or_else(Vec::new, |ours| self.losses_of(ours, subjects))
+    }
+
+    /// The same of one of the subjects.
+    #[must_use]
+    pub fn losses_of(&self, ours: usize, subjects: &[Subject]) -> Vec<(usize, f64)> {
         let of: fn(&Sample) -> f64 = if self.shape.timed.is_some() {
             |sample| sample.p99_us
         } else {

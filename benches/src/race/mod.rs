@@ -13,6 +13,7 @@
 pub mod board;
 pub mod machine;
 pub mod measure;
+pub mod memtier;
 pub mod report;
 pub mod run;
 pub mod server;

@@ -66,7 +66,7 @@ impl Runner {
         (connections as u64) < self.file_limit.saturating_sub(FILES_BESIDE)
     }
 
-    fn start(&self, subject: &Subject, ground: &Ground) -> Result<Server, String> {
+    pub(super) fn start(&self, subject: &Subject, ground: &Ground) -> Result<Server, String> {
         let terms = Terms {
             cpus: &self.server_cpu.to_string(),
             workers: 1,

@@ -193,10 +193,19 @@ pub fn version(path: &Path) -> Option<String> {
 }
 
 fn version_in(text: &str) -> Option<String> {
-    text.split_whitespace()
+    let found = text
+        .split_whitespace()
         .map(|word| word.trim_start_matches("v=").trim_start_matches('v'))
-        .find(|word| word.contains('.') && word.starts_with(|c: char| c.is_ascii_digit()))
-        .map(str::to_owned)
+        .find(|word| word.contains('.') && word.starts_with(|c: char| c.is_ascii_digit()))?;
+    // What is no release calls itself so; the commit says more.
+    if found == "255.255.255" {
+        let sha = text.split_whitespace().find_map(|word| {
+            let (sha, _) = word.strip_prefix("sha=")?.split_once(':')?;
+            Some(sha.to_owned())
+        });
+        return sha.or(Some(found.to_owned()));
+    }
+    Some(found.to_owned())
 }
 
 /// Where a program is, by the directories that a shell would look in.
@@ -241,6 +250,10 @@ mod tests {
             ("memcached 1.6.18\n", Some("1.6.18")),
             ("Redis server v=7.0.15 sha=00000000:0", Some("7.0.15")),
             ("Valkey server v=8.0.1 sha=1", Some("8.0.1")),
+            (
+                "Valkey server v=255.255.255 sha=55bbbe09:0 malloc=libc",
+                Some("55bbbe09"),
+            ),
             ("something", None),
         ];
         for (text, expected) in table {

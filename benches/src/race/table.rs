@@ -162,6 +162,41 @@ pub fn workers() -> Group {
     }
 }
 
+/// What memtier asks, of those to whom it can speak.
+#[must_use]
+pub fn memtier() -> Vec<Group> {
+    let group = |ground, connections, pipelines: &[usize]| Group {
+        shapes: pipelines
+            .iter()
+            .flat_map(|&pipeline| [("GET", GET, pipeline), ("SET", SET, pipeline)])
+            .map(|(verb, mix, pipeline)| {
+                let way = match connections {
+                    256 => "1–1,024 B, Unix socket, ",
+                    _ => "",
+                };
+                let name = format!("memtier: {verb} {way}pipeline {pipeline}");
+                Shape {
+                    connections,
+                    ..shape(&name, (mix, pipeline), &[])
+                }
+            })
+            .collect(),
+        ground,
+        until: 1.0,
+    };
+    vec![
+        group(
+            Ground {
+                without: &NO_FLOORS,
+                ..small().ground
+            },
+            CONNECTIONS,
+            &[32],
+        ),
+        group(unix().ground, 256, &[1, 10]),
+    ]
+}
+
 fn small() -> Group {
     Group {
         ground: plain("32 B", 32),

@@ -15,7 +15,7 @@ use super::measure::Held;
 use super::subject::Subject;
 use crate::race::workers::Workers;
 use memory::{instructions, memory, workers};
-use tables::{figures, hits, losses, targets, timed};
+use tables::{figures, hits, losses, memtier, targets, timed};
 
 /// Everything that the page tells.
 pub struct Results {
@@ -25,6 +25,8 @@ pub struct Results {
     pub rows: Vec<Row>,
     /// Flagstone with one worker and with two.
     pub workers: Vec<Workers>,
+    /// What was measured under memtier.
+    pub memtier: Vec<Row>,
     /// By subject; the floors and all but the first protocol of a program are left out.
     pub memory: Vec<(usize, Memory)>,
     /// The budget in which items were counted, MiB.
@@ -129,6 +131,7 @@ pub fn markdown(results: &Results, plot: &str) -> String {
     ));
     out.push_str(&timed(results));
     out.push_str(&hits(results));
+    out.push_str(&memtier(results));
     out.push_str(&workers(results));
     out.push_str(&memory(results));
     out.push_str(&instructions(results));

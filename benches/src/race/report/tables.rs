@@ -2,8 +2,10 @@
 
 use std::fmt::Write;
 
-use super::Results;
-use crate::race::board::{Outcome, Row, Sample, ours};
+use super::{Results, short};
+use flagstone_bench::wire::Protocol;
+
+use crate::race::board::{Outcome, Row, Sample, ours, ours_in};
 use crate::race::shape::Against;
 
 /// A name and a figure.
@@ -88,6 +90,19 @@ pub(super) fn losses(results: &Results) -> String {
             );
         }
     }
+    // memtier does not speak the native protocol.
+    let ours = ours_in(&results.subjects, Protocol::Memcache);
+    for row in results.memtier.iter().filter(|_| ours.is_some()) {
+        for (at, ratio) in row.losses_of(ours.unwrap_or_default(), &results.subjects) {
+            is_any = true;
+            let name = &results.subjects[at].name;
+            let _ = writeln!(
+                out,
+                "- {}, in memcached's protocol: {ratio:.2} × the CPU time of {name}",
+                row.shape.name
+            );
+        }
+    }
     if !is_any {
         out.push_str("In no row that was measured.\n");
     }
@@ -140,6 +155,26 @@ pub(super) fn hits(results: &Results) -> String {
         ))
     });
     format!("## Hit ratio where items are evicted all the time\n\n{table}")
+}
+
+/// CPU time under another generator than ours. Empty if it was not there.
+pub(super) fn memtier(results: &Results) -> String {
+    if results.memtier.is_empty() {
+        return String::new();
+    }
+    let rows: Vec<&Row> = results.memtier.iter().collect();
+    let note = "CPU time of the server for one request in microseconds, as above, while memtier_benchmark asks. It speaks \
+                neither the native protocol nor the meta commands.";
+    let table = table(results, &rows, note, |row, at| {
+        let (median, least, most) = row.figure(at, |sample| Some(sample.cpu_us))?;
+        Some(format!(
+            "{} ({}–{})",
+            short(median),
+            short(least),
+            short(most)
+        ))
+    });
+    format!("## Cross-check by another generator\n\n{table}")
 }
 
 /// [`table`] of all rows that are not of a fixed rate.

@@ -61,6 +61,7 @@ fn results() -> Results {
     Results {
         rows: rows.collect(),
         subjects,
+        memtier: Vec::new(),
         workers: [
             ("GET, pipeline 1, workers", 5.0, 5.1),
             ("SET, pipeline 16, workers", 0.5, 1.0),
@@ -153,4 +154,16 @@ fn fixed_rates_have_a_table_of_their_own() {
     }
     assert!(!page.contains("(1.20–1.20)"), "no CPU time");
     assert_eq!(plot(&results).matches("<rect").count(), 1 + 3 + 5);
+}
+
+#[test]
+fn another_generator_has_a_table_of_its_own() {
+    let mut results = results();
+    results.memtier = vec![results.rows.remove(0)];
+    let page = markdown(&results, "");
+    let line = "| GET, pipeline 1 | 5.00 (5.00–5.00) | **5.20 (5.20–5.20)** | 7.00 (7.00–7.00) |";
+    let at = page.find(line).expect("a row");
+    let head = page.find("## Cross-check").expect("a table");
+    assert!(head < at, "{page}");
+    assert_eq!(page.matches("| GET, pipeline 1 |").count(), 1, "no target");
 }
