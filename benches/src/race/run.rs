@@ -96,7 +96,8 @@ impl Runner {
         // The second core is the next one that is not the generator's, if there is any.
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let is_free = |&cpu: &usize| cpu != self.server_cpu && cpu != self.generator.cpu;
-        let second = (0..cpus).find(is_free).unwrap_or(self.generator.cpu);
+        let free = (0..cpus).find(is_free);
+        let second = free.unwrap_or(self.generator.cpu);
         let mut servers = Vec::new();
         for (count, cpus) in [
             (1, self.server_cpu.to_string()),
@@ -134,6 +135,7 @@ impl Runner {
             println!("workers: {}: {rounds:?}", shape.name);
             results.workers.push(Workers {
                 name: shape.name.clone(),
+                is_alone: free.is_some(),
                 rounds,
             });
         }

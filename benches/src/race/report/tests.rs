@@ -63,11 +63,13 @@ fn results() -> Results {
         subjects,
         memtier: Vec::new(),
         workers: [
-            ("GET, pipeline 1, workers", 5.0, 5.1),
-            ("SET, pipeline 16, workers", 0.5, 1.0),
+            ("GET, pipeline 1, workers", true, 5.0, 5.1),
+            ("SET, pipeline 16, workers", true, 0.5, 1.0),
+            ("GET, pipeline 16, workers", false, 1.0, 0.5),
         ]
-        .map(|(name, one, two)| Workers {
+        .map(|(name, is_alone, one, two)| Workers {
             name: name.to_owned(),
+            is_alone,
             rounds: vec![(one, two)],
         })
         .into(),
@@ -97,6 +99,7 @@ fn the_page_says_what_was_met_missed_and_lost() {
         "| get_p32 | 560 | 560 | met |",
         "| GET, pipeline 1, workers | 5.00 | 5.10 | 0.98 | met |",
         "| SET, pipeline 16, workers | 0.500 | 1.00 | 0.50 | **missed** |",
+        "| GET, pipeline 16, workers | 1.00 | 0.500 | 2.00 | not judged: no core of its own |",
         "- date: 2026-11-22",
         "- flagstone native, GET, pipeline 32: no words",
     ] {
