@@ -6,15 +6,13 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use flagstone_bench::wire::Protocol;
-use flagstone_benches::race::board::Row;
-use flagstone_benches::race::measure::{Generator, held, idle_bytes, sibling};
-use flagstone_benches::race::report::{
-    HELD_VALUE_BYTES, IDLE_COUNTS, Memory, Results, markdown, parse_instructions, plot,
-};
-use flagstone_benches::race::server::Server;
-use flagstone_benches::race::shape::{Shape, shapes};
+use flagstone_benches::race::machine;
+use flagstone_benches::race::measure::{Generator, sibling};
+use flagstone_benches::race::memtier::Memtier;
+use flagstone_benches::race::report::{Results, markdown, parse_instructions, plot};
+use flagstone_benches::race::run::{FILLED_MIB, Runner};
 use flagstone_benches::race::subject::{Kind, Subject, find, parse_protocols, subjects};
-use flagstone_benches::race::{machine, measure};
+use flagstone_benches::race::table::groups;
 
 /// Races Flagstone against floors and other servers; writes RESULTS.md and results.svg.
 ///
@@ -26,7 +24,7 @@ struct Flags {
     /// Two short rounds, to see that everything runs
     #[arg(long)]
     quick: bool,
-    /// Rounds [default: 5, or 2 with --quick]
+    /// Rounds [default: 4, or 2 with --quick]
     #[arg(long)]
     rounds: Option<usize>,
     /// Only shapes whose name contains this
@@ -50,6 +48,9 @@ struct Flags {
     /// A valkey-server; may be repeated
     #[arg(long, value_name = "PATH")]
     valkey: Vec<PathBuf>,
+    /// A memtier_benchmark, as a second opinion on a few shapes
+    #[arg(long, value_name = "PATH")]
+    memtier: Option<PathBuf>,
     /// Protocols of a subject, such as memcached=memcache,meta; may be repeated
     #[arg(long, value_name = "SUBJECT=PROTOCOL,…", value_parser = parse_protocols)]
     protocols: Vec<(String, Vec<Protocol>)>,
@@ -67,15 +68,8 @@ struct Flags {
     note: Option<String>,
 }
 
-/// The budget in which the shapes are raced. redis counts its clients' buffers into it: with
-/// 10,000 of them it evicts every key from 256 MiB, and answers nothing but misses.
-const MEMORY_MIB: usize = 512;
 /// A race ends in about this time, with fewer rounds if it has to; a quick one in a fifth of it.
-const TIME_MAX: Duration = Duration::from_secs(540);
-/// Value sizes, and the part of the time by which their rounds are over. Memory has the rest.
-const GROUPS: [(usize, f64); 2] = [(32, 0.60), (1024, 0.88)];
-/// The budget that is filled for the memory table.
-const FILLED_MIB: usize = 64;
+const TIME_MAX: Duration = Duration::from_secs(870);
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
@@ -105,6 +99,8 @@ fn race(flags: &Flags) -> Result<(), String> {
     let mut results = Results {
         subjects: field(flags)?,
         rows: Vec::new(),
+        memtier: Vec::new(),
+        workers: Vec::new(),
         memory: Vec::new(),
         memory_mib: FILLED_MIB,
         instructions: stored_instructions(),
@@ -112,44 +108,36 @@ fn race(flags: &Flags) -> Result<(), String> {
         facts: Vec::new(),
         commands: Vec::new(),
     };
-    let left_out = drop_what_is_not_spoken(&mut results, &generator, flags.server_cpu)?;
     let load = machine::load();
-    let rounds = flags
-        .rounds
-        .unwrap_or(if flags.quick { 2 } else { 5 })
-        .max(1);
-    let shapes: Vec<Shape> = shapes(flags.quick)
-        .into_iter()
-        .filter(|shape| {
-            flags
-                .only
-                .as_ref()
-                .is_none_or(|w| shape.name.contains(&**w))
-        })
-        .filter(|shape| {
-            let is_possible = (shape.connections as u64) < limit.saturating_sub(500);
-            if !is_possible {
-                let name = shape.name;
-                eprintln!("left out: {name}: {limit} files may be open, and it needs more");
-            }
-            is_possible
-        })
-        .collect();
-    let time_max = TIME_MAX / if flags.quick { 5 } else { 1 };
-    for (value_bytes, part) in GROUPS {
-        let shapes: Vec<Shape> = shapes
-            .iter()
-            .filter(|shape| shape.value_bytes == value_bytes)
-            .cloned()
-            .collect();
-        if !shapes.is_empty() {
-            let until = start + time_max.mul_f64(part);
-            let rounds = (rounds, until);
-            run_shapes(&mut results, &generator, flags.server_cpu, &shapes, rounds)?;
+    let runner = Runner {
+        generator,
+        server_cpu: flags.server_cpu,
+        file_limit: limit,
+        rounds: flags
+            .rounds
+            .unwrap_or(if flags.quick { 2 } else { 4 })
+            .max(1),
+        is_quick: flags.quick,
+        start,
+        time_max: TIME_MAX / if flags.quick { 5 } else { 1 },
+    };
+    let left_out = runner.drop_what_is_not_spoken(&mut results)?;
+    for group in groups(flags.quick) {
+        let group = runner.chosen(group, flags.only.as_deref());
+        if !group.shapes.is_empty() {
+            runner.run_group(&mut results, &group)?;
         }
     }
+    if let Some(path) = &flags.memtier {
+        let memtier = Memtier {
+            path: path.clone(),
+            cpu: flags.generator_cpu,
+        };
+        runner.run_memtier(&mut results, &memtier, flags.only.as_deref());
+    }
+    runner.run_workers(&mut results, flags.only.as_deref())?;
     if !flags.no_memory {
-        run_memory(&mut results, &generator, flags, limit);
+        runner.run_memory(&mut results);
     }
 
     let (date, commit) = machine::when();
@@ -161,7 +149,8 @@ fn race(flags: &Flags) -> Result<(), String> {
         (
             "rounds",
             format!(
-                "{rounds}, {:.0} s in all; load average before them {load}",
+                "{}, {:.0} s in all; load average before them {load}",
+                runner.rounds,
                 start.elapsed().as_secs_f64()
             ),
         ),
@@ -256,172 +245,5 @@ fn absent(subjects: &[Subject], left_out: Vec<String>) -> String {
         "none".to_owned()
     } else {
         all.join(", ")
-    }
-}
-
-/// One question to each subject in its protocol. Who does not come up or does not understand
-/// it does not run; without Flagstone's own there is no race.
-fn drop_what_is_not_spoken(
-    results: &mut Results,
-    generator: &Generator,
-    cpu: usize,
-) -> Result<Vec<String>, String> {
-    let mut left_out = Vec::new();
-    for subject in std::mem::take(&mut results.subjects) {
-        let asked = Server::start(&subject, cpu, MEMORY_MIB, 32).and_then(|server| {
-            generator.preload(&subject, &server, 1, 32)?;
-            Ok(server.command.clone())
-        });
-        match asked {
-            Ok(command) => {
-                if !results.commands.contains(&command) {
-                    results.commands.push(command);
-                }
-                results.subjects.push(subject);
-            }
-            Err(why) if subject.kind == Kind::Flagstone && subject.protocol == Protocol::Native => {
-                return Err(why);
-            }
-            Err(why) => {
-                eprintln!("left out: {}: {why}", subject.name);
-                left_out.push(subject.name);
-            }
-        }
-    }
-    Ok(left_out)
-}
-
-/// All rounds of shapes that have the value size in common.
-fn run_shapes(
-    results: &mut Results,
-    generator: &Generator,
-    cpu: usize,
-    shapes: &[Shape],
-    (rounds, until): (usize, Instant),
-) -> Result<(), String> {
-    let subjects = results.subjects.clone();
-    let mut servers = Vec::new();
-    for subject in &subjects {
-        let value_bytes = shapes[0].value_bytes;
-        let server = Server::start(subject, cpu, MEMORY_MIB, value_bytes)?;
-        generator.preload(subject, &server, measure::KEYS, value_bytes)?;
-        server.pause();
-        servers.push(server);
-    }
-    let first = results.rows.len();
-    for shape in shapes {
-        let command = format!(
-            "flagstone-bench 127.0.0.1:PORT {}",
-            Generator::arguments(&subjects[0], shape)
-                .replace(" --no-verify", "")
-                .replace("-p native", "-p PROTOCOL")
-        );
-        results.commands.push(command);
-        results.rows.push(Row {
-            shape: shape.clone(),
-            rounds: Vec::new(),
-        });
-    }
-    for round in 0..rounds {
-        let round_start = Instant::now();
-        for (number, shape) in shapes.iter().enumerate() {
-            let mut samples = vec![None; subjects.len()];
-            // Another order each time: nobody always runs behind the same other.
-            for turn in 0..subjects.len() {
-                let at = (turn + round) % subjects.len();
-                servers[at].resume();
-                match generator.race(&subjects[at], &servers[at], shape) {
-                    Ok(sample) => samples[at] = Some(sample),
-                    Err(why) => {
-                        let failure = format!("{}, {}: {why}", subjects[at].name, shape.name);
-                        eprintln!("{failure}");
-                        if !results.failures.contains(&failure) {
-                            results.failures.push(failure);
-                        }
-                        // If keys are gone, whoever took them, the next shape finds them again.
-                        let value_bytes = shape.value_bytes;
-                        let keys = measure::KEYS;
-                        let _ = generator.preload(&subjects[at], &servers[at], keys, value_bytes);
-                    }
-                }
-                servers[at].pause();
-            }
-            let figures: Vec<String> = subjects
-                .iter()
-                .zip(&samples)
-                .map(|(subject, sample)| match sample {
-                    Some(sample) => format!("{} {:.2}", subject.name, sample.cpu_us),
-                    None => format!("{} –", subject.name),
-                })
-                .collect();
-            let name = shape.name;
-            println!("round {}: {name}: {}", round + 1, figures.join(", "));
-            results.rows[first + number].rounds.push(samples);
-        }
-        if round + 1 < rounds && Instant::now() + round_start.elapsed() > until {
-            let (value_bytes, done) = (shapes[0].value_bytes, round + 1);
-            let remark =
-                format!("values of {value_bytes} B: time was up after {done} of {rounds} rounds");
-            eprintln!("{remark}");
-            results.failures.push(remark);
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// Memory of each program, in its first protocol.
-fn run_memory(results: &mut Results, generator: &Generator, flags: &Flags, limit: u64) {
-    let subjects = results.subjects.clone();
-    let cpu = flags.server_cpu;
-    // In haste, the first column of each kind.
-    let most = if flags.quick { 1 } else { usize::MAX };
-    let idle_counts: Vec<usize> = IDLE_COUNTS
-        .into_iter()
-        .take(most)
-        .filter(|&count| (count as u64) < limit.saturating_sub(500))
-        .collect();
-    for (at, subject) in subjects.iter().enumerate() {
-        let is_first = subjects[..at]
-            .iter()
-            .all(|before| before.path != subject.path);
-        if subject.is_floor() || !is_first {
-            continue;
-        }
-        let mut memory = Memory::default();
-        let mut note = |what: &str, why: String| {
-            let failure = format!("{}, {what}: {why}", subject.name);
-            eprintln!("{failure}");
-            results.failures.push(failure);
-        };
-        match Server::start(subject, cpu, MEMORY_MIB, 32) {
-            Ok(server) => {
-                memory.start_bytes = flagstone_bench::process::resident_bytes(server.pid()).ok();
-                match idle_bytes(subject, &server, &idle_counts) {
-                    Ok(bytes) => memory.idle_bytes = Some(bytes),
-                    Err(why) => note("idle connections", why),
-                }
-            }
-            Err(why) => note("idle connections", why),
-        }
-        for value_bytes in HELD_VALUE_BYTES.into_iter().take(most) {
-            let counted = Server::start(subject, cpu, FILLED_MIB, value_bytes)
-                .and_then(|server| held(generator, subject, &server, (FILLED_MIB, value_bytes)));
-            match counted {
-                Ok(held) => {
-                    if held.refused > 0 {
-                        let refused = held.refused;
-                        note("items in a budget", format!("refused {refused} writes"));
-                    }
-                    memory.held.push(Some(held));
-                }
-                Err(why) => {
-                    note("items in a budget", why);
-                    memory.held.push(None);
-                }
-            }
-        }
-        println!("memory: {}: {memory:?}", subject.name);
-        results.memory.push((at, memory));
     }
 }

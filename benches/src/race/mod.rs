@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   subject ─► server (one process, one core) ◄─ measure ─ flagstone-bench (another core)
-//!   shape  ──────────────────────────────────────┘  └─► board ─► report: RESULTS.md, a plot
+//!   group  ──────────────────────────────────────┘  └─► board ─► report: RESULTS.md, a plot
 //! ```
 //!
 //! On a machine that others use, too, a figure can differ by half from one quarter of an hour
@@ -13,7 +13,11 @@
 pub mod board;
 pub mod machine;
 pub mod measure;
+pub mod memtier;
 pub mod report;
+pub mod run;
 pub mod server;
 pub mod shape;
 pub mod subject;
+pub mod table;
+pub mod workers;

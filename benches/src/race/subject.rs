@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use flagstone_bench::socket::Place;
 use flagstone_bench::wire::{PROTOCOLS, Protocol};
 
 /// A server program in one protocol.
@@ -56,9 +57,15 @@ impl Kind {
         match self {
             Kind::Echo(_) => &[Protocol::Native],
             // Those that this build does not speak are found out, and left out.
-            Kind::Flagstone => &[Protocol::Native, Protocol::Memcache, Protocol::Resp],
+            Kind::Flagstone => &[
+                Protocol::Native,
+                Protocol::Memcache,
+                Protocol::Meta,
+                Protocol::Resp,
+            ],
             Kind::Memcached => &[Protocol::Memcache],
-            Kind::Redis | Kind::Valkey | Kind::Pogocache => &[Protocol::Resp],
+            Kind::Redis | Kind::Valkey => &[Protocol::Resp],
+            Kind::Pogocache => &[Protocol::Resp, Protocol::Memcache],
         }
     }
 }
@@ -83,33 +90,86 @@ pub fn subjects(kind: Kind, path: &Path, protocols: &[Protocol]) -> Vec<Subject>
     protocols.iter().map(named).collect()
 }
 
+/// What a server is started with, whoever it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Start<'a> {
+    /// Where it listens.
+    pub place: &'a Place,
+    /// Its budget.
+    pub memory_mib: usize,
+    /// Connections that it is prepared for.
+    pub connections_max: usize,
+    /// The longest value, which is also what a floor answers with.
+    pub value_bytes: usize,
+    /// Threads that serve.
+    pub workers: usize,
+}
+
 impl Subject {
-    /// Flags that make it serve one port of 127.0.0.1 with one worker inside a budget.
+    /// Flags that make it serve one place inside a budget.
     #[must_use]
-    pub fn arguments(&self, port: u16, memory_mib: usize, value_bytes: usize) -> Vec<String> {
+    pub fn arguments(&self, start: Start<'_>) -> Vec<String> {
+        let Start {
+            memory_mib,
+            connections_max,
+            value_bytes,
+            workers,
+            ..
+        } = start;
+        // Some count their listeners and their files among them.
+        let roomy = connections_max + 400;
+        let place = self.listening(start.place);
         let line = match self.kind {
             Kind::Echo(reactor) => format!(
-                "--reactor {reactor} --listen 127.0.0.1:{port} --protocol {} --value-size {value_bytes}",
+                "--reactor {reactor} {place} --protocol {} --value-size {value_bytes}",
                 self.protocol.name()
             ),
             Kind::Flagstone => format!(
-                "--listen 127.0.0.1:{port} --admin none --workers 1 --memory {memory_mib}MiB --max-connections 10100"
+                "{place} --admin none --workers {workers} --memory {memory_mib}MiB --max-connections {connections_max}"
             ),
-            Kind::Memcached => format!(
-                "-l 127.0.0.1 -p {port} -U 0 -t 1 -m {memory_mib} -c 10500 -b 4096 -u {}",
-                user()
-            ),
+            Kind::Memcached => {
+                // It refuses values of a mebibyte unless it is told of larger ones.
+                let large = if value_bytes < 1 << 20 { "" } else { " -I 2m" };
+                format!(
+                    "{place} -t {workers} -m {memory_mib} -c {roomy} -b 4096 -u {}{large}",
+                    user()
+                )
+            }
             Kind::Pogocache => format!(
-                "-h 127.0.0.1 -p {port} --threads 1 --maxmemory {memory_mib}mb --maxconns 10500 --backlog 4096"
+                "{place} --threads {workers} --maxmemory {memory_mib}mb --maxconns {roomy} --backlog 4096"
             ),
             Kind::Redis | Kind::Valkey => format!(
-                "--bind 127.0.0.1 --port {port} --save  --appendonly no --io-threads 1 \
-                 --tcp-backlog 4096 --maxclients 10500 --maxmemory {memory_mib}mb \
-                 --maxmemory-policy allkeys-lru"
+                "{place} --save  --appendonly no --io-threads {workers} --tcp-backlog 4096 \
+                 --maxclients {roomy} --maxmemory {memory_mib}mb --maxmemory-policy allkeys-lru"
             ),
         };
         // `--save` is followed by an empty word.
         line.split(' ').map(str::to_owned).collect()
+    }
+
+    /// The flags for a place.
+    fn listening(&self, place: &Place) -> String {
+        match (place, self.kind) {
+            (Place::Tcp(address), Kind::Echo(_) | Kind::Flagstone) => format!("--listen {address}"),
+            (Place::Tcp(address), Kind::Memcached) => {
+                format!("-l {} -p {} -U 0", address.ip(), address.port())
+            }
+            (Place::Tcp(address), Kind::Pogocache) => {
+                format!("-h {} -p {}", address.ip(), address.port())
+            }
+            (Place::Tcp(address), Kind::Redis | Kind::Valkey) => {
+                format!("--bind {} --port {}", address.ip(), address.port())
+            }
+            (Place::Unix(path), Kind::Echo(_) | Kind::Flagstone) => {
+                format!("--listen unix:{}", path.display())
+            }
+            (Place::Unix(path), Kind::Memcached) => format!("-s {}", path.display()),
+            // Port 0 is none.
+            (Place::Unix(path), Kind::Pogocache) => format!("-p 0 -s {}", path.display()),
+            (Place::Unix(path), Kind::Redis | Kind::Valkey) => {
+                format!("--port 0 --unixsocket {}", path.display())
+            }
+        }
     }
 
     /// Whether its replies are the same for every key.
@@ -133,10 +193,19 @@ pub fn version(path: &Path) -> Option<String> {
 }
 
 fn version_in(text: &str) -> Option<String> {
-    text.split_whitespace()
+    let found = text
+        .split_whitespace()
         .map(|word| word.trim_start_matches("v=").trim_start_matches('v'))
-        .find(|word| word.contains('.') && word.starts_with(|c: char| c.is_ascii_digit()))
-        .map(str::to_owned)
+        .find(|word| word.contains('.') && word.starts_with(|c: char| c.is_ascii_digit()))?;
+    // What is no release calls itself so; the commit says more.
+    if found == "255.255.255" {
+        let sha = text.split_whitespace().find_map(|word| {
+            let (sha, _) = word.strip_prefix("sha=")?.split_once(':')?;
+            Some(sha.to_owned())
+        });
+        return sha.or(Some(found.to_owned()));
+    }
+    Some(found.to_owned())
 }
 
 /// Where a program is, by the directories that a shell would look in.
@@ -181,6 +250,10 @@ mod tests {
             ("memcached 1.6.18\n", Some("1.6.18")),
             ("Redis server v=7.0.15 sha=00000000:0", Some("7.0.15")),
             ("Valkey server v=8.0.1 sha=1", Some("8.0.1")),
+            (
+                "Valkey server v=255.255.255 sha=55bbbe09:0 malloc=libc",
+                Some("55bbbe09"),
+            ),
             ("something", None),
         ];
         for (text, expected) in table {
@@ -198,11 +271,47 @@ mod tests {
         }
     }
 
+    fn flags(kind: Kind, place: &str, value_bytes: usize) -> Vec<String> {
+        let subject = &subjects(kind, Path::new("/none"), &[Protocol::Resp])[0];
+        subject.arguments(Start {
+            place: &place.parse().expect("a place"),
+            memory_mib: 64,
+            connections_max: 1000,
+            value_bytes,
+            workers: 1,
+        })
+    }
+
     #[test]
     fn an_empty_word_follows_save() {
-        let redis = &subjects(Kind::Redis, Path::new("/none"), &[Protocol::Resp])[0];
-        let arguments = redis.arguments(1, 64, 32);
+        let arguments = flags(Kind::Redis, "127.0.0.1:1", 32);
         let at = arguments.iter().position(|a| a == "--save").expect("there");
         assert_eq!(arguments[at + 1], "");
+    }
+
+    #[test]
+    fn each_listens_where_it_is_told_to() {
+        for (kind, tcp, unix) in [
+            (Kind::Flagstone, "--listen 127.0.0.1:7", "--listen unix:/s"),
+            (Kind::Memcached, "-l 127.0.0.1 -p 7 -U 0", "-s /s"),
+            (Kind::Pogocache, "-h 127.0.0.1 -p 7", "-p 0 -s /s"),
+            (
+                Kind::Valkey,
+                "--bind 127.0.0.1 --port 7",
+                "--port 0 --unixsocket /s",
+            ),
+        ] {
+            for (place, expected) in [("127.0.0.1:7", tcp), ("unix:/s", unix)] {
+                let line = flags(kind, place, 32).join(" ");
+                assert!(line.starts_with(expected), "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn memcached_is_told_of_values_that_it_would_refuse() {
+        let line = |value_bytes| flags(Kind::Memcached, "127.0.0.1:7", value_bytes).join(" ");
+        assert!(line(1 << 20).ends_with(" -I 2m"));
+        assert!(!line(1 << 16).contains("-I"));
     }
 }
