@@ -17,11 +17,12 @@ use hyper::header::{
 use hyper::service::Service;
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::{Told, authorization, clients, host, hot_keys, json, prometheus, slow};
+use super::{Told, authorization, clients, host, hot_keys, json, prometheus, sizes, slow};
 use crate::auth::users::Logins;
 use crate::observe::curve::CurveFigures;
 use crate::observe::liveness::Liveness;
 use crate::observe::snapshot::{Asked, ClientList, Snapshot, SnapshotTaker};
+use crate::observe::stores::AllStored;
 use crate::server::stage::Stage;
 
 /// The page to look at: markup, style and script in one file, and nothing from elsewhere.
@@ -272,9 +273,13 @@ impl Pages<'_> {
                 let sections = Sections::Curve(snapshots.curve().map(Rc::new));
                 page(StatusCode::OK, JSON, Page::Sections(sections, 0))
             }
+            "/sizes" => {
+                let sections = Sections::Sizes(Box::new(snapshots.stored()));
+                page(StatusCode::OK, JSON, Page::Sections(sections, 0))
+            }
             _ => words(
                 StatusCode::NOT_FOUND,
-                "there are /, /metrics, /stats, /slow, /clients, /hotkeys, /curve, /livez and /readyz\n",
+                "there are /, /metrics, /stats, /slow, /clients, /hotkeys, /curve, /sizes, /livez and /readyz\n",
             ),
         }
     }
@@ -356,6 +361,8 @@ pub enum Sections {
     HotKeys(hot_keys::HotKeys),
     /// What the hit ratio would be with less memory, and more.
     Curve(Option<Rc<CurveFigures>>),
+    /// How long values were that were stored.
+    Sizes(Box<AllStored>),
 }
 
 /// Short sections are sent together until there is so much.
@@ -381,7 +388,12 @@ impl Sections {
                 out.push('\n');
                 Ok(true)
             }
-            Sections::Curve(_) => Ok(false),
+            Sections::Sizes(all) if section == 0 => {
+                sizes::write(&**all, out)?;
+                out.push('\n');
+                Ok(true)
+            }
+            Sections::Curve(_) | Sections::Sizes(_) => Ok(false),
         }
     }
 }

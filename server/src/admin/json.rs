@@ -6,6 +6,7 @@
 use std::fmt::{self, Write};
 
 use super::quote::quoted;
+use super::sizes;
 use crate::observe::counters::Totals;
 use crate::observe::curve::CurveFigures;
 use crate::observe::latency::{BUCKETS, bucket_end_micros};
@@ -21,7 +22,11 @@ pub fn write(of: &Snapshot, section: usize, out: &mut String) -> Result<bool, fm
             out.push_str(",\"curve\":");
             curve(of.curve.as_ref(), out)?;
         }
-        3 => latencies(of, out)?,
+        3 => {
+            out.push_str(",\"stored\":");
+            sizes::write(&of.stored, out)?;
+        }
+        4 => latencies(of, out)?,
         _ => return Ok(false),
     }
     Ok(true)

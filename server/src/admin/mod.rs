@@ -6,6 +6,7 @@
 //!   /metrics   for Prometheus              /readyz   shall it be sent requests?
 //!   /stats     what the page polls (JSON)      POST /snapshot    all items into a file
 //!   /slow      requests that took long (JSON)  /hotkeys  keys that are asked for most (JSON)
+//!   /curve     other sizes of memory (JSON)    /sizes    of what was stored (JSON)
 //! ```
 //!
 //! Its own thread, because neither may wait for the other: a busy data path does not delay a
@@ -38,6 +39,7 @@ mod http;
 mod json;
 mod prometheus;
 mod quote;
+mod sizes;
 mod slow;
 
 use std::collections::VecDeque;

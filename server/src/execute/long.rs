@@ -5,7 +5,7 @@ use flagstone_engine::{Key, Pinned, StoreError, Tick};
 use super::read::facts;
 use super::{Order, Work, meta, resp};
 use crate::observe::counters::Counters;
-use crate::proto::{Command, Refusal, ReplyFormat, Storing};
+use crate::proto::{Command, Refusal, ReplyFormat, Speech, Storing};
 use crate::server::shared::Shared;
 
 /// Whether a reader who looks for a line end might take only a part of a value.
@@ -26,6 +26,7 @@ pub fn note_store(shared: &Shared<'_>, format: ReplyFormat<'_>) {
 pub fn with_order<T>(
     shared: &Shared<'_>,
     storing: Storing<'_>,
+    speech: Speech,
     database: usize,
     now: Tick,
     then: impl FnOnce(Key<'_>, Order) -> T,
@@ -38,7 +39,8 @@ pub fn with_order<T>(
     };
     match storing {
         Storing::Plain { key: bytes, terms } => {
-            Ok(then(key(bytes)?, Order::plain(&terms, now, &shared.clock)))
+            let order = Order::plain(speech, &terms, now, &shared.clock);
+            Ok(then(key(bytes)?, order))
         }
         Storing::Meta(meta) => meta::with_key(shared, key(meta.key)?, meta, |key, options| {
             then(key, Order::flagged(options, now, &shared.clock))

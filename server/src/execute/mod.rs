@@ -38,7 +38,9 @@ use crate::proto::binary::Op as BinaryOp;
 use crate::proto::clients::Clients;
 use crate::proto::resp::Op;
 use crate::proto::scan;
-use crate::proto::{Act, Command, Fate, LONG_KEY_BYTES_MAX, Refusal, Reply, ReplyFormat, Word};
+use crate::proto::{
+    Act, Command, Fate, LONG_KEY_BYTES_MAX, Refusal, Reply, ReplyFormat, Speech, Word,
+};
 use crate::server::shared::Shared;
 
 static_assertions::const_assert!(LONG_KEY_BYTES_MAX <= flagstone_engine::KEY_BYTES_MAX);
@@ -193,7 +195,7 @@ impl<'a> Work<'a> {
             },
             Command::Store { value, terms, .. } => {
                 note_store(shared, format);
-                let order = Order::plain(&terms, now, &shared.clock);
+                let order = Order::plain(Speech::of(format), &terms, now, &shared.clock);
                 return order.run(cache, key, value, now, counters);
             }
             Command::Meta(meta) => {

@@ -9,11 +9,12 @@ use super::done::{Done, refusal};
 use super::lifetime::deadline;
 use crate::clock::Clock;
 use crate::observe::counters::Counters;
-use crate::proto::{Fate, How, Lifetime, Mode, Options, Refusal, Reply, Terms, binary};
+use crate::proto::{Fate, How, Lifetime, Mode, Options, Refusal, Reply, Speech, Terms, binary};
 
 /// What is to be done with a value.
 #[derive(Clone, Copy, Debug)]
 pub struct Order {
+    speech: Speech,
     over: Over,
     attributes: Attributes,
     wish: CasWish,
@@ -36,13 +37,14 @@ enum Over {
 impl Order {
     /// From a line with everything in its place.
     #[inline]
-    pub fn plain(terms: &Terms, now: Tick, clock: &Clock) -> Self {
+    pub fn plain(speech: Speech, terms: &Terms, now: Tick, clock: &Clock) -> Self {
         let join = |side| Over::Join {
             side,
             compare: None,
             or_create: terms.how == How::BehindAny,
         };
         Order {
+            speech,
             over: match terms.how {
                 How::Always => Over::Replace(Condition::Always),
                 How::Absent => Over::Replace(Condition::Absent),
@@ -62,7 +64,7 @@ impl Order {
 
     /// From a request of memcached's binary protocol.
     pub fn binary(store: &binary::Store<'_>, now: Tick, clock: &Clock) -> Self {
-        let mut order = Order::plain(&store.terms, now, clock);
+        let mut order = Order::plain(Speech::Binary, &store.terms, now, clock);
         if let Over::Join { compare, .. } = &mut order.over {
             *compare = Some(store.compare).filter(|&cas| cas != 0);
         }
@@ -97,6 +99,7 @@ impl Order {
         };
         let lifetime = lifetime.unwrap_or(Lifetime::Forever);
         Order {
+            speech: Speech::Meta,
             over,
             attributes: Attributes {
                 client_flags: options.client_flags,
@@ -139,7 +142,7 @@ impl Order {
             }
             self.note_refused(cache, key, refusal(error), now, counters);
         }
-        Done::Reply(self.tell(stored, value.len(), counters))
+        Done::Reply(self.tell(stored, value.len(), now, counters))
     }
 
     /// Sets memory aside for a value that is still to arrive.
@@ -183,7 +186,7 @@ impl Order {
                 or_create,
             } => reservation.commit_extending(side, compare, or_create, now),
         };
-        self.tell(stored, value_len, counters)
+        self.tell(stored, value_len, now, counters)
     }
 
     /// The terms of a value that has arrived were told behind it: an order for them, and their deadline for what was reserved.
@@ -194,7 +197,7 @@ impl Order {
         now: Tick,
         clock: &Clock,
     ) -> Self {
-        let settled = Order::plain(terms, now, clock);
+        let settled = Order::plain(self.speech, terms, now, clock);
         let done = reservation.set_deadline(settled.attributes.deadline);
         debug_assert!(done, "reserved with a deadline that has every field");
         settled
@@ -206,6 +209,10 @@ impl Order {
         debug_assert!(done, "reserved with a deadline that has every field");
         Order {
             over: Over::Replace(Condition::Always),
+            attributes: Attributes {
+                deadline,
+                ..self.attributes
+            },
             ..*self
         }
     }
@@ -234,6 +241,7 @@ impl Order {
         &self,
         stored: Result<Stored, StoreError>,
         value_len: usize,
+        now: Tick,
         counters: &Counters,
     ) -> Reply<'static> {
         let not = |fate| Reply::Store {
@@ -262,11 +270,19 @@ impl Order {
             }
         }
         match stored.outcome {
-            Outcome::Stored => Reply::Store {
-                fate: Fate::Done,
-                cas: stored.cas,
-                value_len: stored.value_len,
-            },
+            Outcome::Stored => {
+                if let Over::Replace(_) = self.over {
+                    let until = self.attributes.deadline;
+                    counters
+                        .stores
+                        .note_until(self.speech, value_len, until, now);
+                }
+                Reply::Store {
+                    fate: Fate::Done,
+                    cas: stored.cas,
+                    value_len: stored.value_len,
+                }
+            }
             Outcome::NotStored => not(Fate::NotStored),
             Outcome::Exists => not(Fate::Exists),
             Outcome::NotFound => not(Fate::Missing),

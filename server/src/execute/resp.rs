@@ -82,7 +82,7 @@ fn set(
 ) -> Tried<Done> {
     with.shared.note_counted();
     let tail_len = with.format.value_tail().len();
-    let mut found = None;
+    let (mut found, mut until) = (None, None);
     let updated = with
         .shared
         .cache
@@ -93,9 +93,13 @@ fn set(
             {
                 found = Some(copy(item, tail_len, room)?);
             }
-            Ok::<_, Stop>(set_edit(current, value, options, with))
+            until = stored_until(current, options, with);
+            Ok::<_, Stop>(set_edit(value, until))
         })?;
     with.counters.puts.add(1);
+    if let Some(until) = until {
+        with.note_stored(value.len(), until);
+    }
     Ok(match (options.get, found, updated) {
         (true, Some(len), _) => {
             with.counters.hits.add(1);
@@ -120,13 +124,8 @@ fn copy(item: &Current<'_>, tail_len: usize, room: &mut [u8]) -> Tried<usize> {
 }
 
 /// What becomes of the item; it stays if a condition does not hold.
-fn set_edit<'v>(
-    current: Option<&Current<'_>>,
-    value: &'v [u8],
-    options: &SetOptions<'_>,
-    with: With<'_, '_>,
-) -> Edit<'v> {
-    match stored_until(current, options, with) {
+fn set_edit(value: &[u8], until: Option<Deadline>) -> Edit<'_> {
+    match until {
         Some(until) => Edit::store(NewValue::Given(value), until.into()),
         None => Edit::Keep,
     }
@@ -373,12 +372,17 @@ pub fn pin<'h>(
         return Err(AGAIN);
     };
     let head_len = Format::value_head(pinned.meta().value_len, room).ok_or(StoreError::NoSpace)?;
+    let mut stored = None;
     let updated = cache.update(key, with.now, &mut [], |current, _| {
         if !current.is_some_and(|item| item.is_pinned_by(&pinned)) {
             return Err(AGAIN);
         }
         Ok(match op {
-            Op::Set(_, value, ref options) => set_edit(current, value, options, with),
+            Op::Set(_, value, ref options) => {
+                let until = stored_until(current, options, with);
+                stored = until.map(|until| (value.len(), until));
+                set_edit(value, until)
+            }
             Op::GetDel(_) => Edit::Remove,
             _ => Edit::Keep,
         })
@@ -386,6 +390,9 @@ pub fn pin<'h>(
     match updated {
         Updated::Removed => with.counters.delete_hits.add(1),
         _ => with.counters.puts.add(1),
+    }
+    if let Some((value_len, until)) = stored {
+        with.note_stored(value_len, until);
     }
     with.counters.hits.add(1);
     Ok(Some((pinned, head_len)))

@@ -69,7 +69,7 @@ pub const SMALL_LEASE_BYTES: usize = 1 << 10;
 const PROCESS_BYTES: usize = 17 << 18;
 
 /// What a worker thread needs beside its buffers: the touched part of its stack, room for 1,024 events,
-/// the kernel's stack.
+/// its counters (16 KiB of them, for durations and stored values), the kernel's stack.
 const WORKER_BYTES: usize = 128 << 10;
 
 /// A connection's place in the table of clients.

@@ -6,6 +6,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::stores::Stores;
+
 /// A counter with one writer.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -204,6 +206,8 @@ counters! {
             page "transactions_revoked";
     }
     noted {
+        /// How long the values were that it stored, and for how long.
+        stores: Stores;
         /// When the worker last looked at its connections, in milliseconds of the server's clock:
         /// every second even if nothing happens.
         seen_alive: Counter;

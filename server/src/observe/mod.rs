@@ -15,4 +15,5 @@ pub(crate) mod restoring;
 pub(crate) mod slow;
 pub(crate) mod slow_log;
 pub(crate) mod snapshot;
+pub(crate) mod stores;
 pub(crate) mod threads;

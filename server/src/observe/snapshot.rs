@@ -25,6 +25,7 @@ use crate::observe::liveness::Liveness;
 use crate::observe::logs;
 use crate::observe::restoring::Restoring;
 use crate::observe::slow_log::{Cause, Entry};
+use crate::observe::stores::AllStored;
 use crate::server::shared::Shared;
 use crate::server::stage::Stage;
 use crate::snapfile::figures::SnapshotFigures;
@@ -71,6 +72,8 @@ pub struct Snapshot {
     pub tls: Option<TlsFigures>,
     pub allocations: [(&'static str, u64); During::ALL.len()],
     pub latencies: Vec<Distribution>,
+    /// The values that were stored, by protocol.
+    pub stored: AllStored,
     /// How many requests took long, by cause.
     pub slow: [(&'static str, u64); Cause::ALL.len()],
     /// About items in a file.
@@ -284,10 +287,16 @@ impl<'h> SnapshotTaker<'h> {
             tls: shared.tls.as_deref().map(TlsFigures::of),
             allocations: During::ALL.map(|(during, name)| (name, allocations::count(during))),
             latencies: distributions(shared.threads.all_latencies()),
+            stored: shared.threads.stored(),
             slow: shared.slow_log.counts(),
             file: shared.snapshots.figures.read(),
             process: ProcessFigures::read(),
         })
+    }
+
+    /// The values that were stored, by protocol.
+    pub fn stored(&self) -> AllStored {
+        self.shared.threads.stored()
     }
 
     /// What the hit ratio would be with less memory, and more.

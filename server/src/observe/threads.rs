@@ -8,6 +8,7 @@ use flagstone_engine::Tick;
 use super::counters::{Counters, Totals};
 use super::latency::Latencies;
 use super::liveness::{Liveness, Look, judge};
+use super::stores::{self, AllStored};
 use crate::clock::{thread_cpu_micros, thread_id};
 
 /// The workers and the acceptor.
@@ -66,6 +67,11 @@ impl Threads {
             totals.add(counters);
         }
         totals
+    }
+
+    /// The values that all workers stored, by protocol.
+    pub fn stored(&self) -> AllStored {
+        stores::stored(self.counters.iter().map(|counters| &counters.stores))
     }
 
     /// The acceptor's thread has made its round.

@@ -220,6 +220,8 @@ pub enum Topic {
     Slabs,
     /// How many items of which size: not kept.
     Sizes,
+    /// How many values of which size and lifetime were stored.
+    Stored,
     /// Where connections come in.
     Conns,
     /// Begin all counting at 0 again.

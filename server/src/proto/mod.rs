@@ -34,6 +34,7 @@ pub mod resp;
 pub mod rights;
 pub mod scan;
 pub mod sniff;
+pub mod speech;
 pub mod terms;
 pub mod value;
 pub mod writer;
@@ -52,6 +53,7 @@ pub use plain::{Plain, Protocol, What};
 pub use reply::{Act, Fate, Lead, Refusal, Reply, Stat, StatValue, Word, Words};
 pub use rights::Role;
 pub use sniff::{Sniffed, sniff};
+pub use speech::Speech;
 pub use terms::{How, Lifetime, Terms};
 pub use value::{HELD, ValueEnd, ValuePart, ValueScan};
 

@@ -7,7 +7,7 @@
 use super::resp::{Format, Session};
 use super::scan::{newline, word_len};
 use super::writer::Writer;
-use super::{Accepts, Codec, Inside, KEY_BYTES_MAX, Role, memcache};
+use super::{Accepts, Codec, Inside, KEY_BYTES_MAX, Role, Speech, memcache};
 
 /// A request of one line about one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,20 @@ pub enum Protocol {
         /// In version 3.
         v3: bool,
     },
+}
+
+impl Protocol {
+    /// How its values are counted.
+    #[inline(always)]
+    #[must_use]
+    pub fn speech(self) -> Speech {
+        match self {
+            Protocol::Native => Speech::Native,
+            Protocol::Memcached => Speech::Memcached,
+            Protocol::Meta => Speech::Meta,
+            Protocol::Resp { .. } => Speech::Resp,
+        }
+    }
 }
 
 const VERB_BYTES: usize = 4;

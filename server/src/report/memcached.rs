@@ -304,7 +304,7 @@ pub fn slabs(shared: &Shared<'_>, tell: Tell<'_>) -> Option<()> {
     ]))
 }
 
-/// `stats sizes`: it would cost every item.
+/// `stats sizes`: it would cost every item. Of what was stored `stats stored` tells.
 pub const SIZES: [Stat<'static>; 1] = [Stat::text("sizes_status", "disabled")];
 
 /// `stats conns`: where connections come in. Those that are there are counted, not listed: a

@@ -9,6 +9,7 @@ mod memcached;
 mod native;
 pub mod resp;
 mod slow;
+mod stores;
 
 use std::slice;
 
@@ -39,6 +40,7 @@ pub fn tell(
                 tell(Reply::Stats(slice::from_ref(&stat)))?;
             }
             curve::tell(shared, tell)?;
+            stores::tell(shared, tell)?;
         }
         Topic::Curve => curve::tell(shared, tell)?,
         Topic::Classes => native::classes(shared, now, tell)?,
@@ -55,6 +57,7 @@ pub fn tell(
         Topic::Items => memcached::items(shared, now, tell)?,
         Topic::Slabs => memcached::slabs(shared, tell)?,
         Topic::Sizes => tell(Reply::Stats(&memcached::SIZES))?,
+        Topic::Stored => stores::lines(shared, tell)?,
         Topic::Conns => memcached::conns(shared, tell)?,
         Topic::Slow => slow::lines(&shared.slow_log, tell)?,
         Topic::HotKeys(most) => hot_keys::lines(&shared.hot_keys, most, now, tell)?,

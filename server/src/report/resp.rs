@@ -7,6 +7,8 @@ mod slow;
 pub use self::hot_keys::hot_keys;
 pub use self::slow::slow_log;
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use flagstone_engine::{Stats, Tick};
 
 use crate::clock::Clock;
@@ -238,11 +240,16 @@ fn section_of(
             numbers(&clients, writer)
         }
         "Memory" => {
+            let memory_bytes = shared.memory.memory_bytes.load(Relaxed);
+            let curve = shared.curve.figures(memory_bytes);
+            let advised = curve.and_then(|figures| figures.advised_bytes);
             let memory = [
                 ("used_memory", engine.pages_items * engine.page_bytes),
                 ("used_memory_dataset", engine.item_bytes),
                 ("total_system_memory", plan.memory_bytes as u64),
                 ("maxmemory", plan.engine.budget_bytes() as u64),
+                ("flagstone_memory_bytes", memory_bytes),
+                ("flagstone_memory_advised_bytes", advised.unwrap_or(0)),
             ];
             numbers(&memory, writer)?;
             text("maxmemory_policy", POLICY, writer)

@@ -7,6 +7,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::common::http::{get, sample};
+use crate::common::resp::requests;
 use crate::common::{connect, small_config, start_with, stat, talk, wait_until};
 use flagstone_server::{Config, Running};
 
@@ -112,6 +113,15 @@ fn the_curve_is_told_everywhere() {
         "{advised}"
     );
 
+    let info = told(&server, &requests("INFO memory"));
+    let line = |name: &str| {
+        let line = info.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|bytes| bytes.parse::<f64>().ok())
+    };
+    assert_eq!(line("flagstone_memory_bytes:"), Some(f64::from(48 << 20)));
+    let in_info = line("flagstone_memory_advised_bytes:").expect("told");
+    assert!((in_info - advised).abs() < 2e6, "{in_info} {advised}");
+
     // The same for clients of memcached, scrapers, and the page.
     let native = told(&server, b"STATS CURVE\n");
     let memcached = told(&server, b"stats curve\r\n");
@@ -150,6 +160,8 @@ fn a_server_without_a_curve_tells_none() {
     let admin = server.admin_addr().expect("there are pages");
     assert!(!told(&server, b"STATS\n").contains("curve"));
     assert_eq!(told(&server, b"stats curve\r\n"), "END\r\n");
+    let info = told(&server, &requests("INFO memory"));
+    assert!(info.contains("flagstone_memory_advised_bytes:0\r\n"));
     assert!(!get(admin, "/metrics").body.contains("curve_hit_ratio"));
     assert_eq!(get(admin, "/curve").body, "null\n");
 }

@@ -71,6 +71,7 @@ mod scripts;
 mod seal;
 mod service;
 mod settings;
+mod sizes;
 mod slow;
 mod tls;
 mod tls_clients;

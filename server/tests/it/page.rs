@@ -81,7 +81,10 @@ fn traffic(address: SocketAddr, seed: u64, over: &AtomicBool) {
                 let len = 40 + dice.below(most) as usize;
                 lines += &match seed % 2 {
                     0 => format!("PUT key{key} {}\n", "v".repeat(len)),
-                    _ => format!("set key{key} 0 0 {len}\r\n{}\r\n", "v".repeat(len)),
+                    _ => {
+                        let lifetime = [0, 60, 3600, 90_000][dice.below(4) as usize];
+                        format!("set key{key} 0 {lifetime} {len}\r\n{}\r\n", "v".repeat(len))
+                    }
                 };
             } else {
                 lines += &match seed % 2 {
@@ -165,6 +168,9 @@ fn judge(mut browser: Browser, name: &str, width: u32) {
         ("document.querySelectorAll('#memory > span').length", 5),
         ("document.querySelectorAll('svg path').length", 16),
         ("document.querySelectorAll('#spread > span').length", 5),
+        ("document.querySelectorAll('#stored tr').length", 3),
+        ("document.querySelectorAll('#sizes > span').length", 5),
+        ("document.querySelectorAll('#lifetimes tr').length", 4),
         ("document.querySelectorAll('#hot tr').length", 5),
         ("document.querySelectorAll('#slow tr').length", 1),
     ] {

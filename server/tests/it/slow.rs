@@ -309,6 +309,37 @@ fn a_wait_for_a_permit_is_a_cause() {
     assert!(of_cause(&server, "waited_for_permit") >= 1.0);
 }
 
+/// All room for long messages is held by those that have sent half of theirs. After a second one of them has to go for another.
+#[test]
+fn a_wait_for_memory_is_a_cause() {
+    let server = start_with(keeps(Duration::from_millis(50)));
+    let mut subscriber = connect(&server);
+    let subscribed = b"*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n";
+    exchange(&mut subscriber, &requests("SUBSCRIBE news"), subscribed);
+    assert_eq!(of_cause(&server, "waited_for_memory"), 0.0);
+    let message = vec![b'm'; 40_000];
+    let asked = array(&[b"PUBLISH", b"news", &message]);
+    let mut rude: Vec<_> = (0..4).map(|_| connect(&server)).collect();
+    for stream in &mut rude {
+        stream.write_all(&asked[..30_000]).expect("sends");
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    let mut waiting = connect(&server);
+    let begun = Instant::now();
+    exchange(&mut waiting, &asked, b":1\r\n");
+    assert!(begun.elapsed() > Duration::from_millis(100));
+    let port = waiting.local_addr().expect("has one").port();
+    let line = wait_for(
+        &server,
+        &[
+            "cause waited_for_memory",
+            &format!(" client 127.0.0.1:{port}"),
+        ],
+    );
+    assert!(line.contains(" protocol resp "), "{line}");
+    assert!(of_cause(&server, "waited_for_memory") >= 1.0);
+}
+
 /// Half requests with TLS hold all leased buffers, and the kernel cannot be looked into for them.
 #[test]
 fn a_wait_for_a_lease_is_a_cause() {

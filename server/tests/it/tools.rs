@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use crate::common;
+use crate::common::exchange;
 use crate::common::process::{Process, flagstone, run};
 use crate::common::tool::{self, Scratch};
 
@@ -287,35 +288,21 @@ fn a_log_on_a_full_disk_stops_nobody() {
     assert_eq!(child.wait().expect("ends").code(), Some(0));
 }
 
-/// In a terminal of 60 columns and 20 rows nothing scrolls, and `q` leaves it as it was.
-#[test]
-fn top_fits_a_small_terminal_and_leaves_at_q() {
-    let name = "top_fits_a_small_terminal_and_leaves_at_q";
-    if tool::find("script").is_none() {
-        return tool::skip(name, "script is not installed (apt-get install bsdutils)");
-    }
-    let process = Process::start(&[]);
+/// What `flagstone top` with these arguments shows in a terminal of this size while that is typed; all of it, and each screen
+/// without its escape codes, of which none may scroll.
+fn screens(arguments: &str, (columns, rows): (usize, usize), typed: &str) -> (String, Vec<String>) {
     let top = format!(
-        "stty rows 20 cols 60; {} top {}",
+        "stty rows {rows} cols {columns}; {} top {arguments}",
         env!("CARGO_BIN_EXE_flagstone"),
-        process.admin
     );
     let mut shell = Command::new("sh");
-    let typed = "(sleep 3.5; printf q) | script -qec \"$TOP\" /dev/null";
+    let typed = format!("({typed}) | script -qec \"$TOP\" /dev/null");
     shell
         .env("TERM", "dumb")
         .env("TOP", top)
-        .args(["-c", typed]);
+        .args(["-c", &typed]);
     let said = tool::succeed(&mut shell, common::PATIENCE);
-    assert!(said.contains("\x1b[?1049h"), "{}", said.escape_debug());
-    assert!(
-        said.trim_end().ends_with("\x1b[?1049l"),
-        "{}",
-        said.escape_debug()
-    );
-    let screens: Vec<&str> = said.split("\x1b[H").skip(2).collect();
-    assert!(screens.len() >= 3, "{} screens", screens.len());
-    for screen in screens {
+    let screens = said.split("\x1b[H").skip(2).map(|screen| {
         let mut seen = String::new();
         // Without the escape codes: they end in a letter.
         for (no, part) in screen.split("\x1b[").enumerate() {
@@ -328,15 +315,80 @@ fn top_fits_a_small_terminal_and_leaves_at_q() {
             seen += &part[from..];
         }
         let lines: Vec<&str> = seen.trim_end().lines().collect();
-        assert!(lines.len() <= 20, "{seen}");
+        assert!(lines.len() <= rows, "{seen}");
+        let width = |line: &&str| line.trim_end_matches('\r').chars().count();
         assert!(
-            lines.iter().all(|line| line.chars().count() <= 60),
+            lines.iter().map(width).all(|width| width <= columns),
             "{seen}"
         );
+        seen
+    });
+    let screens = screens.collect();
+    (said, screens)
+}
+
+/// In a terminal of 60 columns and 20 rows nothing scrolls, and `q` leaves it as it was.
+#[test]
+fn top_fits_a_small_terminal_and_leaves_at_q() {
+    let name = "top_fits_a_small_terminal_and_leaves_at_q";
+    if tool::find("script").is_none() {
+        return tool::skip(name, "script is not installed (apt-get install bsdutils)");
     }
+    let process = Process::start(&[]);
+    let (said, screens) = screens(&process.admin, (60, 20), "sleep 3.5; printf q");
+    assert!(said.contains("\x1b[?1049h"), "{}", said.escape_debug());
+    assert!(
+        said.trim_end().ends_with("\x1b[?1049l"),
+        "{}",
+        said.escape_debug()
+    );
+    assert!(screens.len() >= 3, "{} screens", screens.len());
     assert!(
         said.contains("ready") && said.contains("requests"),
         "{}",
         said.escape_debug()
     );
+}
+
+/// `h` shows the keys that are asked for most, in place of the tables; a tall terminal has some below them. Keys are told to who
+/// has the token of the pages, hashes where there is none.
+#[test]
+fn top_shows_hot_keys() {
+    let name = "top_shows_hot_keys";
+    if tool::find("script").is_none() {
+        return tool::skip(name, "script is not installed (apt-get install bsdutils)");
+    }
+    let scratch = Scratch::new("top-hot");
+    let file = scratch.0.join("tokens");
+    std::fs::write(&file, "t0ken\n").expect("writes");
+    let file = file.to_str().expect("text");
+    for (has_token, size) in [(true, (60, 20)), (false, (80, 24)), (true, (120, 40))] {
+        let token: &[&str] = match has_token {
+            true => &["--admin-token-file", file],
+            false => &[],
+        };
+        let process = Process::start(token);
+        let mut client = process.connect();
+        // So many that some of them are surely in the sample.
+        for _ in 0..40 {
+            let asked = b"GET a-hot-key\n".repeat(500);
+            exchange(&mut client, &asked, &b"NOTFOUND\n".repeat(500));
+        }
+        let arguments = [&[&*process.admin], token].concat().join(" ");
+        let typed = "sleep 3.5; printf h; sleep 2.5; printf q";
+        let (_, screens) = screens(&arguments, size, typed);
+        if let Some(dir) = std::env::var_os("TEST_SCREENSHOTS") {
+            let name = format!("top-{}x{}.txt", size.0, size.1);
+            let all = screens.join("\n~~~~\n");
+            std::fs::write(std::path::Path::new(&dir).join(name), all).expect("writable");
+        }
+        let shown = if has_token { "a-hot-key " } else { "\n#" };
+        let is_hot = |screen: &&String| screen.contains("hot key ") && screen.contains(shown);
+        let last = screens.last().expect("screens");
+        assert!(is_hot(&last) && !last.contains("p99.9"), "{last}");
+        assert_eq!(last.contains("a-hot-key"), has_token, "{last}");
+        let with_tables = screens.iter().find(|screen| screen.contains("p99.9"));
+        let with_tables = with_tables.expect("tables at first");
+        assert_eq!(is_hot(&with_tables), size.1 >= 38, "{with_tables}");
+    }
 }

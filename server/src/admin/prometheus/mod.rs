@@ -11,6 +11,7 @@ mod items;
 mod memory;
 mod server;
 mod snapshots;
+mod stores;
 mod workers;
 
 use std::fmt::{self, Write};
@@ -21,6 +22,7 @@ use self::items::{classes, items};
 use self::memory::{memory, pages, plan};
 use self::server::{process, server};
 use self::snapshots::snapshots;
+use self::stores::{lifetimes, value_bytes};
 use self::workers::{leases, workers};
 use crate::observe::counters::Totals;
 use crate::observe::latency::{Distribution, bucket_end_micros};
@@ -53,7 +55,7 @@ pub fn write(snapshot: &Snapshot, section: usize, out: &mut String) -> Result<bo
 type Section = fn(&Snapshot, &mut String) -> fmt::Result;
 
 /// In the order of the page. Each is a few kilobytes at most.
-const SECTIONS: [Section; 16] = [
+const SECTIONS: [Section; 18] = [
     server,
     process,
     workers,
@@ -63,6 +65,8 @@ const SECTIONS: [Section; 16] = [
     slow,
     counters,
     connections,
+    value_bytes,
+    lifetimes,
     items,
     curve,
     memory,

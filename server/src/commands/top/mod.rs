@@ -2,8 +2,9 @@
 //!
 //! It reads `/metrics`, as a scraper does, once a second, and works out rates and percentiles
 //! from two answers. It fits the terminal, from 60 columns and 20 rows on: what has no room is left out, the least important
-//! first, and nothing scrolls. `q` leaves.
+//! first, and nothing scrolls. `h` shows the keys that are asked for most in place of the tables, `q` leaves.
 
+mod hot;
 mod numbers;
 mod screen;
 mod table;
@@ -15,8 +16,9 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use self::screen::{Line, Look, Screen};
-use self::view::Room;
+use self::hot::Hot;
+use self::screen::{Line, Look, Screen, Wish};
+use self::view::{Lower, Room};
 use crate::commands::healthcheck::reachable;
 
 /// Between two looks.
@@ -132,7 +134,9 @@ fn watch(address: SocketAddr, token: Option<&[u8]>, once: bool) -> Result<(), Bl
         // Rates need a second look.
         std::thread::sleep(INTERVAL);
         let now = look(address, token)?;
-        let lines = view::view(address, &before, &now, Room::ALL);
+        let hot = Hot::look(address, token);
+        let lower = Lower::Tables(Some(&hot));
+        let lines = view::view(address, &before, &now, lower, Room::ALL);
         return out
             .write_all(screen::text(&lines, usize::MAX, false).as_bytes())
             .and_then(|()| out.flush())
@@ -140,20 +144,31 @@ fn watch(address: SocketAddr, token: Option<&[u8]>, once: bool) -> Result<(), Bl
     }
     let screen = Screen::open(&mut out).map_err(Blind::Output)?;
     let mut lines = vec![Line::of(Look::Plain, format!("Looking at {address} …"))];
+    let mut is_hot = false;
+    // The page before the last, which rates are worked out from.
+    let mut earlier = before.clone();
     loop {
         Screen::draw(&lines, &mut out).map_err(Blind::Output)?;
-        if screen.wants_to_leave(INTERVAL) {
-            return Ok(());
-        }
+        let wish = screen.wait(INTERVAL);
         let (columns, rows) = Screen::size();
-        lines = match look(address, token) {
-            Ok(now) => {
-                let lines = view::view(address, &before, &now, Room { columns, rows });
-                before = now;
-                lines
-            }
-            Err(blind) => lost(&blind, before.at.elapsed(), columns),
+        let room = Room { columns, rows };
+        match wish {
+            Wish::Leave => return Ok(()),
+            Wish::Switch => is_hot = !is_hot,
+            Wish::Nothing => match look(address, token) {
+                Ok(now) => earlier = std::mem::replace(&mut before, now),
+                Err(blind) => {
+                    lines = lost(&blind, before.at.elapsed(), columns);
+                    continue;
+                }
+            },
+        }
+        let hot = (is_hot || room.is_tall()).then(|| Hot::look(address, token));
+        let lower = match &hot {
+            Some(hot) if is_hot => Lower::Hot(hot),
+            hot => Lower::Tables(hot.as_ref()),
         };
+        lines = view::view(address, &earlier, &before, lower, room);
     }
 }
 

@@ -17,6 +17,17 @@ const USUAL: (usize, usize) = (80, 24);
 const INTERRUPT: u8 = 3;
 const END: u8 = 4;
 
+/// What whoever looks on wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// `q`, Ctrl-C, Ctrl-D; or the terminal is gone.
+    Leave,
+    /// `h`: the hot keys, or what was there before.
+    Switch,
+    /// To look on.
+    Nothing,
+}
+
 /// How a word stands out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
@@ -55,6 +66,11 @@ impl Line {
     pub fn and(mut self, look: Look, text: impl Into<String>) -> Self {
         self.0.push((look, text.into()));
         self
+    }
+
+    /// How many columns it takes.
+    pub fn width(&self) -> usize {
+        self.0.iter().map(|(_, text)| text.chars().count()).sum()
     }
 
     /// Its first columns, with escape codes where they are wanted.
@@ -126,11 +142,11 @@ impl Screen {
         out.flush()
     }
 
-    /// Waits, and says whether somebody wants to leave: `q`, Ctrl-C, Ctrl-D.
-    pub fn wants_to_leave(&self, patience: Duration) -> bool {
+    /// Waits for a key that means something, but not for longer than that.
+    pub fn wait(&self, patience: Duration) -> Wish {
         if self.before.is_none() {
             std::thread::sleep(patience);
-            return false;
+            return Wish::Nothing;
         }
         let until = Instant::now() + patience;
         loop {
@@ -140,20 +156,33 @@ impl Screen {
             let mut polled = [PollFd::new(&stdin, PollFlags::IN)];
             // A window that changes its size interrupts, and is drawn anew at once.
             if !poll(&mut polled, left.as_ref()).is_ok_and(|count| count > 0) {
-                return false;
+                return Wish::Nothing;
             }
             let mut keys = [0; 16];
             match rustix::io::read(&stdin, &mut keys) {
                 // The terminal is gone.
-                Ok(0) | Err(_) => return true,
-                Ok(count) => {
-                    let leaves = |key: &u8| matches!(*key, b'q' | b'Q' | INTERRUPT | END);
-                    if keys[..count].iter().any(leaves) {
-                        return true;
-                    }
-                }
+                Ok(0) | Err(_) => return Wish::Leave,
+                Ok(count) => match wish_of(&keys[..count]) {
+                    Wish::Nothing => {}
+                    wish => return wish,
+                },
             }
         }
+    }
+}
+
+/// What these keys mean together: `h` twice is as before.
+fn wish_of(keys: &[u8]) -> Wish {
+    if keys
+        .iter()
+        .any(|key| matches!(*key, b'q' | b'Q' | INTERRUPT | END))
+    {
+        return Wish::Leave;
+    }
+    let switches = keys.iter().filter(|key| matches!(**key, b'h' | b'H'));
+    match switches.count() % 2 {
+        0 => Wish::Nothing,
+        _ => Wish::Switch,
     }
 }
 
@@ -170,6 +199,21 @@ impl Drop for Screen {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_have_meanings() {
+        for (keys, wish) in [
+            (&b"q"[..], Wish::Leave),
+            (b"hQ", Wish::Leave),
+            (&[INTERRUPT], Wish::Leave),
+            (b"h", Wish::Switch),
+            (b"xH", Wish::Switch),
+            (b"hh", Wish::Nothing),
+            (b"\x1b[A", Wish::Nothing),
+        ] {
+            assert_eq!(wish_of(keys), wish, "{keys:?}");
+        }
+    }
 
     #[test]
     fn lines_are_cut_to_the_columns_that_are_seen() {

@@ -1,11 +1,13 @@
 //! Two pages of metrics → the lines of a screen that has so many columns and rows.
 //!
 //! What it is, the figures and the memory are always there; the tables share the rows that are left, and show the busiest
-//! commands and the largest classes if those are too few. No line is wider than the screen.
+//! commands and the largest classes if those are too few. The hottest keys are below them where a screen is tall, or stand in their place.
+//! No line is wider than the screen.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use super::hot::Hot;
 use super::numbers::{bytes, percent, short, time};
 use super::screen::{Line, Look};
 use super::table::{Table, shares};
@@ -17,8 +19,24 @@ const CLASSES: usize = 12;
 const BAR: usize = 40;
 /// A figure and its name.
 const CELL: usize = 19;
+/// What can be pressed.
+const KEYS: &str = "h: hot keys, q: leave";
 /// From so many rows on there are empty ones between the parts, and bars.
 const AIRY: usize = 30;
+
+/// From so many rows on there are a few hot keys, too.
+const TALL: usize = 38;
+/// So many below the tables.
+const HOT_KEYS: usize = 5;
+
+/// What stands below figures and memory.
+#[derive(Clone, Copy)]
+pub enum Lower<'h> {
+    /// Commands and size classes; and hot keys, if there is room.
+    Tables(Option<&'h Hot>),
+    /// Hot keys alone.
+    Hot(&'h Hot),
+}
 
 /// How much can be seen.
 #[derive(Clone, Copy, Debug)]
@@ -33,10 +51,21 @@ impl Room {
         columns: 78,
         rows: usize::MAX,
     };
+
+    /// Whether hot keys have room beside all the rest.
+    pub fn is_tall(self) -> bool {
+        self.rows >= TALL
+    }
 }
 
 /// What the second page says, and what happened since the first.
-pub fn view(address: SocketAddr, before: &Page, now: &Page, room: Room) -> Vec<Line> {
+pub fn view(
+    address: SocketAddr,
+    before: &Page,
+    now: &Page,
+    lower: Lower<'_>,
+    room: Room,
+) -> Vec<Line> {
     let seconds = now.at.duration_since(before.at).as_secs_f64().max(1e-3);
     let span = Span {
         before,
@@ -45,21 +74,38 @@ pub fn view(address: SocketAddr, before: &Page, now: &Page, room: Room) -> Vec<L
     };
     let is_airy = room.rows >= AIRY;
     let gap = || is_airy.then(Line::default);
-    let mut lines = vec![span.head(address)];
+    let mut lines = vec![span.head(address, room.columns)];
     lines.extend(span.troubles(room.columns));
     lines.extend(gap());
     lines.extend(span.figures(room.columns));
     lines.extend(gap());
     lines.extend(span.memory(room.columns, is_airy));
     lines.extend(gap());
+    let below = match lower {
+        Lower::Hot(hot) => {
+            let left = room.rows.saturating_sub(lines.len() + 1);
+            lines.extend(hot.lines(room.columns, left));
+            lines.truncate(room.rows);
+            return lines;
+        }
+        Lower::Tables(hot) => hot.filter(|_| room.is_tall()),
+    };
     let (latencies, classes) = (span.latencies(), span.classes());
-    let left = room.rows.saturating_sub(lines.len() + usize::from(is_airy));
+    // With the empty row above them.
+    let kept = below.map_or(0, |hot| hot.rows(HOT_KEYS) + 1);
+    let left = room
+        .rows
+        .saturating_sub(lines.len() + usize::from(is_airy) + kept);
     let (commands, chunks) = shares(left, latencies.rows.len(), classes.rows.len());
     lines.extend(latencies.first(commands));
     if commands > 0 && chunks > 0 {
         lines.extend(gap());
     }
     lines.extend(classes.first(chunks));
+    if let Some(hot) = below {
+        lines.push(Line::default());
+        lines.extend(hot.lines(room.columns, HOT_KEYS));
+    }
     lines.truncate(room.rows);
     lines
 }
@@ -83,7 +129,7 @@ impl Span<'_> {
         self.gained(name) / self.seconds
     }
 
-    fn head(&self, address: SocketAddr) -> Line {
+    fn head(&self, address: SocketAddr, columns: usize) -> Line {
         let now = self.now;
         let stage = now.family("flagstone_stage").find(|(_, is)| *is > 0.0);
         let stage = stage.map_or("?", |(labels, _)| label(labels, "stage"));
@@ -95,9 +141,17 @@ impl Span<'_> {
         } else {
             Look::Odd
         };
-        Line::of(Look::Head, format!("Flagstone {version} at {address}: "))
+        let line = Line::of(Look::Head, format!("Flagstone {version} at {address}: "))
             .and(look, stage)
-            .and(Look::Plain, format!(", up {up}"))
+            .and(Look::Plain, format!(", up {up}"));
+        match columns.checked_sub(line.width()) {
+            Some(left) if left > KEYS.len() + 1 && columns != Room::ALL.columns => {
+                // The last column stays free.
+                let left = left - 1;
+                line.and(Look::Plain, format!("{KEYS:>left$}"))
+            }
+            _ => line,
+        }
     }
 
     /// What is wrong, a line each.
@@ -366,99 +420,4 @@ fn eviction_age(before: &Page, now: &Page) -> Option<f64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::screen::text;
-    use super::*;
-
-    /// A page of a busy server: many commands in three protocols, many classes.
-    fn page(step: u32) -> Page {
-        let mut of = String::from(
-            "flagstone_stage{stage=\"ready\"} 1\nflagstone_build_info{version=\"0.1.0\"} 1\n\
-             flagstone_uptime_seconds 93784\nflagstone_workers 2\nflagstone_connections 9990\n\
-             flagstone_connections_allowed 10000\nflagstone_memory_bytes 67108864\nflagstone_page_bytes 8192\n\
-             flagstone_pages{state=\"items\"} 5000\nflagstone_pages{state=\"free\"} 100\n\
-             flagstone_cgroup_limit_bytes 67108864\nflagstone_cgroup_usage_bytes 67000000\n\
-             flagstone_login_failures_total 99\nflagstone_items 123456\n",
-        );
-        for (no, protocol) in ["native", "memcached", "resp"].iter().enumerate() {
-            for command in ["get", "set", "delete", "touch", "count", "other"] {
-                let count = step * (no as u32 + 1) * 1000;
-                of += &format!(
-                    "flagstone_request_duration_seconds_bucket{{protocol=\"{protocol}\",command=\"{command}\",le=\"0.001\"}} {count}\n\
-                     flagstone_request_duration_seconds_count{{protocol=\"{protocol}\",command=\"{command}\"}} {count}\n"
-                );
-            }
-        }
-        for class in 1..40 {
-            of += &format!(
-                "flagstone_class_pages{{chunk_bytes=\"{}\"}} {class}\n",
-                class * 24
-            );
-        }
-        let turned_away = step * 3;
-        of += &format!("flagstone_connections_cut_total{{reason=\"turned_away\"}} {turned_away}\n");
-        Page::parse(&of)
-    }
-
-    #[test]
-    fn it_fits_every_screen() {
-        let address = SocketAddr::from(([203, 0, 113, 77], 50_000));
-        let (before, now) = (page(1), page(2));
-        for (columns, rows) in [
-            (60, 20),
-            (78, 24),
-            (80, 25),
-            (100, 30),
-            (120, 40),
-            (200, 60),
-        ] {
-            let lines = view(address, &before, &now, Room { columns, rows });
-            let seen = text(&lines, usize::MAX, false);
-            let context = format!("{columns} × {rows}:\n{seen}");
-            assert!(lines.len() <= rows, "{context}");
-            for line in seen.lines() {
-                assert!(line.chars().count() <= columns, "{context}");
-            }
-            for word in [
-                "ready",
-                "1 d 2 h",
-                "turned away",
-                "requests",
-                "hits",
-                "9990",
-                "memory 64.0 MiB",
-                "p99.9",
-                "resp",
-                "chunk",
-                "936 B",
-            ] {
-                assert!(seen.contains(word), "no {word}: {context}");
-            }
-            // A screen that is large enough has everything.
-            assert_eq!(seen.contains("native"), rows >= 60, "{context}");
-        }
-        let all = text(&view(address, &before, &now, Room::ALL), 78, false);
-        assert!(
-            all.contains("native") && all.contains("█") && all.lines().count() > 40,
-            "{all}"
-        );
-    }
-
-    #[test]
-    fn trouble_is_coloured() {
-        let address = SocketAddr::from(([127, 0, 0, 1], 7172));
-        let (before, now) = (page(1), page(2));
-        let room = Room {
-            columns: 60,
-            rows: 20,
-        };
-        let seen = text(&view(address, &before, &now, room), 60, true);
-        assert!(
-            seen.contains("\x1b[1;31m3 connections were just turned away"),
-            "{seen}"
-        );
-        assert!(seen.contains("\x1b[33m     9990\x1b[0m clients"), "{seen}");
-        let quiet = text(&view(address, &now, &now, room), 60, true);
-        assert!(!quiet.contains("turned away"), "{quiet}");
-    }
-}
+mod tests;

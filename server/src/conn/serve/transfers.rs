@@ -9,7 +9,7 @@ use crate::conn::large::{Begun, Large, LargeNo};
 use crate::conn::outbox::Sent;
 use crate::execute;
 use crate::proto::{
-    Answer, HELD, LongHead, Refusal, Reply, ReplyFormat, Rest, Role, Storing, ValueEnd,
+    Answer, HELD, LongHead, Refusal, Reply, ReplyFormat, Rest, Role, Speech, Storing, ValueEnd,
 };
 
 impl RequestLoop<'_, '_> {
@@ -86,7 +86,8 @@ impl RequestLoop<'_, '_> {
         let (shared, now) = (self.tools.shared, self.tools.now);
         let database = self.conn.codec.database();
         execute::note_store(shared, format);
-        let begun = execute::with_order(shared, storing, database, now, |key, order| {
+        let speech = Speech::of(format);
+        let begun = execute::with_order(shared, storing, speech, database, now, |key, order| {
             let begun = self
                 .tools
                 .larges

@@ -1,13 +1,13 @@
 //! What commands of Redis have in common.
 
-use flagstone_engine::{Attributes, Current, StoreError, Tick};
+use flagstone_engine::{Attributes, Current, Deadline, StoreError, Tick};
 
 use crate::execute::decimal;
 use crate::execute::done::{Done, refusal};
 use crate::observe::counters::Counters;
 use crate::proto::number::{Digits, parse_i64};
 use crate::proto::resp::encode::Out;
-use crate::proto::{Refusal, Reply, ReplyFormat, Words};
+use crate::proto::{Refusal, Reply, ReplyFormat, Speech, Words};
 use crate::server::shared::Shared;
 
 /// Pieces in which values are gone through.
@@ -22,6 +22,14 @@ pub struct With<'s, 'h> {
     pub now: Tick,
     pub format: ReplyFormat<'s>,
     pub counters: &'s Counters,
+}
+
+impl With<'_, '_> {
+    /// A whole value of so many bytes was stored, to be kept until then.
+    pub fn note_stored(&self, value_len: usize, until: Deadline) {
+        let stores = &self.counters.stores;
+        stores.note_until(Speech::Resp, value_len, until, self.now);
+    }
 }
 
 /// Why a try came to nothing.

@@ -1,6 +1,6 @@
 //! What scripts ask of the cache: each is one edit under the shard's lock.
 
-use flagstone_engine::{Attributes, Edit, Key, NewValue, Updated};
+use flagstone_engine::{Attributes, Deadline, Edit, Key, NewValue, Updated};
 
 use super::common::{
     NUMBER_BYTES_MAX, Stop, Tried, With, canonical_i64, is_equal, kept, note_counted_by, refused,
@@ -160,6 +160,7 @@ fn add(
 ) -> Tried<Done> {
     with.shared.note_counted();
     let cache = with.shared.cache;
+    let mut until = Deadline::NEVER;
     let updated = cache.update(key, with.now, &mut [], |current, _| {
         if current.is_some() {
             return Ok(Edit::Keep);
@@ -168,10 +169,13 @@ fn add(
         if number <= 0 {
             return Err(say(words::SCRIPT_TIME));
         }
-        let until = deadline(lifetime(number, false)?, with.now, &with.shared.clock);
+        until = deadline(lifetime(number, false)?, with.now, &with.shared.clock);
         Ok(Edit::store(NewValue::Given(value), until.into()))
     })?;
     with.counters.puts.add(1);
+    if let Updated::Stored { .. } = updated {
+        with.note_stored(value.len(), until);
+    }
     Ok(match updated {
         Updated::Stored { .. } => whole(status("OK", room)),
         _ => Done::Reply(Reply::Missing),

@@ -1,10 +1,10 @@
 //! What is done to several keys at once, while no other worker executes anything: so nobody sees half of it, and what was
 //! looked at stays so until it is done.
 
-use flagstone_engine::{Condition, Key};
+use flagstone_engine::{Condition, Deadline, Key};
 
 use super::common::{Stop, Tried, With, refused, say, status, whole};
-use super::set_edit;
+use super::{set_edit, stored_until};
 use crate::execute::done::Done;
 use crate::proto::resp::command::Op;
 use crate::proto::resp::encode::integer;
@@ -118,7 +118,8 @@ fn set_many(many: &SetMany<'_>, with: With<'_, '_>, room: &mut [u8]) -> Tried<Do
     let result = many.pairs.each(|bytes, value| {
         let key = key((many.database, bytes), with)?;
         cache.update(key, with.now, &mut [], |current, _| {
-            Ok::<_, Stop>(set_edit(current, value, &options, with))
+            let until = stored_until(current, &options, with);
+            Ok::<_, Stop>(set_edit(value, until))
         })?;
         stored += 1;
         Ok(())
@@ -136,5 +137,14 @@ fn set_many(many: &SetMany<'_>, with: With<'_, '_>, room: &mut [u8]) -> Tried<Do
         return Err(stop);
     }
     with.counters.puts.add(stored);
+    // Now that it will not be tried again. Nobody else has been at them.
+    many.pairs.each(|bytes, value| {
+        let kept = cache.meta(key((many.database, bytes), with)?, with.now);
+        with.note_stored(
+            value.len(),
+            kept.map_or(Deadline::NEVER, |meta| meta.deadline),
+        );
+        Ok::<_, Stop>(())
+    })?;
     Ok(number(true, room))
 }

@@ -339,6 +339,7 @@ fn other<'a>(frame: Frame, opcode: Opcode, extras: &[u8], key: &'a [u8]) -> Comm
             b"slabs" => Command::Stats(Topic::Slabs),
             b"sizes" => Command::Stats(Topic::Sizes),
             b"curve" => Command::Stats(Topic::Curve),
+            b"stored" => Command::Stats(Topic::Stored),
             b"reset" => Command::Stats(Topic::Reset),
             b"slow" => Command::Stats(Topic::Slow),
             b"hotkeys" => Command::Stats(Topic::hot_keys(None)),

@@ -372,6 +372,7 @@ fn stats<'a>(mut words: Words<'a>) -> Command<'a> {
         Some(b"slabs") => Command::Stats(Topic::Slabs),
         Some(b"sizes") => Command::Stats(Topic::Sizes),
         Some(b"curve") => Command::Stats(Topic::Curve),
+        Some(b"stored") => Command::Stats(Topic::Stored),
         Some(b"conns") => Command::Stats(Topic::Conns),
         Some(b"reset") => Command::Stats(Topic::Reset),
         Some(b"slow") => Command::Stats(Topic::Slow),

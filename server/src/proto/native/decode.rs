@@ -110,6 +110,9 @@ fn command(line: &[u8]) -> Option<Command<'_>> {
         b"STATS" if line.len() <= HEAD_BYTES_MAX && rest.trim_ascii() == b"CURVE" => {
             Some(Command::Stats(Topic::Curve))
         }
+        b"STATS" if line.len() <= HEAD_BYTES_MAX && rest.trim_ascii() == b"STORED" => {
+            Some(Command::Stats(Topic::Stored))
+        }
         b"HOTKEYS" if line.len() <= HEAD_BYTES_MAX => {
             let count = match skip_spaces(rest) {
                 b"" => None,
@@ -256,6 +259,7 @@ mod tests {
         check(b"STATS  \n", Some(Command::Stats(Topic::Native)));
         check(b"STATS CLASSES\n", Some(Command::Stats(Topic::Classes)));
         check(b"STATS CURVE\n", Some(Command::Stats(Topic::Curve)));
+        check(b"STATS STORED\n", Some(Command::Stats(Topic::Stored)));
         check(b"STATS CLASS\n", None);
         check(b"STATS x\n", None);
         check(b"SLOW\n", Some(Command::Stats(Topic::Slow)));

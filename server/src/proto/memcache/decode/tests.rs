@@ -330,6 +330,7 @@ fn words() {
     check_one(b"stats\r\n", Command::Stats(Topic::General), WORDS);
     check_one(b"stats slabs\r\n", Command::Stats(Topic::Slabs), WORDS);
     check_one(b"stats curve\r\n", Command::Stats(Topic::Curve), WORDS);
+    check_one(b"stats stored\r\n", Command::Stats(Topic::Stored), WORDS);
     check_refused(b"stats nonsense\r\n", Refusal::Malformed);
     check_one(
         b"lru_crawler metadump all\r\n",
