@@ -138,7 +138,7 @@ pub struct Flags {
     /// Do not check the values that are read
     #[arg(long)]
     no_verify: bool,
-    /// Give up when the server has been silent for so long
+    /// Give up when the server has been silent for so long, or owes replies so long after the end
     #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "10s")]
     timeout: Duration,
     /// The same seed plays the same requests

@@ -58,6 +58,13 @@ pub enum Failure {
         /// How many replies are owed.
         owed: usize,
     },
+    /// Replies are owed so long after the last request, though something still comes.
+    Late {
+        /// For how long.
+        timeout: Duration,
+        /// How many replies are owed.
+        owed: usize,
+    },
     /// The warm-up at the wanted rate was not answered in time.
     Overrun,
     /// The open-file limit of this process.
@@ -112,6 +119,11 @@ impl fmt::Display for Failure {
             Failure::Silent { timeout, owed } => write!(
                 f,
                 "no reply for {:.1} s (--timeout) while {owed} were owed",
+                timeout.as_secs_f64()
+            ),
+            Failure::Late { timeout, owed } => write!(
+                f,
+                "{owed} replies were not whole {:.1} s (--timeout) after the end of the time",
                 timeout.as_secs_f64()
             ),
             Failure::Overrun => f.write_str(

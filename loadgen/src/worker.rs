@@ -228,6 +228,16 @@ impl<'s> Worker<'s> {
                 owed: self.owed as usize,
             });
         }
+        // A server that trickles is never silent, and would hold up whoever is measured next.
+        if let Work::Until(run_ns) = self.work
+            && self.now_ns > self.start_ns + run_ns + self.timeout_ns()
+            && self.owed > 0
+        {
+            return Err(Failure::Late {
+                timeout: self.shared.settings.timeout,
+                owed: self.owed as usize,
+            });
+        }
         Ok(())
     }
 

@@ -193,6 +193,36 @@ fn a_server_that_hangs_up_or_falls_silent_ends_the_run() {
 }
 
 /// A stall of 300 ms at 1000 requests a second is charged to 300 requests, not to one.
+/// It is never silent, so only the clock ends it.
+#[test]
+fn a_server_that_trickles_does_not_hold_up_the_end() {
+    let trickling = serve(|mut stream, _| {
+        for asked in 0.. {
+            swallow_lines(&mut stream, 1);
+            for byte in b"NOTFOUND\n" {
+                if asked > 0 {
+                    std::thread::sleep(Duration::from_millis(200));
+                }
+                if stream.write_all(&[*byte]).is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    let settings = Settings {
+        preload: false,
+        pipeline: 1,
+        mix: "1:0".parse().expect("a mix"),
+        timeout: Duration::from_millis(400),
+        length: Length::Time(Duration::from_millis(100)),
+        ..short(trickling, Native)
+    };
+    let began = Instant::now();
+    let sentence = failure(&settings);
+    assert!(sentence.contains("were not whole 0.4 s"), "{sentence}");
+    assert!(began.elapsed() < Duration::from_secs(10));
+}
+
 #[test]
 fn a_stall_is_charged_to_all_who_had_to_wait() {
     let stalling = serve(|mut stream, _| {

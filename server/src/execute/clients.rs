@@ -141,8 +141,13 @@ pub fn forget(shared: &Shared<'_>, no: ClientNo) {
     let _ = shared.clients.set_text(no, Text::Name, b"");
 }
 
+/// All clients but those that were killed and whose workers have not closed them yet: who kills one and then asks for the list
+/// must not find it there.
 fn everybody(table: &Table, now: Tick) -> impl Iterator<Item = (ClientNo, Client)> + '_ {
-    (0..table.places()).filter_map(move |no| Some((ClientNo(no), table.get(ClientNo(no), now)?)))
+    (0..table.places())
+        .map(ClientNo)
+        .filter(|&no| !table.cell(no).is_doomed())
+        .filter_map(move |no| Some((no, table.get(no, now)?)))
 }
 
 /// Has those closed that are meant. Says how many, and whether the one that asks is among them: its end is its own worker's

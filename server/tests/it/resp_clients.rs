@@ -295,6 +295,18 @@ fn one_client_closes_another() {
     }
 }
 
+/// Its worker closes it later; but who asked for that finds it gone at once.
+#[test]
+fn who_was_killed_is_not_listed_any_more() {
+    let (_server, mut asker, [mut a, _b, _listener], _native) = crowd();
+    let id = a.id();
+    let line = format!("CLIENT KILL ID {id}|CLIENT LIST|CLIENT KILL ID {id}");
+    assert_eq!(asker.told(&line), ":1");
+    assert_eq!(names(&asker.read_rows()), ["", "", "b", "listener"]);
+    assert_eq!(asker.line(), ":0");
+    assert!(a.ends());
+}
+
 #[test]
 fn one_that_closes_itself_has_its_answer_and_no_other() {
     let server = start();

@@ -109,8 +109,12 @@ impl HotKey {
             Some(behind.split_once('"')?.0)
         };
         let is_shown = |key: &&str| key.bytes().all(|byte| byte.is_ascii_graphic());
-        let hash =
-            || word("key_hash").map(|hash| format!("#{}", hash.get(..DIGITS).unwrap_or(hash)));
+        let is_hash = |hash: &&str| hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let hash = || {
+            word("key_hash")
+                .filter(is_hash)
+                .map(|hash| format!("#{}", hash.get(..DIGITS).unwrap_or(hash)))
+        };
         Some(HotKey {
             requests: number("requests")?,
             error: number("error")?,
@@ -164,6 +168,8 @@ mod tests {
         };
         assert_eq!(name("a%20b"), "a%20b");
         assert_eq!(name("\u{1b}[2J"), "#01234567");
+        let line = "{\"requests\":7,\"error\":0,\"permille\":1,\"key_hash\":\"\u{1b}[2Jpwn\"}";
+        assert!(HotKey::parse(line).is_none(), "not from a server of ours");
         let long = Hot::Keys(vec![HotKey {
             name: "k".repeat(64),
             requests: 1.0,

@@ -311,7 +311,8 @@ impl Span<'_> {
         if with_bars {
             let widest = BAR.min(columns.saturating_sub(26)) as f64;
             lines.extend(parts().map(|(name, size)| {
-                let bar = "█".repeat((size / all * widest).round() as usize);
+                // A server that tells nonsense has a full bar at most.
+                let bar = "█".repeat((size / all * widest).clamp(0.0, widest).round() as usize);
                 Line::of(
                     Look::Plain,
                     format!("  {name:<12}{:>10}  {bar}", bytes(size)),
