@@ -4,7 +4,7 @@
 mod common;
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -142,15 +142,18 @@ fn what_is_no_server_is_named() {
     check(memcached, Native, "is not native: is --protocol right?");
 }
 
+/// Answers so many native reads, each with a miss.
+fn answer_misses(stream: &mut TcpStream, requests: usize) {
+    for _ in 0..requests {
+        swallow_lines(stream, 1);
+        let _ = stream.write_all(b"NOTFOUND\n");
+    }
+}
+
 #[test]
 fn a_server_that_hangs_up_or_falls_silent_ends_the_run() {
     // Each connection answers its first question and then a few.
-    let closing = serve(|mut stream, _| {
-        for _ in 0..20 {
-            swallow_lines(&mut stream, 1);
-            let _ = stream.write_all(b"NOTFOUND\n");
-        }
-    });
+    let closing = serve(|mut stream, _| answer_misses(&mut stream, 20));
     let mut settings = Settings {
         preload: false,
         pipeline: 1,
@@ -165,10 +168,7 @@ fn a_server_that_hangs_up_or_falls_silent_ends_the_run() {
     );
 
     settings.address = serve(|mut stream, _| {
-        for _ in 0..20 {
-            swallow_lines(&mut stream, 1);
-            let _ = stream.write_all(b"NOTFOUND\n");
-        }
+        answer_misses(&mut stream, 20);
         std::thread::sleep(Duration::from_secs(30));
     })
     .into();
@@ -192,7 +192,6 @@ fn a_server_that_hangs_up_or_falls_silent_ends_the_run() {
     );
 }
 
-/// A stall of 300 ms at 1000 requests a second is charged to 300 requests, not to one.
 /// It is never silent, so only the clock ends it.
 #[test]
 fn a_server_that_trickles_does_not_hold_up_the_end() {
@@ -223,6 +222,7 @@ fn a_server_that_trickles_does_not_hold_up_the_end() {
     assert!(began.elapsed() < Duration::from_secs(10));
 }
 
+/// A stall of 300 ms at 1000 requests a second is charged to 300 requests, not to one.
 #[test]
 fn a_stall_is_charged_to_all_who_had_to_wait() {
     let stalling = serve(|mut stream, _| {
@@ -369,12 +369,7 @@ fn the_binary_says_what_is_wrong_in_one_sentence() {
 /// the reason, and the exit code says that it was not all.
 #[test]
 fn a_server_that_dies_leaves_a_report() {
-    let dying = serve(|mut stream, _| {
-        for _ in 0..300 {
-            swallow_lines(&mut stream, 1);
-            let _ = stream.write_all(b"NOTFOUND\n");
-        }
-    });
+    let dying = serve(|mut stream, _| answer_misses(&mut stream, 300));
     let json = std::env::temp_dir().join(format!("flagstone-bench-{}-d.json", std::process::id()));
     let output = Command::new(env!("CARGO_BIN_EXE_flagstone-bench"))
         .args([&dying.to_string(), "-n", "5000", "-c", "1", "-w", "0"])
@@ -407,12 +402,7 @@ fn a_server_that_dies_leaves_a_report() {
 /// and the one that died is marked.
 #[test]
 fn a_server_that_dies_beside_another_is_marked() {
-    let dying = serve(|mut stream, _| {
-        for _ in 0..300 {
-            swallow_lines(&mut stream, 1);
-            let _ = stream.write_all(b"NOTFOUND\n");
-        }
-    });
+    let dying = serve(|mut stream, _| answer_misses(&mut stream, 300));
     let honest = liar(|key, values| values.get(key).cloned());
     let file = |name: &str| {
         std::env::temp_dir().join(format!("flagstone-bench-{}-{name}", std::process::id()))

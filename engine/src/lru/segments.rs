@@ -16,7 +16,8 @@ pub enum Eviction {
     S3Fifo,
     /// The same, but how long new items stay, and whether hits count while they are new, follows what is asked for. Small trials
     /// choose, in 28 KiB. Better for scans, batches and sessions, and as good for the others. Of sizes the trials know
-    /// nothing: an item that is large beside the others is treated as without them, and so is a cache of a few dozen.
+    /// nothing: what is large beside the other items goes by rules of its own, and a shard of fewer than four by those of
+    /// [`Eviction::S3Fifo`].
     #[default]
     Adaptive,
     /// Who was used longest ago leaves: plain LRU, as memcached has it without its segments. A hit marks, and a marked

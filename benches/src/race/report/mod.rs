@@ -15,7 +15,7 @@ use super::measure::Held;
 use super::subject::Subject;
 use crate::race::workers::Workers;
 use memory::{instructions, memory, workers};
-use tables::{figures, hits, losses, memtier, targets, timed};
+use tables::{cpu_time, figures, hits, losses, memtier, targets, timed};
 
 /// Everything that the page tells.
 pub struct Results {
@@ -97,15 +97,7 @@ pub fn markdown(results: &Results, plot: &str) -> String {
     out.push_str(&figures(
         results,
         "Microseconds, median (least–most of the rounds).",
-        |row, at| {
-            let (median, least, most) = row.figure(at, |sample| Some(sample.cpu_us))?;
-            Some(format!(
-                "{} ({}–{})",
-                short(median),
-                short(least),
-                short(most)
-            ))
-        },
+        cpu_time,
     ));
     out.push_str("## Requests a second\n\n");
     out.push_str(&figures(

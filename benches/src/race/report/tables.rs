@@ -157,6 +157,13 @@ pub(super) fn hits(results: &Results) -> String {
     format!("## Hit ratio where items are evicted all the time\n\n{table}")
 }
 
+/// A subject's CPU time, with its spread.
+pub(super) fn cpu_time(row: &Row, at: usize) -> Option<String> {
+    let (median, least, most) = row.figure(at, |sample| Some(sample.cpu_us))?;
+    let (median, least, most) = (short(median), short(least), short(most));
+    Some(format!("{median} ({least}–{most})"))
+}
+
 /// CPU time under another generator than ours. Empty if it was not there.
 pub(super) fn memtier(results: &Results) -> String {
     if results.memtier.is_empty() {
@@ -165,15 +172,7 @@ pub(super) fn memtier(results: &Results) -> String {
     let rows: Vec<&Row> = results.memtier.iter().collect();
     let note = "CPU time of the server for one request in microseconds, as above, while memtier_benchmark asks. It speaks \
                 neither the native protocol nor the meta commands.";
-    let table = table(results, &rows, note, |row, at| {
-        let (median, least, most) = row.figure(at, |sample| Some(sample.cpu_us))?;
-        Some(format!(
-            "{} ({}–{})",
-            short(median),
-            short(least),
-            short(most)
-        ))
-    });
+    let table = table(results, &rows, note, cpu_time);
     format!("## Cross-check by another generator\n\n{table}")
 }
 
