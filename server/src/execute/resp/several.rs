@@ -8,7 +8,7 @@ use super::{set_edit, stored_until};
 use crate::execute::done::Done;
 use crate::proto::resp::command::Op;
 use crate::proto::resp::encode::integer;
-use crate::proto::resp::set::SetOptions;
+use crate::proto::resp::set::{Expiry, SetOptions};
 use crate::proto::resp::several::{Duplicate, Over, SetMany};
 use crate::proto::resp::words;
 use crate::proto::{How, Refusal, Reply};
@@ -137,13 +137,16 @@ fn set_many(many: &SetMany<'_>, with: With<'_, '_>, room: &mut [u8]) -> Tried<Do
         return Err(stop);
     }
     with.counters.puts.add(stored);
-    // Now that it will not be tried again. Nobody else has been at them.
+    // Now that it will not be tried again.
     many.pairs.each(|bytes, value| {
-        let kept = cache.meta(key((many.database, bytes), with)?, with.now);
-        with.note_stored(
-            value.len(),
-            kept.map_or(Deadline::NEVER, |meta| meta.deadline),
-        );
+        let until = match many.expiry {
+            // Each has its own. Nobody else has been at them.
+            Expiry::Keep => cache
+                .meta(key((many.database, bytes), with)?, with.now)
+                .map(|meta| meta.deadline),
+            Expiry::Until(_) => stored_until(None, &options, with),
+        };
+        with.note_stored(value.len(), until.unwrap_or(Deadline::NEVER));
         Ok::<_, Stop>(())
     })?;
     Ok(number(true, room))
