@@ -6,6 +6,7 @@
 //! | `hitratio` | which share of a trace's requests is served, beside reference policies |
 //! | `engine_table` | nanoseconds and allocations an operation, as a ratio to a floor, beside peers |
 //! | `slowest` | the insert that must look at the most items before one leaves |
+//! | `long_values` | what one value of 100 MiB costs, and how long the others of its shard wait |
 //! | `bystander` | how long a client that behaves waits while others do not |
 //! | `cargo bench --bench engine` | the same rows under criterion, floor and engine |
 //!

@@ -378,6 +378,92 @@ fn a_change_at_the_end_of_100_mib_takes_as_long_as_one_of_a_page() {
     cache.audit().expect("whole");
 }
 
+/// Whatever needs another first piece, of a value that somebody reads: the reader sees the old one, all others the new.
+#[test]
+fn a_long_value_is_changed_while_it_is_read() {
+    let cache = open(64 << 20, 4 << 20);
+    let value: Vec<u8> = (0..3u32 << 20).map(|n| (n % 251) as u8).collect();
+    let deadline = Deadline::exact(NOW.plus_millis(50_000));
+    let longer = [b"x", value.as_slice()].concat();
+    type Change = fn(&Cache, Deadline);
+    let changes: [(&str, Change, &[u8]); 4] = [
+        (
+            "touch",
+            |cache, deadline| {
+                let key = cache.key(b"long").expect("a key");
+                assert_eq!(cache.touch(key, deadline, NOW), Ok(true));
+                assert_eq!(cache.meta(key, NOW).expect("is there").deadline, deadline);
+            },
+            &value,
+        ),
+        (
+            "cas",
+            |cache, _| {
+                let key = cache.key(b"long").expect("a key");
+                let cas = cache.cas(key, NOW).expect("room");
+                assert_eq!(cache.meta(key, NOW).expect("is there").cas, cas);
+            },
+            &value,
+        ),
+        (
+            "prepend",
+            |cache, _| {
+                let key = cache.key(b"long").expect("a key");
+                let extended = cache.extend(key, b"x", Side::Before, None, CasWish::IfKept, NOW);
+                assert_eq!(extended.expect("room").outcome, Outcome::Stored);
+            },
+            &longer,
+        ),
+        (
+            "a visit with a deadline",
+            |cache, deadline| {
+                let key = cache.key(b"long").expect("a key");
+                let visit = Visit {
+                    touch: Some(deadline),
+                    ..Visit::default()
+                };
+                cache
+                    .visit(key, &visit, NOW, &mut [0; 50], 50, |_, _| Some(0))
+                    .expect("room");
+                assert_eq!(cache.meta(key, NOW).expect("is there").deadline, deadline);
+            },
+            &value,
+        ),
+    ];
+    for (name, change, expected) in changes {
+        let key = cache.key(b"long").expect("a key");
+        cache
+            .put(key, &value, Attributes::default(), NOW)
+            .expect("fits");
+        let mut held = cache.pin(key, NOW).expect("room").expect("is there");
+        let Ok(loose) = cache
+            .pin(key, NOW)
+            .expect("room")
+            .expect("is there")
+            .loosen()
+        else {
+            panic!("its item is there");
+        };
+        let mut out = vec![0; value.len() + 10];
+        assert_eq!(held.read(&mut out[..1000]), 1000);
+        change(&cache, deadline);
+        // The other half, after it.
+        assert_eq!(held.read(&mut out[1000..]), value.len() - 1000, "{name}");
+        assert!(out[..value.len()] == value, "{name}");
+        // Its memory is the other reader's, and so it is there for this one, too.
+        let mut held_again = loose.hold().expect("its pieces are held");
+        assert_eq!(held_again.read(&mut out), value.len(), "{name}");
+        assert!(out[..value.len()] == value, "{name}");
+        let Lookup::Hit(meta) = cache.get(key, NOW, &mut out) else {
+            panic!("{name}: lost");
+        };
+        assert!(out[..meta.value_len] == *expected, "{name}");
+        drop((held, held_again));
+        let audit = cache.audit().expect("whole");
+        assert_eq!((audit.reserved_chunks, audit.orphans), (0, 0), "{name}");
+    }
+}
+
 #[test]
 fn a_pinned_value_is_read_again_from_anywhere() {
     let cache = open(16 << 20, 1 << 20);

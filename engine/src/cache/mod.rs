@@ -8,11 +8,13 @@
 //! | `update`   | the caller's function under the lock                             |
 //! | `transfer` | memory for values that are still to arrive                       |
 //! | `pages`    | pages across shards: gathering them, shrinking, growing          |
+//! | `apart`    | a long item that is being read, copied for a change              |
 //! | `walk`     | all items, a few at a time, page by page                         |
 //! | `scan`     | all items, hash by hash: none that stays is left out             |
 //! | `export`   | all items with all that is known of them, least valuable first   |
 //! | `report`   | counters, size classes, the audit                                |
 
+mod apart;
 mod curve;
 pub(crate) mod export;
 pub(crate) mod opening;

@@ -15,7 +15,7 @@ use crate::persist::Nothing;
 use crate::persist::superblock::{self, Superblock, Unusable};
 use crate::plan::Plan;
 use crate::rebalance::Tails;
-use crate::region::Region;
+use crate::region::{OwnLines, Region};
 use crate::shard::ShardState;
 use crate::shard::locked::Shard;
 use crate::shard::restore::owned;
@@ -147,7 +147,7 @@ impl Opening {
         }
         let mut region = Region {
             arena,
-            pool: PagePool::new(geometry.page_count),
+            pool: OwnLines(PagePool::new(geometry.page_count)),
             hash_seed: block.hash_seed,
             key_bytes_max: options.key_bytes_max.min(KEY_BYTES_MAX),
             eviction: options.eviction,
@@ -161,7 +161,7 @@ impl Opening {
             let page_count = region.geometry.page_count;
             let tables = region.geometry.table_pages();
             let is_owned = |page_no| tables.contains(&page_no) || owned(&region, page_no).is_some();
-            region.pool = PagePool::found(region.pages(), page_count, is_owned);
+            region.pool = OwnLines(PagePool::found(region.pages(), page_count, is_owned));
         }
         Ok(Opening {
             plan,

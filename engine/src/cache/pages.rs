@@ -11,6 +11,7 @@ use crate::geometry::WORD_BYTES;
 use crate::hash::Key;
 use crate::shard::PageBag;
 use crate::shard::reserve::Shortage;
+use crate::stamp::{self, StdFences};
 use crate::tick::Tick;
 
 impl Cache {
@@ -78,8 +79,17 @@ impl Cache {
         mut attempt: impl FnMut(&mut PageBag<'r>) -> Result<T, Shortage>,
         mut shortage: Shortage,
     ) -> Result<T, StoreError> {
-        let mut want = 0;
+        let (mut want, mut copies) = (0, 0);
         loop {
+            if shortage == Shortage::COPY {
+                self.set_apart(key, copies, now)?;
+                copies += 1;
+                match attempt(bag) {
+                    Ok(done) => return Ok(done),
+                    Err(more) => shortage = more,
+                }
+                continue;
+            }
             // More each time: what an attempt took and gave back is in the pool, and asking for as much again would find
             // it there for ever.
             want = (bag.count() + shortage.0).max(want + 1);
@@ -96,6 +106,21 @@ impl Cache {
                 Ok(done) => return Ok(done),
                 Err(more) => shortage = more,
             }
+        }
+    }
+
+    /// Fills `bag` up to `pages`, as far as the pool has any, before a shard's lock is taken, and touches each: memory that was
+    /// never used is made by the kernel when it is, which took 20 ms for 100 MiB, and under the lock everybody would wait for that.
+    pub(super) fn take_ahead(&self, bag: &mut PageBag<'_>, pages: usize) {
+        let region = &self.region;
+        while bag.count() < pages
+            && let Some(page_no) = region.pool.pop(region.pages())
+        {
+            bag.push(page_no);
+            // Nobody's now: its word is what it was. A reader that has an old name may look at it all the same.
+            stamp::before_reuse::<StdFences>();
+            let word = region.geometry.page_word(page_no);
+            region.arena.store(word, region.arena.load(word));
         }
     }
 

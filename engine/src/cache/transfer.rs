@@ -121,6 +121,7 @@ impl Cache {
     ) -> Result<crate::chunk_ref::ChunkRef, StoreError> {
         let reserve = || {
             let mut bag = PageBag::new(&self.region);
+            self.take_ahead(&mut bag, layout.pages);
             self.with_pages(blueprint.key, &mut bag, now, |bag| {
                 self.shard(blueprint.key.hash())
                     .lock(&self.region)

@@ -9,7 +9,7 @@
 //!
 //! So one byte more behind 100 MiB, or the first CAS number of such a value, costs about a page and not the value. Readers
 //! without a lock are told by the stamp. Those who stream a pinned item read its length as it was: behind that an
-//! append may write, but no piece of a pinned item is replaced.
+//! append may write, but no piece of a pinned item is replaced: for a new first piece it has to be a copy of itself first (`cache::apart`).
 //!
 //! Ends grow by half from one size to the next, so that many small additions copy each byte a few times only.
 
@@ -21,7 +21,6 @@ use super::locked::Locked;
 use super::reserve::{Blueprint, Shortage, first_piece};
 use super::storage::{PageBag, class_of};
 use crate::chunk_ref::ChunkRef;
-use crate::geometry::WORD_BYTES;
 use crate::hash::Key;
 use crate::index::Place;
 use crate::item::extra::Marks;
@@ -32,8 +31,8 @@ use crate::region::Region;
 use crate::tick::Tick;
 use crate::types::{Attributes, CasWish, Outcome, Stored};
 
-/// Pieces that are asked for ahead on the way to a value's end.
-const PIECES_AHEAD: usize = 8;
+/// A value that is being read is copied under the lock, if it is no longer than this: a few microseconds.
+const COPIED_HERE_BYTES_MAX: usize = 64 << 10;
 
 /// Held pieces that belong to no item yet, linked with each other.
 #[derive(Clone, Copy, Default)]
@@ -69,9 +68,7 @@ impl Locked<'_> {
             if !next.is_some() {
                 return tail;
             }
-            // Pieces ascend, page by page, where they can: the headers ahead are asked for, or each would be waited for.
-            let ahead = PIECES_AHEAD * region.geometry.page_bytes / WORD_BYTES;
-            region.arena.prefetch(region.geometry.word_of(next) + ahead);
+            region.prefetch_pieces(next);
             tail = next;
         }
     }
@@ -305,12 +302,19 @@ impl Locked<'_> {
     ) -> Result<Option<ChunkRef>, Shortage> {
         let region = self.region;
         let view = View::known(region, place.chunk);
-        if !Self::is_long(region, view) || self.pins.is_pinned(place.chunk) {
+        // What is put before the value of a long key would have to go into the middle of the body.
+        let is_middle = view.header.has_long_key() && part.is_some();
+        if !Self::is_long(region, view) || is_middle {
             return Ok(None);
         }
-        // What is put before the value would have to go into the middle of the body.
-        if view.header.has_long_key() && part.is_some() {
-            return Ok(None);
+        if self.pins.is_pinned(place.chunk) {
+            let is_copied_here = std::mem::take(&mut self.copied_here) == place.chunk
+                || view.body_len() <= COPIED_HERE_BYTES_MAX;
+            return if is_copied_here {
+                Ok(None)
+            } else {
+                Err(Shortage::COPY)
+            };
         }
         let second_len = Self::small_second(region, view).map_or(0, |second| {
             usize::from(View::known(region, second).header.value_len)

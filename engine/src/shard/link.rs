@@ -55,6 +55,15 @@ impl Locked<'_> {
         self.delist(place.chunk);
     }
 
+    /// The reservation `head`, which is a copy of the item at `place`, is that item from now on.
+    pub fn put_copy(&mut self, place: Place, head: ChunkRef) {
+        let region = self.region;
+        self.for_each_piece(head, |state, piece| state.slab.unhold(region, piece));
+        self.take_place(place, head);
+        self.guards.follow(place.chunk, head);
+        self.free_item(place.chunk);
+    }
+
     /// Nobody finds the item at `place` any more; its chunks are freed, or left to the
     /// last unpin.
     pub fn unlink(&mut self, place: Place) {

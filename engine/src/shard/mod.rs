@@ -81,6 +81,8 @@ pub(crate) struct ShardState {
     pub guards: Guards,
     /// An item that an operation under way still needs: it is not evicted meanwhile.
     protected: ChunkRef,
+    /// A long item that is copied under the lock though it is being read: it was tried often enough without.
+    pub copied_here: ChunkRef,
     last_tail: LastTail,
     /// No page of this shard is to be swept before this second.
     deadline_min: u32,
@@ -198,6 +200,7 @@ impl ShardState {
             pins: Pins::default(),
             guards: Guards::default(),
             protected: ChunkRef::NONE,
+            copied_here: ChunkRef::NONE,
             last_tail: LastTail::default(),
             deadline_min: u32::MAX,
             deadline_noted: u32::MAX,

@@ -22,6 +22,12 @@ use crate::types::{Attributes, CasWish};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Shortage(pub usize);
 
+impl Shortage {
+    /// No page is missing: the item is long, and somebody is reading it, so that all of it would have to be copied. That is not done under
+    /// the lock (`cache::apart`).
+    pub const COPY: Shortage = Shortage(usize::MAX);
+}
+
 /// What a new item is to be.
 #[derive(Clone, Copy)]
 pub(crate) struct Blueprint<'a> {
@@ -206,6 +212,9 @@ impl Locked<'_> {
         let mut piece = head;
         while piece.is_some() {
             let next = View::known(region, piece).next_piece();
+            if next.is_some() {
+                region.prefetch_pieces(next);
+            }
             each(self, piece);
             piece = next;
         }
