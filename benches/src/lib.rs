@@ -7,6 +7,7 @@
 //! | `engine_table` | nanoseconds and allocations an operation, as a ratio to a floor, beside peers |
 //! | `slowest` | the insert that must look at the most items before one leaves |
 //! | `long_values` | what one value of 100 MiB costs, and how long the others of its shard wait |
+//! | `many_cores` | reckoned, not measured: what 1 to 64 workers get done with sixteen locks |
 //! | `bystander` | how long a client that behaves waits while others do not |
 //! | `cargo bench --bench engine` | the same rows under criterion, floor and engine |
 //!
@@ -18,6 +19,7 @@ pub mod curve;
 pub mod echo;
 pub mod keys;
 pub mod policy;
+pub mod queueing;
 pub mod race;
 pub mod rng;
 pub mod rows;
