@@ -201,13 +201,13 @@ impl Arena {
     /// A hint that the line of word `at` will be read soon.
     #[inline(always)]
     pub fn prefetch(&self, at: usize) {
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(all(target_arch = "x86_64", not(flagstone_portable)))]
         if let Some(word) = self.words().get(at) {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
             // SAFETY: a prefetch reads nothing that the program can see, and `word` is in bounds.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(word).cast::<i8>()) };
         }
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(not(all(target_arch = "x86_64", not(flagstone_portable))))]
         let _ = at;
     }
 

@@ -44,7 +44,7 @@ pub struct Known {
 }
 
 /// Of the oldest lanes from `first` on the last one.
-#[cfg(all(target_arch = "x86_64", not(miri)))]
+#[cfg(all(target_arch = "x86_64", not(miri), not(flagstone_portable)))]
 #[inline(always)]
 pub fn oldest(words: [u64; WORDS], first: usize, epoch: u32) -> Option<Oldest> {
     use std::arch::x86_64::*;
@@ -80,7 +80,7 @@ pub fn oldest(words: [u64; WORDS], first: usize, epoch: u32) -> Option<Oldest> {
 }
 
 /// Which lanes from `first` on have `print`, and which are outdated.
-#[cfg(all(target_arch = "x86_64", not(miri)))]
+#[cfg(all(target_arch = "x86_64", not(miri), not(flagstone_portable)))]
 #[inline(always)]
 pub fn known(words: [u64; WORDS], first: usize, print: u32, epoch: u32) -> Known {
     use std::arch::x86_64::*;
@@ -109,7 +109,7 @@ pub fn known(words: [u64; WORDS], first: usize, print: u32, epoch: u32) -> Known
     }
 }
 
-#[cfg(all(target_arch = "x86_64", not(miri)))]
+#[cfg(all(target_arch = "x86_64", not(miri), not(flagstone_portable)))]
 mod sse2 {
     use std::arch::x86_64::*;
 
@@ -133,11 +133,14 @@ mod sse2 {
     }
 }
 
-#[cfg(not(all(target_arch = "x86_64", not(miri))))]
+#[cfg(not(all(target_arch = "x86_64", not(miri), not(flagstone_portable))))]
 pub use by_lane::{known, oldest};
 
 /// The same, one lane after the other.
-#[cfg(any(test, not(all(target_arch = "x86_64", not(miri)))))]
+#[cfg(any(
+    test,
+    not(all(target_arch = "x86_64", not(miri), not(flagstone_portable)))
+))]
 mod by_lane {
     use super::*;
 

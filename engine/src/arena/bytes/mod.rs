@@ -25,20 +25,27 @@
 //! an aligned relaxed word and the language alone is enough. That is also what aarch64 has. Moves by its vector registers
 //! would be as sound by the same argument, where its weaker order is kept by the stamp's fences, but nobody has measured
 //! them, and so there are none.
+//!
+//! `--cfg flagstone_portable` has the loops on x86-64, too: `scripts/soundness portable` runs the engine's tests with what
+//! aarch64 runs, and `scripts/soundness thread` has them because ThreadSanitizer sees no access that assembly makes. Such a
+//! loop keeps the bytes beside by storing what it had loaded of them, which is the same where a word has one writer.
 
 pub(crate) mod lanes;
-#[cfg(any(test, not(all(target_arch = "x86_64", not(miri)))))]
+#[cfg(any(
+    test,
+    not(all(target_arch = "x86_64", not(miri), not(flagstone_portable)))
+))]
 mod portable;
-#[cfg(all(target_arch = "x86_64", not(miri)))]
+#[cfg(all(target_arch = "x86_64", not(miri), not(flagstone_portable)))]
 mod x86_64;
 
 use std::sync::atomic::AtomicU64;
 
 use crate::geometry::WORD_BYTES;
 
-#[cfg(not(all(target_arch = "x86_64", not(miri))))]
+#[cfg(not(all(target_arch = "x86_64", not(miri), not(flagstone_portable))))]
 use portable as moves;
-#[cfg(all(target_arch = "x86_64", not(miri)))]
+#[cfg(all(target_arch = "x86_64", not(miri), not(flagstone_portable)))]
 use x86_64 as moves;
 
 /// Panics unless `len` bytes from byte `at` on lie in `words`.
@@ -116,7 +123,7 @@ pub fn equals(words: &[AtomicU64], at: usize, bytes: &[u8]) -> bool {
 }
 
 /// Which of the 16 bytes of two words are `byte`, a bit each, the first one lowest.
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(flagstone_portable)))]
 #[inline(always)]
 pub fn equal_to(byte: u8, word_0: u64, word_1: u64) -> u32 {
     use std::arch::x86_64::{_mm_cmpeq_epi8, _mm_movemask_epi8, _mm_set_epi64x, _mm_set1_epi8};
@@ -127,7 +134,7 @@ pub fn equal_to(byte: u8, word_0: u64, word_1: u64) -> u32 {
     }
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(all(target_arch = "x86_64", not(flagstone_portable))))]
 pub use equal_by_word as equal_to;
 
 /// The same without an instruction for it.
@@ -135,7 +142,7 @@ pub use equal_by_word as equal_to;
 /// Exact (the shorter formula has false positives behind a true one, and a false hit on a bucket's
 /// link must not happen): add 0x7F to the low seven bits of each byte, which sets its top bit unless they
 /// were zero; no carry leaves a byte.
-#[cfg(any(test, not(target_arch = "x86_64")))]
+#[cfg(any(test, not(all(target_arch = "x86_64", not(flagstone_portable)))))]
 pub fn equal_by_word(byte: u8, word_0: u64, word_1: u64) -> u32 {
     const LOW: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;

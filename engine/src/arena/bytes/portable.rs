@@ -32,9 +32,14 @@ pub fn store(words: &[AtomicU64], at: usize, bytes: &[u8]) {
     let (mut word, mut shift) = (at / WORD_BYTES, at % WORD_BYTES);
     while !rest.is_empty() {
         let (part, after) = rest.split_at(rest.len().min(WORD_BYTES - shift));
-        let mut all = words[word].load(Relaxed).to_le_bytes();
-        all[shift..shift + part.len()].copy_from_slice(part);
-        words[word].store(u64::from_le_bytes(all), Relaxed);
+        let whole = if part.len() == WORD_BYTES {
+            get_word(part)
+        } else {
+            let mut all = words[word].load(Relaxed).to_le_bytes();
+            all[shift..shift + part.len()].copy_from_slice(part);
+            u64::from_le_bytes(all)
+        };
+        words[word].store(whole, Relaxed);
         (rest, word, shift) = (after, word + 1, 0);
     }
 }
