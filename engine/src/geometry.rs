@@ -40,6 +40,9 @@ pub(crate) const DIRECTORY_ENTRY_BYTES: usize = 4;
 /// One cache line a bucket.
 pub(crate) const BUCKET_WORDS: usize = 8;
 pub(crate) const BUCKET_BYTES: usize = BUCKET_WORDS * WORD_BYTES;
+/// Of sixteen lines of an index's page so many are for ghosts, the last ones. With four, each item could have one, and would
+/// cost 0.6 bytes more.
+const GHOST_LINES_IN_16: usize = 3;
 
 const_assert!(SHARD_COUNT.is_power_of_two());
 const_assert!(SHARD_HEADER_BYTES.is_multiple_of(WORD_BYTES));
@@ -60,7 +63,7 @@ const GIB: usize = 1 << 30;
 /// And never smaller than the OS's, which are 16 or 64 KiB on some machines: a part of one cannot be given back.
 pub(crate) const fn page_bytes_for(budget_bytes: usize, os_page_bytes: usize) -> usize {
     let page_bytes = if budget_bytes <= 24 * MIB {
-        4 * KIB
+        PAGE_BYTES_MIN
     } else if budget_bytes <= 256 * MIB {
         8 * KIB
     } else if budget_bytes <= 2 * GIB {
@@ -76,7 +79,11 @@ pub(crate) const fn page_bytes_for(budget_bytes: usize, os_page_bytes: usize) ->
 }
 
 /// The length of a value's part in a page is a number of 16 bits.
-const PAGE_BYTES_MAX: usize = 64 * KIB;
+pub(crate) const PAGE_BYTES_MAX: usize = 64 * KIB;
+/// The smallest pages that there are.
+pub(crate) const PAGE_BYTES_MIN: usize = 4 * KIB;
+/// The page table has 24 bits for a page's number and one.
+pub(crate) const PAGE_COUNT_MAX: usize = 1 << 24;
 
 /// A `ChunkRef` counts granules. They are words up to 8 GiB, and double from there.
 pub(crate) const fn granule_shift_for(budget_bytes: usize) -> u32 {
@@ -120,7 +127,16 @@ pub(crate) struct Geometry {
     /// log2 of the granule in bytes.
     pub granule_shift: u32,
     pub classes: SizeClasses,
+    buckets_per_page: u32,
+    /// What to multiply by instead of dividing by it.
+    buckets_reciprocal: u64,
 }
+
+/// The reciprocal of a page's buckets has so many bits behind the point. Exact for as many buckets as the most pages have.
+const RECIPROCAL_SHIFT: u32 = 40;
+const_assert!(
+    PAGE_COUNT_MAX / SHARD_COUNT * (PAGE_BYTES_MAX / BUCKET_BYTES).pow(2) <= 1 << RECIPROCAL_SHIFT
+);
 
 impl Geometry {
     /// Lays out `page_count` pages; the caller has checked that they fit its budget.
@@ -155,6 +171,8 @@ impl Geometry {
             directory_word,
             first_page_word,
         } = places;
+        let lines_per_page = page_bytes / BUCKET_BYTES;
+        let buckets_per_page = lines_per_page - lines_per_page / 16 * GHOST_LINES_IN_16;
         Geometry {
             arena_words: first_page_word + page_count * (page_bytes / WORD_BYTES),
             headers_word: SUPERBLOCK_BYTES / WORD_BYTES,
@@ -168,6 +186,8 @@ impl Geometry {
             page_shift: page_bytes.trailing_zeros(),
             granule_shift,
             classes: SizeClasses::new(page_bytes, 1 << granule_shift),
+            buckets_per_page: buckets_per_page as u32,
+            buckets_reciprocal: (1 << RECIPROCAL_SHIFT) / buckets_per_page as u64 + 1,
         }
     }
 
@@ -263,10 +283,24 @@ impl Geometry {
         self.headers_word + shard_no * SHARD_HEADER_WORDS
     }
 
+    /// Lines for ghosts in a page of the index: its last ones.
+    #[inline(always)]
+    pub fn ghost_lines_per_page(&self) -> usize {
+        self.page_bytes / BUCKET_BYTES / 16 * GHOST_LINES_IN_16
+    }
+
     /// Index buckets in a page.
     #[inline(always)]
-    pub fn buckets_per_page_shift(&self) -> u32 {
-        self.page_shift - BUCKET_BYTES.trailing_zeros()
+    pub fn buckets_per_page(&self) -> usize {
+        self.buckets_per_page as usize
+    }
+
+    /// The number of a bucket's page among the index's, and which one it is there.
+    #[inline(always)]
+    pub fn bucket_position(&self, bucket_no: u32) -> (usize, usize) {
+        let page = (u64::from(bucket_no).wrapping_mul(self.buckets_reciprocal)) >> RECIPROCAL_SHIFT;
+        let within = bucket_no.wrapping_sub((page as u32).wrapping_mul(self.buckets_per_page));
+        (page as usize, within as usize)
     }
 
     /// A number that two arenas share only if each could read the other.
@@ -289,6 +323,7 @@ impl Geometry {
             SHARD_COUNT,
             PAGE_META_WORDS,
             BUCKET_WORDS,
+            self.buckets_per_page(),
         ] {
             mix(value);
         }
@@ -318,4 +353,27 @@ pub(crate) const fn directory_entries_for(page_count: usize) -> usize {
 /// Words of all shards' parts of the directory.
 pub(crate) const fn directory_words_for(page_count: usize) -> usize {
     SHARD_COUNT * directory_entries_for(page_count) * DIRECTORY_ENTRY_BYTES / WORD_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buckets_page_is_what_a_division_says() {
+        for page_bytes in [PAGE_BYTES_MIN, 8 * KIB, 16 * KIB, 32 * KIB, PAGE_BYTES_MAX] {
+            let geometry = Geometry::of_pages(page_bytes, 3, 64);
+            let buckets = geometry.buckets_per_page();
+            let lines = page_bytes / BUCKET_BYTES;
+            assert_eq!(buckets + geometry.ghost_lines_per_page(), lines);
+            let pages = PAGE_COUNT_MAX / SHARD_COUNT + 2;
+            let near = [1, 2, 3, 1000, pages / 2, pages - 1, pages];
+            for page in near {
+                for bucket_no in page * buckets - 2..page * buckets + 2 {
+                    let expected = (bucket_no / buckets, bucket_no % buckets);
+                    assert_eq!(geometry.bucket_position(bucket_no as u32), expected);
+                }
+            }
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ┌ 63..60 ┬ 59..52 ┬ 51..32 ┬ 31 ……… 0 ┐
-//! │ shard  │ tag    │        │ bucket   │   ghost: bits 51 to 41
+//! │ shard  │ tag    │        │ bucket   │   a ghost's line: bits 51 to 20; its print: 11 to 0
 //! └────────┴────────┴────────┴──────────┘
 //! ```
 
@@ -15,8 +15,8 @@ use crate::space::{PREFIX_BYTES, Space};
 
 const SHARD_SHIFT: u32 = 60;
 const TAG_SHIFT: u32 = 52;
-/// Bits by which a bucket tells its ghosts apart.
-pub(crate) const GHOST_BITS: u32 = 11;
+/// Bits by which a line tells its ghosts apart.
+pub(crate) const GHOST_BITS: u32 = 12;
 const_assert_eq!(SHARD_COUNT, 1 << (64 - SHARD_SHIFT));
 const_assert_eq!(TAG_SHIFT + 8, SHARD_SHIFT);
 const_assert!(SHORT_KEY_BYTES_MAX + PREFIX_BYTES < u8::MAX as usize);
@@ -67,11 +67,17 @@ impl KeyHash {
         if tag == 0 { 1 } else { tag }
     }
 
-    /// What its bucket remembers of an item that was evicted: never 0.
+    /// What the index remembers of an item that was evicted: never 0.
     #[inline(always)]
     pub(crate) fn ghost(self) -> u32 {
-        let ghost = (self.0 >> (TAG_SHIFT - GHOST_BITS)) as u32 & ((1 << GHOST_BITS) - 1);
+        let ghost = self.0 as u32 & ((1 << GHOST_BITS) - 1);
         ghost.max(1)
+    }
+
+    /// Where it remembers it: evenly spread, and the highest bits tell.
+    #[inline(always)]
+    pub(crate) fn ghost_place(self) -> u32 {
+        (self.0 >> (TAG_SHIFT - 32)) as u32
     }
 
     #[inline(always)]

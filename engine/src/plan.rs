@@ -18,7 +18,7 @@ use crate::persist::superblock::{Superblock, Unusable};
 use crate::persist::{self, Nothing};
 use crate::shard::locked::Shard;
 
-/// What [`Cache`](crate::Cache) itself is counted as: about 1,400 bytes, which is asserted where it is defined. The plan
+/// What [`Cache`](crate::Cache) itself is counted as: about 1,450 bytes, which is asserted where it is defined. The plan
 /// cannot ask for its size, because the cache knows the plan.
 pub(crate) const CACHE_BYTES_MAX: usize = 1536;
 

@@ -37,7 +37,7 @@ pub(crate) struct Ages {
 
 impl Ages {
     /// An item enters the list, whose length is then `len`.
-    #[inline]
+    #[inline(always)]
     pub fn enter(&mut self, clock: u32, len: usize) {
         self.since += 1;
         self.entered_at = clock;
@@ -47,10 +47,12 @@ impl Ages {
     }
 
     /// Whether a list of `len` items has become short for its step.
+    #[inline(always)]
     fn is_coarse(&self, len: usize) -> bool {
         self.step_shift > 0 && len < (SAMPLES / 4) << self.step_shift
     }
 
+    #[inline(never)]
     fn sample(&mut self, clock: u32, len: usize) {
         while len > SAMPLES << self.step_shift {
             // Every second one is enough.
@@ -156,17 +158,15 @@ impl Tails {
         at.store(self.clock.load(Relaxed), Relaxed);
     }
 
-    pub fn age(&self, shard_no: usize) -> u64 {
-        let (published, at) = &self.published[shard_no];
-        let since = self.clock.load(Relaxed).saturating_sub(at.load(Relaxed));
-        published.load(Relaxed).saturating_add(since)
-    }
-
     /// The shards' oldest tail and its shard, those in `but_not` (a bit each) left out.
     pub fn oldest(&self, but_not: u32) -> Option<(usize, u64)> {
-        (0..SHARD_COUNT)
-            .filter(|shard_no| but_not & 1 << shard_no == 0)
-            .map(|shard_no| (shard_no, self.age(shard_no)))
+        let clock = self.clock.load(Relaxed);
+        let age = |(published, at): &(AtomicU64, AtomicU64)| {
+            let since = clock.saturating_sub(at.load(Relaxed));
+            published.load(Relaxed).saturating_add(since)
+        };
+        let ages = self.published.iter().map(age).enumerate();
+        ages.filter(|(shard_no, _)| but_not & 1 << shard_no == 0)
             .max_by_key(|&(_, age)| age)
     }
 }

@@ -8,14 +8,14 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use flagstone_engine::{
-    Attributes, Backing, Cache, Deadline, Lookup, Options, Plan, Restored, Tick,
+    Attributes, Backing, Cache, Deadline, Lookup, Options, Plan, Restored, Tick, Unusable,
 };
 
-const FORMAT: u64 = 3;
+const FORMAT: u64 = 4;
 const NOW: Tick = Tick::from_secs(10);
 
-fn fixture() -> PathBuf {
-    let name = format!("tests/fixtures/arena-format-{FORMAT}.txt");
+fn fixture_of(format: u64) -> PathBuf {
+    let name = format!("tests/fixtures/arena-format-{format}.txt");
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
@@ -71,6 +71,19 @@ fn words_of(bytes: &[u8]) -> Vec<u64> {
     bytes.chunks_exact(8).map(word).collect()
 }
 
+/// The file that a fixture tells of.
+fn bytes_of(fixture: &Path) -> Vec<u8> {
+    let text = std::fs::read_to_string(fixture).expect("the fixture");
+    let (len, told) = text.split_once('\n').expect("a length");
+    let mut words = vec![0_u64; len.parse().expect("a length")];
+    for line in told.lines() {
+        let (at, word) = line.split_once(' ').expect("a place and a word");
+        let hex = |text| u64::from_str_radix(text, 16).expect("a number");
+        words[hex(at) as usize] = hex(word);
+    }
+    words.into_iter().flat_map(u64::to_le_bytes).collect()
+}
+
 #[test]
 fn a_file_of_a_release_before_is_read() {
     let path = scratch("before");
@@ -81,19 +94,10 @@ fn a_file_of_a_release_before_is_read() {
         let mut text = format!("{}\n", words.len());
         let told = words.iter().enumerate().filter(|(_, word)| **word != 0);
         told.for_each(|(at, word)| writeln!(text, "{at:x} {word:x}").unwrap());
-        std::fs::write(fixture(), text).unwrap();
+        std::fs::write(fixture_of(FORMAT), text).unwrap();
         std::fs::remove_file(&path).unwrap();
     }
-    let text = std::fs::read_to_string(fixture()).expect("the fixture");
-    let (len, told) = text.split_once('\n').expect("a length");
-    let mut words = vec![0_u64; len.parse().expect("a length")];
-    for line in told.lines() {
-        let (at, word) = line.split_once(' ').expect("a place and a word");
-        let hex = |text| u64::from_str_radix(text, 16).expect("a number");
-        words[hex(at) as usize] = hex(word);
-    }
-    let bytes: Vec<u8> = words.into_iter().flat_map(u64::to_le_bytes).collect();
-    std::fs::write(&path, bytes).unwrap();
+    std::fs::write(&path, bytes_of(&fixture_of(FORMAT))).unwrap();
     let cache = Cache::open(Plan::new(&options(&path)).unwrap()).unwrap();
     std::fs::remove_file(&path).unwrap();
     cache.audit().unwrap();
@@ -113,6 +117,19 @@ fn a_file_of_a_release_before_is_read() {
         let found = (meta.client_flags, meta.deadline);
         assert_eq!(found, (attributes.client_flags, attributes.deadline));
     }
+}
+
+/// One of release 0.2.0, in which pages of the index had no lines for ghosts.
+#[test]
+fn a_file_of_an_older_format_is_refused_by_its_number() {
+    let path = scratch("older");
+    std::fs::write(&path, bytes_of(&fixture_of(3))).unwrap();
+    let plan = Plan::new(&options(&path)).unwrap();
+    assert_eq!(plan.unusable(), Some(Unusable::Format(3)));
+    let cache = Cache::open(plan).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(cache.stats().items, 0);
+    cache.audit().unwrap();
 }
 
 /// What `docs/file-format.md` says of the first words, and of what stands where.

@@ -179,6 +179,17 @@ impl Arena {
         bytes::copy_in(words, shift, bytes);
     }
 
+    /// The same, to byte `at` of words of the arena.
+    #[inline(always)]
+    pub fn copy_into(&self, words: &[AtomicU64], at: usize, bytes: &[u8]) {
+        #[cfg(test)]
+        if crash::is_watched() {
+            let start = words.as_ptr().addr() - self.words().as_ptr().addr();
+            return self.copy_in(start + at, bytes);
+        }
+        bytes::copy_in(words, at, bytes);
+    }
+
     /// Copies `count` whole words; source and destination do not overlap.
     pub fn copy_words(&self, from: usize, to: usize, count: usize) {
         let words = self.words();

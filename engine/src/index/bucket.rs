@@ -11,8 +11,6 @@
 //! Tags come first: two words answer for twelve slots. A tag of 0 is an empty slot; the
 //! used slots are the first ones. Slot 11 with tag 0 but a mark is the link to an
 //! overflow bucket of the same form, whose own stamp is not used. Knows nothing of keys.
-//!
-//! The chunk fields of free slots remember items that were evicted: see `ghosts`.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -27,7 +25,7 @@ use static_assertions::const_assert_eq;
 pub(crate) const SLOTS: usize = 12;
 const_assert_eq!(BUCKET_WORDS * 8, 4 + SLOTS + SLOTS * 4);
 
-/// The marks of a slot that is a link. A slot with ghosts has none.
+/// The marks of a slot that is a link.
 const LINK_MARKS: u32 = 1;
 
 const CHUNK_MASK: u32 = (1 << CHUNK_REF_BITS) - 1;
@@ -125,18 +123,13 @@ impl Bucket {
         Writing::begin(arena.word(self.0))
     }
 
-    /// The other bucket of its pair of lines. Pages begin with the first of a pair.
-    #[inline(always)]
-    pub fn neighbour(self) -> Bucket {
-        Bucket(self.0 ^ BUCKET_WORDS)
-    }
-
     #[inline(always)]
     pub fn tag(self, arena: &Arena, slot: usize) -> u8 {
         let (word, shift) = tag_position(slot);
         (arena.load(self.0 + word) >> shift) as u8
     }
 
+    #[inline(always)]
     fn set_tag(self, arena: &Arena, slot: usize, tag: u8) {
         let (word, shift) = tag_position(slot);
         let kept = arena.load(self.0 + word) & !(0xFF << shift);
@@ -149,6 +142,7 @@ impl Bucket {
         (arena.load(self.0 + word) >> shift) as u32
     }
 
+    #[inline(always)]
     fn set_half(self, arena: &Arena, slot: usize, half: u32) {
         let (word, shift) = slot_position(slot);
         let kept = arena.load(self.0 + word) & !(0xFFFF_FFFF << shift);
@@ -161,6 +155,7 @@ impl Bucket {
         unpack_slot(self.half(arena, slot))
     }
 
+    #[inline(always)]
     pub fn set_slot(self, arena: &Arena, slot: usize, tag: u8, chunk: ChunkRef, marks: u32) {
         debug_assert!(tag != 0 && chunk.is_some());
         self.set_tag(arena, slot, tag);
@@ -177,6 +172,17 @@ impl Bucket {
         self.set_half(arena, slot, 0);
     }
 
+    /// Moves what is in a slot to another, or to nowhere if that is the same; it is free then.
+    #[inline(always)]
+    pub fn move_slot(self, arena: &Arena, from: usize, to: usize) {
+        let (tag, half) = (self.tag(arena, from), self.half(arena, from));
+        if from != to {
+            self.set_tag(arena, to, tag);
+            self.set_half(arena, to, half);
+        }
+        self.clear_slot(arena, from);
+    }
+
     /// Everything but the stamp.
     pub fn clear_slots(self, arena: &Arena) {
         arena.store(self.0, arena.load(self.0) & 0xFFFF_FFFF);
@@ -184,7 +190,7 @@ impl Bucket {
     }
 
     /// Slots in use, the link not counted.
-    #[inline]
+    #[inline(always)]
     pub fn used(self, arena: &Arena) -> usize {
         // They are the first ones, so the first zero tag tells; for the lowest zero byte the
         // short formula is exact, and a count of bits is not an instruction everywhere.

@@ -55,6 +55,7 @@ pub(super) fn push_overflow(arena: &Arena, geometry: &Geometry, last: Bucket, sp
 /// Fills the hole at `bucket`/`slot` with the chain's last entry, so that chains have no
 /// holes. An overflow bucket left with one entry is folded into its predecessor's link
 /// slot and returned.
+#[inline(always)]
 pub(super) fn take_out(
     arena: &Arena,
     geometry: &Geometry,
@@ -62,10 +63,29 @@ pub(super) fn take_out(
     bucket: Bucket,
     slot: usize,
 ) -> Option<Bucket> {
-    let mut before = None;
+    let used = primary.used(arena);
+    // Only where all but the last slot are used can that be a link.
+    if used == SLOTS - 1 && primary.overflow(arena, geometry).is_some() {
+        return take_out_further(arena, geometry, primary, bucket, slot);
+    }
+    debug_assert_eq!(primary, bucket);
+    primary.move_slot(arena, used - 1, slot);
+    None
+}
+
+/// The same of a chain of several buckets.
+#[inline(never)]
+fn take_out_further(
+    arena: &Arena,
+    geometry: &Geometry,
+    primary: Bucket,
+    bucket: Bucket,
+    slot: usize,
+) -> Option<Bucket> {
+    let mut before = primary;
     let mut last = primary;
     while let Some(next) = last.overflow(arena, geometry) {
-        before = Some(last);
+        before = last;
         last = next;
     }
     let end = last.used(arena) - 1;
@@ -74,7 +94,6 @@ pub(super) fn take_out(
         bucket.set_slot(arena, slot, last.tag(arena, end), chunk, marks);
     }
     last.clear_slot(arena, end);
-    let before = before?;
     if end > 1 {
         return None;
     }

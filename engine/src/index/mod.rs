@@ -1,7 +1,7 @@
 //! The index: which chunk may hold a key.
 //!
 //! Linear hashing (Litwin, 1980) over cache-line buckets: when there are more than
-//! eight items a bucket, *one* bucket is split in two, so that the table
+//! ten items a bucket, *one* bucket is split in two, so that the table
 //! grows and shrinks with the items, a page at a time inside the budget, and no client
 //! ever waits for a rebuild. A full bucket continues in an overflow bucket.
 //!
@@ -17,7 +17,6 @@ pub(crate) mod restore;
 
 use bucket::{Bucket, SLOTS};
 use chain::{chain_end, chain_overflows, push_overflow, take_out};
-use ghosts::{GHOST_LIFE, Ghost, GhostPlace};
 use std::sync::atomic::Ordering;
 
 use crate::arena::Arena;
@@ -48,10 +47,20 @@ impl Extent {
     /// The bucket of `hash`: the low bits, one fewer where that bucket is not there yet.
     #[inline(always)]
     pub fn bucket_no(self, hash: KeyHash) -> u32 {
-        let buckets = self.buckets();
-        let mask = u32::MAX >> (buckets.wrapping_sub(1) | 1).leading_zeros();
+        self.bucket_no_by(self.mask(), hash)
+    }
+
+    /// The bits that number the buckets.
+    #[inline(always)]
+    fn mask(self) -> u32 {
+        u32::MAX >> (self.buckets().wrapping_sub(1) | 1).leading_zeros()
+    }
+
+    /// The same for who has the mask at hand.
+    #[inline(always)]
+    fn bucket_no_by(self, mask: u32, hash: KeyHash) -> u32 {
         let bucket_no = hash.bucket_bits() & mask;
-        if bucket_no >= buckets {
+        if bucket_no >= self.buckets() {
             bucket_no & (mask >> 1)
         } else {
             bucket_no
@@ -80,12 +89,19 @@ pub(crate) struct Index {
     header_word: usize,
     directory_word: usize,
     directory_entries: usize,
-    /// Mirror of the extent word.
+    /// Mirror of the extent word, and what follows from it.
     extent: Extent,
+    mask: u32,
     items: usize,
     /// The time of ghosts, and where the arena remembers it.
     ghost_epoch: u32,
     ghost_word: usize,
+    /// Pages whose lines of ghosts are in use.
+    ghost_pages: u32,
+    /// The line that was tidied last.
+    ghost_hand: usize,
+    /// Ghosts of this epoch.
+    ghosts_lately: u32,
 }
 
 /// A bucket's word, through the shard's part of the directory.
@@ -96,14 +112,12 @@ pub(crate) fn bucket_at(
     shard_no: usize,
     bucket_no: u32,
 ) -> Bucket {
-    let shift = geometry.buckets_per_page_shift();
-    let entry = (bucket_no >> shift) as usize;
+    let (entry, within) = geometry.bucket_position(bucket_no);
     let first = geometry.directory_word + shard_no * geometry.directory_stride;
     let pair = arena.load(first + entry / 2);
     let page_no = (pair >> (32 * (entry % 2))) as u32 as usize;
     // A reader with a stale extent may find any number here; the extent is checked again.
     let page_no = page_no.min(geometry.page_count - 1);
-    let within = (bucket_no & ((1 << shift) - 1)) as usize;
     Bucket(geometry.page_word(page_no) + within * BUCKET_WORDS)
 }
 
@@ -115,9 +129,13 @@ impl Index {
             directory_word: geometry.directory_word + shard_no * geometry.directory_stride,
             directory_entries: geometry.directory_entries,
             extent: Extent(0),
+            mask: 1,
             items: 0,
             ghost_epoch: 0,
             ghost_word: geometry.ghost_word(shard_no),
+            ghost_pages: 0,
+            ghost_hand: 0,
+            ghosts_lately: 0,
         }
     }
 
@@ -129,6 +147,7 @@ impl Index {
         self.extent.buckets() as usize
     }
 
+    #[inline(always)]
     fn directory_get(&self, arena: &Arena, entry: usize) -> usize {
         let pair = arena.load(self.directory_word + entry / 2);
         (pair >> (32 * (entry % 2))) as u32 as usize
@@ -141,28 +160,21 @@ impl Index {
         arena.store(at, pair | (page_no as u64) << shift);
     }
 
+    #[inline(always)]
     pub fn bucket(&self, arena: &Arena, geometry: &Geometry, bucket_no: u32) -> Bucket {
-        let shift = geometry.buckets_per_page_shift();
-        let page_no = self.directory_get(arena, (bucket_no >> shift) as usize);
-        let within = (bucket_no & ((1 << shift) - 1)) as usize;
+        let (entry, within) = geometry.bucket_position(bucket_no);
+        let page_no = self.directory_get(arena, entry);
         Bucket(geometry.page_word(page_no) + within * BUCKET_WORDS)
     }
 
     /// The bucket that a chain for `hash` begins with.
-    #[inline]
-    pub fn primary(&self, arena: &Arena, geometry: &Geometry, hash: KeyHash) -> Bucket {
-        self.bucket(arena, geometry, self.extent.bucket_no(hash))
-    }
-
-    /// Pulls in the lines on which the ghosts of a chain are.
     #[inline(always)]
-    pub fn prefetch_ghosts(&self, arena: &Arena, primary: Bucket) {
-        arena.prefetch(primary.0);
-        arena.prefetch(primary.neighbour().0);
+    pub fn primary(&self, arena: &Arena, geometry: &Geometry, hash: KeyHash) -> Bucket {
+        self.bucket(arena, geometry, self.bucket_no(hash))
     }
 
     /// The slot of `hash`'s chain whose tag fits and whose chunk `is_it`.
-    #[inline]
+    #[inline(always)]
     pub fn find(
         &self,
         arena: &Arena,
@@ -220,6 +232,7 @@ impl Index {
     }
 
     /// Puts `chunk` at the end of the chain `primary`, which is that of `hash`.
+    #[inline(always)]
     pub fn insert(
         &mut self,
         arena: &Arena,
@@ -233,11 +246,7 @@ impl Index {
             return Err(ChainFull);
         }
         let writing = primary.begin_writing(arena);
-        let displaced = last.displaced_ghosts(arena, used);
         last.set_slot(arena, used, hash.tag(), chunk, 0);
-        if displaced[0].is_some() || displaced[1].is_some() {
-            self.keep_displaced(arena, geometry, primary, displaced);
-        }
         writing.end();
         self.items += 1;
         Ok(())
@@ -266,120 +275,13 @@ impl Index {
     }
 
     /// Takes a slot out; returns an overflow bucket that is no longer needed.
+    #[inline(always)]
     pub fn remove(&mut self, arena: &Arena, geometry: &Geometry, place: Place) -> Option<Bucket> {
         let writing = place.primary.begin_writing(arena);
         let spare = take_out(arena, geometry, place.primary, place.bucket, place.slot);
         writing.end();
         self.items -= 1;
         spare
-    }
-
-    /// Remembers that an item of the chain `primary` was evicted.
-    ///
-    /// The ghosts of a chain are kept at its end, and, because the free slots of one bucket are now many and now none,
-    /// at that of the chain whose bucket is on the neighbouring line. The very last bucket may have a neighbour that is
-    /// not there yet: its line is the index's already, and whoever makes a bucket of it clears it.
-    pub fn push_ghost(&self, arena: &Arena, geometry: &Geometry, primary: Bucket, hash: KeyHash) {
-        self.keep_ghost(arena, geometry, primary, self.ghost(hash));
-    }
-
-    /// Whether an item that would belong to the chain `primary` was evicted not long ago; it is
-    /// forgotten now.
-    pub fn take_ghost(
-        &self,
-        arena: &Arena,
-        geometry: &Geometry,
-        primary: Bucket,
-        hash: KeyHash,
-    ) -> bool {
-        let ghost = self.ghost(hash);
-        let take = |bucket| {
-            let (home, used) = chain_end(arena, geometry, bucket);
-            home.take_ghost(arena, used, ghost)
-        };
-        take(primary) || take(primary.neighbour())
-    }
-
-    /// Finds a place for a ghost: a free one, or that of an older ghost.
-    fn keep_ghost(&self, arena: &Arena, geometry: &Geometry, primary: Bucket, ghost: Ghost) {
-        let epoch = self.ghost_epoch;
-        let mut place = self.ghost_place(arena, geometry, primary);
-        if place.is_none_or(|place| place.age < GHOST_LIFE) {
-            let other = self.ghost_place(arena, geometry, primary.neighbour());
-            if age_of(other) >= age_of(place) {
-                place = other;
-            }
-        }
-        if let Some(place) = place
-            && place.age > ghost.age(epoch)
-        {
-            place.put(arena, ghost);
-        }
-    }
-
-    /// The same for those of a slot that an item took: one for each home, because to look for the second oldest place of
-    /// both would cost as much again.
-    #[inline(never)]
-    fn keep_displaced(
-        &self,
-        arena: &Arena,
-        geometry: &Geometry,
-        primary: Bucket,
-        ghosts: [Option<Ghost>; 2],
-    ) {
-        let mut places = [
-            self.ghost_place(arena, geometry, primary),
-            self.ghost_place(arena, geometry, primary.neighbour()),
-        ];
-        if age_of(places[1]) >= age_of(places[0]) {
-            places.swap(0, 1);
-        }
-        let epoch = self.ghost_epoch;
-        for (ghost, place) in ghosts.into_iter().flatten().zip(places) {
-            if let Some(place) = place
-                && place.age > ghost.age(epoch)
-            {
-                place.put(arena, ghost);
-            }
-        }
-    }
-
-    /// Where a ghost may be put at the end of a bucket's chain.
-    #[inline(always)]
-    fn ghost_place(
-        &self,
-        arena: &Arena,
-        geometry: &Geometry,
-        bucket: Bucket,
-    ) -> Option<GhostPlace> {
-        let (home, used) = chain_end(arena, geometry, bucket);
-        home.ghost_place(arena, used, self.ghost_epoch)
-    }
-
-    /// Time passes for the ghosts.
-    ///
-    /// Who looks at a bucket drops its outdated ghosts, but where items are few beside the buckets that the index has at least,
-    /// most are not looked at before an old ghost seems new again. So an eighth of those is gone through each time.
-    pub fn next_ghost_epoch(&mut self, arena: &Arena, geometry: &Geometry) {
-        self.ghost_epoch = self.ghost_epoch.wrapping_add(1);
-        arena.store(self.ghost_word, u64::from(self.ghost_epoch));
-        let shift = geometry.buckets_per_page_shift();
-        if self.buckets() == 1 << shift {
-            let step = (1 << shift) / GHOST_LIFE;
-            let first = self.ghost_epoch % GHOST_LIFE * step;
-            for bucket_no in first..first + step {
-                let primary = self.bucket(arena, geometry, bucket_no);
-                let (home, used) = chain_end(arena, geometry, primary);
-                home.drop_outdated(arena, used, self.ghost_epoch);
-            }
-        }
-    }
-
-    fn ghost(&self, hash: KeyHash) -> Ghost {
-        Ghost {
-            print: hash.ghost(),
-            epoch: self.ghost_epoch,
-        }
     }
 
     /// Calls `each` with every slot.
@@ -422,8 +324,20 @@ impl Index {
     }
 
     /// The bucket number that `hash` belongs to now.
+    #[inline(always)]
     pub fn bucket_no(&self, hash: KeyHash) -> u32 {
-        self.extent.bucket_no(hash)
+        self.extent.bucket_no_by(self.mask, hash)
+    }
+
+    /// What follows from the extent, for the holder of the lock.
+    fn follow_extent(&mut self, geometry: &Geometry) {
+        self.mask = self.extent.mask();
+        self.ghost_pages = ghosts::pages_in_use(self.pages(geometry)) as u32;
+    }
+
+    /// Pages that its buckets are in.
+    pub fn pages(&self, geometry: &Geometry) -> usize {
+        self.buckets().div_ceil(geometry.buckets_per_page())
     }
 
     /// Overflow buckets in use.
@@ -434,9 +348,4 @@ impl Index {
             })
             .sum()
     }
-}
-
-/// How old the ghost is that a place would cost.
-fn age_of(place: Option<GhostPlace>) -> u32 {
-    place.map_or(0, |place| place.age)
 }

@@ -16,10 +16,8 @@ use crate::geometry::{Geometry, WORD_BYTES};
 use crate::hash::KeyHash;
 use crate::stamp::{self, StdFences, Writing};
 
-/// Split above this load. Of the 12 slots, so that few hits need a second line, and so that ghosts
-/// find free slots. With 10 an item would cost 0.7 bytes of index less, and the hit ratio of a
-/// trace of scans (ARC's P3 at a tenth of its keys) would be 0.7 points lower.
-const ITEMS_PER_BUCKET: usize = 8;
+/// Split above this load. Of the 12 slots, so that few hits need a second line.
+const ITEMS_PER_BUCKET: usize = 10;
 /// Merge below this load: far enough from the other that a page does not come and go.
 const ITEMS_PER_BUCKET_MIN: usize = 4;
 
@@ -31,25 +29,24 @@ impl Index {
 
     /// Whether one bucket fewer would do.
     pub fn wants_shrink(&self, geometry: &Geometry) -> bool {
-        self.buckets() > 1 << geometry.buckets_per_page_shift()
+        self.buckets() > geometry.buckets_per_page()
             && self.items < self.buckets() * ITEMS_PER_BUCKET_MIN
     }
 
     /// Whether the next bucket needs a page, and the directory has room for it.
     pub fn growth_needs_page(&self, geometry: &Geometry) -> Option<bool> {
-        let shift = geometry.buckets_per_page_shift();
-        let next = self.buckets();
-        if next & ((1 << shift) - 1) != 0 {
+        let (page, within) = geometry.bucket_position(self.buckets() as u32);
+        if within != 0 {
             return Some(false);
         }
-        (next >> shift < self.directory_entries).then_some(true)
+        (page < self.directory_entries).then_some(true)
     }
 
     /// The first page: all its buckets at once, empty.
     pub fn open(&mut self, arena: &Arena, geometry: &Geometry, page_no: usize) {
         debug_assert_eq!(self.buckets(), 0);
         self.add_page(arena, geometry, page_no, 0);
-        self.set_extent(arena, 1 << geometry.buckets_per_page_shift());
+        self.set_extent(arena, geometry, geometry.buckets_per_page());
     }
 
     /// Makes `page_no` the home of buckets from `entry` on.
@@ -62,9 +59,10 @@ impl Index {
         self.directory_set(arena, entry, page_no);
     }
 
-    fn set_extent(&mut self, arena: &Arena, buckets: usize) {
+    fn set_extent(&mut self, arena: &Arena, geometry: &Geometry, buckets: usize) {
         let changes = (self.extent.0 >> 32).wrapping_add(1);
         self.extent = Extent(changes << 32 | buckets as u64);
+        self.follow_extent(geometry);
         // Release: pairs with `Extent::load`; publishes the directory and the new bucket.
         arena
             .word(self.header_word)
@@ -85,9 +83,9 @@ impl Index {
         mut unneeded: impl FnMut(Bucket),
     ) {
         let new_no = self.extent.buckets();
-        let shift = geometry.buckets_per_page_shift();
         if let Some(page_no) = page {
-            self.add_page(arena, geometry, page_no, (new_no >> shift) as usize);
+            let (entry, _) = geometry.bucket_position(new_no);
+            self.add_page(arena, geometry, page_no, entry);
         }
         let level = 1u32 << (31 - new_no.leading_zeros());
         let old = self.bucket(arena, geometry, new_no - level);
@@ -120,7 +118,7 @@ impl Index {
                 unneeded(freed);
             }
         }
-        self.set_extent(arena, new_no as usize + 1);
+        self.set_extent(arena, geometry, new_no as usize + 1);
         writing.end();
     }
 
@@ -179,13 +177,12 @@ impl Index {
                 unneeded(bucket);
             }
         }
-        self.set_extent(arena, last_no as usize);
+        self.set_extent(arena, geometry, last_no as usize);
         source.clear_slots(arena);
         writing_target.end();
         writing_source.end();
-        let shift = geometry.buckets_per_page_shift();
-        (last_no & ((1 << shift) - 1) == 0)
-            .then(|| self.directory_get(arena, (last_no >> shift) as usize))
+        let (entry, within) = geometry.bucket_position(last_no);
+        (within == 0).then(|| self.directory_get(arena, entry))
     }
 
     /// Begins anew with the buckets of the first page, emptied; returns that page, and how many others are not
@@ -194,16 +191,16 @@ impl Index {
     /// A reader in another page notices by the extent, and one in the first by the stamps. A panic may have left
     /// some of these odd; they are even afterwards.
     pub fn set_aside(&mut self, arena: &Arena, geometry: &Geometry) -> (usize, usize) {
-        let shift = geometry.buckets_per_page_shift();
-        let pages = self.buckets().div_ceil(1 << shift);
-        for bucket_no in 0..1 << shift {
-            let primary = self.bucket(arena, geometry, bucket_no);
+        let pages = self.pages(geometry);
+        for bucket_no in 0..geometry.buckets_per_page() {
+            let primary = self.bucket(arena, geometry, bucket_no as u32);
             let writing = Writing::<_, StdFences>::resume(arena.word(primary.0));
             primary.clear_slots(arena);
             writing.end();
         }
         self.items = 0;
-        self.set_extent(arena, 1 << shift);
+        self.forget_ghosts(arena, geometry);
+        self.set_extent(arena, geometry, geometry.buckets_per_page());
         (self.directory_get(arena, 0), pages - 1)
     }
 }

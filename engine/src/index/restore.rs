@@ -42,9 +42,9 @@ impl Index {
         let mut index = Index::new(geometry, shard_no);
         index.extent = Extent::load(arena, index.header_word);
         index.ghost_epoch = arena.load(index.ghost_word) as u32;
-        let shift = geometry.buckets_per_page_shift();
-        let pages = index.buckets().div_ceil(1 << shift);
-        let is_one = index.buckets() >= 1 << shift
+        let pages = index.pages(geometry);
+        index.follow_extent(geometry);
+        let is_one = index.buckets() >= geometry.buckets_per_page()
             && pages <= index.directory_entries
             && (0..pages).all(|entry| take_page(index.directory_get(arena, entry)));
         is_one.then_some(index)

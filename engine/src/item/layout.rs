@@ -72,6 +72,29 @@ impl Layout {
     /// For an item whose first piece needs `lead` bytes (header, fields without the chain,
     /// key) before its `value_len` bytes.
     pub fn of(classes: &SizeClasses, lead: usize, value_len: usize) -> Self {
+        match Layout::single_for(classes, lead + value_len) {
+            Some(class) => Layout {
+                pages: 0,
+                small: [Some(class as u8), None, None],
+            },
+            None => Layout::of_several(classes, lead, value_len),
+        }
+    }
+
+    /// The class of an item of `total` bytes that is one chunk whichever of them are its value's: next to nothing of it is
+    /// wasted.
+    #[inline(always)]
+    pub fn single_for(classes: &SizeClasses, total: usize) -> Option<usize> {
+        if total > classes.chunk_bytes(classes.whole_page()) {
+            return None;
+        }
+        let class = classes.class_for(total);
+        (classes.chunk_bytes(class) - total < SPLIT_SAVES_MIN).then_some(class)
+    }
+
+    /// The same as [`Layout::of`] for those that may be cut.
+    #[inline(never)]
+    fn of_several(classes: &SizeClasses, lead: usize, value_len: usize) -> Self {
         let page = classes.chunk_bytes(classes.whole_page());
         let total = lead + value_len;
         if total <= page {

@@ -388,6 +388,19 @@ impl<'a> View<'a> {
             .copy_in(at + space.prefix_len(), key.bytes());
     }
 
+    /// Writes a short key and a value that is one piece.
+    #[inline(always)]
+    pub fn write_whole(&self, key: Key<'_>, value: &[u8]) {
+        if key.space().is_plain() {
+            let arena = &self.region.arena;
+            arena.copy_into(self.words, self.header.key_at(), key.bytes());
+            arena.copy_into(self.words, self.header.value_at(), value);
+        } else {
+            self.write_key(key);
+            self.write_piece(0, value);
+        }
+    }
+
     /// Replaces the header; fields, key and value stay where they are.
     pub fn set_header(&mut self, header: Header) {
         let word = self.region.arena.load(self.word + 1);
@@ -400,8 +413,14 @@ impl<'a> View<'a> {
 
     /// A view of a chunk that has nothing in it yet, with `header` written.
     pub fn fresh(region: &'a Region, chunk: ChunkRef, header: Header) -> Self {
+        region.arena.store(region.geometry.word_of(chunk), 0);
+        View::unlinked(region, chunk, header)
+    }
+
+    /// The same, and its links are the caller's to write.
+    #[inline(always)]
+    pub fn unlinked(region: &'a Region, chunk: ChunkRef, header: Header) -> Self {
         let word = region.geometry.word_of(chunk);
-        region.arena.store(word, 0);
         region.arena.store(word + 1, header.pack_into(0));
         View {
             region,

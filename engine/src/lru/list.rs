@@ -63,6 +63,7 @@ impl List {
         arena.prefetch(geometry.word_of(prev));
     }
 
+    #[inline(always)]
     pub fn push_head(&mut self, arena: &Arena, geometry: &Geometry, chunk: ChunkRef) {
         set_links(arena, geometry, chunk, self.head, ChunkRef::NONE);
         if self.head.is_some() {
@@ -75,6 +76,7 @@ impl List {
         self.len += 1;
     }
 
+    #[inline(always)]
     pub fn remove(&mut self, arena: &Arena, geometry: &Geometry, chunk: ChunkRef) {
         let (next, prev) = links(arena, geometry, chunk);
         if self.walker == chunk {
@@ -85,6 +87,7 @@ impl List {
     }
 
     /// Makes `prev` and `next` neighbours; either may be none.
+    #[inline(always)]
     fn join(&mut self, arena: &Arena, geometry: &Geometry, prev: ChunkRef, next: ChunkRef) {
         if prev.is_some() {
             let (_, before) = links(arena, geometry, prev);

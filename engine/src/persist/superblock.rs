@@ -12,12 +12,13 @@ use static_assertions::const_assert;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::arena::{Arena, MAGIC};
-use crate::geometry::{Geometry, Places, SUPERBLOCK_BYTES, WORD_BYTES};
-use crate::slab::size_class::CHUNK_BYTES_MIN;
+use crate::geometry::{
+    Geometry, PAGE_BYTES_MAX, PAGE_BYTES_MIN, PAGE_COUNT_MAX, Places, SUPERBLOCK_BYTES, WORD_BYTES,
+};
 use crate::space::{SPACE_WORDS, Spaces};
 
 /// Raised whenever the meaning of any word changes.
-pub(crate) const FORMAT: u64 = 3;
+pub(crate) const FORMAT: u64 = 4;
 
 /// Where the other parts of the superblock begin, in words.
 const PLACES_WORDS: [usize; 2] = [32, 48];
@@ -258,11 +259,10 @@ impl Layout {
 impl Places {
     /// Whether an arena can have them.
     fn can_be(&self) -> bool {
-        let least = 8 * CHUNK_BYTES_MIN;
         self.page_bytes.is_power_of_two()
-            && (least..=1 << 16).contains(&self.page_bytes)
+            && (PAGE_BYTES_MIN..=PAGE_BYTES_MAX).contains(&self.page_bytes)
             && (3..=6).contains(&self.granule_shift)
-            && (1..1 << 24).contains(&self.page_count)
+            && (1..PAGE_COUNT_MAX).contains(&self.page_count)
             && self
                 .first_page_word
                 .is_multiple_of(self.page_bytes / WORD_BYTES)

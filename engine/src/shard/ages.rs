@@ -110,6 +110,7 @@ impl Locked<'_> {
 
     /// The class that gives way, of those with items in `segment`: the one with the oldest tail, or the class
     /// `wanted`, whose chunk is needed, if its own is nearly as old. Chosen once for several evictions in a row.
+    #[inline(always)]
     pub(super) fn giving_class(
         &mut self,
         wanted: Option<usize>,
@@ -127,6 +128,12 @@ impl Locked<'_> {
                 }
             }
         }
+        self.giving_class_anew(wanted, segment)
+    }
+
+    #[inline(never)]
+    fn giving_class_anew(&mut self, wanted: Option<usize>, segment: Segment) -> Option<usize> {
+        let clock = self.clock();
         let (oldest, age) = self.oldest_class_lately(segment)?;
         let idle = self.queue(oldest, segment).ages.idle(clock);
         let Some(wanted) = wanted else {
@@ -151,6 +158,7 @@ impl Locked<'_> {
         self.epoch = Epoch {
             begun: self.inserted_bytes,
             begun_all: 0,
+            due: 0,
             span: held.max(1),
             span_all: bytes_of_all,
         };
@@ -167,12 +175,14 @@ impl Locked<'_> {
         self.held.map(|held| held.bytes)
     }
 
-    /// A new epoch, when enough was inserted.
+    /// A new epoch, when enough was inserted; and when to ask again.
     pub(super) fn roll_epoch(&mut self) {
         let region = self.region;
         let page_bytes = region.geometry.page_bytes as u64;
         let span = self.inserted_bytes - self.epoch.begun;
-        if span <= (self.slab.item_pages() as u64 * page_bytes / EPOCH_SHARE).max(page_bytes) {
+        let due = (self.slab.item_pages() as u64 * page_bytes / EPOCH_SHARE).max(page_bytes);
+        self.epoch.due = self.epoch.begun + due;
+        if span <= due {
             return;
         }
         let now_all = region.tails.advance(span);
@@ -183,6 +193,7 @@ impl Locked<'_> {
         self.epoch = Epoch {
             begun: self.inserted_bytes,
             begun_all: now_all,
+            due: self.inserted_bytes + due,
             span: self.epoch.span - self.epoch.span / kept + span,
             span_all: self.epoch.span_all - self.epoch.span_all / kept
                 + (now_all - self.epoch.begun_all),
@@ -208,12 +219,15 @@ impl Locked<'_> {
 
     /// Whether another shard's oldest items are so much older than what would be evicted here
     /// that it should give a page. Looked at only now and then.
+    #[inline(always)]
     pub(super) fn another_shard_is_older(&mut self) -> bool {
-        let region = self.region;
         self.evicted_lately += 1;
-        if self.evicted_lately < EVICTIONS_A_LOOK {
-            return false;
-        }
+        self.evicted_lately >= EVICTIONS_A_LOOK && self.is_another_shard_older()
+    }
+
+    #[inline(never)]
+    fn is_another_shard_older(&mut self) -> bool {
+        let region = self.region;
         self.evicted_lately = 0;
         let own = self.age_for_all();
         let is_older = match region.eviction {
@@ -246,6 +260,7 @@ impl Locked<'_> {
         u64::try_from(all).unwrap_or(u64::MAX).max(1)
     }
 
+    #[inline(always)]
     pub(super) fn count_eviction(&mut self, class: usize, segment: Segment) {
         self.counters.evictions[segment as usize] += 1;
         self.is_filling = false;
@@ -253,6 +268,7 @@ impl Locked<'_> {
     }
 
     /// Looks how old the tail is that is about to leave, now and then.
+    #[inline(always)]
     pub(super) fn note_age(&mut self, class: usize, segment: Segment) {
         let evictions = self.counters.evictions[segment as usize];
         if evictions.is_multiple_of(EVICTIONS_A_NOTE)

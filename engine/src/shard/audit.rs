@@ -328,10 +328,9 @@ impl Locked<'_> {
     /// The slab's own account: pages and free chunks, by class.
     fn audit_slab(&self, walk: &Walk, audit: &mut Audit) -> Result<(), String> {
         let shard = self.shard_no;
-        let shift = self.region.geometry.buckets_per_page_shift();
         for (&class, &count) in &walk.pages {
             let expected = match class {
-                CLASS_INDEX => self.index.buckets().div_ceil(1 << shift),
+                CLASS_INDEX => self.index.pages(&self.region.geometry),
                 CLASS_OVERFLOW => self.slab.overflow_pages(),
                 class => self.slab.page_count(usize::from(class)),
             };

@@ -14,7 +14,6 @@ use super::storage::{PageBag, class_of};
 use crate::chunk_ref::ChunkRef;
 use crate::hash::KeyHash;
 use crate::index::Place;
-use crate::index::bucket::Bucket;
 use crate::index::ghosts::GHOST_LIFE;
 use crate::item::header::flag;
 use crate::item::view::View;
@@ -69,17 +68,58 @@ impl Locked<'_> {
     }
 
     /// The same, and which class's it is: it may be of one that is a little larger.
+    #[inline(always)]
     pub(super) fn obtain_of(
         &mut self,
         class: usize,
         bag: &mut PageBag<'_>,
         now: Tick,
     ) -> Result<(ChunkRef, usize), Shortage> {
-        let region = self.region;
         let mut patience = EXAMINED_MAX;
         loop {
+            if self.may_have_room(class, bag, now)
+                && let Some(found) = self.obtain_free(class, bag, now)?
+            {
+                return Ok(found);
+            }
+            if self.another_shard_is_older() {
+                return Err(Shortage(1));
+            }
+            match self.make_room(Some(class), &mut patience, now) {
+                Some(Room::Chunk(chunk)) => return Ok((chunk, class)),
+                Some(Room::InPages) => {}
+                None => return Err(Shortage(1)),
+            }
+        }
+    }
+
+    /// Whether [`Locked::obtain_free`] is worth while: in a full cache it would look in vain for nearly each store.
+    #[inline(always)]
+    fn may_have_room(&self, class: usize, bag: &PageBag<'_>, now: Tick) -> bool {
+        let region = self.region;
+        let mut near = region.geometry.classes.near(class);
+        self.slab.first_partial(class).is_some()
+            || bag.count() > 0
+            || region.pool.count() > 0
+            || self.slab.stale() > 0
+            || region.stale.load(Ordering::Relaxed) > 0
+            || self.sweep_due(now)
+            || self.slab.has_a_page_free()
+            || near.any(|near| self.slab.first_partial(near).is_some())
+    }
+
+    /// A chunk that nothing has to be evicted for. `None`: there is none.
+    #[inline(never)]
+    fn obtain_free(
+        &mut self,
+        class: usize,
+        bag: &mut PageBag<'_>,
+        now: Tick,
+    ) -> Result<Option<(ChunkRef, usize)>, Shortage> {
+        let region = self.region;
+        loop {
             if let Some(chunk) = self.slab.take(region, class as u8) {
-                return Ok((chunk, class));
+                return Ok(Some((chunk, class)));
             }
             if let Some(page_no) = bag.pop().or_else(|| region.pool.pop(region.pages())) {
                 self.slab.adopt(region, class as u8, page_no);
@@ -98,7 +138,7 @@ impl Locked<'_> {
             let near = region.geometry.classes.near(class);
             for near in near {
                 if let Some(chunk) = self.slab.take(region, near as u8) {
-                    return Ok((chunk, near));
+                    return Ok(Some((chunk, near)));
                 }
             }
             if self.sweep_for_room(region, now, SWEEP_ON_REQUEST) > 0 {
@@ -107,14 +147,7 @@ impl Locked<'_> {
             if self.compact() {
                 continue;
             }
-            if self.another_shard_is_older() {
-                return Err(Shortage(1));
-            }
-            match self.make_room(Some(class), &mut patience, now) {
-                Some(Room::Chunk(chunk)) => return Ok((chunk, class)),
-                Some(Room::InPages) => {}
-                None => return Err(Shortage(1)),
-            }
+            return Ok(None);
         }
     }
 
@@ -130,7 +163,8 @@ impl Locked<'_> {
         let mut terms = self.terms();
         // Every item may be marked; then the next to be looked at goes.
         let examined_max = self.index.items().min(*patience);
-        for examined in 0..=examined_max {
+        let mut examined = 0;
+        while examined <= examined_max {
             let segment = self.leaving(terms)?;
             let class = self.giving_class(wanted, segment)?;
             let has_to_leave = examined == examined_max;
@@ -140,26 +174,32 @@ impl Locked<'_> {
                 // What is held went to the head of its list: another is the oldest now.
                 Examined::Promoted | Examined::Held => {}
             }
+            examined += 1;
             *patience = patience.saturating_sub(1);
         }
         self.evict_any(now)
     }
 
     /// Evicts any item that nothing holds.
+    #[cold]
     fn evict_any(&mut self, now: Tick) -> Option<Room> {
         let segments = [Segment::Probation, Segment::Main];
         let terms = self.terms();
         for class in 0..self.classes.len() {
             for segment in segments {
                 if self.age(class, segment).is_some()
-                    && let Examined::Gone(room) =
-                        self.examine_tail(class, segment, None, (true, terms), now)
+                    && let Examined::Gone(room) = self.examine_any(class, segment, terms, now)
                 {
                     return Some(room);
                 }
             }
         }
         None
+    }
+
+    #[inline(never)]
+    fn examine_any(&mut self, class: usize, segment: Segment, terms: Terms, now: Tick) -> Examined {
+        self.examine_tail(class, segment, None, (true, terms), now)
     }
 
     /// Gives the pool a page, at the cost of the oldest items.
@@ -196,6 +236,7 @@ impl Locked<'_> {
 
     /// Looks at the tail of a list that is not empty: it leaves, or was hit and gets its second
     /// chance, unless it has to leave. A chunk of the class `wanted` is not given back.
+    #[inline(always)]
     fn examine_tail(
         &mut self,
         class: usize,
@@ -205,21 +246,8 @@ impl Locked<'_> {
         now: Tick,
     ) -> Examined {
         let region = self.region;
-        let mut spared = 0;
-        let chunk = loop {
-            let list = self.queue(class, segment).list;
-            let chunk = list.tail().expect("the list has an age");
-            if chunk != self.protected
-                && !self.pins.is_held(chunk)
-                && !self.guards.is_guarded(chunk)
-            {
-                break chunk;
-            }
-            spared += 1;
-            if spared > list.len().min(self.pins.used() + self.guards.used() + 1) {
-                return Examined::Held;
-            }
-            self.requeue(chunk, class, segment, segment);
+        let Some(chunk) = self.tail_to_examine(class, segment) else {
+            return Examined::Held;
         };
         let (hash, place) = self.tail_place(chunk, class, segment);
         let view = View::known(region, chunk);
@@ -250,7 +278,7 @@ impl Locked<'_> {
                 self.note_age(class, segment);
                 let bytes = self.detach_of(place, view, class);
                 if segment == Segment::Probation {
-                    self.remember(place.primary, hash, bytes);
+                    self.remember(hash, bytes);
                 }
                 self.count_eviction(class, segment);
                 let is_whole = !view.header.has(flag::CHAINED) && !self.pins.is_pinned(chunk);
@@ -263,9 +291,31 @@ impl Locked<'_> {
         }
     }
 
+    /// The tail of a list that is not empty; items that are held go to its head first. `None`: all are.
+    #[inline(always)]
+    fn tail_to_examine(&mut self, class: usize, segment: Segment) -> Option<ChunkRef> {
+        let mut spared = 0;
+        loop {
+            let list = &self.queue(class, segment).list;
+            let chunk = list.tail().expect("the list has an age");
+            let len = list.len();
+            if chunk != self.protected
+                && !self.pins.is_held(chunk)
+                && !self.guards.is_guarded(chunk)
+            {
+                return Some(chunk);
+            }
+            spared += 1;
+            if spared > len.min(self.pins.used() + self.guards.used() + 1) {
+                return None;
+            }
+            self.requeue(chunk, class, segment, segment);
+        }
+    }
+
     /// The hash and the index slot of an item at a tail.
+    #[inline(always)]
     fn tail_place(&self, chunk: ChunkRef, class: usize, segment: Segment) -> (KeyHash, Place) {
-        let region = self.region;
         let queue = self.queue(class, segment);
         if queue.next == chunk {
             // The chunk may hold another item by now. Then it does not stand there, or only the
@@ -275,9 +325,15 @@ impl Locked<'_> {
                 return (queue.next_hash, place);
             }
         }
-        (View::known(region, chunk).hash(), self.place_of(chunk))
+        self.tail_place_anew(chunk)
     }
 
+    #[inline(never)]
+    fn tail_place_anew(&self, chunk: ChunkRef) -> (KeyHash, Place) {
+        (View::known(self.region, chunk).hash(), self.place_of(chunk))
+    }
+
+    #[inline(always)]
     pub(super) fn find_chunk(&self, hash: KeyHash, chunk: ChunkRef) -> Option<Place> {
         let region = self.region;
         self.index
@@ -288,20 +344,26 @@ impl Locked<'_> {
 
     /// Leaves a ghost of an item of `bytes`. As many bytes of items are remembered as the
     /// shard holds: S3-FIFO's number and a tenth.
-    fn remember(&mut self, primary: Bucket, hash: KeyHash, bytes: u64) {
+    #[inline(always)]
+    fn remember(&mut self, hash: KeyHash, bytes: u64) {
         let region = self.region;
-        self.index
-            .push_ghost(&region.arena, &region.geometry, primary, hash);
-        let held: u64 = self.held.iter().map(|held| held.bytes).sum();
-        let epoch = (held / u64::from(GHOST_LIFE)).max(1);
+        let line = self.index.ghost_line(&region.arena, &region.geometry, hash);
+        self.index.push_ghost(&region.arena, line, hash);
+        let epoch = (self.held_bytes() / u64::from(GHOST_LIFE)).max(1);
         self.ghost_bytes += bytes;
-        // After one life all are outdated; more would make them seem new again.
         if self.ghost_bytes >= epoch {
-            for _ in 0..(self.ghost_bytes / epoch).min(u64::from(GHOST_LIFE)) {
-                self.index.next_ghost_epoch(&region.arena, &region.geometry);
-            }
-            self.ghost_bytes %= epoch;
+            self.end_ghost_epoch(epoch);
         }
+    }
+
+    #[cold]
+    fn end_ghost_epoch(&mut self, epoch: u64) {
+        let region = self.region;
+        // After one life all are outdated; more would make them seem new again.
+        for _ in 0..(self.ghost_bytes / epoch).min(u64::from(GHOST_LIFE)) {
+            self.index.next_ghost_epoch(&region.arena, &region.geometry);
+        }
+        self.ghost_bytes %= epoch;
     }
 
     /// The item before the tail is the next to be examined: its own line was asked for the
@@ -313,7 +375,8 @@ impl Locked<'_> {
         if let Some(next) = List::newer(arena, geometry, tail) {
             let hash = View::known(region, next).hash();
             let primary = self.index.primary(arena, geometry, hash);
-            self.index.prefetch_ghosts(arena, primary);
+            arena.prefetch(primary.0);
+            self.index.ghost_line(arena, geometry, hash).prefetch(arena);
             let queue = &mut self.classes[class].queues[segment as usize];
             (queue.next, queue.next_hash) = (next, hash);
             // If it leaves, the next item is written there.
@@ -325,6 +388,7 @@ impl Locked<'_> {
     }
 
     /// Moves an item to the head of `to`.
+    #[inline(never)]
     pub(super) fn requeue(&mut self, chunk: ChunkRef, class: usize, from: Segment, to: Segment) {
         let region = self.region;
         let mut view = View::known(region, chunk);

@@ -33,10 +33,11 @@ impl Locked<'_> {
         // First, because making room for the index may evict.
         self.provision(now);
         let primary = self.index.primary(arena, geometry, key.hash());
-        self.index.prefetch_ghosts(arena, primary);
+        let line = self.index.ghost_line(arena, geometry, key.hash());
+        line.prefetch(arena);
         let (head, class) = self.obtain_of(class, bag, now)?;
 
-        let segment = self.enters(primary, key.hash());
+        let segment = self.enters(line, key.hash());
         let main = match segment {
             Segment::Main => flag::MAIN,
             Segment::Probation => 0,
@@ -44,7 +45,7 @@ impl Locked<'_> {
         let key_bytes = key_field_bytes(key.bytes().len(), key.space().prefix_len());
         let flags = blueprint.flags | main;
         let header = Header::new(Kind::Linked, flags, key_bytes, value.len());
-        let view = View::fresh(region, head, header);
+        let view = View::unlinked(region, head, header);
         let mut cas = 0;
         if header.has_fields() {
             let attributes = blueprint.attributes;
@@ -59,8 +60,7 @@ impl Locked<'_> {
             }
             self.note_deadline(head, attributes.deadline);
         }
-        view.write_key(key);
-        view.write_piece(0, value);
+        view.write_whole(key, value);
 
         let bytes = geometry.classes.chunk_bytes(class) as u64;
         self.inserted_bytes += bytes;
@@ -72,6 +72,7 @@ impl Locked<'_> {
     }
 
     /// Puts a listed item into the index, at the end of the chain `primary`, which is its key's.
+    #[inline(always)]
     pub(super) fn enter(&mut self, key: Key<'_>, primary: Bucket, head: ChunkRef, now: Tick) {
         let region = self.region;
         let (arena, geometry) = (&region.arena, &region.geometry);

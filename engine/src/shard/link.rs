@@ -8,7 +8,7 @@ use super::storage::class_of;
 use crate::chunk_ref::ChunkRef;
 use crate::hash::{Key, KeyHash};
 use crate::index::Place;
-use crate::index::bucket::Bucket;
+use crate::index::ghosts::GhostLine;
 use crate::item::header::Kind;
 use crate::item::view::View;
 use crate::lru::segments::{Eviction, Segment};
@@ -16,25 +16,25 @@ use crate::tick::Tick;
 
 impl Locked<'_> {
     /// Makes `head` findable under a key that is not there.
+    #[inline(never)]
     pub(super) fn link(&mut self, key: Key<'_>, head: ChunkRef, now: Tick) {
         let region = self.region;
         let (arena, geometry) = (&region.arena, &region.geometry);
         let primary = self.index.primary(arena, geometry, key.hash());
-        let segment = self.enters(primary, key.hash());
+        let line = self.index.ghost_line(arena, geometry, key.hash());
+        let segment = self.enters(line, key.hash());
         self.enlist(head, segment);
         self.enter(key, primary, head, now);
     }
 
-    /// Which list a new item enters, whose key's chain is `primary`.
+    /// Which list a new item enters, whose key's ghost would be in `line`.
     #[inline(always)]
-    pub(super) fn enters(&self, primary: Bucket, hash: KeyHash) -> Segment {
+    pub(super) fn enters(&self, line: GhostLine, hash: KeyHash) -> Segment {
         let region = self.region;
         self.note_use(hash);
         // One that was evicted from probation and comes back so soon has proved itself. Nothing else leaves a ghost.
-        let returns = region.eviction != Eviction::Lru
-            && self
-                .index
-                .take_ghost(&region.arena, &region.geometry, primary, hash);
+        let returns =
+            region.eviction != Eviction::Lru && self.index.take_ghost(&region.arena, line, hash);
         region.eviction.enters(returns)
     }
 
@@ -72,6 +72,7 @@ impl Locked<'_> {
     }
 
     /// The first half of [`Locked::unlink`].
+    #[inline(never)]
     fn detach(&mut self, place: Place) {
         let region = self.region;
         let view = View::known(region, place.chunk);
@@ -79,6 +80,7 @@ impl Locked<'_> {
     }
 
     /// The same for an item of which view and class are at hand; returns about what it takes up.
+    #[inline(always)]
     pub(super) fn detach_of(&mut self, place: Place, view: View<'_>, class: usize) -> u64 {
         let region = self.region;
         if let Some(spare) = self.index.remove(&region.arena, &region.geometry, place) {

@@ -13,6 +13,7 @@ use crate::tick::Deadline;
 
 impl Locked<'_> {
     /// Puts an item at the head of a list of its class and declares it linked.
+    #[inline(never)]
     pub(super) fn enlist(&mut self, head: ChunkRef, segment: Segment) {
         let region = self.region;
         let mut view = View::known(region, head);
@@ -32,12 +33,14 @@ impl Locked<'_> {
     }
 
     /// Takes an item off its list.
+    #[inline(never)]
     pub(super) fn delist(&mut self, head: ChunkRef) {
         let region = self.region;
         self.delist_of(head, View::known(region, head), class_of(region, head));
     }
 
     /// The same for an item of which view and class are at hand; returns about what it takes up.
+    #[inline(always)]
     pub(super) fn delist_of(&mut self, head: ChunkRef, view: View<'_>, class: usize) -> u64 {
         let region = self.region;
         let bytes = footprint(region, view, class);
@@ -47,6 +50,7 @@ impl Locked<'_> {
     }
 
     /// Puts an item of `bytes` at the head of a list of its class.
+    #[inline(always)]
     pub(super) fn push_head(&mut self, head: ChunkRef, class: usize, segment: Segment, bytes: u64) {
         let region = self.region;
         let clock = self.clock();
@@ -59,6 +63,7 @@ impl Locked<'_> {
     }
 
     /// Takes an item of `bytes` off the list that it is on.
+    #[inline(always)]
     pub(super) fn take_off(&mut self, head: ChunkRef, class: usize, segment: Segment, bytes: u64) {
         let region = self.region;
         let list = self.classes[class].list(segment);
@@ -69,11 +74,16 @@ impl Locked<'_> {
     }
 
     /// The page and the shard remember the earliest deadline among their items.
+    #[inline(always)]
     pub fn note_deadline(&mut self, chunk: ChunkRef, deadline: Deadline) {
+        if let Some(due) = due_second(deadline) {
+            self.note_due(chunk, due);
+        }
+    }
+
+    #[inline(never)]
+    fn note_due(&mut self, chunk: ChunkRef, due: u32) {
         let region = self.region;
-        let Some(due) = due_second(deadline) else {
-            return;
-        };
         let page_no = region.geometry.page_of(chunk);
         let table = region.pages();
         if due < table.deadline(page_no) {
@@ -105,6 +115,7 @@ pub(super) fn due_second(deadline: Deadline) -> Option<u32> {
 
 /// About what a linked item takes up, by its first piece and that one's class. Whoever changes it for a linked item
 /// tells the lists' account (`extend`).
+#[inline(always)]
 pub(super) fn footprint(region: &Region, view: View<'_>, class: usize) -> u64 {
     let first = region.geometry.classes.chunk_bytes(class);
     if view.header.has(flag::CHAINED) {
@@ -116,6 +127,7 @@ pub(super) fn footprint(region: &Region, view: View<'_>, class: usize) -> u64 {
 }
 
 /// Which list the item is on.
+#[inline(always)]
 pub(super) fn segment_of(header: Header) -> Segment {
     if header.has(flag::MAIN) {
         Segment::Main

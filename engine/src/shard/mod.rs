@@ -137,6 +137,8 @@ struct Epoch {
     /// Both clocks when it began.
     begun: u64,
     begun_all: u64,
+    /// Bytes inserted that end it, about: pages come and go.
+    due: u64,
     /// How long the last ones took on either, the latest counting most.
     span: u64,
     span_all: u64,
@@ -226,7 +228,6 @@ impl ShardState {
 
     /// Index pages and overflow pages beside those of the classes.
     pub fn index_pages(&self, geometry: &Geometry) -> usize {
-        let shift = geometry.buckets_per_page_shift();
-        self.index.buckets().div_ceil(1 << shift) + self.slab.overflow_pages()
+        self.index.pages(geometry) + self.slab.overflow_pages()
     }
 }

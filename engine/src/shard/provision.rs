@@ -7,7 +7,18 @@ use crate::tick::Tick;
 
 impl Locked<'_> {
     /// Before an insert: one bucket more or fewer, and an overflow bucket in store.
+    #[inline(always)]
     pub(super) fn provision(&mut self, now: Tick) {
+        let has_all = !self.index.wants_growth()
+            && !self.index.wants_shrink(&self.region.geometry)
+            && self.slab.overflow_free() > 0;
+        if self.inserted_bytes > self.epoch.due || !has_all {
+            self.provide(now);
+        }
+    }
+
+    #[inline(never)]
+    fn provide(&mut self, now: Tick) {
         let region = self.region;
         self.roll_epoch();
         if self.index.wants_growth() {
@@ -149,12 +160,13 @@ mod tests {
             let cache = open();
             let region = cache.region();
             let first = cache.shard_of(0).lock(region).index.buckets() as u32;
-            // Chains 0 and 64 once there are 65 buckets, and others to make the index grow so far.
-            let mask = 2 * first - 1;
-            let mut kept: Vec<_> = keys(&cache, mask, 0).take(lower).collect();
+            // The first bucket that is added and the one that it is split from, and others to make the index grow so far.
+            let mask = first.next_power_of_two() - 1;
+            let split = first & (mask >> 1);
+            let mut kept: Vec<_> = keys(&cache, mask, split).take(lower).collect();
             kept.extend(keys(&cache, mask, first).take(upper));
             let others: Vec<_> = keys(&cache, 7, 5)
-                .take(8 * first as usize + 8 - kept.len())
+                .take(10 * first as usize + 10 - kept.len())
                 .collect();
             kept.iter()
                 .chain(&others)

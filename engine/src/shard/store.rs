@@ -12,6 +12,7 @@ use crate::hash::Key;
 use crate::index::Place;
 use crate::item::extra::{self, Marks};
 use crate::item::header::{Header, Kind, flag};
+use crate::item::layout::Layout;
 use crate::item::view::View;
 use crate::tick::Tick;
 use crate::types::{Condition, Outcome};
@@ -140,6 +141,27 @@ impl Locked<'_> {
         {
             return Ok(cas);
         }
+        let classes = &region.geometry.classes;
+        if place.is_none()
+            && !blueprint.key.is_long()
+            && let Some(class) = Layout::single_for(classes, blueprint.lead() + value.len())
+        {
+            return self.insert_single(blueprint, class, value, bag, now);
+        }
+        self.put_anew(place, blueprint, value, bag, now)
+    }
+
+    /// The longer way: in several pieces, or in place of an item.
+    #[inline(never)]
+    fn put_anew(
+        &mut self,
+        place: Option<Place>,
+        blueprint: Blueprint<'_>,
+        value: &[u8],
+        bag: &mut PageBag<'_>,
+        now: Tick,
+    ) -> Result<u64, Shortage> {
+        let region = self.region;
         let layout = blueprint.layout(&region.geometry.classes, value.len());
         if place.is_none() {
             if let Some(class) = layout.single()
@@ -148,10 +170,9 @@ impl Locked<'_> {
                 return self.insert_single(blueprint, class, value, bag, now);
             }
             // Asked for when it is linked: after an eviction, if there is one.
-            let primary = self
-                .index
-                .primary(&region.arena, &region.geometry, blueprint.key.hash());
-            self.index.prefetch_ghosts(&region.arena, primary);
+            self.index
+                .ghost_line(&region.arena, &region.geometry, blueprint.key.hash())
+                .prefetch(&region.arena);
         }
         let head = self.reserve(blueprint, layout, value.len(), bag, now)?;
         let mut cas = 0;

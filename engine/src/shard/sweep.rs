@@ -94,6 +94,7 @@ fn seconds(now: Tick) -> u32 {
 
 impl Locked<'_> {
     /// Whether a page here may be due.
+    #[inline(always)]
     pub fn sweep_due(&self, now: Tick) -> bool {
         u64::from(self.deadline_min) * 1000 <= now.as_millis()
     }

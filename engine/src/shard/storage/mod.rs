@@ -87,6 +87,12 @@ impl Slab {
         })
     }
 
+    /// Whether there is any.
+    #[inline(always)]
+    pub fn has_a_page_free(&self) -> bool {
+        self.page_free != 0
+    }
+
     fn note_free(&mut self, geometry: &Geometry, class: u8, free: u32) {
         self.free[usize::from(class)] = free;
         let is_page = free as usize >= geometry.classes.chunks_per_page(usize::from(class));
@@ -119,6 +125,7 @@ impl Slab {
     }
 
     /// The class's first page with a free chunk.
+    #[inline(always)]
     pub fn first_partial(&self, class: usize) -> Option<usize> {
         self.partial[class].first()
     }
@@ -192,6 +199,7 @@ impl Slab {
     }
 
     /// Hands a chunk on from an item that was unlinked, instead of taking it back first.
+    #[inline(always)]
     pub fn reuse(&mut self, chunk: ChunkRef) -> ChunkRef {
         stamp::before_reuse::<StdFences>();
         chunk
