@@ -263,6 +263,20 @@ impl Slab {
         Some(Bucket(word))
     }
 
+    /// Whether there is just one page of overflow buckets, and none of them is in use.
+    #[inline]
+    pub fn has_idle_overflow_page(&self, region: &Region) -> bool {
+        self.overflow_pages == 1 && self.overflow_free == region.geometry.page_bytes / BUCKET_BYTES
+    }
+
+    /// Gives that page to the pool.
+    pub fn drop_overflow_page(&mut self, region: &Region) {
+        if let Some(page_no) = self.overflow_partial.first() {
+            self.overflow_partial.remove(region.pages(), page_no);
+            self.release(region, page_no, CLASS_OVERFLOW);
+        }
+    }
+
     pub fn give_overflow(&mut self, region: &Region, bucket: Bucket) {
         self.give(region, region.geometry.chunk_at(bucket.0));
     }
