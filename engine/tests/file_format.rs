@@ -11,7 +11,7 @@ use flagstone_engine::{
     Attributes, Backing, Cache, Deadline, Lookup, Options, Plan, Restored, Tick,
 };
 
-const FORMAT: u64 = 3;
+const FORMAT: u64 = 4;
 const NOW: Tick = Tick::from_secs(10);
 
 fn fixture() -> PathBuf {

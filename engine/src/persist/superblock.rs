@@ -17,7 +17,7 @@ use crate::slab::size_class::CHUNK_BYTES_MIN;
 use crate::space::{SPACE_WORDS, Spaces};
 
 /// Raised whenever the meaning of any word changes.
-pub(crate) const FORMAT: u64 = 3;
+pub(crate) const FORMAT: u64 = 4;
 
 /// Where the other parts of the superblock begin, in words.
 const PLACES_WORDS: [usize; 2] = [32, 48];

@@ -7,6 +7,12 @@
 /// The smallest chunk: a header, a short key, a short value.
 pub(crate) const CHUNK_BYTES_MIN: usize = 24;
 
+/// Runs are so many bytes or a multiple. With 32 an item of 2 KB would cost 5 bytes more; with 8 the bits for them cost what
+/// is gained.
+const UNIT_BYTES: usize = 16;
+/// A run is at most this part of a page.
+const RUN_SHARE: usize = 4;
+
 /// Two sizes are at most this far apart, in 1/1000, where the page's divisors allow it.
 const STEP_MAX_PERMILLE: usize = 1080;
 
@@ -27,6 +33,9 @@ pub(crate) struct SizeClasses {
     /// The classes that further pieces of an item use: see [`SizeClasses::tail_for`].
     tails: Box<[ClassNo]>,
     granule_shift: u32,
+    /// log2 of a unit's bytes: see [`SizeClasses::run_units`].
+    unit_shift: u32,
+    units_per_page: usize,
 }
 
 impl SizeClasses {
@@ -64,6 +73,8 @@ impl SizeClasses {
             chunks,
             by_granule: by_granule.into(),
             granule_shift,
+            unit_shift: UNIT_BYTES.max(granule).trailing_zeros(),
+            units_per_page: page_bytes / UNIT_BYTES.max(granule),
         }
     }
 
@@ -94,11 +105,11 @@ impl SizeClasses {
         self.class_for(bytes).checked_sub(1)
     }
 
-    /// The smallest class that holds `bytes`, among those for further pieces.
+    /// The smallest class that holds `bytes`, among those for further pieces that are longer than a run, and for
+    /// ends that grow.
     ///
-    /// These are half as large again from one to the next. Ends of items come in all sizes, and
-    /// each class that is used at all has half a page standing empty in each shard: at 2 KB
-    /// an item, all classes would cost 89 bytes an item for that, and these cost 24.
+    /// These are half as large again from one to the next, because each class that is used at all has half a page standing
+    /// empty in each shard.
     pub fn tail_for(&self, bytes: usize) -> usize {
         let fits = |class: &&ClassNo| self.sizes[usize::from(**class)] as usize >= bytes;
         usize::from(
@@ -126,6 +137,35 @@ impl SizeClasses {
     #[inline]
     pub fn near(&self, class: usize) -> std::ops::Range<usize> {
         class + 1..usize::from(self.near_ends[class])
+    }
+
+    /// Units of a run of `bytes`, its header included.
+    ///
+    /// Runs are for the ends of items that are cut. Ends come in all sizes, and with size classes each class had half a page
+    /// standing empty in each shard; runs of all lengths share pages.
+    #[inline]
+    pub fn run_units(&self, bytes: usize) -> usize {
+        (bytes + (1 << self.unit_shift) - 1) >> self.unit_shift
+    }
+
+    /// Bytes of a unit.
+    pub fn unit_bytes(&self) -> usize {
+        1 << self.unit_shift
+    }
+
+    /// Units of a page.
+    pub fn units_per_page(&self) -> usize {
+        self.units_per_page
+    }
+
+    /// Units at a page's beginning in which there is a bit for each of its units.
+    pub fn bitmap_units(&self) -> usize {
+        self.run_units(self.units_per_page / 8)
+    }
+
+    /// The longest run that a cut makes, in bytes. Longer ones would leave holes that nothing fits.
+    pub fn run_bytes_max(&self) -> usize {
+        self.chunk_bytes(self.whole_page()) / RUN_SHARE
     }
 
     /// The class of whole pages.
