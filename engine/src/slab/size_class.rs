@@ -1,6 +1,6 @@
 //! Size classes: from item bytes to chunk bytes, without a loop.
 //!
-//! Steps of 8 bytes up to about 100, then about 8 % apart; each size is what a page
+//! Steps of 8 bytes up to about 100, then about 8 % apart (4 % in pages of 16 KiB); each size is what a page
 //! divided by a whole number gives, rounded down to the granule, so that next to nothing
 //! is left over at a page's end. The last class is the whole page.
 
@@ -13,8 +13,11 @@ const UNIT_BYTES: usize = 16;
 /// A run is at most this part of a page.
 const RUN_SHARE: usize = 4;
 
-/// Two sizes are at most this far apart, in 1/1000, where the page's divisors allow it.
-const STEP_MAX_PERMILLE: usize = 1080;
+/// Two sizes are at most this far apart, in 1/1000, where the page's divisors allow it. Smaller pages have no more divisors
+/// that would help, and larger ones so many that their half-empty pages would cost what is gained.
+const fn step_max_permille(page_bytes: usize) -> usize {
+    if page_bytes == 16 << 10 { 1040 } else { 1080 }
+}
 
 /// The number of a size class.
 pub(crate) type ClassNo = u8;
@@ -197,7 +200,7 @@ fn sizes_for(page_bytes: usize, granule: usize) -> Vec<u32> {
         let is_end = at + 1 == candidates.len();
         let next = candidates.get(at + 1).copied().unwrap_or(usize::MAX);
         // Taken if the one after it would be too far from the last one taken.
-        if is_end || next * 1000 > last * STEP_MAX_PERMILLE {
+        if is_end || next * 1000 > last * step_max_permille(page_bytes) {
             sizes.push(size as u32);
             last = size;
         }
@@ -229,8 +232,10 @@ mod tests {
             let classes = SizeClasses::new(page, 8);
             for class in 1..classes.count() {
                 let (size, below) = (classes.chunk_bytes(class), classes.chunk_bytes(class - 1));
-                if size <= page / 14 {
-                    let close = size - below <= 8 || size * 1000 <= below * STEP_MAX_PERMILLE;
+                // Larger ones are as far apart as the page's divisors are.
+                if size <= page / 32 || (size <= page / 14 && step_max_permille(page) > 1071) {
+                    let close =
+                        size - below <= 16 || size * 1000 <= below * step_max_permille(page);
                     assert!(close, "{page}: {below} to {size}");
                 }
                 let left = page - size * classes.chunks_per_page(class);
