@@ -64,7 +64,7 @@ const GIB: usize = 1 << 30;
 pub(crate) const fn page_bytes_for(budget_bytes: usize, os_page_bytes: usize) -> usize {
     let page_bytes = if budget_bytes <= 24 * MIB {
         PAGE_BYTES_MIN
-    } else if budget_bytes <= 256 * MIB {
+    } else if budget_bytes <= 128 * MIB {
         8 * KIB
     } else if budget_bytes <= 2 * GIB {
         16 * KIB

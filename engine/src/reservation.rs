@@ -316,10 +316,10 @@ impl Filling {
             self.piece = small;
             let mut state = cache.shard_of(self.hash.shard_no()).lock(region);
             state.abandon(big);
-        } else if layout.pages > 0 && layout.small[0].is_some() {
+        } else if layout.pages > 0 && layout.pieces() > layout.pages {
             let mut bag = PageBag::new(region);
             let mut state = cache.shard_of(self.hash.shard_no()).lock(region);
-            state.trim_tail(self.piece, layout.small, &mut bag, now);
+            state.trim_tail(self.piece, layout, &mut bag, now);
             drop(state);
         }
     }

@@ -107,12 +107,14 @@ pub struct Stats {
     pub inserted_bytes: u64,
 }
 
-/// One size class over all shards: see [`Cache::classes`](crate::Cache::classes).
+/// One size class over all shards, or the pages of runs, of which the units are its chunks: see [`Cache::classes`](crate::Cache::classes).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClassStats {
     /// Its number, from 0: the smallest chunks.
     pub class: usize,
+    /// See [`ClassStats::is_runs`].
+    pub(crate) runs: bool,
     /// Bytes of each of its chunks.
     pub chunk_bytes: u64,
     /// Pages that it owns.
@@ -135,6 +137,12 @@ pub struct ClassStats {
 }
 
 impl ClassStats {
+    /// Whether this is no size class but the pages of runs: no item begins there, and the chunks are units.
+    #[must_use]
+    pub fn is_runs(&self) -> bool {
+        self.runs
+    }
+
     /// Items whose first piece lies here.
     #[must_use]
     pub fn items(&self) -> u64 {

@@ -109,13 +109,18 @@ fn parts(cache: &Cache, census: &Census) {
     cache.classes(|class| {
         ends += class.pages * (stats.page_bytes - class.chunks_per_page * class.chunk_bytes);
         free_chunks += (class.chunks - class.chunks_used) * class.chunk_bytes;
-        used += class.chunks_used;
+        // The units of runs are no pieces; each run is one behind some other.
+        used += if class.is_runs() {
+            0
+        } else {
+            class.chunks_used
+        };
         used_bytes += class.chunks_used * class.chunk_bytes;
     });
     let payload = census.payload_bytes as u64;
     println!(
         "    {:.1} beside pages, {:.1} index, {:.1} free pages, {:.1} page ends, {:.1} free chunks, \
-         {:.1} in chunks beyond key and value ({:.2} chunks an item)",
+         {:.1} in chunks beyond key and value ({:.2} chunks of classes an item)",
         each(cache.plan().budget_bytes() as u64 - pages * stats.page_bytes),
         each(stats.pages_index * stats.page_bytes),
         each(stats.pages_free * stats.page_bytes),

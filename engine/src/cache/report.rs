@@ -4,7 +4,7 @@ use super::Cache;
 use crate::geometry::SHARD_COUNT;
 use crate::lru::trials::NEVER;
 use crate::shard::locked::Shard;
-use crate::slab::page::CLASS_SPECIAL;
+use crate::slab::page::{CLASS_RUNS, CLASS_SPECIAL};
 use crate::space::DATABASES;
 use crate::stats::{Audit, ClassStats, Stats};
 
@@ -64,11 +64,13 @@ impl Cache {
         self.shards.iter().map(items).sum()
     }
 
-    /// Hands out what each size class holds, smallest chunks first. Takes one lock after the
+    /// Hands out what each size class holds, smallest chunks first, and at the end what the pages of runs do: the ends of
+    /// items that are cut, whose units are counted there as chunks. Takes one lock after the
     /// other and looks at each page once; allocates nothing.
     pub fn classes(&self, mut each: impl FnMut(ClassStats)) {
         let classes = &self.region.geometry.classes;
         let mut used = [0_u32; CLASS_SPECIAL as usize];
+        let mut units_used = 0;
         let mut generations = [0; SHARD_COUNT];
         for (generation, shard) in generations.iter_mut().zip(&self.shards) {
             *generation = shard.lock(&self.region).slab.generation();
@@ -81,6 +83,8 @@ impl Cache {
             }
             if let Some(used) = used.get_mut(usize::from(meta.class)) {
                 *used += u32::from(meta.live);
+            } else if meta.class == CLASS_RUNS {
+                units_used += u64::from(meta.carved) - classes.bitmap_units() as u64;
             }
         }
         for (class, used) in (0..classes.count()).zip(used) {
@@ -97,6 +101,18 @@ impl Cache {
             stats.chunks = stats.pages * stats.chunks_per_page;
             each(stats);
         }
+        let pages = |shard: &Shard| shard.lock(&self.region).slab.run_pages() as u64;
+        let mut runs = ClassStats {
+            class: classes.count(),
+            chunk_bytes: classes.unit_bytes() as u64,
+            chunks_per_page: (classes.units_per_page() - classes.bitmap_units()) as u64,
+            chunks_used: units_used,
+            pages: self.shards.iter().map(pages).sum(),
+            runs: true,
+            ..ClassStats::default()
+        };
+        runs.chunks = runs.pages * runs.chunks_per_page;
+        each(runs);
     }
 
     /// Checks every invariant, the slow way; for tests and soaks. Allocates.

@@ -231,6 +231,15 @@ impl Index {
         }
     }
 
+    /// Whether an item that is put into the chain `primary` needs an overflow bucket.
+    #[inline]
+    pub fn is_full(&self, arena: &Arena, geometry: &Geometry, primary: Bucket) -> bool {
+        match primary.overflow(arena, geometry) {
+            None => primary.tag(arena, SLOTS - 1) != 0,
+            Some(_) => chain_end(arena, geometry, primary).1 == SLOTS,
+        }
+    }
+
     /// Puts `chunk` at the end of the chain `primary`, which is that of `hash`.
     #[inline(always)]
     pub fn insert(

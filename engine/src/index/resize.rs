@@ -20,11 +20,17 @@ use crate::stamp::{self, StdFences, Writing};
 const ITEMS_PER_BUCKET: usize = 10;
 /// Merge below this load: far enough from the other that a page does not come and go.
 const ITEMS_PER_BUCKET_MIN: usize = 4;
+const ITEMS_PER_BUCKET_SPARSE: usize = 5;
 
 impl Index {
     /// Whether an insert would be better off with one more bucket.
     pub fn wants_growth(&self) -> bool {
         self.items >= self.buckets() * ITEMS_PER_BUCKET
+    }
+
+    /// Whether there are so few items that hardly any chain is full: at five a bucket one in 500 is.
+    pub fn is_sparse(&self) -> bool {
+        self.items < self.buckets() * ITEMS_PER_BUCKET_SPARSE
     }
 
     /// Whether one bucket fewer would do.

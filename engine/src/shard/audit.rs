@@ -9,7 +9,7 @@ use crate::geometry::{BUCKET_BYTES, WORD_BYTES};
 use crate::item::header::Kind;
 use crate::item::view::View;
 use crate::lru::segments::Segment;
-use crate::slab::page::{CLASS_INDEX, CLASS_OVERFLOW, CLASS_SPECIAL};
+use crate::slab::page::{CLASS_INDEX, CLASS_OVERFLOW, CLASS_RUNS, CLASS_SPECIAL};
 use crate::stats::Audit;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +20,8 @@ macro_rules! ensure {
         }
     };
 }
+
+mod runs;
 
 /// What one walk through a shard has found. Chunks are named by their granules.
 #[derive(Default)]
@@ -35,6 +37,8 @@ struct Walk {
     /// By class.
     pages: BTreeMap<u8, usize>,
     free_chunks: BTreeMap<u8, usize>,
+    /// Free units in pages of runs.
+    free_units: usize,
     /// Pages that a flush left.
     stale: usize,
 }
@@ -155,6 +159,10 @@ impl Locked<'_> {
             }
             *walk.pages.entry(class).or_default() += 1;
             if class == CLASS_INDEX {
+                continue;
+            }
+            if class == CLASS_RUNS {
+                self.audit_runs(page_no, walk, audit)?;
                 continue;
             }
             let free = self.audit_free_list(page_no, class)?;
@@ -332,6 +340,7 @@ impl Locked<'_> {
             let expected = match class {
                 CLASS_INDEX => self.index.pages(&self.region.geometry),
                 CLASS_OVERFLOW => self.slab.overflow_pages(),
+                CLASS_RUNS => self.slab.run_pages(),
                 class => self.slab.page_count(usize::from(class)),
             };
             ensure!(
@@ -344,6 +353,14 @@ impl Locked<'_> {
                     self.slab.free_count(usize::from(class)) == free,
                     "shard {shard}: class {class} has {free} free chunks, not {}",
                     self.slab.free_count(usize::from(class))
+                );
+                audit.item_pages += count;
+            } else if class == CLASS_RUNS {
+                let free = self.slab.run_units_free();
+                ensure!(
+                    free == walk.free_units,
+                    "shard {shard}: {} free units, not {free}",
+                    walk.free_units
                 );
                 audit.item_pages += count;
             } else {
@@ -376,6 +393,9 @@ impl Locked<'_> {
     ) -> Result<(), String> {
         let region = self.region;
         let meta = region.pages().get(page_no);
+        if meta.class == CLASS_RUNS {
+            return self.audit_stale_runs(page_no, walk);
+        }
         if meta.class >= CLASS_SPECIAL {
             ensure!(meta.held == 0, "page {page_no}: {meta:?}");
             return Ok(());

@@ -7,12 +7,14 @@
 
 use super::lists::segment_of;
 use super::locked::Locked;
-use super::storage::{chunk_geometry, class_of};
+use super::storage::runs::next_run;
+use super::storage::{chunk_bytes_of, chunk_geometry, class_of};
 use crate::chunk_ref::ChunkRef;
 use crate::geometry::WORD_BYTES;
-use crate::item::header::Kind;
+use crate::item::header::{Header, Kind};
 use crate::item::view::View;
 use crate::lru::list::List;
+use crate::region::Region;
 use crate::slab::page::CLASS_SPECIAL;
 
 /// Pages looked at for the emptiest one, and items for one whose page may be emptied.
@@ -21,10 +23,43 @@ const VICTIMS_MAX: usize = 32;
 impl Locked<'_> {
     /// Gives the pool a page of a class that has a page's worth of free chunks, if there is one.
     pub(super) fn compact(&mut self) -> bool {
+        let region = self.region;
         self.slab.classes_with_a_page_free().any(|class| {
             self.victim_page(class)
                 .is_some_and(|page_no| self.evacuate(page_no))
-        })
+        }) || (self.slab.runs_are_sparse(region) && self.compact_runs())
+    }
+
+    /// The same of a page of runs. Its runs may find no free ones that are long enough, and then those that did have moved; in
+    /// vain, so that the longest is asked for first.
+    fn compact_runs(&mut self) -> bool {
+        let region = self.region;
+        let victim = self.slab.emptiest_runs(region, VICTIMS_MAX);
+        let is_empty = victim.is_some_and(|page_no| self.evacuate_runs(page_no));
+        self.slab.note_emptied(region, is_empty);
+        is_empty
+    }
+
+    fn evacuate_runs(&mut self, page_no: usize) -> bool {
+        let region = self.region;
+        self.slab.begin_evacuation(region, page_no);
+        if !self.slab.has_run(region, longest_run(region, page_no)) {
+            return self.slab.end_evacuation(region);
+        }
+        let mut at = 0;
+        while let Some((word, end)) = next_run(region, page_no, at) {
+            let from = region.geometry.chunk_at(word);
+            let len = View::known(region, from).header.value_len;
+            let Some(to) = self.slab.take_run(region, usize::from(len)) else {
+                break;
+            };
+            self.move_piece(from, to);
+            self.slab.give(region, from);
+            self.counters.items_moved += 1;
+            at = end;
+        }
+        self.counters.pages_moved += 1;
+        self.slab.end_evacuation(region)
     }
 
     /// The page of `class` that is emptied at the least cost: none of its chunks is held.
@@ -96,7 +131,7 @@ impl Locked<'_> {
 
     fn copy_chunk(&self, from: ChunkRef, to: ChunkRef) {
         let region = self.region;
-        let words = region.geometry.classes.chunk_bytes(class_of(region, from)) / WORD_BYTES;
+        let words = chunk_bytes_of(region, from) / WORD_BYTES;
         let (from_word, to_word) = (region.geometry.word_of(from), region.geometry.word_of(to));
         region.arena.copy_words(from_word, to_word, words);
     }
@@ -141,6 +176,17 @@ impl Locked<'_> {
         writing.end();
         self.forget_tail(from);
     }
+}
+
+/// So many bytes of a body the longest run of a page holds.
+fn longest_run(region: &Region, page_no: usize) -> usize {
+    let runs = std::iter::successors(next_run(region, page_no, 0), |&(_, end)| {
+        next_run(region, page_no, end)
+    });
+    let len_of = |word| Header::unpack(region.arena.load(word + 1)).value_len;
+    runs.map(|(word, _)| usize::from(len_of(word)))
+        .max()
+        .unwrap_or(0)
 }
 
 #[cfg(test)]

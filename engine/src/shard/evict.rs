@@ -22,21 +22,21 @@ use crate::lru::segments::{self, Segment, Terms, Verdict};
 use crate::tick::Tick;
 
 /// Expired items reclaimed at once on the way of a request.
-const SWEEP_ON_REQUEST: usize = 128;
+pub(super) const SWEEP_ON_REQUEST: usize = 128;
 
 /// Most items that are looked at, and spared because they were hit, until there is a chunk or a page. Each costs
 /// about a quarter of a microsecond, and an insert waits for all of them; no trace comes near the number.
-const EXAMINED_MAX: usize = 1 << 10;
+pub(super) const EXAMINED_MAX: usize = 1 << 10;
 
 /// Pages looked at for a stale one at once: a few microseconds.
-const STALE_LOOKS: usize = 1 << 10;
+pub(super) const STALE_LOOKS: usize = 1 << 10;
 
 /// Stale pages that go to the pool when another shard needs one: the next to need one finds it there.
 const STALE_PAGES: usize = 16;
 
 /// What an eviction left.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Room {
+pub(super) enum Room {
     /// Free chunks in their pages.
     InPages,
     /// The very chunk that was asked for, not given back first.
@@ -154,7 +154,7 @@ impl Locked<'_> {
     /// Evicts one item: the oldest of the shard, or the oldest of `class`, whose chunk is needed,
     /// if it is nearly as old. `None` if nothing could be evicted. So many as `patience` says are spared
     /// before, which is less afterwards.
-    fn make_room(
+    pub(super) fn make_room(
         &mut self,
         wanted: Option<usize>,
         patience: &mut usize,

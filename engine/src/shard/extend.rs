@@ -19,7 +19,7 @@ use super::join::Part;
 use super::lists::{footprint, segment_of};
 use super::locked::Locked;
 use super::reserve::{Blueprint, Shortage, first_piece};
-use super::storage::{PageBag, class_of};
+use super::storage::{PageBag, chunk_bytes_of, class_of};
 use crate::chunk_ref::ChunkRef;
 use crate::hash::Key;
 use crate::index::Place;
@@ -221,14 +221,14 @@ impl Locked<'_> {
     /// Where `more` bytes behind an item's value go.
     fn split_behind(&self, head: ChunkRef, more: usize, is_pinned: bool) -> Split {
         let region = self.region;
-        let classes = &region.geometry.classes;
         let tail = self.tail_of(head);
         let view = View::known(region, tail);
         let here = usize::from(view.header.value_len);
-        let class = class_of(region, tail);
-        let room = view.room(classes.chunk_bytes(class)) - here;
+        let tail_bytes = chunk_bytes_of(region, tail);
+        let room = view.room(tail_bytes) - here;
         // The tail stays if it has room for all, or cannot be larger, or is somebody's.
-        let stays = more <= room || class == classes.whole_page() || is_pinned || tail == head;
+        let stays =
+            more <= room || tail_bytes == region.geometry.page_bytes || is_pinned || tail == head;
         let into_tail = if stays { more.min(room) } else { 0 };
         Split {
             stays,

@@ -31,8 +31,7 @@ impl Locked<'_> {
         let (arena, geometry) = (&region.arena, &region.geometry);
         let key = blueprint.key;
         // First, because making room for the index may evict.
-        self.provision(now);
-        let primary = self.index.primary(arena, geometry, key.hash());
+        let primary = self.provision(key.hash(), now);
         let line = self.index.ghost_line(arena, geometry, key.hash());
         line.prefetch(arena);
         let (head, class) = self.obtain_of(class, bag, now)?;

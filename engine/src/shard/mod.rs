@@ -19,7 +19,7 @@
 //! | `edit`, `join`, `extend`   | a caller's edit; a longer value, and a long one's ends       |
 //! | `visit`, `fields`          | reads with consequences; an item gets fields                 |
 //! | `link`, `lists`            | making items reachable and unreachable; which list they are on |
-//! | `evict`, `ages`            | making room; whose turn it is                                |
+//! | `evict`, `runs`, `ages`    | making room, also for ends; whose turn it is                 |
 //! | `evacuate`, `provision`    | emptying a page; the index's pages and buckets               |
 //! | `sweep`, `clean`           | what has expired; what was flushed with its database         |
 //! | `maintain`                 | what is done now and then                                    |
@@ -49,6 +49,7 @@ mod provision;
 pub(crate) mod read;
 pub(crate) mod reserve;
 pub(crate) mod restore;
+mod runs;
 mod storage;
 mod store;
 pub(crate) mod sweep;

@@ -1,32 +1,60 @@
-//! The index's room: one bucket more or fewer before an insert, overflow buckets in store.
+//! The index's room: one bucket more or a few fewer before an insert, and an overflow bucket in store if one is needed.
 
 use super::locked::Locked;
+use crate::hash::KeyHash;
+use crate::index::bucket::Bucket;
 use crate::item::view::View;
 use crate::slab::page::CLASS_OVERFLOW;
 use crate::tick::Tick;
 
+/// Buckets that are merged before an insert, where items are few beside them: what is stored is larger than it was, and wants
+/// the index's pages. With one of them an index of small items was still there when large ones had filled the cache once.
+const MERGES_PER_INSERT: usize = 4;
+
 impl Locked<'_> {
-    /// Before an insert: one bucket more or fewer, and an overflow bucket in store.
+    /// Before an insert under `hash`: one bucket more or a few fewer, and an overflow bucket in store if its chain is full.
+    ///
+    /// Where buckets are many beside the items, as in small caches of large items, nearly no chain ever is, and a page of
+    /// overflow buckets in each shard would stand empty. Returns the chain's first bucket.
     #[inline(always)]
-    pub(super) fn provision(&mut self, now: Tick) {
-        let has_all = !self.index.wants_growth()
-            && !self.index.wants_shrink(&self.region.geometry)
-            && self.slab.overflow_free() > 0;
-        if self.inserted_bytes > self.epoch.due || !has_all {
-            self.provide(now);
+    pub(super) fn provision(&mut self, hash: KeyHash, now: Tick) -> Bucket {
+        let (arena, geometry) = (&self.region.arena, &self.region.geometry);
+        let is_settled = self.inserted_bytes <= self.epoch.due
+            && !self.index.wants_growth()
+            && !self.index.wants_shrink(geometry)
+            && !self.has_idle_overflow();
+        if is_settled {
+            let primary = self.index.primary(arena, geometry, hash);
+            if self.slab.overflow_free() > 0 || !self.index.is_full(arena, geometry, primary) {
+                return primary;
+            }
         }
+        self.provide(hash, now)
     }
 
     #[inline(never)]
-    fn provide(&mut self, now: Tick) {
+    fn provide(&mut self, hash: KeyHash, now: Tick) -> Bucket {
         let region = self.region;
         self.roll_epoch();
         if self.index.wants_growth() {
             self.grow_index(now);
         } else if self.index.wants_shrink(&region.geometry) {
-            self.shrink_index(now);
+            self.tidy(now, MERGES_PER_INSERT);
         }
-        self.store_overflow(1, now);
+        let primary = self.index.primary(&region.arena, &region.geometry, hash);
+        if self.index.is_full(&region.arena, &region.geometry, primary) {
+            self.store_overflow(1, now);
+        } else if self.has_idle_overflow() {
+            self.slab.drop_overflow_page(region);
+        }
+        // Making room empties buckets, and leaves them where they are.
+        primary
+    }
+
+    /// Whether a page of overflow buckets stands empty, and will.
+    #[inline(always)]
+    fn has_idle_overflow(&self) -> bool {
+        self.slab.has_idle_overflow_page(self.region) && self.index.is_sparse()
     }
 
     fn grow_index(&mut self, now: Tick) {
@@ -191,6 +219,29 @@ mod tests {
             assert!(kept.iter().all(|bytes| is_there(&cache, bytes)));
             cache.audit().unwrap();
         }
+    }
+
+    /// A page of overflow buckets comes with the first full chain, and goes when hardly any is.
+    #[test]
+    fn overflow_buckets_have_a_page_while_they_are_needed() {
+        let cache = open();
+        let region = cache.region();
+        let pages = || cache.shard_of(0).lock(region).slab.overflow_pages();
+        let all: Vec<_> = keys(&cache, 0, 0).take(100).collect();
+        all.iter().for_each(|bytes| put(&cache, bytes));
+        assert_eq!(pages(), 0, "two items a bucket");
+        let chain: Vec<_> = keys(&cache, 63, 9).take(40).collect();
+        chain.iter().for_each(|bytes| put(&cache, bytes));
+        assert_eq!(pages(), 1);
+        cache.audit().unwrap();
+        for bytes in &chain {
+            assert!(is_there(&cache, bytes) && cache.delete(cache.key(bytes).unwrap(), NOW));
+        }
+        put(&cache, &all[0]);
+        cache.delete(cache.key(&all[1]).unwrap(), NOW);
+        put(&cache, &all[1]);
+        assert_eq!(pages(), 0, "and none is full any more");
+        cache.audit().unwrap();
     }
 
     /// More than a reader without the lock follows.

@@ -11,7 +11,7 @@ use crate::item::header::{
     HEADER_BYTES, Header, Kind, LONG_KEY_HERE_BYTES, fields_bytes, flag, flags_for, key_body_bytes,
     key_field_bytes,
 };
-use crate::item::layout::{Layout, Small};
+use crate::item::layout::Layout;
 use crate::item::view::{View, continuation};
 use crate::region::Region;
 use crate::slab::size_class::SizeClasses;
@@ -142,10 +142,7 @@ impl Locked<'_> {
                     if head.is_some() {
                         self.abandon(head);
                     }
-                    // A page for each piece: with those in hand the next attempt succeeds,
-                    // whatever the classes have.
-                    let pieces = layout.pages + layout.small.iter().flatten().count();
-                    return Err(Shortage(pieces.saturating_sub(bag.count()).max(1)));
+                    return Err(shortage_of(layout, bag));
                 }
             };
             self.slab.hold(region, chunk);
@@ -167,7 +164,13 @@ impl Locked<'_> {
             left -= here;
             last = Some(view);
         }
-        debug_assert_eq!(left, 0, "the layout holds the value");
+        debug_assert_eq!(left, layout.end, "the layout holds the value");
+        if let Some(before) = last.filter(|_| left > 0)
+            && let Err(Shortage(_)) = self.chain_runs(before, left, bag, now, |_| {})
+        {
+            self.abandon(head);
+            return Err(shortage_of(layout, bag));
+        }
         View::known(region, head).set_body_len(body_len);
         if blueprint.key.is_long() {
             Filler::of_body(head).write(region, &blueprint.key.bytes()[LONG_KEY_HERE_BYTES..]);
@@ -220,44 +223,62 @@ impl Locked<'_> {
         }
     }
 
-    /// Moves what a growing reservation's last page holds to chunks of the classes `small`.
+    /// Moves what a growing reservation's last page holds to smaller pieces, as `layout` has them.
     /// Without memory for them everything stays as it is.
-    pub fn trim_tail(&mut self, last: ChunkRef, small: Small, bag: &mut PageBag<'_>, now: Tick) {
+    pub fn trim_tail(&mut self, last: ChunkRef, layout: Layout, bag: &mut PageBag<'_>, now: Tick) {
         let region = self.region;
         let source = View::known(region, last);
         let before = View::known(region, source.prev_piece());
         let mut left = usize::from(source.header.value_len);
         let mut at = 0;
         let mut chain = before;
-        for class in small.into_iter().flatten().map(usize::from) {
-            let Ok(chunk) = self.obtain(class, bag, now) else {
-                let begun = before.next_piece();
-                if begun != last {
-                    self.abandon(begun);
-                }
-                before.set_next_piece(last);
-                return;
-            };
-            self.slab.hold(region, chunk);
-            let mut view = View::fresh(region, chunk, continuation(0));
-            view.set_prev_piece(region.geometry.chunk_at(chain.word));
-            let here = left.min(view.room(region.geometry.classes.chunk_bytes(class)));
-            set_value_here(&mut view, here);
+        let give_up = |state: &mut Self| {
+            let begun = before.next_piece();
+            if begun != last {
+                state.abandon(begun);
+            }
+            before.set_next_piece(last);
+        };
+        let fill = |view: View<'_>, at: usize| {
+            let here = usize::from(view.header.value_len);
             let mut window = [0u8; 32 * WORD_BYTES];
             for from in (0..here).step_by(window.len()) {
                 let len = window.len().min(here - from);
                 source.copy_piece(at + from, &mut window[..len]);
                 view.write_piece(from, &window[..len]);
             }
+        };
+        for class in layout.small.into_iter().flatten().map(usize::from) {
+            let Ok(chunk) = self.obtain(class, bag, now) else {
+                return give_up(self);
+            };
+            self.slab.hold(region, chunk);
+            let mut view = View::fresh(region, chunk, continuation(0));
+            view.set_prev_piece(region.geometry.chunk_at(chain.word));
+            let here = left.min(view.room(region.geometry.classes.chunk_bytes(class)));
+            set_value_here(&mut view, here);
+            fill(view, at);
             chain.set_next_piece(chunk);
             at += here;
             left -= here;
             chain = view;
         }
-        debug_assert_eq!(left, 0, "the layout holds the rest");
+        debug_assert_eq!(left, layout.end, "the layout holds the rest");
+        let filled = self.chain_runs(chain, left, bag, now, |view| {
+            fill(view, at);
+            at += usize::from(view.header.value_len);
+        });
+        if filled.is_err() {
+            return give_up(self);
+        }
         self.slab.unhold(region, last);
         self.slab.give(region, last);
     }
+}
+
+/// A page for each piece: with those in hand the next attempt succeeds, whatever the classes have.
+fn shortage_of(layout: Layout, bag: &PageBag<'_>) -> Shortage {
+    Shortage(layout.pieces().saturating_sub(bag.count()).max(1))
 }
 
 /// Header, fields and key of an item's first piece.

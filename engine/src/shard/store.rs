@@ -56,7 +56,7 @@ impl Locked<'_> {
         condition: Condition,
         now: Tick,
     ) -> Outcome {
-        self.provision(now);
+        self.provision(key.hash(), now);
         let place = self.find(key);
         let outcome = self.check(place, condition, now);
         if outcome != Outcome::Stored {
@@ -181,7 +181,7 @@ impl Locked<'_> {
             View::known(region, head).set_cas(cas);
         }
         Filler::of_value(region, head).write(region, value);
-        self.provision(now);
+        self.provision(blueprint.key.hash(), now);
         // The condition held under this very lock, and evictions since then do not undo it. They may have
         // taken or moved the item that was there; where there was none, there is none now.
         let place = place.and_then(|_| self.find(blueprint.key));

@@ -19,6 +19,8 @@ pub(crate) struct PageList {
 }
 
 impl PageList {
+    pub const EMPTY: PageList = PageList { head: 0 };
+
     pub fn first(&self) -> Option<usize> {
         self.head.checked_sub(1).map(|page| page as usize)
     }

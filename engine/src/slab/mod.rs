@@ -2,4 +2,5 @@
 
 pub(crate) mod free_list;
 pub(crate) mod page;
+pub(crate) mod runs;
 pub(crate) mod size_class;

@@ -6,6 +6,9 @@
 //! word 2 └ earliest deadline, seconds 32 ── generation 32 ───┘
 //! ```
 //!
+//! A page of runs (`slab::runs`) has units in use where others have `carved`, and its longest free run where they have
+//! the first free chunk.
+//!
 //! `live` counts chunks that are not free, `held` those among them that must not move
 //! (reserved or pinned), `carved` those that have ever been handed out since the class
 //! took the page. Numbers of pages and chunks are stored plus one; 0 is none. The class
@@ -25,8 +28,10 @@ pub(crate) const CLASS_FREE: u8 = 255;
 pub(crate) const CLASS_INDEX: u8 = 254;
 /// Buckets that hang behind a full one, one a chunk.
 pub(crate) const CLASS_OVERFLOW: u8 = 253;
+/// Runs: ends of items, each as long as it has to be.
+pub(crate) const CLASS_RUNS: u8 = 252;
 /// The first class number that is not a size class.
-pub(crate) const CLASS_SPECIAL: u8 = 253;
+pub(crate) const CLASS_SPECIAL: u8 = 252;
 
 /// "No item here expires."
 pub(crate) const NO_DEADLINE: u32 = u32::MAX;

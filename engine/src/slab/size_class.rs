@@ -1,14 +1,23 @@
 //! Size classes: from item bytes to chunk bytes, without a loop.
 //!
-//! Steps of 8 bytes up to about 100, then about 8 % apart; each size is what a page
+//! Steps of 8 bytes up to about 100, then about 8 % apart (4 % in pages of 16 KiB); each size is what a page
 //! divided by a whole number gives, rounded down to the granule, so that next to nothing
 //! is left over at a page's end. The last class is the whole page.
 
 /// The smallest chunk: a header, a short key, a short value.
 pub(crate) const CHUNK_BYTES_MIN: usize = 24;
 
-/// Two sizes are at most this far apart, in 1/1000, where the page's divisors allow it.
-const STEP_MAX_PERMILLE: usize = 1080;
+/// Runs are so many bytes or a multiple. With 32 an item of 2 KB would cost 5 bytes more; with 8 the bits for them cost what
+/// is gained.
+const UNIT_BYTES: usize = 16;
+/// A run is at most this part of a page.
+const RUN_SHARE: usize = 4;
+
+/// Two sizes are at most this far apart, in 1/1000, where the page's divisors allow it. Smaller pages have no more divisors
+/// that would help, and larger ones so many that their half-empty pages would cost what is gained.
+const fn step_max_permille(page_bytes: usize) -> usize {
+    if page_bytes == 16 << 10 { 1040 } else { 1080 }
+}
 
 /// The number of a size class.
 pub(crate) type ClassNo = u8;
@@ -27,6 +36,9 @@ pub(crate) struct SizeClasses {
     /// The classes that further pieces of an item use: see [`SizeClasses::tail_for`].
     tails: Box<[ClassNo]>,
     granule_shift: u32,
+    /// log2 of a unit's bytes: see [`SizeClasses::run_units`].
+    unit_shift: u32,
+    units_per_page: usize,
 }
 
 impl SizeClasses {
@@ -64,6 +76,8 @@ impl SizeClasses {
             chunks,
             by_granule: by_granule.into(),
             granule_shift,
+            unit_shift: UNIT_BYTES.max(granule).trailing_zeros(),
+            units_per_page: page_bytes / UNIT_BYTES.max(granule),
         }
     }
 
@@ -94,11 +108,11 @@ impl SizeClasses {
         self.class_for(bytes).checked_sub(1)
     }
 
-    /// The smallest class that holds `bytes`, among those for further pieces.
+    /// The smallest class that holds `bytes`, among those for further pieces that are longer than a run, and for
+    /// ends that grow.
     ///
-    /// These are half as large again from one to the next. Ends of items come in all sizes, and
-    /// each class that is used at all has half a page standing empty in each shard: at 2 KB
-    /// an item, all classes would cost 89 bytes an item for that, and these cost 24.
+    /// These are half as large again from one to the next, because each class that is used at all has half a page standing
+    /// empty in each shard.
     pub fn tail_for(&self, bytes: usize) -> usize {
         let fits = |class: &&ClassNo| self.sizes[usize::from(**class)] as usize >= bytes;
         usize::from(
@@ -126,6 +140,35 @@ impl SizeClasses {
     #[inline]
     pub fn near(&self, class: usize) -> std::ops::Range<usize> {
         class + 1..usize::from(self.near_ends[class])
+    }
+
+    /// Units of a run of `bytes`, its header included.
+    ///
+    /// Runs are for the ends of items that are cut. Ends come in all sizes, and with size classes each class had half a page
+    /// standing empty in each shard; runs of all lengths share pages.
+    #[inline]
+    pub fn run_units(&self, bytes: usize) -> usize {
+        (bytes + (1 << self.unit_shift) - 1) >> self.unit_shift
+    }
+
+    /// Bytes of a unit.
+    pub fn unit_bytes(&self) -> usize {
+        1 << self.unit_shift
+    }
+
+    /// Units of a page.
+    pub fn units_per_page(&self) -> usize {
+        self.units_per_page
+    }
+
+    /// Units at a page's beginning in which there is a bit for each of its units.
+    pub fn bitmap_units(&self) -> usize {
+        self.run_units(self.units_per_page / 8)
+    }
+
+    /// The longest run that a cut makes, in bytes. Longer ones would leave holes that nothing fits.
+    pub fn run_bytes_max(&self) -> usize {
+        self.chunk_bytes(self.whole_page()) / RUN_SHARE
     }
 
     /// The class of whole pages.
@@ -157,7 +200,7 @@ fn sizes_for(page_bytes: usize, granule: usize) -> Vec<u32> {
         let is_end = at + 1 == candidates.len();
         let next = candidates.get(at + 1).copied().unwrap_or(usize::MAX);
         // Taken if the one after it would be too far from the last one taken.
-        if is_end || next * 1000 > last * STEP_MAX_PERMILLE {
+        if is_end || next * 1000 > last * step_max_permille(page_bytes) {
             sizes.push(size as u32);
             last = size;
         }
@@ -189,8 +232,10 @@ mod tests {
             let classes = SizeClasses::new(page, 8);
             for class in 1..classes.count() {
                 let (size, below) = (classes.chunk_bytes(class), classes.chunk_bytes(class - 1));
-                if size <= page / 14 {
-                    let close = size - below <= 8 || size * 1000 <= below * STEP_MAX_PERMILLE;
+                // Larger ones are as far apart as the page's divisors are.
+                if size <= page / 32 || (size <= page / 14 && step_max_permille(page) > 1071) {
+                    let close =
+                        size - below <= 16 || size * 1000 <= below * step_max_permille(page);
                     assert!(close, "{page}: {below} to {size}");
                 }
                 let left = page - size * classes.chunks_per_page(class);

@@ -96,7 +96,7 @@ pub fn stats<'h>(shared: &Shared<'h>, now: Tick) -> [Stat<'h>; 59] {
     ]
 }
 
-/// `STATS CLASSES`: a line for each class that has pages, smallest chunks first.
+/// `STATS CLASSES`: a line for each class that has pages, smallest chunks first, and one for the pages that ends share.
 pub fn classes(
     shared: &Shared<'_>,
     now: Tick,

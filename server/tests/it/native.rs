@@ -452,6 +452,9 @@ fn classes_are_told_a_line_each() {
         items += number(class[9]) + number(class[11]);
     }
     assert_eq!(items, 101, "{reply}");
+    // The pages that ends of items share come last, in units of 16 bytes: 5,000 bytes do not fit a chunk well.
+    let (ends, classes) = classes.split_last().expect("lines");
+    assert_eq!((ends[1], ends[3]), ("16", "1"), "{reply}");
     assert!(
         classes.is_sorted_by_key(|class| number(class[1])),
         "{reply}"

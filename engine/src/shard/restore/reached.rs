@@ -1,15 +1,17 @@
 //! What of a shard's chunks the index reaches: it gets a mark, which is a bit of an item's or a piece's first word that no
-//! link uses.
+//! link uses. A run has no mark: the bits of its page, which are made anew, say that it was reached.
 
 use crate::chunk_ref::ChunkRef;
 use crate::geometry::{BUCKET_BYTES, KEY_BYTES_MAX, SHARD_COUNT, SHORT_KEY_BYTES_MAX, WORD_BYTES};
 use crate::index::Index;
 use crate::index::bucket::Bucket;
 use crate::index::restore::Chunks;
-use crate::item::header::{Header, Kind, flag};
+use crate::item::header::{HEADER_BYTES, Header, Kind, flag};
 use crate::item::view::View;
 use crate::region::Region;
-use crate::slab::page::{CLASS_INDEX, CLASS_OVERFLOW, CLASS_SPECIAL};
+use crate::shard::storage::runs::{run_units, unit_of};
+use crate::slab::page::{CLASS_INDEX, CLASS_OVERFLOW, CLASS_RUNS, CLASS_SPECIAL};
+use crate::slab::runs::RunPage;
 
 /// In the first word of an item or a piece: it was reached.
 pub(super) const MARK: u64 = 1 << 31;
@@ -88,14 +90,14 @@ impl<'r> Reached<'r> {
         let mut taken = 0;
         while left > 0 {
             let piece = self
-                .view(next, Kind::Continuation)
-                .filter(|piece| !self.is_marked(piece.word) && piece.header.value_len > 0)
+                .piece(next)
+                .filter(|piece| piece.header.value_len > 0)
                 .filter(|piece| usize::from(piece.header.value_len) <= left);
             let Some(mut piece) = piece else {
                 self.give_back_pieces(head, taken);
                 return false;
             };
-            self.set_mark(piece.word, true);
+            self.mark_piece(piece.word, true);
             taken += 1;
             if piece.prev_piece() != before {
                 piece.set_prev_piece(before);
@@ -117,8 +119,44 @@ impl<'r> Reached<'r> {
         let mut next = head.next_piece();
         for _ in 0..count {
             let piece = View::known(self.region, next);
-            self.set_mark(piece.word, false);
+            self.mark_piece(piece.word, false);
             next = piece.next_piece();
+        }
+    }
+
+    /// The page of a chunk, if that is one of runs, and the unit at which it begins.
+    fn place_in_runs(&self, word: usize) -> Option<(RunPage<'r>, usize)> {
+        let geometry = &self.region.geometry;
+        if word < geometry.first_page_word || word >= geometry.arena_words {
+            return None;
+        }
+        let page_no = geometry.page_of_word(word);
+        let page = RunPage::new(&self.region.arena, geometry, page_no);
+        (self.owns(page_no) == Some(CLASS_RUNS)).then(|| (page, unit_of(geometry, page_no, word)))
+    }
+
+    /// A further piece that was not reached yet.
+    fn piece(&self, chunk: ChunkRef) -> Option<View<'r>> {
+        let geometry = &self.region.geometry;
+        let word = geometry.word_of(chunk);
+        let Some((page, start)) = self.place_in_runs(word) else {
+            return self
+                .view(chunk, Kind::Continuation)
+                .filter(|piece| !self.is_marked(piece.word));
+        };
+        let unit_words = geometry.classes.unit_bytes() / WORD_BYTES;
+        View::new(self.region, chunk)
+            .filter(|view| view.header.kind() == Kind::Continuation)
+            .filter(|view| view.header.value_at() == HEADER_BYTES)
+            .filter(|_| (word - geometry.first_page_word).is_multiple_of(unit_words))
+            .filter(|_| page.is_free(start, run_units(self.region, word)))
+    }
+
+    /// Says that a further piece was reached, or was not.
+    fn mark_piece(&self, word: usize, is_set: bool) {
+        match self.place_in_runs(word) {
+            Some((page, start)) => page.set(start, run_units(self.region, word), is_set),
+            None => self.set_mark(word, is_set),
         }
     }
 
@@ -161,6 +199,9 @@ impl<'r> Reached<'r> {
                 Some(CLASS_OVERFLOW) => self.for_each_chunk(page_no, BUCKET_BYTES, |word| {
                     self.clear_bucket_mark(word);
                 }),
+                Some(CLASS_RUNS) => {
+                    RunPage::new(&region.arena, &region.geometry, page_no).clear();
+                }
                 Some(class) if class < CLASS_SPECIAL => {
                     let chunk_bytes = region.geometry.classes.chunk_bytes(usize::from(class));
                     self.for_each_chunk(page_no, chunk_bytes, |word| self.set_mark(word, false));
@@ -224,7 +265,7 @@ impl Chunks for Reached<'_> {
         let mut next = view.next_piece();
         while next.is_some() {
             let piece = View::known(self.region, next);
-            self.set_mark(piece.word, false);
+            self.mark_piece(piece.word, false);
             next = piece.next_piece();
         }
     }

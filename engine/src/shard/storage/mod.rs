@@ -3,10 +3,13 @@
 //! A class allocates from its page list's first page; a page that becomes empty goes
 //! back to the pool at once, so that any class of any shard can have it.
 //!
+//! Ends of items are runs of any length, in pages of their own: see `runs`.
+//!
 //! A flush leaves whole pages behind: see `stale`.
 
 mod bag;
 mod restore;
+pub(crate) mod runs;
 mod stale;
 
 pub(crate) use bag::PageBag;
@@ -17,7 +20,7 @@ use crate::index::bucket::Bucket;
 use crate::item::header::{Header, Kind, flag};
 use crate::region::Region;
 use crate::slab::free_list::PageList;
-use crate::slab::page::{CLASS_INDEX, CLASS_OVERFLOW, CLASS_SPECIAL, PageMeta};
+use crate::slab::page::{CLASS_INDEX, CLASS_OVERFLOW, CLASS_RUNS, CLASS_SPECIAL, PageMeta};
 use crate::stamp::{self, StdFences};
 
 /// The pages of one shard, by class.
@@ -33,6 +36,7 @@ pub(crate) struct Slab {
     free: Box<[u32]>,
     /// The classes, a bit each, that have as many free chunks as a page has.
     page_free: u128,
+    runs: runs::Runs,
     overflow_partial: PageList,
     overflow_pages: u32,
     overflow_free: usize,
@@ -58,6 +62,7 @@ impl Slab {
             item_pages: 0,
             free: vec![0; classes].into(),
             page_free: 0,
+            runs: runs::Runs::EMPTY,
             overflow_partial: PageList::default(),
             overflow_pages: 0,
             overflow_free: 0,
@@ -214,6 +219,9 @@ impl Slab {
         let mut meta = table.get(page_no);
         debug_assert_eq!(usize::from(meta.shard), self.shard_no);
         debug_assert!(meta.live > 0);
+        if meta.class == CLASS_RUNS {
+            return self.give_run(region, word, page_no);
+        }
         let (chunk_bytes, chunks) = chunk_geometry(geometry, meta.class);
         let was_full = meta.free_head == 0 && usize::from(meta.carved) == chunks;
         let chunk_no = (word - geometry.page_word(page_no)) * WORD_BYTES / chunk_bytes;
@@ -250,7 +258,9 @@ impl Slab {
 
     /// Gives an empty page, which is in no list, to the pool.
     pub fn release(&mut self, region: &Region, page_no: usize, class: u8) {
-        if class == CLASS_OVERFLOW {
+        if class == CLASS_RUNS {
+            self.forget_run_page(&region.geometry);
+        } else if class == CLASS_OVERFLOW {
             self.overflow_pages -= 1;
             self.overflow_free -= region.geometry.page_bytes / BUCKET_BYTES;
         } else if class < CLASS_SPECIAL {
@@ -271,6 +281,20 @@ impl Slab {
         Some(Bucket(word))
     }
 
+    /// Whether there is just one page of overflow buckets, and none of them is in use.
+    #[inline]
+    pub fn has_idle_overflow_page(&self, region: &Region) -> bool {
+        self.overflow_pages == 1 && self.overflow_free == region.geometry.page_bytes / BUCKET_BYTES
+    }
+
+    /// Gives that page to the pool.
+    pub fn drop_overflow_page(&mut self, region: &Region) {
+        if let Some(page_no) = self.overflow_partial.first() {
+            self.overflow_partial.remove(region.pages(), page_no);
+            self.release(region, page_no, CLASS_OVERFLOW);
+        }
+    }
+
     pub fn give_overflow(&mut self, region: &Region, bucket: Bucket) {
         self.give(region, region.geometry.chunk_at(bucket.0));
     }
@@ -280,8 +304,9 @@ impl Slab {
         debug_assert!(self.evacuating.is_none());
         let table = region.pages();
         let meta = table.get(page_no);
-        let (_, chunks) = chunk_geometry(&region.geometry, meta.class);
-        if meta.free_head != 0 || usize::from(meta.carved) < chunks {
+        if meta.class == CLASS_RUNS {
+            self.list_run_page(region, page_no, false);
+        } else if has_room(region, meta) {
             self.partial(meta.class).remove(table, page_no);
         }
         self.evacuating = Some(page_no);
@@ -296,8 +321,9 @@ impl Slab {
             self.release(region, page_no, meta.class);
             return true;
         }
-        let (_, chunks) = chunk_geometry(&region.geometry, meta.class);
-        if meta.free_head != 0 || usize::from(meta.carved) < chunks {
+        if meta.class == CLASS_RUNS {
+            self.list_run_page(region, page_no, true);
+        } else if has_room(region, meta) {
             self.partial(meta.class).push(table, page_no);
         }
         false
@@ -341,6 +367,12 @@ fn mark_held(region: &Region, chunk: ChunkRef, held: bool) {
     }
 }
 
+/// Whether a page of chunks has a free one.
+fn has_room(region: &Region, meta: PageMeta) -> bool {
+    let (_, chunks) = chunk_geometry(&region.geometry, meta.class);
+    meta.free_head != 0 || usize::from(meta.carved) < chunks
+}
+
 /// Chunk bytes and chunks a page, of a size class or of overflow buckets.
 pub(crate) fn chunk_geometry(geometry: &Geometry, class: u8) -> (usize, usize) {
     if class == CLASS_OVERFLOW {
@@ -351,6 +383,18 @@ pub(crate) fn chunk_geometry(geometry: &Geometry, class: u8) -> (usize, usize) {
             geometry.classes.chunk_bytes(class),
             geometry.classes.chunks_per_page(class),
         )
+    }
+}
+
+/// Bytes of a chunk that is in use, also of a run.
+pub(crate) fn chunk_bytes_of(region: &Region, chunk: ChunkRef) -> usize {
+    let word = region.geometry.word_of(chunk);
+    let (class, _) = region.pages().owner(region.geometry.page_of_word(word));
+    let classes = &region.geometry.classes;
+    if class == CLASS_RUNS {
+        runs::run_units(region, word) * classes.unit_bytes()
+    } else {
+        classes.chunk_bytes(usize::from(class))
     }
 }
 

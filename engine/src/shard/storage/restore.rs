@@ -4,7 +4,7 @@ use super::{Slab, chunk_geometry};
 use crate::geometry::WORD_BYTES;
 use crate::item::header::{Header, Kind};
 use crate::region::Region;
-use crate::slab::page::{CLASS_INDEX, CLASS_OVERFLOW, NO_DEADLINE, PageMeta};
+use crate::slab::page::{CLASS_INDEX, CLASS_OVERFLOW, CLASS_RUNS, NO_DEADLINE, PageMeta};
 
 impl Slab {
     /// A page of the index's directory.
@@ -29,6 +29,11 @@ impl Slab {
     ) {
         let (table, geometry) = (region.pages(), &region.geometry);
         let before = table.get(page_no);
+        if before.class == CLASS_RUNS {
+            // Its bits are those of what is reached.
+            self.take_over_runs(region, page_no, 0, |_| true);
+            return;
+        }
         let (chunk_bytes, chunks) = chunk_geometry(geometry, before.class);
         let first = geometry.page_word(page_no);
         let mut meta = PageMeta {

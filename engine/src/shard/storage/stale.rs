@@ -12,7 +12,7 @@ use crate::geometry::WORD_BYTES;
 use crate::item::header::{Header, Kind};
 use crate::region::Region;
 use crate::slab::free_list::PageList;
-use crate::slab::page::{CLASS_INDEX, CLASS_SPECIAL, NO_DEADLINE};
+use crate::slab::page::{CLASS_INDEX, CLASS_RUNS, CLASS_SPECIAL, NO_DEADLINE};
 use crate::stamp::{self, StdFences};
 
 impl Slab {
@@ -41,6 +41,7 @@ impl Slab {
         self.item_pages = 0;
         self.free.fill(0);
         self.page_free = 0;
+        self.forget_runs();
         self.overflow_partial = PageList::default();
         self.overflow_pages = 0;
         self.overflow_free = 0;
@@ -97,6 +98,14 @@ impl Slab {
     pub(super) fn freshen(&mut self, region: &Region, page_no: usize) {
         let (table, geometry) = (region.pages(), &region.geometry);
         let mut meta = table.get(page_no);
+        if meta.class == CLASS_RUNS {
+            self.note_stale(region, self.stale - 1);
+            let live = self.take_over_runs(region, page_no, meta.held, |word| {
+                Header::unpack(region.arena.load(word + 1)).is_held()
+            });
+            debug_assert_eq!(live, meta.held, "what is held is marked so");
+            return;
+        }
         debug_assert!(meta.class < CLASS_SPECIAL, "nobody holds a bucket");
         let (chunk_bytes, chunks) = chunk_geometry(geometry, meta.class);
         (meta.live, meta.free_head, meta.next, meta.prev) = (0, 0, 0, 0);

@@ -145,12 +145,26 @@ fn eviction_ages(departures: &Departures, out: &mut String) -> fmt::Result {
     Ok(())
 }
 
+/// How a class is called: by its chunks, or, of the pages in which ends of items of any length are, so. Their units may be as
+/// large as the smallest chunks.
+struct ChunkBytes<'a>(&'a Class);
+
+impl fmt::Display for ChunkBytes<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.stats.is_runs() {
+            out.write_str("ends")
+        } else {
+            self.0.stats.chunk_bytes.fmt(out)
+        }
+    }
+}
+
 /// A family for each figure, a sample for each class that has pages: at most a few dozen.
 pub fn classes(of: &Snapshot, out: &mut String) -> fmt::Result {
     let mut family = |name: &str, kind: &str, help: &str, figure: fn(&Class) -> u64| {
         head(out, name, kind, help)?;
         for class in &*of.classes {
-            let chunk_bytes = class.stats.chunk_bytes;
+            let chunk_bytes = ChunkBytes(class);
             writeln!(
                 out,
                 "{name}{{chunk_bytes=\"{chunk_bytes}\"}} {}",
@@ -192,7 +206,7 @@ pub fn classes(of: &Snapshot, out: &mut String) -> fmt::Result {
     )?;
     for class in &*of.classes {
         let stats = &class.stats;
-        let chunk_bytes = stats.chunk_bytes;
+        let chunk_bytes = ChunkBytes(class);
         for (list, items) in [
             ("probation", stats.items_probation),
             ("main", stats.items_main),
@@ -211,7 +225,7 @@ pub fn classes(of: &Snapshot, out: &mut String) -> fmt::Result {
         "Age of the oldest items of a class: who goes next. An estimate.",
     )?;
     for class in &*of.classes {
-        let chunk_bytes = class.stats.chunk_bytes;
+        let chunk_bytes = ChunkBytes(class);
         let age = Thousandths(class.tail_age_millis);
         writeln!(out, "{name}{{chunk_bytes=\"{chunk_bytes}\"}} {age}")?;
     }

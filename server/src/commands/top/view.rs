@@ -372,6 +372,11 @@ impl Span<'_> {
         shown.truncate(CLASSES);
         let chunk = |labels: &str| label(labels, "chunk_bytes").parse().unwrap_or(0u64);
         shown.sort_by_key(|(labels, _)| chunk(labels));
+        let name = |labels: &str| match chunk(labels) {
+            // The pages in which ends of items of any length are.
+            0 => "ends".to_owned(),
+            chunk_bytes => bytes(chunk_bytes as f64),
+        };
         let row = |(labels, pages): (&str, f64)| {
             let now = |figure: &str| {
                 self.now
@@ -387,7 +392,7 @@ impl Span<'_> {
             let gone = self.rate(&format!("flagstone_class_evictions_total{{{labels}}}"));
             let row = format!(
                 "{:>10}{:>8}{:>9}{:>10}{:>11}{:>12}",
-                bytes(chunk(labels) as f64),
+                name(labels),
                 short(pages),
                 percent(now("chunks_used") / now("chunks").max(1.0)),
                 short(items),
