@@ -106,6 +106,13 @@ pub fn note<W: Word>(word: &W) -> Option<Noted> {
 #[inline(always)]
 pub fn validate<W: Word, F: Fences>(word: &W, noted: Noted) -> bool {
     F::reader();
+    is_same(word, noted)
+}
+
+/// Whether nothing was written since [`note`], to one who keeps writers away by now, and to whom they have shown all that they
+/// wrote: what was read since then belongs together.
+#[inline(always)]
+pub fn is_same<W: Word>(word: &W, noted: Noted) -> bool {
     word.load(Ordering::Relaxed) & STAMP_MASK == noted.0 & STAMP_MASK
 }
 

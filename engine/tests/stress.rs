@@ -137,6 +137,15 @@ impl Run<'_> {
                     self.cache.maintain(now, 500);
                 }
                 10 if dice.is_multiple_of(997) => self.cache.flush(),
+                11..=17 => {
+                    // As in a batch, and of few lengths: most are written over where they lie.
+                    let len = 32 + 16 * (len % 3);
+                    certify(&mut value, number, version, len);
+                    let mut spot = self.cache.prefetch(key);
+                    self.cache.prefetch_item(key, &mut spot);
+                    (0..(dice >> 58)).for_each(|_| std::hint::spin_loop());
+                    self.cache.put_at(key, &spot, &value, 0, now).unwrap();
+                }
                 _ => {
                     certify(&mut value, number, version, len);
                     self.cache
@@ -185,7 +194,7 @@ impl Run<'_> {
                 let now = self.now();
                 match self
                     .cache
-                    .get_at(key, spot, now, &mut buffer, |_, _| Some(0))
+                    .get_at(key, &spot, now, &mut buffer, |_, _| Some(0))
                 {
                     Copied::Bytes(len) => {
                         check(&buffer[..len], number)

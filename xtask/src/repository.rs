@@ -162,6 +162,8 @@ pub const SERVER: &[Absence] = &[
             "server/src/proto/inside.rs",
             "server/src/proto/mod.rs",
             "server/src/proto/plain.rs",
+            "server/src/proto/plain/lane.rs",
+            "server/src/proto/plain/list.rs",
             "server/src/proto/sniff.rs",
         ],
         never: &[

@@ -97,7 +97,7 @@ impl Subject for Flagstone {
         let looks = hashed().copied().zip(spots.iter().copied().flatten());
         looks
             .zip(outs)
-            .map(|((key, spot), out)| self.cache.get_at(key, spot, NOW, out, |_, _| Some(0)))
+            .map(|((key, spot), out)| self.cache.get_at(key, &spot, NOW, out, |_, _| Some(0)))
             .map(|found| usize::from(matches!(found, Copied::Bytes(_))))
             .sum()
     }

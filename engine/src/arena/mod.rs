@@ -165,18 +165,22 @@ impl Arena {
     /// at the ends keep their other bytes.
     #[inline]
     pub fn copy_in(&self, at: usize, bytes: &[u8]) {
+        let (words, shift) = self.around(at, bytes.len());
+        self.copy_into(words, shift, bytes);
+    }
+
+    /// The same to byte `at` of `words`, which are some of the arena's.
+    #[inline(always)]
+    pub fn copy_into(&self, words: &[AtomicU64], at: usize, bytes: &[u8]) {
         #[cfg(test)]
         crash::point(self.words());
         // A crash in the middle of it: where that is, is the processor's choice.
         #[cfg(test)]
         if crash::is_watched() && bytes.len() > 1 {
-            let half = bytes.len() / 2;
-            let (words, shift) = self.around(at, half);
-            bytes::copy_in(words, shift, &bytes[..half]);
+            bytes::copy_in(words, at, &bytes[..bytes.len() / 2]);
             crash::point(self.words());
         }
-        let (words, shift) = self.around(at, bytes.len());
-        bytes::copy_in(words, shift, bytes);
+        bytes::copy_in(words, at, bytes);
     }
 
     /// The same, to byte `at` of words of the arena.

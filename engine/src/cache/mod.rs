@@ -171,7 +171,7 @@ impl Cache {
     }
 
     /// Hints that `key` will be looked up soon: its bucket's cache line is asked for. Says where
-    /// that is, for [`Cache::prefetch_item`] and [`Cache::get_at`].
+    /// that is, for [`Cache::prefetch_item`], [`Cache::get_at`] and [`Cache::put_at`].
     #[inline(always)]
     pub fn prefetch(&self, key: Key<'_>) -> Spot {
         let (arena, geometry) = (&self.region.arena, &self.region.geometry);

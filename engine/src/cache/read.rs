@@ -62,7 +62,7 @@ impl Cache {
     pub fn get_at(
         &self,
         key: Key<'_>,
-        spot: Spot,
+        spot: &Spot,
         now: Tick,
         out: &mut [u8],
         head: impl FnMut(&ItemMeta, &mut [u8]) -> Option<usize>,

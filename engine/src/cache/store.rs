@@ -7,6 +7,7 @@ use super::Cache;
 use crate::error::StoreError;
 use crate::hash::Key;
 use crate::index::Place;
+use crate::index::probe::Spot;
 use crate::item::extra::{self, Marks};
 use crate::item::header::{flag, flags_for};
 use crate::item::view::View;
@@ -36,6 +37,36 @@ impl Cache {
     ) -> Result<(), StoreError> {
         self.store(key, value, attributes, Condition::Always, now)?;
         Ok(())
+    }
+
+    /// As [`Cache::put`], for a key that was prefetched: what that found out is not worked out again where the value takes the place of
+    /// one of the same length.
+    ///
+    /// `spot` has to be of this key and this cache.
+    ///
+    /// # Errors
+    /// As [`Cache::put`].
+    ///
+    /// # Panics
+    /// Possibly, with a spot of another cache.
+    #[inline]
+    pub fn put_at(
+        &self,
+        key: Key<'_>,
+        spot: &Spot,
+        value: &[u8],
+        client_flags: u32,
+        now: Tick,
+    ) -> Result<(), StoreError> {
+        let shard = self.shard(key.hash());
+        if shard.put_over_like(&self.region, (key, spot), value, client_flags) {
+            return Ok(());
+        }
+        let attributes = Attributes {
+            client_flags,
+            deadline: Deadline::NEVER,
+        };
+        self.put(key, value, attributes, now)
     }
 
     /// Stores a value if the key has none.

@@ -7,7 +7,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::bucket::{Bucket, Matches, SLOTS, Slot, link_of, slot_position};
-use super::{Extent, bucket_at};
+use super::{Extent, Place, bucket_at};
 use crate::arena::Arena;
 use crate::chunk_ref::ChunkRef;
 use crate::geometry::{BUCKET_BYTES, BUCKET_WORDS, Geometry, WORD_BYTES};
@@ -29,7 +29,47 @@ pub struct Spot {
     extent: Extent,
     primary: Bucket,
     /// What the bucket said, if it was looked at and there was a candidate.
-    seen: Option<(Noted, Slot)>,
+    seen: Option<Seen>,
+}
+
+/// What a bucket said of a hash: its stamp, the slot with its tag, and which slot that is.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    noted: Noted,
+    slot: Slot,
+    slot_no: u32,
+}
+
+/// A slot that a [`Spot`] saw.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Candidate<'s> {
+    seen: &'s Seen,
+    spot: &'s Spot,
+}
+
+impl Candidate<'_> {
+    #[inline(always)]
+    pub fn chunk(&self) -> ChunkRef {
+        self.seen.slot.chunk()
+    }
+
+    /// Its place, if nothing has happened to its chain since. What was read of the item meanwhile holds then, too. For the
+    /// holder of the shard's lock.
+    #[inline(always)]
+    pub fn place(&self, arena: &Arena, header_word: usize) -> Option<Place> {
+        let (bucket, &Seen { noted, slot_no, .. }) = (self.spot.primary, self.seen);
+        // The lock's acquire orders these looks behind what was read.
+        let is_same = stamp::is_same(arena.word(bucket.0), noted)
+            && self.spot.extent.is_current(arena, header_word);
+        is_same.then(|| Place {
+            primary: bucket,
+            bucket,
+            slot: slot_no as usize,
+            chunk: self.chunk(),
+            // Other than by the stamp, under the lock.
+            marks: bucket.slot(arena, slot_no as usize).1,
+        })
+    }
 }
 
 impl Spot {
@@ -58,24 +98,36 @@ impl Spot {
         let Some(noted) = stamp::note(arena.word(self.primary.0)) else {
             return;
         };
-        if let First::Candidate(slot) = first(arena, self.primary, noted, hash) {
+        if let First::Candidate(slot, slot_no) = first(arena, self.primary, noted, hash) {
             arena.prefetch(geometry.word_of(slot.chunk()));
-            self.seen = Some((noted, slot));
+            self.seen = Some(Seen {
+                noted,
+                slot,
+                slot_no,
+            });
         }
+    }
+
+    /// The slot that was seen, if one was.
+    #[inline(always)]
+    pub(crate) fn candidate(&self) -> Option<Candidate<'_>> {
+        let seen = self.seen.as_ref()?;
+        Some(Candidate { seen, spot: self })
     }
 }
 
 /// What was noted before reading.
 pub(crate) struct Probe {
-    spot: Spot,
+    extent: Extent,
+    primary: Bucket,
     header_word: usize,
     noted: Noted,
 }
 
 /// What the chain's first bucket says of a hash.
 pub(crate) enum First {
-    /// The first slot with its tag: nearly always the one, if there is one.
-    Candidate(Slot),
+    /// The first slot with its tag: nearly always the one, if there is one. And which slot that is.
+    Candidate(Slot, u32),
     /// There is none here, but an overflow bucket.
     Further,
     /// There is none in the chain.
@@ -138,8 +190,9 @@ fn first(arena: &Arena, primary: Bucket, noted: Noted, hash: KeyHash) -> First {
         let (word, shift) = slot_position(slot);
         (words[word].load(Relaxed) >> shift) as u32
     };
-    if let Some(slot) = Matches::of(word_0, word_1, hash.tag()).next() {
-        return Slot::of(half(slot)).map_or(First::None, First::Candidate);
+    if let Some(slot_no) = Matches::of(word_0, word_1, hash.tag()).next() {
+        let candidate = |slot| First::Candidate(slot, slot_no as u32);
+        return Slot::of(half(slot_no)).map_or(First::None, candidate);
     }
     if has_link(word_1) && link_of(half(SLOTS - 1)).is_some() {
         First::Further
@@ -162,10 +215,10 @@ impl Probe {
         arena: &Arena,
         geometry: &Geometry,
         hash: KeyHash,
-        spot: Spot,
+        spot: &Spot,
     ) -> Option<(Self, First)> {
-        let (noted, first) = match spot.seen {
-            Some((noted, slot)) => (noted, First::Candidate(slot)),
+        let (noted, first) = match &spot.seen {
+            Some(seen) => (seen.noted, First::Candidate(seen.slot, seen.slot_no)),
             None => {
                 let noted = stamp::note(arena.word(spot.primary.0))?;
                 (noted, first(arena, spot.primary, noted, hash))
@@ -173,7 +226,8 @@ impl Probe {
         };
         let header_word = geometry.header_word(hash.shard_no());
         let probe = Probe {
-            spot,
+            extent: spot.extent,
+            primary: spot.primary,
             header_word,
             noted,
         };
@@ -184,7 +238,7 @@ impl Probe {
     #[inline(always)]
     pub fn chain(&self) -> Chain {
         Chain {
-            primary: self.spot.primary,
+            primary: self.primary,
             word_0: self.noted.word(),
         }
     }
@@ -193,7 +247,7 @@ impl Probe {
     #[inline(always)]
     pub fn validate(&self, arena: &Arena) -> bool {
         // The stamp's fence orders the extent's second look too.
-        stamp::validate::<_, StdFences>(arena.word(self.spot.primary.0), self.noted)
-            && self.spot.extent.is_current(arena, self.header_word)
+        stamp::validate::<_, StdFences>(arena.word(self.primary.0), self.noted)
+            && self.extent.is_current(arena, self.header_word)
     }
 }

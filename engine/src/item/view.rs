@@ -373,6 +373,14 @@ impl<'a> View<'a> {
             .copy_in(self.at() + self.header.value_at() + from, bytes);
     }
 
+    /// Writes another value of as many bytes as this piece's part of the body has, which is all of the value.
+    #[inline(always)]
+    pub fn write_over(&self, value: &[u8]) {
+        debug_assert!(value.len() == usize::from(self.header.value_len));
+        let at = self.header.value_at();
+        self.region.arena.copy_into(self.words, at, value);
+    }
+
     /// Writes the key, of a long one what is not in the body.
     pub fn write_key(&self, key: Key<'_>) {
         if key.is_long() {

@@ -258,7 +258,7 @@ mod tests {
             let key = cache.key(bytes).unwrap();
             assert!(cache.meta(key, NOW).is_some());
             let spot = cache.prefetch(key);
-            let found = cache.get_at(key, spot, NOW, &mut [0; 5], |_, _| Some(0));
+            let found = cache.get_at(key, &spot, NOW, &mut [0; 5], |_, _| Some(0));
             assert_eq!(found, crate::Copied::Bytes(5));
         }
         cache.audit().unwrap();

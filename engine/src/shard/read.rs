@@ -40,7 +40,7 @@ impl Shard {
         let spot = Spot::of(&region.arena, &region.geometry, key.hash());
         let mut meta = ItemMeta::default();
         // The first look is apart from the others, which are rare: code for one alone is short.
-        match self.get_once(region, key, spot, now, out, &mut meta, &mut head) {
+        match self.get_once(region, key, &spot, now, out, &mut meta, &mut head) {
             Some(Copied::Bytes(_)) => Lookup::Hit(meta),
             Some(Copied::Miss) => Lookup::Miss,
             Some(Copied::TooSmall) => Lookup::TooSmall(meta),
@@ -54,7 +54,7 @@ impl Shard {
         &self,
         region: &Region,
         key: Key<'_>,
-        spot: Spot,
+        spot: &Spot,
         now: Tick,
         out: &mut [u8],
         mut head: impl FnMut(&ItemMeta, &mut [u8]) -> Option<usize>,
@@ -82,7 +82,7 @@ impl Shard {
         &self,
         region: &Region,
         key: Key<'_>,
-        spot: Spot,
+        spot: &Spot,
         now: Tick,
         out: &mut [u8],
         meta: &mut ItemMeta,
@@ -128,7 +128,7 @@ impl Shard {
             std::hint::spin_loop();
             let spot = Spot::of(&region.arena, &region.geometry, key.hash());
             let mut meta = ItemMeta::default();
-            match self.get_once(region, key, spot, now, out, &mut meta, head) {
+            match self.get_once(region, key, &spot, now, out, &mut meta, head) {
                 Some(Copied::Bytes(_)) => return Lookup::Hit(meta),
                 Some(Copied::Miss) => return Lookup::Miss,
                 Some(Copied::TooSmall) => return Lookup::TooSmall(meta),
@@ -171,7 +171,7 @@ impl Shard {
     pub fn meta(&self, region: &Region, key: Key<'_>, now: Tick) -> Option<ItemMeta> {
         for _ in 0..RETRIES_MAX {
             let spot = Spot::of(&region.arena, &region.geometry, key.hash());
-            if let Some((probe, found)) = seek(region, key, spot) {
+            if let Some((probe, found)) = seek(region, key, &spot) {
                 let found = found.filter(|(view, _)| !view.is_expired(now));
                 let meta = found.map(|(view, _)| view.meta());
                 if probe.validate(&region.arena) {
@@ -213,12 +213,12 @@ fn value_room<'o>(
 fn seek<'r>(
     region: &'r Region,
     key: Key<'_>,
-    spot: Spot,
+    spot: &Spot,
 ) -> Option<(Probe, Option<(View<'r>, Slot)>)> {
     let (arena, geometry, hash) = (&region.arena, &region.geometry, key.hash());
     let (probe, first) = Probe::begin(arena, geometry, hash, spot)?;
     let found = match first {
-        First::Candidate(slot) => match View::new(region, slot.chunk()) {
+        First::Candidate(slot, _) => match View::new(region, slot.chunk()) {
             Some(view) if view.key_is(key.bytes(), key.space()) => Some((view, slot)),
             _ => further(region, key, &probe).ok()?,
         },
@@ -273,6 +273,7 @@ impl Locked<'_> {
     }
 
     /// A hit, noted.
+    #[inline]
     pub fn mark_place(&self, place: Place, hash: KeyHash) {
         let region = self.region;
         if place.marks < MARKS_MAX {

@@ -4,18 +4,66 @@
 //! is touched. Any other is a new item (`reserve`, `fill`) in the old one's place (`link`).
 
 use super::fill::Filler;
-use super::locked::Locked;
+use super::locked::{Locked, Shard};
 use super::reserve::{Blueprint, Shortage};
 use super::storage::PageBag;
 use crate::chunk_ref::ChunkRef;
 use crate::hash::Key;
 use crate::index::Place;
+use crate::index::probe::Spot;
 use crate::item::extra::{self, Marks};
-use crate::item::header::{Header, Kind, flag};
+use crate::item::header::{Header, Kind, flag, flags_for};
 use crate::item::layout::Layout;
 use crate::item::view::View;
-use crate::tick::Tick;
+use crate::region::Region;
+use crate::tick::{Deadline, Tick};
 use crate::types::{Condition, Outcome};
+
+impl Shard {
+    /// Stores a value without a deadline over one of the same length that lies where a spot saw it, if nothing else about the item
+    /// changes: most of what is stored again is such a one. False: nothing was done.
+    ///
+    /// What has to be known of the item is read before the lock is taken, like a reader reads it, and holds if the stamp is
+    /// still the same under the lock: which is held for little more than the copying.
+    #[inline]
+    pub fn put_over_like(
+        &self,
+        region: &Region,
+        (key, spot): (Key<'_>, &Spot),
+        value: &[u8],
+        client_flags: u32,
+    ) -> bool {
+        let arena = &region.arena;
+        let Some(candidate) = spot.candidate() else {
+            return false;
+        };
+        let Some(view) = View::new(region, candidate.chunk()) else {
+            return false;
+        };
+        let flags = flags_for(client_flags, Deadline::NEVER);
+        if view.header.flags() & !flag::MAIN != flags
+            || usize::from(view.header.value_len) != value.len()
+            || !view.key_is(key.bytes(), key.space())
+        {
+            return false;
+        }
+        let mut state = self.lock(region);
+        let header_word = region.geometry.header_word(key.hash().shard_no());
+        let Some(place) = candidate.place(arena, header_word) else {
+            return false;
+        };
+        if state.pins.is_pinned(place.chunk) {
+            return false;
+        }
+        let writing = place.primary.begin_writing(arena);
+        view.set_client_flags(client_flags);
+        view.write_over(value);
+        writing.end();
+        state.mark_place(place, key.hash());
+        state.counters.sets += 1;
+        true
+    }
+}
 
 impl Locked<'_> {
     /// What the reservation `head` takes over from the item that it is to replace, if it has the fields for it: that

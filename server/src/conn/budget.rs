@@ -58,6 +58,15 @@ impl Budget {
         self.reply_bytes = self.reply_bytes.saturating_sub(reply_bytes);
     }
 
+    /// Spends a request, answered by so many bytes. Says whether that was the last.
+    #[inline(always)]
+    pub fn spend_one(&mut self, reply_bytes: usize) -> bool {
+        let requests = self.requests.saturating_sub(1);
+        let reply_bytes = self.reply_bytes.saturating_sub(reply_bytes);
+        (self.requests, self.reply_bytes) = (requests, reply_bytes);
+        requests == 0 || reply_bytes == 0
+    }
+
     pub fn is_spent(&self) -> bool {
         self.requests == 0 || self.reply_bytes == 0
     }

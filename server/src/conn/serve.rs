@@ -8,6 +8,7 @@
 //! requests up to `at` are executed and answered exactly once, and none behind it was begun.
 
 pub(super) mod clients;
+mod keys;
 mod lists;
 mod messages;
 mod plain;
@@ -192,6 +193,11 @@ impl<'w> RequestLoop<'_, 'w> {
             return self.execute(slice::from_ref(&first), bytes, at);
         }
         codec.go_on(first.inside);
+        if let Some(list) = codec.list()
+            && let Some(executed) = self.begin_list(list, &first, bytes, at)?
+        {
+            return Ok(executed);
+        }
         let mut batch = Batch::of(first);
         // Behind a login nothing is known before it is executed.
         while !batch.is_full() && !codec.is_locked() {

@@ -4,10 +4,14 @@
 //! The same bytes mean the same to both: what is not surely one of these is none here, and is left
 //! to [`Codec::decode`].
 
-use super::resp::{Format, Session};
-use super::scan::{newline, word_len};
-use super::writer::Writer;
-use super::{Accepts, Codec, Inside, KEY_BYTES_MAX, Role, Speech, memcache};
+mod lane;
+pub mod list;
+
+pub use self::lane::{Found, Lane, Memcached, Meta, Native, OneKey, Resp};
+
+use super::resp::Session;
+use super::scan::word_len;
+use super::{Accepts, Codec, Inside, KEY_BYTES_MAX, Role};
 
 /// A request of one line about one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,22 +49,7 @@ pub enum Protocol {
     },
 }
 
-impl Protocol {
-    /// How its values are counted.
-    #[inline(always)]
-    #[must_use]
-    pub fn speech(self) -> Speech {
-        match self {
-            Protocol::Native => Speech::Native,
-            Protocol::Memcached => Speech::Memcached,
-            Protocol::Meta => Speech::Meta,
-            Protocol::Resp { .. } => Speech::Resp,
-        }
-    }
-}
-
 const VERB_BYTES: usize = 4;
-const META_VERB_BYTES: usize = 3;
 /// Longer numbers may be more than 32 bits have.
 const DIGITS_MAX: usize = 9;
 
@@ -106,12 +95,16 @@ impl Codec {
         let (protocol, asked) = match verb {
             b"GET " if self.accepts != Accepts::Memcached => (Protocol::Native, Native::get(bytes)),
             b"get " if memcached => (Protocol::Memcached, Memcached::get(bytes)),
-            b"PUT " if self.accepts != Accepts::Memcached => {
-                return plain_put(&bytes[VERB_BYTES..]);
-            }
-            b"set " if memcached => return plain_set(bytes),
             [b'm', b'g', b' ', _] if memcached => (Protocol::Meta, Meta::get(bytes)),
-            [b'm', b's', b' ', _] if memcached => return plain_ms(bytes),
+            b"PUT " if self.accepts != Accepts::Memcached => {
+                return Native::put(bytes).map(|given| given.by(Protocol::Native));
+            }
+            b"set " if memcached => {
+                return Memcached::put(bytes).map(|given| given.by(Protocol::Memcached));
+            }
+            [b'm', b's', b' ', _] if memcached => {
+                return Meta::put(bytes).map(|given| given.by(Protocol::Meta));
+            }
             _ => return None,
         };
         asked.map(|asked| asked.by(protocol))
@@ -133,6 +126,30 @@ impl<'a> Asked<'a> {
         Plain {
             key: self.key,
             what: What::Get(protocol),
+            taken: self.taken,
+        }
+    }
+}
+
+/// A value that is to be stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// Of 1 to [`KEY_BYTES_MAX`] bytes.
+    pub key: &'a [u8],
+    /// The client's number.
+    pub client_flags: u32,
+    /// The value, whole.
+    pub value: &'a [u8],
+    /// How long the request is.
+    pub taken: usize,
+}
+
+impl<'a> Given<'a> {
+    #[inline(always)]
+    fn by(self, protocol: Protocol) -> Plain<'a> {
+        Plain {
+            key: self.key,
+            what: What::Put(protocol, self.client_flags, self.value),
             taken: self.taken,
         }
     }
@@ -166,18 +183,10 @@ const ARRAY_BYTES: usize = 13;
 /// An array of `GET` and a key, or of `SET`, a key and a value, all there.
 #[inline(always)]
 fn plain_resp(bytes: &[u8], v3: bool) -> Option<Plain<'_>> {
-    let (head, rest) = bytes.split_first_chunk::<ARRAY_BYTES>()?;
+    let head = bytes.first_chunk::<ARRAY_BYTES>()?;
     match head {
         b"*2\r\n$3\r\nGET\r\n" => Resp::get(bytes).map(|asked| asked.by(Protocol::Resp { v3 })),
-        b"*3\r\n$3\r\nSET\r\n" => {
-            let (key, behind) = bulk_key(rest)?;
-            let (value, behind) = bulk(behind)?;
-            Some(Plain {
-                key,
-                what: What::Put(Protocol::Resp { v3 }, 0, value),
-                taken: bytes.len() - behind.len(),
-            })
-        }
+        b"*3\r\n$3\r\nSET\r\n" => Resp::put(bytes).map(|given| given.by(Protocol::Resp { v3 })),
         _ => None,
     }
 }
@@ -207,25 +216,6 @@ fn bulk(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
         }
     }
     None
-}
-
-/// What stands behind `PUT `. A line with a carriage return may be HTTP: not plain.
-#[inline(always)]
-fn plain_put(rest: &[u8]) -> Option<Plain<'_>> {
-    let key_len = word_len(&rest[..rest.len().min(KEY_BYTES_MAX + 1)])?;
-    if key_len == 0 || rest[key_len] != b' ' {
-        return None;
-    }
-    let (key, rest) = (&rest[..key_len], &rest[key_len + 1..]);
-    let value = &rest[..newline(rest)?];
-    if value.last() == Some(&b'\r') {
-        return None;
-    }
-    Some(Plain {
-        key,
-        what: What::Put(Protocol::Native, 0, value),
-        taken: VERB_BYTES + key_len + 1 + value.len() + 1,
-    })
 }
 
 /// A key of 1 to 250 bytes with a space behind it, and what is behind that.
@@ -263,31 +253,6 @@ fn counted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((value, rest.strip_prefix(b"\r\n")?))
 }
 
-/// `set key flags 0 length`
-#[inline(always)]
-fn plain_set(bytes: &[u8]) -> Option<Plain<'_>> {
-    let (key, rest) = key_and_rest(&bytes[VERB_BYTES..])?;
-    let (flags, rest) = number(rest)?;
-    let (value, behind) = counted(rest.strip_prefix(b" 0 ")?)?;
-    Some(Plain {
-        key,
-        what: What::Put(Protocol::Memcached, flags, value),
-        taken: bytes.len() - behind.len(),
-    })
-}
-
-/// `ms key length`
-#[inline(always)]
-fn plain_ms(bytes: &[u8]) -> Option<Plain<'_>> {
-    let (key, rest) = key_and_rest(&bytes[META_VERB_BYTES..])?;
-    let (value, behind) = counted(rest)?;
-    Some(Plain {
-        key,
-        what: What::Put(Protocol::Meta, 0, value),
-        taken: bytes.len() - behind.len(),
-    })
-}
-
 impl What<'_> {
     /// Where in a request the bytes behind one of these are.
     #[inline(always)]
@@ -301,154 +266,6 @@ impl What<'_> {
             | What::Put(Protocol::Memcached | Protocol::Meta, ..) => Inside::MemcachedLine,
             What::Get(Protocol::Native) | What::Put(Protocol::Native, ..) => Inside::Line,
         }
-    }
-}
-
-/// What is known of a value that was found.
-pub struct Found {
-    /// Its length in bytes.
-    pub value_len: usize,
-    /// The client's number.
-    pub client_flags: u32,
-    /// It is out of date, or somebody was told to bring a new one.
-    pub is_outdated: bool,
-}
-
-/// How one protocol answers, known when the program is compiled: the lane is built once for each.
-pub trait Lane: Copy {
-    /// What follows a value.
-    const TAIL: &'static [u8];
-    /// The answer to a store.
-    const STORED: &'static [u8];
-    /// Whether a line end in a value would be taken for the end of the answer; and this is said instead.
-    const CUT: Option<&'static [u8]>;
-
-    /// The request for a value at the front of `bytes`, if one surely stands there whole.
-    fn get(bytes: &[u8]) -> Option<Asked<'_>>;
-
-    /// The answer if there is no value.
-    fn missing(self) -> &'static [u8];
-
-    /// Writes what stands before a value to the front of `room` and says how long it is; `None` if
-    /// it does not fit, or the general way has more to say.
-    fn value_head(self, key: &[u8], found: &Found, room: &mut [u8]) -> Option<usize>;
-}
-
-/// [`Lane`] of native lines.
-#[derive(Clone, Copy)]
-pub struct Native;
-
-/// [`Lane`] of memcached's `get` and `set`.
-#[derive(Clone, Copy)]
-pub struct Memcached;
-
-/// [`Lane`] of memcached's `mg` and `ms`.
-#[derive(Clone, Copy)]
-pub struct Meta;
-
-/// [`Lane`] of RESP, in version 3 or else 2.
-#[derive(Clone, Copy)]
-pub struct Resp(pub bool);
-
-impl Lane for Native {
-    const TAIL: &'static [u8] = b"\n";
-    const STORED: &'static [u8] = b"OK\n";
-    const CUT: Option<&'static [u8]> = Some(b"ERROR\n");
-
-    #[inline(always)]
-    fn get(bytes: &[u8]) -> Option<Asked<'_>> {
-        line_get(b"GET ", bytes)
-    }
-
-    #[inline(always)]
-    fn missing(self) -> &'static [u8] {
-        b"NOTFOUND\n"
-    }
-
-    #[inline(always)]
-    fn value_head(self, _: &[u8], _: &Found, _: &mut [u8]) -> Option<usize> {
-        Some(0)
-    }
-}
-
-impl Lane for Memcached {
-    const TAIL: &'static [u8] = b"\r\nEND\r\n";
-    const STORED: &'static [u8] = b"STORED\r\n";
-    const CUT: Option<&'static [u8]> = None;
-
-    #[inline(always)]
-    fn get(bytes: &[u8]) -> Option<Asked<'_>> {
-        line_get(b"get ", bytes)
-    }
-
-    #[inline(always)]
-    fn missing(self) -> &'static [u8] {
-        b"END\r\n"
-    }
-
-    #[inline(always)]
-    fn value_head(self, key: &[u8], found: &Found, room: &mut [u8]) -> Option<usize> {
-        memcache::encode::value_head(key, found.client_flags, found.value_len, None, room)
-    }
-}
-
-impl Lane for Meta {
-    const TAIL: &'static [u8] = b"\r\n";
-    const STORED: &'static [u8] = b"HD\r\n";
-    const CUT: Option<&'static [u8]> = None;
-
-    #[inline(always)]
-    fn get(bytes: &[u8]) -> Option<Asked<'_>> {
-        let (key, rest) = key_and_rest(bytes.strip_prefix(b"mg ")?)?;
-        let behind = rest.strip_prefix(b"v\r\n")?;
-        Some(Asked {
-            key,
-            taken: bytes.len() - behind.len(),
-        })
-    }
-
-    #[inline(always)]
-    fn missing(self) -> &'static [u8] {
-        b"EN\r\n"
-    }
-
-    #[inline(always)]
-    fn value_head(self, _: &[u8], found: &Found, room: &mut [u8]) -> Option<usize> {
-        // Of a value that is out of date whoever asks first is told to bring a new one.
-        if found.is_outdated {
-            return None;
-        }
-        let mut writer = Writer::new(room);
-        writer.put(b"VA ")?;
-        writer.number(found.value_len as u64)?;
-        writer.put(b"\r\n")?;
-        Some(writer.len())
-    }
-}
-
-impl Lane for Resp {
-    const TAIL: &'static [u8] = b"\r\n";
-    const STORED: &'static [u8] = b"+OK\r\n";
-    const CUT: Option<&'static [u8]> = None;
-
-    #[inline(always)]
-    fn get(bytes: &[u8]) -> Option<Asked<'_>> {
-        let rest = bytes.strip_prefix(b"*2\r\n$3\r\nGET\r\n")?;
-        let (key, behind) = bulk_key(rest)?;
-        Some(Asked {
-            key,
-            taken: bytes.len() - behind.len(),
-        })
-    }
-
-    #[inline(always)]
-    fn missing(self) -> &'static [u8] {
-        Format::nothing_in(self.0)
-    }
-
-    #[inline(always)]
-    fn value_head(self, _: &[u8], found: &Found, room: &mut [u8]) -> Option<usize> {
-        Format::value_head(found.value_len, room)
     }
 }
 

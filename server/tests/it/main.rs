@@ -40,6 +40,7 @@ mod handed;
 mod hot_keys;
 mod keyspace;
 mod linearizable;
+mod lists;
 mod livez;
 mod long_keys;
 mod manifests;

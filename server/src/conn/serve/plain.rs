@@ -7,19 +7,18 @@
 //! value that is longer than the outbox, or that cannot be stored.
 
 use std::io;
-use std::slice;
 
-use flagstone_engine::{Attributes, Copied, Curve, Key, Spot};
+use flagstone_engine::{Cache, Copied, Curve, Key, Spot};
 
 use super::{Halt, RequestLoop};
 use crate::conn::batch::{BATCH_MAX, Batch};
-use crate::proto::plain::{self, Lane};
+use crate::proto::plain::{self, Lane, OneKey};
 use crate::proto::scan::has_newline;
 use crate::proto::{Protocol, What};
 
 /// A shorter run between other requests is left to the general way, which looks all of them up
 /// ahead.
-const RUN_MIN: usize = BATCH_MAX / 4;
+pub(super) const RUN_MIN: usize = BATCH_MAX / 4;
 
 /// A request that was decoded.
 #[derive(Clone, Copy)]
@@ -28,6 +27,32 @@ struct Planned<'a> {
     what: What<'a>,
     /// Where in the inbox it ends.
     end: usize,
+}
+
+/// A key that was decoded, and whose bucket is on its way from memory.
+#[derive(Clone, Copy)]
+pub(super) struct Ahead<'a> {
+    pub key: Key<'a>,
+    pub spot: Spot,
+    /// Where in the inbox its request ends.
+    pub end: usize,
+}
+
+impl<'a> Ahead<'a> {
+    #[inline(always)]
+    pub fn of(cache: &Cache, key: Key<'a>, end: usize) -> Self {
+        Ahead {
+            key,
+            spot: cache.prefetch(key),
+            end,
+        }
+    }
+
+    /// The bucket is looked at, and the item is on its way.
+    #[inline(always)]
+    pub fn look(&mut self, cache: &Cache) {
+        cache.prefetch_item(self.key, &mut self.spot);
+    }
 }
 
 /// What became of a run.
@@ -43,26 +68,38 @@ impl RequestLoop<'_, '_> {
     #[inline]
     pub(super) fn run(&mut self, bytes: &[u8], at: &mut usize) -> io::Result<Run> {
         if !self.conn.codec.may_be_plain() {
-            return Ok(Run::None);
+            return match self.conn.codec.list() {
+                Some(list) => self.run_list(list, bytes, at, None),
+                None => Ok(Run::None),
+            };
         }
         let Some(first) = self.next_plain(bytes, *at) else {
             return Ok(Run::None);
         };
         let cache = self.tools.shared.cache;
         if first.end == bytes.len() {
-            let spot = cache.prefetch(first.key);
-            return self.answer(slice::from_ref(&first), slice::from_ref(&spot), at);
-        }
-        if let What::Get(protocol) = first.what {
-            let run = match protocol {
-                Protocol::Native => self.run_gets(bytes, at, first, plain::Native)?,
-                Protocol::Memcached => self.run_gets(bytes, at, first, plain::Memcached)?,
-                Protocol::Meta => self.run_gets(bytes, at, first, plain::Meta)?,
-                Protocol::Resp { v3 } => self.run_gets(bytes, at, first, plain::Resp(v3))?,
-            };
-            if !matches!(run, Run::None) {
-                return Ok(run);
+            let mut spot = cache.prefetch(first.key);
+            if let What::Put(..) = first.what {
+                cache.prefetch_item(first.key, &mut spot);
             }
+            return self.answer_one(&first, &spot, at);
+        }
+        let run = match first.what {
+            What::Get(protocol) => match protocol {
+                Protocol::Native => self.run_gets(bytes, at, first, plain::Native),
+                Protocol::Memcached => self.run_gets(bytes, at, first, plain::Memcached),
+                Protocol::Meta => self.run_gets(bytes, at, first, plain::Meta),
+                Protocol::Resp { v3 } => self.run_gets(bytes, at, first, plain::Resp(v3)),
+            },
+            What::Put(protocol, ..) => match protocol {
+                Protocol::Native => self.run_puts(bytes, at, first, plain::Native),
+                Protocol::Memcached => self.run_puts(bytes, at, first, plain::Memcached),
+                Protocol::Meta => self.run_puts(bytes, at, first, plain::Meta),
+                Protocol::Resp { v3 } => self.run_puts(bytes, at, first, plain::Resp(v3)),
+            },
+        }?;
+        if !matches!(run, Run::None) {
+            return Ok(run);
         }
         let mut end = first.end;
         let mut batch = Batch::of(first);
@@ -85,9 +122,71 @@ impl RequestLoop<'_, '_> {
         self.answer(&batch, &spots, at)
     }
 
+    /// A request that comes alone: there is nothing to look up ahead.
+    #[inline(always)]
+    fn answer_one(
+        &mut self,
+        planned: &Planned<'_>,
+        spot: &Spot,
+        at: &mut usize,
+    ) -> io::Result<Run> {
+        if let Some(halt) = self.lacks_room()? {
+            return Ok(Run::Executed(Some(halt)));
+        }
+        let Some(len) = self.carry_out(planned, spot) else {
+            // It may fit into the whole outbox, which is tried again then.
+            if self.tools.outbox.is_empty() {
+                return Ok(Run::None);
+            }
+            return Ok(Run::Executed(self.empty_outbox()?));
+        };
+        self.tools.sampler.pass(1, |_| Some(planned.key));
+        let is_spent = self.note_done(planned, len, at);
+        Ok(Run::Executed(is_spent.then_some(Halt::Tired)))
+    }
+
+    /// Puts the answer into the outbox's room, and says how long it is. `None`: it has no room, or is for the general way.
+    #[inline(always)]
+    fn carry_out(&mut self, planned: &Planned<'_>, spot: &Spot) -> Option<usize> {
+        let key = planned.key;
+        match planned.what {
+            What::Get(Protocol::Native) => self.get_apart(key, spot, plain::Native),
+            What::Get(Protocol::Memcached) => self.get_apart(key, spot, plain::Memcached),
+            What::Get(Protocol::Meta) => self.get_apart(key, spot, plain::Meta),
+            What::Get(Protocol::Resp { v3 }) => self.get_apart(key, spot, plain::Resp(v3)),
+            What::Put(Protocol::Native, _, value) => {
+                self.put_apart(key, spot, (0, value), plain::Native)
+            }
+            What::Put(Protocol::Memcached, flags, value) => {
+                self.put_apart(key, spot, (flags, value), plain::Memcached)
+            }
+            What::Put(Protocol::Meta, _, value) => {
+                self.put_apart(key, spot, (0, value), plain::Meta)
+            }
+            What::Put(Protocol::Resp { v3 }, _, value) => {
+                self.put_apart(key, spot, (0, value), plain::Resp(v3))
+            }
+        }
+    }
+
+    /// A request is answered by so many bytes. Says whether the turn is over with it.
+    #[inline(always)]
+    fn note_done(&mut self, planned: &Planned<'_>, len: usize, at: &mut usize) -> bool {
+        self.tools.outbox.filled(len);
+        let is_spent = self.budget.spend_one(len);
+        *at = planned.end;
+        if !self.conn.codec.is_inside_of(planned.what) {
+            self.conn.codec.go_on(planned.what.inside());
+        }
+        if is_spent {
+            self.tools.counters.yields.add(1);
+        }
+        is_spent
+    }
+
     /// A run of requests for values that are all asked for in one way, which is known when the program is compiled.
     #[inline(never)]
-    fn run_gets<L: Lane>(
+    fn run_gets<L: OneKey>(
         &mut self,
         bytes: &[u8],
         at: &mut usize,
@@ -96,27 +195,21 @@ impl RequestLoop<'_, '_> {
     ) -> io::Result<Run> {
         let cache = self.tools.shared.cache;
         let mut end = first.end;
-        let mut batch = Batch::of((first.key, end));
+        let mut batch = Batch::of(Ahead::of(cache, first.key, end));
         while !batch.is_full()
             && let Some(asked) = L::get(&bytes[end..])
             && let Ok(key) = cache.key(asked.key)
         {
             end += asked.taken;
-            batch.push((key, end));
+            batch.push(Ahead::of(cache, key, end));
         }
         if batch.len() < RUN_MIN && end < bytes.len() {
             return Ok(Run::None);
         }
-        let mut spots = Batch::new();
-        for &(key, _) in &*batch {
-            spots.push(cache.prefetch(key));
-        }
-        for (&(key, _), spot) in batch.iter().zip(spots.iter_mut()) {
-            cache.prefetch_item(key, spot);
-        }
+        batch.iter_mut().for_each(|ahead| ahead.look(cache));
         let mut done = 0;
-        let run = self.gets(&batch, &spots, (at, &mut done), first.what, lane);
-        self.tools.sampler.pass(done, |no| Some(batch[no].0));
+        let run = self.gets(&batch, (at, &mut done), first.what, lane);
+        self.tools.sampler.pass(done, |no| Some(batch[no].key));
         run
     }
 
@@ -124,8 +217,7 @@ impl RequestLoop<'_, '_> {
     #[inline(always)]
     fn gets<L: Lane>(
         &mut self,
-        batch: &[(Key<'_>, usize)],
-        spots: &[Spot],
+        batch: &[Ahead<'_>],
         (at, done): (&mut usize, &mut usize),
         what: What<'_>,
         lane: L,
@@ -133,11 +225,11 @@ impl RequestLoop<'_, '_> {
         let before = *at;
         let inside = what.inside();
         let is_inside = self.conn.codec.is_inside_of(what);
-        for (&(key, end), &spot) in batch.iter().zip(spots.iter()) {
+        for Ahead { key, spot, end } in batch {
             if let Some(halt) = self.lacks_room()? {
                 return Ok(Run::Executed(Some(halt)));
             }
-            let Some(len) = self.get(key, spot, lane) else {
+            let Some(len) = self.get(*key, spot, lane) else {
                 // It may fit into the whole outbox. If that is what it had, it is for the general way.
                 let had_all = self.tools.outbox.is_empty();
                 if !had_all && let Some(halt) = self.empty_outbox()? {
@@ -149,13 +241,78 @@ impl RequestLoop<'_, '_> {
                 });
             };
             self.tools.outbox.filled(len);
-            self.budget.spend(1, len);
+            let is_spent = self.budget.spend_one(len);
             *done += 1;
-            *at = end;
+            *at = *end;
             if !is_inside {
                 self.conn.codec.go_on(inside);
             }
-            if self.budget.is_spent() {
+            if is_spent {
+                self.tools.counters.yields.add(1);
+                return Ok(Run::Executed(Some(Halt::Tired)));
+            }
+        }
+        self.end_run(batch.len())
+    }
+
+    /// A run of values to store that are all sent in one way, which is known when the program is compiled.
+    #[inline(never)]
+    fn run_puts<L: OneKey>(
+        &mut self,
+        bytes: &[u8],
+        at: &mut usize,
+        first: Planned<'_>,
+        lane: L,
+    ) -> io::Result<Run> {
+        let cache = self.tools.shared.cache;
+        let mut end = *at;
+        let mut batch = Batch::new();
+        while !batch.is_full()
+            && let Some(given) = L::put(&bytes[end..])
+            && let Ok(key) = cache.key(given.key)
+        {
+            end += given.taken;
+            batch.push((Ahead::of(cache, key, end), given.client_flags, given.value));
+        }
+        if batch.len() < RUN_MIN && end < bytes.len() {
+            return Ok(Run::None);
+        }
+        batch.iter_mut().for_each(|(ahead, ..)| ahead.look(cache));
+        let mut done = 0;
+        let run = self.puts(&batch, (at, &mut done), first.what, lane);
+        self.tools.sampler.pass(done, |no| Some(batch[no].0.key));
+        run
+    }
+
+    /// Stores them, and says how many it has.
+    #[inline(always)]
+    fn puts<L: OneKey>(
+        &mut self,
+        batch: &[(Ahead<'_>, u32, &[u8])],
+        (at, done): (&mut usize, &mut usize),
+        what: What<'_>,
+        lane: L,
+    ) -> io::Result<Run> {
+        let inside = what.inside();
+        let is_inside = self.conn.codec.is_inside_of(what);
+        for (Ahead { key, spot, end }, client_flags, value) in batch {
+            if let Some(halt) = self.lacks_room()? {
+                return Ok(Run::Executed(Some(halt)));
+            }
+            let Some(len) = self.put(*key, spot, (*client_flags, value), lane) else {
+                return Ok(match *done {
+                    0 => Run::None,
+                    _ => Run::Executed(None),
+                });
+            };
+            self.tools.outbox.filled(len);
+            let is_spent = self.budget.spend_one(len);
+            *done += 1;
+            *at = *end;
+            if !is_inside {
+                self.conn.codec.go_on(inside);
+            }
+            if is_spent {
                 self.tools.counters.yields.add(1);
                 return Ok(Run::Executed(Some(Halt::Tired)));
             }
@@ -165,7 +322,7 @@ impl RequestLoop<'_, '_> {
 
     /// The end of a run that its budget has not ended.
     #[inline(always)]
-    fn end_run(&mut self, len: usize) -> io::Result<Run> {
+    pub(super) fn end_run(&mut self, len: usize) -> io::Result<Run> {
         if len == BATCH_MAX && self.budget.is_late() {
             self.tools.counters.yields.add(1);
             return Ok(Run::Executed(Some(Halt::Tired)));
@@ -200,31 +357,16 @@ impl RequestLoop<'_, '_> {
         done: &mut usize,
     ) -> io::Result<Run> {
         let before = *at;
-        for (planned, &spot) in batch.iter().zip(spots) {
+        for (planned, spot) in batch.iter().zip(spots) {
             loop {
                 if let Some(halt) = self.lacks_room()? {
                     return Ok(Run::Executed(Some(halt)));
                 }
-                let key = planned.key;
-                let done = match planned.what {
-                    What::Get(Protocol::Native) => self.get_apart(key, spot, plain::Native),
-                    What::Get(Protocol::Memcached) => self.get_apart(key, spot, plain::Memcached),
-                    What::Get(Protocol::Meta) => self.get_apart(key, spot, plain::Meta),
-                    What::Get(Protocol::Resp { v3 }) => self.get_apart(key, spot, plain::Resp(v3)),
-                    What::Put(Protocol::Native, _, value) => {
-                        self.put(key, (0, value), plain::Native)
+                if let Some(len) = self.carry_out(planned, spot) {
+                    *done += 1;
+                    if self.note_done(planned, len, at) {
+                        return Ok(Run::Executed(Some(Halt::Tired)));
                     }
-                    What::Put(Protocol::Memcached, flags, value) => {
-                        self.put(key, (flags, value), plain::Memcached)
-                    }
-                    What::Put(Protocol::Meta, _, value) => self.put(key, (0, value), plain::Meta),
-                    What::Put(Protocol::Resp { v3 }, _, value) => {
-                        self.put(key, (0, value), plain::Resp(v3))
-                    }
-                };
-                if let Some(len) = done {
-                    self.tools.outbox.filled(len);
-                    self.budget.spend(1, len);
                     break;
                 }
                 if self.tools.outbox.is_empty() {
@@ -236,20 +378,6 @@ impl RequestLoop<'_, '_> {
                     return Ok(Run::Executed(Some(halt)));
                 }
             }
-            // Here, once for all protocols: built into each of them it made the code for Redis' and memcached's stores worse.
-            if let What::Put(protocol, _, value) = planned.what {
-                let stores = &self.tools.counters.stores;
-                stores.note(protocol.speech(), value.len());
-            }
-            *done += 1;
-            *at = planned.end;
-            if !self.conn.codec.is_inside_of(planned.what) {
-                self.conn.codec.go_on(planned.what.inside());
-            }
-            if self.budget.is_spent() {
-                self.tools.counters.yields.add(1);
-                return Ok(Run::Executed(Some(Halt::Tired)));
-            }
         }
         self.end_run(batch.len())
     }
@@ -257,15 +385,16 @@ impl RequestLoop<'_, '_> {
     /// Puts value or absence into the outbox's room, which has space for any short answer, and says
     /// how long it is. `None`: the value does not fit.
     #[inline(always)]
-    fn get<L: Lane>(&mut self, key: Key<'_>, spot: Spot, lane: L) -> Option<usize> {
+    pub(super) fn get<L: Lane>(&mut self, key: Key<'_>, spot: &Spot, lane: L) -> Option<usize> {
         let (cache, now) = (self.tools.shared.cache, self.tools.now);
         let room = self.tools.outbox.room();
         let tail = L::TAIL;
-        let fits = room.len() - tail.len();
+        let fits = room.len() - (tail.len() + L::END.len());
         let found = cache.get_at(key, spot, now, &mut room[..fits], |meta, room| {
             let found = plain::Found {
                 value_len: meta.value_len,
                 client_flags: meta.client_flags,
+                cas: meta.cas,
                 is_outdated: meta.stale || meta.won,
             };
             lane.value_head(key.bytes(), &found, room)
@@ -302,40 +431,44 @@ impl RequestLoop<'_, '_> {
 
     /// The same where it is not asked for again and again: what is built for each way is the more the longer this is.
     #[inline(never)]
-    fn get_apart<L: Lane>(&mut self, key: Key<'_>, spot: Spot, lane: L) -> Option<usize> {
+    fn get_apart<L: Lane>(&mut self, key: Key<'_>, spot: &Spot, lane: L) -> Option<usize> {
         self.get(key, spot, lane)
     }
 
     /// Stores a value and puts the answer into the outbox's room. `None`: it cannot be stored, or not
     /// now, and nothing was done.
     #[inline(always)]
-    fn put<L: Lane>(
+    fn put<L: OneKey>(
         &mut self,
         key: Key<'_>,
+        spot: &Spot,
         (client_flags, value): (u32, &[u8]),
         _: L,
     ) -> Option<usize> {
         if L::CUT.is_none() {
             self.tools.shared.note_counted();
         }
-        let attributes = Attributes {
-            client_flags,
-            ..Attributes::default()
-        };
-        let stored = self
-            .tools
-            .shared
-            .cache
-            .put(key, value, attributes, self.tools.now);
-        stored.ok()?;
+        let (cache, now) = (self.tools.shared.cache, self.tools.now);
+        cache.put_at(key, spot, value, client_flags, now).ok()?;
         self.tools.counters.puts.add(1);
+        self.tools.counters.stores.note(L::SPEECH, value.len());
         if Curve::samples(key.hash(), self.tools.uses.limit()) {
-            self.tools
-                .uses
-                .note_stored(self.tools.shared.cache, key, value.len());
+            self.tools.uses.note_stored(cache, key, value.len());
         }
         let words = L::STORED;
         self.tools.outbox.room()[..words.len()].copy_from_slice(words);
         Some(words.len())
+    }
+
+    /// The same where it is not asked for again and again.
+    #[inline(never)]
+    fn put_apart<L: OneKey>(
+        &mut self,
+        key: Key<'_>,
+        spot: &Spot,
+        given: (u32, &[u8]),
+        lane: L,
+    ) -> Option<usize> {
+        self.put(key, spot, given, lane)
     }
 }

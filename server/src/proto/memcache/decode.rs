@@ -166,9 +166,7 @@ fn keys<'a>(
     }
     let list = words.rest();
     // A key that is too long spoils the list, also for those before it.
-    if skip_spaces(list).is_empty()
-        || list.len() > KEY_BYTES_MAX && words.any(|key| key.len() > KEY_BYTES_MAX)
-    {
+    if skip_spaces(list).is_empty() || has_long_word(list) {
         return refuse(Mistake::BadFormat, PlainFormat::Words, taken);
     }
     // Nobody's last of several keys is called that.
@@ -181,6 +179,17 @@ fn keys<'a>(
     };
     let ending = 1 + usize::from(has_cr);
     next_key(bytes, taken - ending - list.len(), keys)
+}
+
+/// Whether a word is longer than a key may be: where none is, there is a space in every stretch of so many bytes.
+fn has_long_word(mut list: &[u8]) -> bool {
+    while let Some(stretch) = list.get(..=KEY_BYTES_MAX) {
+        match memchr::memrchr(b' ', stretch) {
+            Some(at) => list = &list[at + 1..],
+            None => return true,
+        }
+    }
+    false
 }
 
 /// Reads the next key of a list from `bytes[from..]`, or the list's end.

@@ -16,10 +16,14 @@ pub fn value_head(
 ) -> Option<usize> {
     let mut writer = Writer::new(room);
     writer.put(b"VALUE ")?;
-    writer.put(key)?;
-    writer.put(b" ")?;
-    writer.number(u64::from(client_flags))?;
-    writer.put(b" ")?;
+    writer.put_few(key)?;
+    if client_flags == 0 {
+        writer.put(b" 0 ")?;
+    } else {
+        writer.put(b" ")?;
+        writer.number(u64::from(client_flags))?;
+        writer.put(b" ")?;
+    }
     writer.number(value_len as u64)?;
     if let Some(cas) = cas {
         writer.put(b" ")?;

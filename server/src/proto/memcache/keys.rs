@@ -10,3 +10,12 @@ pub struct Keys {
     /// Lifetimes are to be changed.
     pub(super) touch: Option<Exptime>,
 }
+
+impl Keys {
+    /// Whether CAS numbers are wanted, of a list that asks for values and changes nothing.
+    #[inline]
+    #[must_use]
+    pub fn only_read(self) -> Option<bool> {
+        self.touch.is_none().then_some(self.cas)
+    }
+}

@@ -5,7 +5,7 @@ const ACCEPTS: [Accepts; 3] = [Accepts::Auto, Accepts::Native, Accepts::Memcache
 
 /// What follows a value, what is said of none, and of a store.
 fn told(protocol: Protocol) -> [&'static [u8]; 3] {
-    fn of<L: Lane>(lane: L) -> [&'static [u8]; 3] {
+    fn of<L: OneKey>(lane: L) -> [&'static [u8]; 3] {
         [L::TAIL, lane.missing(), L::STORED]
     }
     match protocol {

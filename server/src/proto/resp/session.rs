@@ -146,6 +146,33 @@ impl Session {
         self.at == At::Request && self.multi == Multi::No && !self.subscribed && self.database == 0
     }
 
+    /// How many keys of an `MGET` are left, if that is executed at once, in database 0.
+    #[inline]
+    #[must_use]
+    pub fn values_left(self) -> Option<u32> {
+        let between = Session {
+            at: At::Request,
+            ..self
+        };
+        match self.at {
+            At::Keys(Many::Get, left) if between.is_between() => Some(left),
+            _ => None,
+        }
+    }
+
+    /// In such a list, before the last so many of its keys; behind the list, if that is none.
+    #[inline]
+    #[must_use]
+    pub const fn before_values(v3: bool, left: u32) -> Session {
+        Session {
+            at: match left {
+                0 => At::Request,
+                left => At::Keys(Many::Get, left),
+            },
+            ..Session::between(v3)
+        }
+    }
+
     /// Whether a request begins here, of any kind.
     #[must_use]
     pub fn is_at_request(self) -> bool {
