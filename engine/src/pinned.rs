@@ -1,5 +1,9 @@
 //! A large value on its way out: held still, read a window at a time.
 
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use crate::arena::outgoing::Outgoing;
 use crate::chunk_ref::ChunkRef;
 use crate::item::view::View;
 use crate::region::Region;
@@ -82,6 +86,26 @@ impl<'c> Pinned<'c> {
         self.reading.read(self.region, out)
     }
 
+    /// Writes the value's next bytes to `out`, straight from where they lie, `before` in front of them and, if they are the
+    /// last, `behind` behind them: as much of all that as `out` takes at once, and of the value `most` bytes. Returns how much
+    /// that is; of the value, what was taken counts as read.
+    ///
+    /// Nothing is copied but by `out`. A value in many pieces, or more than `most` bytes of it, takes several calls.
+    ///
+    /// # Errors
+    /// Those of `writev`. Nothing was taken then. A pipe or socket whose reader has gone is an error where the signal for that
+    /// is ignored, as it is in every program of Rust's that does not ask for it.
+    pub fn write_to(
+        &mut self,
+        out: impl AsFd,
+        before: &[u8],
+        behind: &[u8],
+        most: usize,
+    ) -> io::Result<usize> {
+        self.reading
+            .write_to(self.region, out.as_fd(), before, behind, most)
+    }
+
     /// The next [`read`](Self::read) begins at the value's byte `at`.
     pub fn seek(&mut self, at: usize) {
         self.reading.seek(self.region, at);
@@ -126,8 +150,8 @@ impl Drop for Loosened<'_> {
     }
 }
 
-impl std::io::Read for Pinned<'_> {
-    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+impl io::Read for Pinned<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         Ok(Pinned::read(self, out))
     }
 }
@@ -162,19 +186,58 @@ impl Reading {
     pub fn read(&mut self, region: &Region, out: &mut [u8]) -> usize {
         let mut done = 0;
         while done < out.len() && self.left > 0 {
-            let view = View::known(region, self.piece);
-            let here = usize::from(view.header.value_len);
-            let len = (here - self.at).min(out.len() - done).min(self.left);
-            view.copy_piece(self.at, &mut out[done..done + len]);
-            self.at += len;
-            self.left -= len;
+            let (view, at, len) = self.next_part(region, out.len() - done);
+            view.copy_piece(at, &mut out[done..done + len]);
             done += len;
-            if self.at == here {
-                self.piece = view.next_piece();
-                self.at = 0;
-            }
         }
         done
+    }
+
+    /// See [`Pinned::write_to`].
+    pub fn write_to(
+        &mut self,
+        region: &Region,
+        out: BorrowedFd<'_>,
+        before: &[u8],
+        behind: &[u8],
+        most: usize,
+    ) -> io::Result<usize> {
+        let mut outgoing = Outgoing::new(&region.arena);
+        outgoing.push(before);
+        let mut ahead = *self;
+        // One place is kept for what stands behind.
+        while ahead.left > 0 && self.left - ahead.left < most && outgoing.room() > 1 {
+            let room = most - (self.left - ahead.left);
+            let (view, at, len) = ahead.next_part(region, room);
+            outgoing.push_words(view.piece_byte(at), len);
+        }
+        if ahead.left == 0 {
+            outgoing.push(behind);
+        }
+        let taken = outgoing.write(out)?;
+        self.skip(region, taken.saturating_sub(before.len()));
+        Ok(taken)
+    }
+
+    /// Goes on by `len` bytes, or to the end.
+    fn skip(&mut self, region: &Region, mut len: usize) {
+        while len > 0 && self.left > 0 {
+            len -= self.next_part(region, len).2;
+        }
+    }
+
+    /// Goes on by the next bytes, of `most` at most those that lie together: in which piece, from which byte on, how many.
+    fn next_part<'r>(&mut self, region: &'r Region, most: usize) -> (View<'r>, usize, usize) {
+        let view = View::known(region, self.piece);
+        let (at, here) = (self.at, usize::from(view.header.value_len));
+        let len = (here - at).min(most).min(self.left);
+        self.at += len;
+        self.left -= len;
+        if self.at == here {
+            self.piece = view.next_piece();
+            self.at = 0;
+        }
+        (view, at, len)
     }
 
     /// See [`Pinned::seek`].

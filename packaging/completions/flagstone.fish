@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_flagstone_global_optspecs
-    string join \n config= check-config print-config log-format= log-level= slow-request= slow-log= hot-keys= tell-keys= seal= listen= unix-mode= tls-cert= tls-key= tls-client-ca= tls-min= tls-max-connections= admin= admin-host= admin-token-file= memory= memory-max= max-item= max-key= workers= max-connections= socket-buffer= arena= arena-required= eviction= curve= prefault= huge-pages= snapshot= snapshot-timeout= drain-delay= drain-timeout= stall-timeout= flush= enable-shutdown= login-timeout= idle-timeout= auth-file= auth-token-file= test-hooks= cgroup-root= h/help V/version
+    string join \n config= check-config print-config log-format= log-level= slow-request= slow-log= hot-keys= tell-keys= seal= listen= unix-mode= tls-cert= tls-key= tls-client-ca= tls-min= tls-max-connections= admin= admin-host= admin-token-file= memory= memory-max= max-item= max-key= workers= spin= max-connections= socket-buffer= arena= arena-required= eviction= curve= prefault= huge-pages= snapshot= snapshot-timeout= drain-delay= drain-timeout= stall-timeout= flush= enable-shutdown= login-timeout= idle-timeout= auth-file= auth-token-file= test-hooks= cgroup-root= h/help V/version
 end
 
 function __fish_flagstone_needs_command
@@ -47,6 +47,7 @@ complete -c flagstone -n "__fish_flagstone_needs_command" -l memory-max -d 'What
 complete -c flagstone -n "__fish_flagstone_needs_command" -l max-item -d 'The longest value' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l max-key -d 'The longest key: 250 to 16000 bytes. A line of the native protocol holds one of about 2000, and memcached\'s have at most 250' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l workers -d 'Threads that serve connections [default: the CPUs that the process may use]' -r
+complete -c flagstone -n "__fish_flagstone_needs_command" -l spin -d 'Microseconds for which a worker that is asked again and again looks for the next request before it sleeps: answers a client that waits for each sooner, for processor time' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l max-connections -d 'Connections served at a time; the next one gets ERROR and is closed [default: 10000, or as many as leave the cache an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l socket-buffer -d 'Each of a connection\'s two socket buffers: larger carries long values faster over long ways, smaller bounds what peers that do not read can cost' -r
 complete -c flagstone -n "__fish_flagstone_needs_command" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file, which the next process goes on with' -r
@@ -100,6 +101,7 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l memory-max 
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l max-item -d 'The longest value' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l max-key -d 'The longest key: 250 to 16000 bytes. A line of the native protocol holds one of about 2000, and memcached\'s have at most 250' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l workers -d 'Threads that serve connections [default: the CPUs that the process may use]' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l spin -d 'Microseconds for which a worker that is asked again and again looks for the next request before it sleeps: answers a client that waits for each sooner, for processor time' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l max-connections -d 'Connections served at a time; the next one gets ERROR and is closed [default: 10000, or as many as leave the cache an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l socket-buffer -d 'Each of a connection\'s two socket buffers: larger carries long values faster over long ways, smaller bounds what peers that do not read can cost' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand plan" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file, which the next process goes on with' -r
@@ -145,6 +147,7 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l memory-max
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l max-item -d 'The longest value' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l max-key -d 'The longest key: 250 to 16000 bytes. A line of the native protocol holds one of about 2000, and memcached\'s have at most 250' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l workers -d 'Threads that serve connections [default: the CPUs that the process may use]' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l spin -d 'Microseconds for which a worker that is asked again and again looks for the next request before it sleeps: answers a client that waits for each sooner, for processor time' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l max-connections -d 'Connections served at a time; the next one gets ERROR and is closed [default: 10000, or as many as leave the cache an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l socket-buffer -d 'Each of a connection\'s two socket buffers: larger carries long values faster over long ways, smaller bounds what peers that do not read can cost' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand stats" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file, which the next process goes on with' -r
@@ -190,6 +193,7 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l memory-max -
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l max-item -d 'The longest value' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l max-key -d 'The longest key: 250 to 16000 bytes. A line of the native protocol holds one of about 2000, and memcached\'s have at most 250' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l workers -d 'Threads that serve connections [default: the CPUs that the process may use]' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l spin -d 'Microseconds for which a worker that is asked again and again looks for the next request before it sleeps: answers a client that waits for each sooner, for processor time' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l max-connections -d 'Connections served at a time; the next one gets ERROR and is closed [default: 10000, or as many as leave the cache an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l socket-buffer -d 'Each of a connection\'s two socket buffers: larger carries long values faster over long ways, smaller bounds what peers that do not read can cost' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand top" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file, which the next process goes on with' -r
@@ -237,6 +241,7 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l memo
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l max-item -d 'The longest value' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l max-key -d 'The longest key: 250 to 16000 bytes. A line of the native protocol holds one of about 2000, and memcached\'s have at most 250' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l workers -d 'Threads that serve connections [default: the CPUs that the process may use]' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l spin -d 'Microseconds for which a worker that is asked again and again looks for the next request before it sleeps: answers a client that waits for each sooner, for processor time' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l max-connections -d 'Connections served at a time; the next one gets ERROR and is closed [default: 10000, or as many as leave the cache an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l socket-buffer -d 'Each of a connection\'s two socket buffers: larger carries long values faster over long ways, smaller bounds what peers that do not read can cost' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand healthcheck" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file, which the next process goes on with' -r
@@ -282,6 +287,7 @@ complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l memory-
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l max-item -d 'The longest value' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l max-key -d 'The longest key: 250 to 16000 bytes. A line of the native protocol holds one of about 2000, and memcached\'s have at most 250' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l workers -d 'Threads that serve connections [default: the CPUs that the process may use]' -r
+complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l spin -d 'Microseconds for which a worker that is asked again and again looks for the next request before it sleeps: answers a client that waits for each sooner, for processor time' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l max-connections -d 'Connections served at a time; the next one gets ERROR and is closed [default: 10000, or as many as leave the cache an eighth of the memory]' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l socket-buffer -d 'Each of a connection\'s two socket buffers: larger carries long values faster over long ways, smaller bounds what peers that do not read can cost' -r
 complete -c flagstone -n "__fish_flagstone_using_subcommand snapshot" -l arena -d 'What the cache\'s memory is made of: heap, mmap (anonymous), or the path of a file, which the next process goes on with' -r

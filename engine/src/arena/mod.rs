@@ -13,6 +13,7 @@ pub(crate) mod crash;
 mod file;
 mod heap;
 mod mmap;
+pub(crate) mod outgoing;
 
 pub(crate) use file::MAGIC;
 
@@ -179,17 +180,6 @@ impl Arena {
         if crash::is_watched() && bytes.len() > 1 {
             bytes::copy_in(words, at, &bytes[..bytes.len() / 2]);
             crash::point(self.words());
-        }
-        bytes::copy_in(words, at, bytes);
-    }
-
-    /// The same, to byte `at` of words of the arena.
-    #[inline(always)]
-    pub fn copy_into(&self, words: &[AtomicU64], at: usize, bytes: &[u8]) {
-        #[cfg(test)]
-        if crash::is_watched() {
-            let start = words.as_ptr().addr() - self.words().as_ptr().addr();
-            return self.copy_in(start + at, bytes);
         }
         bytes::copy_in(words, at, bytes);
     }

@@ -366,11 +366,14 @@ impl<'a> View<'a> {
         bytes::copy_out(self.words, self.header.value_at() + from, out);
     }
 
+    /// Where in the arena byte `from` of this piece's part of the body is.
+    pub fn piece_byte(&self, from: usize) -> usize {
+        self.at() + self.header.value_at() + from
+    }
+
     /// Writes to byte `from` of this piece's part of the body.
     pub fn write_piece(&self, from: usize, bytes: &[u8]) {
-        self.region
-            .arena
-            .copy_in(self.at() + self.header.value_at() + from, bytes);
+        self.region.arena.copy_in(self.piece_byte(from), bytes);
     }
 
     /// Writes another value of as many bytes as this piece's part of the body has, which is all of the value.

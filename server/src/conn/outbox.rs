@@ -111,6 +111,14 @@ impl Outbox {
         &self.bytes[self.start..self.end]
     }
 
+    /// So many bytes of [`unsent`](Self::unsent) are sent.
+    pub fn sent(&mut self, n: usize) {
+        self.start += n;
+        if self.is_empty() {
+            self.clear();
+        }
+    }
+
     /// Empties it.
     #[inline]
     pub fn clear(&mut self) {

@@ -177,6 +177,26 @@ impl PlainSocket {
         }
     }
 
+    /// Has `send` send something; less than it could is no sign that the socket takes no more. Pending: nothing is taken, and an
+    /// event will be wanted.
+    #[inline]
+    pub fn poll_send(
+        &mut self,
+        send: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        if !self.is_writable {
+            self.want_write();
+            return Poll::Pending;
+        }
+        match send(self.fd.as_fd()) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.want_write();
+                Poll::Pending
+            }
+            sent => Poll::Ready(sent),
+        }
+    }
+
     /// The kernel has been asked whether it is writable.
     #[cold]
     pub fn poll_asked(&mut self, is_writable: bool) -> Poll<()> {
@@ -324,6 +344,27 @@ mod tests {
         pair.asks_and_is_answered();
         pair.is_blocked_and_goes_on();
         tcp().is_blocked_and_goes_on();
+    }
+
+    #[test]
+    fn only_what_is_not_taken_at_all_waits_for_an_event() {
+        let mut pair = unix();
+        for n in [7, 1] {
+            let sent = pair.socket.poll_send(|_| Ok(n));
+            assert!(matches!(sent, Poll::Ready(Ok(taken)) if taken == n));
+        }
+        let blocked = || Err(io::ErrorKind::WouldBlock.into());
+        assert!(pair.socket.poll_send(|_| blocked()).is_pending());
+        let again = pair.socket.poll_send(|_| panic!("it takes nothing"));
+        assert!(again.is_pending());
+        // There is room all the time, so the kernel tells at once.
+        assert_eq!(pair.events(5000), (1, 1));
+        let sent = pair.socket.poll_send(|_| Ok(2));
+        assert!(matches!(sent, Poll::Ready(Ok(2))));
+        let gone = pair
+            .socket
+            .poll_send(|_| Err(io::ErrorKind::BrokenPipe.into()));
+        assert!(matches!(gone, Poll::Ready(Err(_))));
     }
 
     #[test]

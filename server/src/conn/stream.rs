@@ -53,6 +53,15 @@ impl Stream {
         }
     }
 
+    /// The socket, if what is written to it is what the peer reads.
+    #[inline]
+    pub fn plain(&mut self) -> Option<&mut PlainSocket> {
+        match self {
+            Stream::Plain(socket) => Some(socket),
+            Stream::Tls(_) => None,
+        }
+    }
+
     /// Remembers an event of the socket. True: somebody waits for it.
     #[inline]
     pub fn note(&mut self, event: EventFlags) -> bool {

@@ -18,12 +18,14 @@ mod drain;
 mod processor;
 mod slots;
 mod slow;
+mod spin;
 mod upkeep;
 mod wishes;
 
 use self::drain::Drain;
 use self::processor::Processor;
 use self::slow::Waits;
+use self::spin::Spin;
 use super::mailbox::{BUSY_PERCENT, Mailbox, Newcomer};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -146,6 +148,7 @@ struct Worker<'w> {
     /// The same some time ago, and when that was.
     measured: (u64, u64),
     processor: Processor,
+    spin: Spin,
     /// Of the connections that had to go for others, so many were told of.
     shed_told: u64,
     /// … and of subscribers that did not read.
@@ -231,6 +234,7 @@ impl<'w> Worker<'w> {
             events: Events::new(&mailbox.epoll),
             busy_nanos: 0,
             measured: (0, exact_nanos()),
+            spin: Spin::new(shared.limits.spin),
             shed_told: 0,
             lapped_told: 0,
             strange_told: 0,
@@ -264,15 +268,21 @@ impl<'w> Worker<'w> {
 
     /// Sleeps until there is something to do.
     fn wait(&mut self) {
-        let ready = &self.mailbox.ready;
-        let sleeps = ready.may_sleep();
         let now = exact_nanos();
         self.busy_nanos += now.saturating_sub(self.pass_nanos);
-        self.events.wait(match sleeps {
-            true => self.clock_nanos.saturating_sub(now),
-            false => 0,
-        });
-        ready.awake();
+        let (ready, until) = (&self.mailbox.ready, self.clock_nanos);
+        let found = self.spin.is_worth_it() && self.spin.finds(&mut self.events, ready, now, until);
+        if !found {
+            let sleeps = ready.may_sleep();
+            self.events.wait(match sleeps {
+                true => until.saturating_sub(now),
+                false => 0,
+            });
+            ready.awake();
+        }
+        if self.spin.is_allowed() {
+            self.spin.waited(exact_nanos().saturating_sub(now));
+        }
     }
 
     /// One turn for each slot that is ready. True: the server is drained.

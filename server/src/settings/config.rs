@@ -70,6 +70,8 @@ pub struct Config {
     pub key_bytes_max: usize,
     /// Threads that serve connections.
     pub workers: usize,
+    /// For so long a worker looks for events before it sleeps.
+    pub spin: Duration,
     /// Connections served at a time; the next is told `ERROR`.
     pub connections_max: usize,
     /// What each of a connection's two socket buffers takes.
@@ -163,6 +165,7 @@ impl Default for Config {
             item_bytes_max: 1 << 20,
             key_bytes_max: LONG_KEY_BYTES_MAX,
             workers: workers_default(),
+            spin: Duration::ZERO,
             connections_max: CONNECTIONS_MAX_DEFAULT,
             socket_buffer_bytes: SOCKET_BUFFER_BYTES_DEFAULT,
             backing: Backing::Mmap,
@@ -260,6 +263,7 @@ impl Config {
             slow_log: self.slow_log,
             hot_keys: self.hot_keys,
             tells_keys: self.tells_keys,
+            spin: self.spin,
         }
     }
 

@@ -5,6 +5,9 @@ use std::time::Duration;
 /// A connection's turn ends after so many requests.
 pub const REQUESTS_PER_TURN: u32 = 1024;
 
+/// The longest time for which a worker may look for events before it sleeps: longer ones never pay.
+pub const SPIN_MICROS_MAX: usize = 1000;
+
 /// What clients may do, and how long.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -30,6 +33,8 @@ pub struct Limits {
     pub hot_keys: bool,
     /// Have beginnings of their keys in lists for administrators.
     pub tells_keys: bool,
+    /// Are looked for before a worker sleeps.
+    pub spin: Duration,
 }
 
 impl Limits {

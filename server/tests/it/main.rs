@@ -74,6 +74,7 @@ mod service;
 mod settings;
 mod sizes;
 mod slow;
+mod spin;
 mod tls;
 mod tls_clients;
 mod told;

@@ -1,6 +1,7 @@
 //! Values that are longer than a buffer, a piece at a time; and requests that are skipped.
 
 use std::io;
+use std::task::Poll;
 
 use flagstone_engine::StoreError;
 
@@ -11,6 +12,10 @@ use crate::execute;
 use crate::proto::{
     Answer, HELD, LongHead, Refusal, Reply, ReplyFormat, Rest, Role, Speech, Storing, ValueEnd,
 };
+
+/// So much of a value is named in one system call. The kernel takes no more at once by large socket buffers of the default size: a
+/// segment that is as long as one can be, and what it still has room for.
+const STRAIGHT_BYTES: usize = 64 << 10;
 
 impl RequestLoop<'_, '_> {
     /// A request that is not held whole.
@@ -226,14 +231,67 @@ impl RequestLoop<'_, '_> {
             self.tools.counters.values_left.add(1);
             return Ok(Some(Halt::Close));
         }
-        let halt = self.send_pieces(no)?;
+        let halt = match self.conn.stream.is_tls() {
+            false => self.send_straight(no)?,
+            true => self.send_copies(no)?,
+        };
         self.tools
             .larges
             .rest(no, matches!(halt, Some(Halt::Blocked)), self.tools.now);
         Ok(halt)
     }
 
-    fn send_pieces(&mut self, no: LargeNo) -> io::Result<Option<Halt>> {
+    /// Straight from the item: what the kernel takes of it is copied once, by the kernel, and nothing by us.
+    ///
+    /// A call that takes a part says nothing of the next: what acknowledges that part is often there when the call returns.
+    fn send_straight(&mut self, no: LargeNo) -> io::Result<Option<Halt>> {
+        loop {
+            let Some(Large::Sending { pinned, at, tail }) = self.tools.larges.get_mut(no) else {
+                return Err(io::ErrorKind::InvalidData.into());
+            };
+            let Some(socket) = self.conn.stream.plain() else {
+                return Err(io::ErrorKind::InvalidData.into());
+            };
+            let value_len = pinned.meta().value_len;
+            let end = value_len + tail.len();
+            let before = self.tools.outbox.unsent();
+            let behind = &tail[at.saturating_sub(value_len)..];
+            let sent = socket.poll_send(|fd| pinned.write_to(fd, before, behind, STRAIGHT_BYTES));
+            let Poll::Ready(sent) = sent else {
+                return Ok(Some(Halt::Blocked));
+            };
+            let sent = sent?;
+            if sent == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            self.tools.counters.written_bytes.add(sent as u64);
+            let front_len = sent.min(before.len());
+            *at += sent - front_len;
+            let is_whole = *at == end;
+            self.tools.outbox.sent(front_len);
+            self.budget.moved_bytes += sent;
+            self.budget.spend(0, sent);
+            if is_whole {
+                return Ok(self.end_sending(no));
+            }
+            if self.budget.is_spent() {
+                return Ok(Some(Halt::Tired));
+            }
+        }
+    }
+
+    /// All of a value is sent.
+    fn end_sending(&mut self, no: LargeNo) -> Option<Halt> {
+        self.after_transfer(no, "get");
+        self.tools.larges.take(no);
+        self.conn.phase = Phase::Requests;
+        self.budget.spend(1, 0);
+        let is_over = self.budget.is_spent() || self.tools.outbox.is_limited();
+        is_over.then_some(Halt::Tired)
+    }
+
+    /// By way of the outbox: TLS reads what it makes a record of.
+    fn send_copies(&mut self, no: LargeNo) -> io::Result<Option<Halt>> {
         loop {
             let Some(Large::Sending { pinned, at, tail }) = self.tools.larges.get_mut(no) else {
                 return Err(io::ErrorKind::InvalidData.into());
@@ -276,12 +334,7 @@ impl RequestLoop<'_, '_> {
                 return Ok(Some(Halt::Blocked));
             }
             if at == end {
-                self.after_transfer(no, "get");
-                self.tools.larges.take(no);
-                self.conn.phase = Phase::Requests;
-                self.budget.spend(1, 0);
-                let is_over = self.budget.is_spent() || self.tools.outbox.is_limited();
-                return Ok(is_over.then_some(Halt::Tired));
+                return Ok(self.end_sending(no));
             }
             if self.budget.is_spent() {
                 return Ok(Some(Halt::Tired));
