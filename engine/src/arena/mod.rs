@@ -13,6 +13,7 @@ pub(crate) mod crash;
 mod file;
 mod heap;
 mod mmap;
+pub(crate) mod spans;
 
 pub(crate) use file::MAGIC;
 

@@ -368,9 +368,12 @@ impl<'a> View<'a> {
 
     /// Writes to byte `from` of this piece's part of the body.
     pub fn write_piece(&self, from: usize, bytes: &[u8]) {
-        self.region
-            .arena
-            .copy_in(self.at() + self.header.value_at() + from, bytes);
+        self.region.arena.copy_in(self.piece_byte(from), bytes);
+    }
+
+    /// Where in the arena byte `from` of this piece's part of the body is.
+    pub fn piece_byte(&self, from: usize) -> usize {
+        self.at() + self.header.value_at() + from
     }
 
     /// Writes the key, of a long one what is not in the body.
