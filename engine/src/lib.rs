@@ -54,7 +54,7 @@ pub use owned::{OwnedPinned, OwnedReservation};
 pub use persist::superblock::Unusable;
 pub use pinned::{Loosened, Pinned};
 pub use plan::{Plan, PlanLine};
-pub use reservation::Reservation;
+pub use reservation::{Drawn, Reservation};
 pub use space::DATABASES;
 pub use stats::{Audit, ClassStats, Expired, Stats};
 pub use tick::{Deadline, Tick};

@@ -8,6 +8,10 @@
 //! its cache ([`Reservation`]) and one that holds a share of it
 //! ([`OwnedReservation`](crate::OwnedReservation)).
 
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use crate::arena::spans::Spans;
 use crate::cache::Cache;
 use crate::chunk_ref::ChunkRef;
 use crate::error::StoreError;
@@ -84,6 +88,39 @@ impl<'c> Reservation<'c> {
         self.filling.write(self.cache, bytes, now)
     }
 
+    /// Appends to the value what `from` has, by one system call straight into the item's memory; what stands
+    /// behind a value of known length goes to `behind`. Of one whose length is not known no more than a page is read, and nothing goes to
+    /// `behind`. It waits if `from` does. Nothing was read if `from` is at its end, or if there was no room: the value is whole and
+    /// `behind` is empty, or a growing value cannot grow, for which [`Reservation::write`] has the reason.
+    ///
+    /// # Errors
+    /// The system's, with nothing appended.
+    pub fn read_from(
+        &mut self,
+        from: impl AsFd,
+        behind: &mut [u8],
+        now: Tick,
+    ) -> io::Result<Drawn> {
+        self.filling
+            .read_from(self.cache, from.as_fd(), behind, now)
+    }
+
+    /// Copies the end of what was read into a value whose length is not known: as many bytes as `out` has.
+    ///
+    /// # Panics
+    /// If the last [`Reservation::read_from`] has read fewer.
+    pub fn copy_last(&self, out: &mut [u8]) {
+        self.filling.copy_last(self.cache, out);
+    }
+
+    /// So many of the bytes that were read last do not belong to the value.
+    ///
+    /// # Panics
+    /// If the last [`Reservation::read_from`] has read fewer.
+    pub fn take_back(&mut self, bytes: usize) {
+        self.filling.take_back(self.cache, bytes);
+    }
+
     /// Gives the item another deadline than it was reserved with, for a protocol that tells it behind the value. False, and
     /// nothing is done: it was reserved without the fields for such a one. A deadline in the middle of a second has them all.
     pub fn set_deadline(&mut self, deadline: Deadline) -> bool {
@@ -128,6 +165,17 @@ impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         self.filling.give_up(self.cache);
     }
+}
+
+/// What [`Reservation::read_from`] has read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drawn {
+    /// Bytes of the value.
+    pub value_bytes: usize,
+    /// Bytes behind it.
+    pub behind_bytes: usize,
+    /// All the room that there was is filled: there may be more to read.
+    pub is_full: bool,
 }
 
 /// A reservation without its cache, which every call must be given: always the same one.
@@ -185,6 +233,107 @@ impl Filling {
             }
         }
         Ok(())
+    }
+
+    /// See [`Reservation::read_from`].
+    pub fn read_from(
+        &mut self,
+        cache: &Cache,
+        from: BorrowedFd<'_>,
+        behind: &mut [u8],
+        now: Tick,
+    ) -> io::Result<Drawn> {
+        let region = cache.region();
+        let mut spans = Spans::new();
+        let behind = match self.value_len {
+            Some(value_len) if self.plan_known(cache, value_len, &mut spans) => behind,
+            Some(_) => &mut [],
+            None => {
+                let view = View::known(region, self.piece);
+                if self.room(cache, view) == self.at
+                    && let Ok(piece) = self.next_piece(cache, view, now)
+                {
+                    (self.piece, self.at) = (piece, 0);
+                }
+                let view = View::known(region, self.piece);
+                let most = cache.plan().item_bytes_max() - self.written;
+                let room = (self.room(cache, view) - self.at).min(most);
+                spans.push(&region.arena, view.piece_byte(self.at), room);
+                &mut []
+            }
+        };
+        let (room, all) = (spans.bytes(), spans.bytes() + behind.len());
+        let read = spans.read(from, behind)?;
+        self.skip(cache, read.min(room));
+        Ok(Drawn {
+            value_bytes: read.min(room),
+            behind_bytes: read.saturating_sub(room),
+            is_full: read == all,
+        })
+    }
+
+    /// The places of what is to come of a value of known length. False: there are more.
+    fn plan_known<'c>(&self, cache: &'c Cache, value_len: usize, spans: &mut Spans<'c>) -> bool {
+        let region = cache.region();
+        let mut left = value_len - self.written;
+        let (mut piece, mut at) = (self.piece, self.at);
+        while left > 0 && !spans.is_full() {
+            let view = View::known(region, piece);
+            let room = (self.room(cache, view) - at).min(left);
+            if room == 0 {
+                (piece, at) = (view.next_piece(), 0);
+                continue;
+            }
+            // This reservation's, of which it is the only writer.
+            spans.push(&region.arena, view.piece_byte(at), room);
+            (at, left) = (at + room, left - room);
+        }
+        left == 0
+    }
+
+    /// See [`Reservation::copy_last`].
+    pub fn copy_last(&self, cache: &Cache, out: &mut [u8]) {
+        let from = self.at.checked_sub(out.len()).expect("so many were read");
+        View::known(cache.region(), self.piece).copy_piece(from, out);
+    }
+
+    /// See [`Reservation::take_back`].
+    pub fn take_back(&mut self, cache: &Cache, bytes: usize) {
+        self.at = self.at.checked_sub(bytes).expect("so many were read");
+        self.written -= bytes;
+        if self.value_len.is_some() {
+            return;
+        }
+        let mut view = View::known(cache.region(), self.piece);
+        set_value_here(&mut view, self.at);
+        if self.at == 0 && self.piece != self.head {
+            // No value has a last piece of nothing.
+            let mut state = cache.shard_of(self.hash.shard_no()).lock(cache.region());
+            self.piece = state.ungrow(self.piece);
+            drop(state);
+            let before = View::known(cache.region(), self.piece);
+            self.at = usize::from(before.header.value_len);
+        }
+    }
+
+    /// So many of the next bytes are written.
+    fn skip(&mut self, cache: &Cache, bytes: usize) {
+        let mut left = bytes;
+        while left > 0 {
+            let view = View::known(cache.region(), self.piece);
+            let part = (self.room(cache, view) - self.at).min(left);
+            if part == 0 {
+                (self.piece, self.at) = (view.next_piece(), 0);
+                continue;
+            }
+            self.at += part;
+            left -= part;
+        }
+        self.written += bytes;
+        if self.value_len.is_none() {
+            let mut view = View::known(cache.region(), self.piece);
+            set_value_here(&mut view, self.at);
+        }
     }
 
     /// Bytes of value that the piece holds.

@@ -14,6 +14,7 @@ mod file;
 mod heap;
 mod mmap;
 pub(crate) mod outgoing;
+pub(crate) mod spans;
 
 pub(crate) use file::MAGIC;
 

@@ -200,6 +200,16 @@ impl Locked<'_> {
         Ok(chunk)
     }
 
+    /// Gives back the last page of a growing value, and says which is the last now.
+    pub fn ungrow(&mut self, last: ChunkRef) -> ChunkRef {
+        let region = self.region;
+        let before = View::known(region, last).prev_piece();
+        View::known(region, before).set_next_piece(ChunkRef::NONE);
+        self.slab.unhold(region, last);
+        self.slab.give(region, last);
+        before
+    }
+
     /// Gives a reservation's chunks back.
     pub fn abandon(&mut self, head: ChunkRef) {
         let region = self.region;

@@ -35,6 +35,7 @@ mod progress;
 mod proxied;
 mod serve;
 mod slow;
+mod straight;
 mod stream;
 mod tls_stream;
 mod traffic;
@@ -60,7 +61,7 @@ pub use self::tls_stream::TlsStream;
 use self::transaction::Transaction;
 pub use self::worker_state::WorkerState;
 use crate::memory::plan::{INBOX_BYTES, OUTBOX_BYTES, SMALL_LEASE_BYTES};
-use crate::memory::room::MUCH_READ_BYTES;
+use crate::memory::room::{MUCH_READ_BYTES, Room};
 use crate::proto::proxied::Header;
 use crate::proto::{
     Answer, Brief, Codec, HEAD_BYTES_MAX, KEY_BYTES_MAX, ListFormat, PlainFormat, REPLY_BYTES_MAX,
@@ -110,8 +111,8 @@ pub struct Conn {
     transaction: Transaction,
     /// Whether it stands in a queue of its worker's.
     pub queued: bool,
-    /// Whether its socket buffers are large.
-    is_large: bool,
+    /// How large its socket buffers are.
+    room: Room,
     /// The first bytes have been looked at.
     sniffed: bool,
     /// The peer will send no more.
@@ -229,7 +230,7 @@ impl Conn {
             codec,
             transaction: Transaction::default(),
             queued: false,
-            is_large: false,
+            room: Room::SMALL,
             sniffed: false,
             ended: false,
             left_in_kernel: false,
@@ -390,6 +391,10 @@ impl Conn {
             }
             // A read that did not fill its room has emptied the socket: only an event brings more.
             let rests = inflow.reads > 0 && self.stream.poll_readable().is_pending();
+            let may_be_straight = !(peeks || rests) && matches!(self.phase, Phase::Storing(_));
+            if may_be_straight && self.read_straight(&mut inflow, worker)? {
+                continue;
+            }
             let read = match rests {
                 true => Poll::Pending,
                 false if peeks => self.peek(&mut worker.inbox[inflow.owned..], inflow.known())?,
@@ -485,6 +490,7 @@ impl Conn {
             // What else the socket is sure to take is another turn's.
             Halt::Hungry if is_all => Turn::Again,
             Halt::Hungry if !inflow.may_have_more && inflow.reads < 2 => return Ok(None),
+            Halt::Hungry if self.stores_on(inflow) => return Ok(None),
             Halt::Hungry | Halt::Tired | Halt::Blocked => Turn::Again,
         };
         self.put_aside_input(inflow, worker)?;

@@ -15,6 +15,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::task::Poll;
 
+use flagstone_engine::Drawn;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
@@ -141,6 +142,33 @@ impl PlainSocket {
                 Poll::Pending
             }
             Err(error) => Poll::Ready(Err(error.into())),
+        }
+    }
+
+    /// As [`poll_read`](Self::poll_read), by one call of `read`'s that has room of its own.
+    pub fn poll_read_by(
+        &mut self,
+        mut read: impl FnMut(BorrowedFd<'_>) -> io::Result<Drawn>,
+    ) -> Poll<io::Result<Drawn>> {
+        if self.poll_readable().is_pending() {
+            return Poll::Pending;
+        }
+        loop {
+            match read(self.fd.as_fd()) {
+                Ok(drawn) => {
+                    if !drawn.is_full {
+                        self.is_readable = self.is_last;
+                    }
+                    return Poll::Ready(Ok(drawn));
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.is_readable = false;
+                    self.wants_read = true;
+                    return Poll::Pending;
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
         }
     }
 

@@ -5,8 +5,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::task::Poll;
 use std::time::Duration;
 
-use nix::sys::socket::getsockopt;
-use nix::{getsockopt_impl, libc, sockopt_impl};
 use rustix::event::epoll::EventFlags;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
@@ -16,15 +14,7 @@ use socket2::SockRef;
 use super::plain_socket::PlainSocket;
 use super::tls_stream::TlsStream;
 use crate::memory::plan::INBOX_BYTES;
-
-sockopt_impl!(
-    /// What the unread bytes take with all that belongs to them, and the buffer that they lie in.
-    MemInfo,
-    GetOnly,
-    libc::SOL_SOCKET,
-    libc::SO_MEMINFO,
-    [u32; 2]
-);
+use crate::memory::room::unread_and_room;
 
 /// A socket that is registered with its worker.
 pub enum Stream {
@@ -140,7 +130,7 @@ impl Stream {
     /// its own bookkeeping, which is many times a short rest of a request, and closes the window before the buffer is full.
     pub fn is_clogged(&self) -> bool {
         // A kernel that does not tell may well be out of room.
-        getsockopt(self, MemInfo).map_or(true, |[unread, buffer]| unread > buffer / 2)
+        unread_and_room(self).is_none_or(|[unread, room]| unread > room / 2)
     }
 
     /// Whether bytes of the peer have arrived that are not read yet.

@@ -184,22 +184,47 @@ impl Conn {
     /// Large socket buffers for a connection that moves much, if there is a place for one more.
     #[inline]
     pub(super) fn enlarge(&mut self, worker: &WorkerState<'_>) {
-        if !self.is_large {
-            self.is_large = worker.tools.shared.sockets.raise(&self.stream);
+        if !self.room.is_large() {
+            let sockets = &worker.tools.shared.sockets;
+            sockets.raise(&mut self.room, &self.stream);
+        }
+    }
+
+    /// The same for one that stores a long value, of which `left` bytes are still to come after a read of `read` bytes; and if they are
+    /// more than a large buffer, an even larger one.
+    pub(super) fn widen(&mut self, read: usize, left: usize, worker: &WorkerState<'_>) {
+        if read < MUCH_READ_BYTES {
+            return;
+        }
+        self.enlarge(worker);
+        let sockets = &worker.tools.shared.sockets;
+        if self.room.may_be_wide() && sockets.is_worth_it(read, left) {
+            sockets.widen(&mut self.room, &self.stream);
         }
     }
 
     /// Takes the large buffers away again.
     pub fn shrink(&mut self, worker: &WorkerState<'_>) {
-        if self.is_large {
-            worker.tools.shared.sockets.lower(&self.stream);
-            self.is_large = false;
-        }
+        let sockets = &worker.tools.shared.sockets;
+        sockets.lower(&mut self.room, &self.stream);
     }
 
-    /// Whether its socket buffers are large.
-    pub fn is_large(&self) -> bool {
-        self.is_large
+    /// What only long values need is taken away.
+    pub fn narrow(&mut self, worker: &WorkerState<'_>) {
+        let sockets = &worker.tools.shared.sockets;
+        sockets.narrow(&mut self.room, &self.stream);
+    }
+
+    /// Whether it has places for large socket buffers, or more than one.
+    pub fn has_room(&self) -> bool {
+        self.room.places() > 0
+    }
+
+    /// It goes, and with its socket what is in the kernel.
+    pub fn leave_with_room(self, worker: &WorkerState<'_>) {
+        let mut room = self.room;
+        drop(self);
+        worker.tools.shared.sockets.leave(&mut room);
     }
 
     /// Gives back everything that is held. The connection must not get another turn, except

@@ -214,7 +214,7 @@ impl<'h> Governor<'h> {
             for (room, _) in rooms.into_iter().zip(wanted).filter(|&(_, wanted)| wanted) {
                 room.grant();
             }
-            self.shared.sockets.allow(self.large_sockets.get());
+            self.allow_sockets(self.large_sockets.get());
         }
         portion
     }
@@ -228,18 +228,27 @@ impl<'h> Governor<'h> {
         if sockets.take_wanted() {
             wanted = wanted.max(now) + LARGE_SOCKETS_STEP;
         }
-        let most = self.shared.plan.large_sockets_beside(
-            self.memory_bytes.get(),
-            self.granted.get(),
-            self.granted_most.get(),
-        );
+        let most = self.large_sockets_most();
         let wanted = wanted.min(most);
         if wanted > now {
             self.large_sockets.set(wanted);
         } else if wanted + LARGE_SOCKETS_STEP <= now || most < now {
-            sockets.allow(wanted);
+            self.allow_sockets(wanted);
             self.large_sockets.set(wanted);
         }
+    }
+
+    /// Places for large socket buffers that there can be beside the connections of the moment.
+    fn large_sockets_most(&self) -> usize {
+        self.shared.plan.large_sockets_beside(
+            self.memory_bytes.get(),
+            self.granted.get(),
+            self.granted_most.get(),
+        )
+    }
+
+    fn allow_sockets(&self, places: usize) {
+        self.shared.sockets.allow(places, self.large_sockets_most());
     }
 
     fn resize(&self, wanted: usize) -> Portion {

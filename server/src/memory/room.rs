@@ -12,14 +12,23 @@
 //! How many may be large at a time is a number of the plan, which the governor raises when there is demand
 //! and the cache has made room.
 //!
+//! A connection that stores a value longer than a large window is given more places for its receive buffer alone, as long as the
+//! value comes faster than it is read: each read of a full window opens it again, and on the same machine the sender's work is then
+//! done within that read. Half of the places are kept for others, and who has more than one gives them back first.
+//!
+//! A receive buffer can be made smaller while something lies in it, and what lies there stays. So the additional places are
+//! counted until the unread bytes are fewer ([`SocketRoom::narrow`]).
+//!
 //! The window of a TCP connection follows the receive buffer that the listening socket had at the handshake, and stays at
 //! that when the buffer grows. `TCP_WINDOW_CLAMP` is what opens it.
 
+use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
-use nix::sys::socket::{setsockopt, sockopt};
-use nix::{libc, setsockopt_impl, sockopt_impl};
+use nix::sys::socket::{getsockopt, setsockopt, sockopt};
+use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl};
+use socket2::SockRef;
 
 /// Asked for each buffer of a connection that has not shown that it needs more.
 pub const SMALL_BUFFER_BYTES: usize = 4 << 10;
@@ -30,6 +39,20 @@ pub const SEGMENT_BYTES: u32 = 1460;
 /// A read that brought so much shows it: half of what a small window lets through at once.
 pub const MUCH_READ_BYTES: usize = 2 << 10;
 
+/// Since Linux 5.14; libc has no name for it.
+const SO_BUF_LOCK: libc::c_int = 72;
+/// The send buffer.
+const LOCK_SEND: libc::c_int = 1;
+
+/// All that store long values may have this part of the places as additional ones …
+const EXTRA_SHARE: usize = 2;
+/// … of which each has this part …
+const EXTRA_SHARERS: usize = 8;
+/// … but no more than so many.
+const EXTRA_PLACES_MAX: usize = 7;
+/// A read of this part of a large window shows that the value comes as fast as it is read.
+const FAST_SHARE: usize = 4;
+
 sockopt_impl!(
     /// The largest window that is told to the peer.
     WindowClamp,
@@ -39,16 +62,85 @@ sockopt_impl!(
     u32
 );
 
+sockopt_impl!(
+    /// Which buffers keep the size that was set.
+    BufLock,
+    SetOnly,
+    libc::SOL_SOCKET,
+    SO_BUF_LOCK,
+    libc::c_int
+);
+
+sockopt_impl!(
+    /// What the unread bytes take with all that belongs to them, and the buffer that they lie in.
+    MemInfo,
+    GetOnly,
+    libc::SOL_SOCKET,
+    libc::SO_MEMINFO,
+    [u32; 2]
+);
+
+/// What the unread bytes of a socket take in the kernel, and what they may take.
+pub fn unread_and_room(socket: &impl AsFd) -> Option<[u32; 2]> {
+    getsockopt(socket, MemInfo).ok()
+}
+
 /// The places for connections with large buffers, over all workers.
 #[derive(Debug)]
 pub struct SocketRoom {
     large_bytes: usize,
     /// So many may be large: written by the governor.
     allowed: AtomicUsize,
-    /// So many are.
+    /// So many there could be if all were wanted: written by the governor.
+    most: AtomicUsize,
+    /// So many are taken.
     taken: AtomicUsize,
+    /// So many of them are additional ones.
+    extra: AtomicUsize,
     /// One was wanted and there was none, since [`SocketRoom::take_wanted`].
     wanted: AtomicBool,
+}
+
+/// The places that one connection has, and what became of its buffers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// Both buffers are large.
+    is_large: bool,
+    /// Additional places …
+    extra: u8,
+    /// … although its receive buffer is not that large any more: what is unread is counted.
+    is_lowered: bool,
+    /// It cannot be larger than it is.
+    is_fixed: bool,
+}
+
+static_assertions::const_assert!(EXTRA_PLACES_MAX <= u8::MAX as usize);
+
+impl Room {
+    /// Of a connection that has not shown that it needs more.
+    pub const SMALL: Self = Room {
+        is_large: false,
+        extra: 0,
+        is_lowered: false,
+        is_fixed: false,
+    };
+
+    /// Whether both its buffers are large.
+    #[inline]
+    pub fn is_large(&self) -> bool {
+        self.is_large
+    }
+
+    /// Whether its receive buffer can be larger than that, and is not.
+    #[inline]
+    pub fn may_be_wide(&self) -> bool {
+        self.is_large && (self.extra == 0 || self.is_lowered) && !self.is_fixed
+    }
+
+    /// Places that are counted for it.
+    pub fn places(&self) -> usize {
+        usize::from(self.is_large) + usize::from(self.extra)
+    }
 }
 
 impl SocketRoom {
@@ -57,43 +149,141 @@ impl SocketRoom {
         SocketRoom {
             large_bytes,
             allowed: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
             taken: AtomicUsize::new(0),
+            extra: AtomicUsize::new(0),
             wanted: AtomicBool::new(false),
         }
     }
 
+    /// Takes so many places, if there are.
+    fn take(&self, places: usize) -> bool {
+        let allowed = self.allowed.load(Relaxed);
+        let take = |taken: usize| (taken + places <= allowed).then_some(taken + places);
+        // Relaxed: nothing is published by a place; it is a count.
+        let is_taken = self.taken.fetch_update(Relaxed, Relaxed, take).is_ok();
+        if !is_taken {
+            self.wanted.store(true, Relaxed);
+        }
+        is_taken
+    }
+
     /// Gives a connection large buffers, if there is a place. Three system calls, once in a while.
     #[inline(never)]
-    pub fn raise(&self, socket: &impl AsFd) -> bool {
-        let take = |taken: usize| (taken < self.allowed.load(Relaxed)).then_some(taken + 1);
-        // Relaxed: nothing is published by a place; it is a count.
-        if self.taken.fetch_update(Relaxed, Relaxed, take).is_err() {
-            self.wanted.store(true, Relaxed);
+    pub fn raise(&self, room: &mut Room, socket: &impl AsFd) -> bool {
+        if self.take(1) {
+            room.is_large = true;
+            set_both(socket, self.large_bytes);
+        }
+        room.is_large
+    }
+
+    /// Whether a value of which `left` bytes are still to come after a read of `read` bytes is worth additional places.
+    #[inline]
+    pub fn is_worth_it(&self, read: usize, left: usize) -> bool {
+        left > self.large_bytes && read >= self.large_bytes / FAST_SHARE
+    }
+
+    /// Gives a connection with large buffers an even larger one to read from, if that keeps enough for others. A few system
+    /// calls, and then none until it is quiet or others have no place.
+    #[inline(never)]
+    pub fn widen(&self, room: &mut Room, socket: &impl AsFd) -> bool {
+        debug_assert!(room.may_be_wide());
+        let most = self.most.load(Relaxed) / EXTRA_SHARE;
+        let each = (most / EXTRA_SHARERS).clamp(1, EXTRA_PLACES_MAX);
+        let more = each.saturating_sub(room.extra.into());
+        let take = |extra: usize| (extra + more <= most).then_some(extra + more);
+        if self.extra.fetch_update(Relaxed, Relaxed, take).is_err() {
             return false;
         }
-        set(socket, self.large_bytes);
-        true
+        if !self.take(more) {
+            self.extra.fetch_sub(more, Relaxed);
+            return false;
+        }
+        room.extra += more as u8;
+        room.is_lowered = false;
+        let asked = self.large_bytes + usize::from(room.extra) * self.place_bytes() / 2;
+        // Of a socket without a window the receive buffer says nothing.
+        let has_window = set_window(socket, asked).is_ok();
+        let given = getsockopt(socket, sockopt::RcvBuf).unwrap_or(0);
+        // The system may allow less (net.core.rmem_max), and the places are better used by another.
+        let used = match has_window {
+            true => self.places_beyond(given),
+            false => 0,
+        };
+        room.is_fixed = used < usize::from(room.extra);
+        self.leave_extra(room, used);
+        has_window
+    }
+
+    /// Additional places for so many bytes of a receive buffer, as the kernel counts them.
+    fn places_beyond(&self, bytes: usize) -> usize {
+        let beyond = bytes.saturating_sub(2 * self.large_bytes);
+        beyond.div_ceil(self.place_bytes())
+    }
+
+    /// What a place stands for in the kernel: both buffers, which it counts twice.
+    fn place_bytes(&self) -> usize {
+        4 * self.large_bytes
+    }
+
+    /// Takes the additional places away from a connection: those that its unread bytes take when they are read.
+    pub fn narrow(&self, room: &mut Room, socket: &impl AsFd) {
+        if room.extra == 0 {
+            return;
+        }
+        if !room.is_lowered {
+            room.is_lowered = true;
+            let _ = set_window(socket, self.large_bytes);
+        }
+        self.leave_read(room, socket);
     }
 
     /// Takes the large buffers away from a connection that has them. What is in them stays until it is read or sent.
-    pub fn lower(&self, socket: &impl AsFd) {
-        set(socket, SMALL_BUFFER_BYTES);
-        self.leave();
+    pub fn lower(&self, room: &mut Room, socket: &impl AsFd) {
+        if room.is_large {
+            set_both(socket, SMALL_BUFFER_BYTES);
+            room.is_large = false;
+            self.taken.fetch_sub(1, Relaxed);
+        }
+        if room.extra > 0 {
+            room.is_lowered = true;
+            self.leave_read(room, socket);
+        }
     }
 
-    /// A connection with large buffers has gone.
-    pub fn leave(&self) {
-        self.taken.fetch_sub(1, Relaxed);
+    /// Leaves the additional places that unread bytes do not take any more.
+    fn leave_read(&self, room: &mut Room, socket: &impl AsFd) {
+        let [unread, _] = unread_and_room(socket).unwrap_or_default();
+        self.leave_extra(room, self.places_beyond(unread as usize));
     }
 
-    /// Connections with large buffers.
+    /// Leaves all additional places but so many.
+    fn leave_extra(&self, room: &mut Room, kept: usize) {
+        let left = usize::from(room.extra).saturating_sub(kept);
+        room.extra -= left as u8;
+        room.is_lowered &= room.extra > 0;
+        self.extra.fetch_sub(left, Relaxed);
+        self.taken.fetch_sub(left, Relaxed);
+    }
+
+    /// A connection has gone, and its socket with it.
+    pub fn leave(&self, room: &mut Room) {
+        self.leave_extra(room, 0);
+        if std::mem::take(&mut room.is_large) {
+            self.taken.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// Places that are taken.
     pub fn taken(&self) -> usize {
         self.taken.load(Relaxed)
     }
 
-    /// Sets how many there may be.
-    pub fn allow(&self, places: usize) {
+    /// Sets how many there may be, and how many there could be.
+    pub fn allow(&self, places: usize, most: usize) {
         self.allowed.store(places, Relaxed);
+        self.most.store(most, Relaxed);
     }
 
     /// Whether there was no place for somebody since this was asked.
@@ -107,129 +297,36 @@ impl SocketRoom {
     }
 }
 
+/// Small buffers for a listening socket, and what it accepts. The scale of a connection's windows is told in the handshake, by the
+/// receive buffer that the socket must not outgrow: with a small one no window would ever be more than 64 KiB. So that it has no such
+/// bound, it is set and then left to the kernel, until [`settle`].
+pub fn set_listening(socket: &impl AsFd) -> io::Result<()> {
+    let socket_ref = SockRef::from(socket);
+    socket_ref.set_recv_buffer_size(SMALL_BUFFER_BYTES)?;
+    socket_ref.set_send_buffer_size(SMALL_BUFFER_BYTES)?;
+    // An older kernel keeps it small, and the windows too.
+    let _ = setsockopt(socket, BufLock, &LOCK_SEND);
+    Ok(())
+}
+
+/// An accepted socket's receive buffer is small from now on.
+pub fn settle(socket: &impl AsFd) {
+    let _ = setsockopt(socket, sockopt::RcvBuf, &SMALL_BUFFER_BYTES);
+}
+
 /// Both buffers of a socket, and its window. It works with what it had, too: an error is none.
-fn set(socket: &impl AsFd, bytes: usize) {
-    let _ = setsockopt(socket, sockopt::RcvBuf, &bytes);
+fn set_both(socket: &impl AsFd, bytes: usize) {
     let _ = setsockopt(socket, sockopt::SndBuf, &bytes);
+    let _ = set_window(socket, bytes);
+}
+
+/// Its receive buffer and its window, if it has one.
+fn set_window(socket: &impl AsFd, bytes: usize) -> nix::Result<()> {
+    let _ = setsockopt(socket, sockopt::RcvBuf, &bytes);
     // Half of what the kernel counts, which is twice what was asked for. A Unix socket has no window.
-    let _ = setsockopt(
-        socket,
-        WindowClamp,
-        &u32::try_from(bytes).unwrap_or(u32::MAX),
-    );
+    let window = u32::try_from(bytes).unwrap_or(u32::MAX);
+    setsockopt(socket, WindowClamp, &window)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::{ErrorKind, Write};
-    use std::net::{Ipv4Addr, TcpStream};
-
-    use nix::sys::socket::getsockopt;
-    use socket2::{Domain, Socket, Type};
-
-    use super::*;
-
-    /// A connection whose listening socket had small buffers: the peer, and our end.
-    fn pair(sender_is_narrow: bool) -> (TcpStream, TcpStream) {
-        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-        listener
-            .set_recv_buffer_size(SMALL_BUFFER_BYTES)
-            .expect("set");
-        listener
-            .set_send_buffer_size(SMALL_BUFFER_BYTES)
-            .expect("set");
-        listener.set_tcp_mss(SEGMENT_BYTES).expect("set");
-        let any = std::net::SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        listener.bind(&any.into()).expect("bound");
-        listener.listen(1).expect("listens");
-        let address = listener.local_addr().expect("has one");
-        let peer = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-        // What waits on the peer's side is not what is measured.
-        if sender_is_narrow {
-            peer.set_send_buffer_size(1).expect("set");
-        }
-        peer.connect(&address).expect("connects");
-        let (ours, _) = listener.accept().expect("accepted");
-        (peer.into(), ours.into())
-    }
-
-    /// Bytes that a peer can send and nobody reads.
-    fn sent_unread(peer: &mut TcpStream) -> usize {
-        peer.set_nonblocking(true).expect("set");
-        let mut sent = 0;
-        let mut waits = 0;
-        while waits < 20 {
-            match peer.write(&[7; 1024]) {
-                Ok(n) => (sent, waits) = (sent + n, 0),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    waits += 1;
-                    std::thread::sleep(std::time::Duration::from_millis(5));
-                }
-                Err(error) => panic!("{error}"),
-            }
-        }
-        sent
-    }
-
-    #[test]
-    fn a_raise_opens_the_window_and_places_run_out() {
-        let (mut peer, ours) = pair(true);
-        let small = sent_unread(&mut peer);
-        assert!(small <= 24 << 10, "{small} bytes went into a small buffer");
-        drop((peer, ours));
-
-        let room = SocketRoom::new(64 << 10);
-        room.allow(1);
-        let (mut peer, ours) = pair(true);
-        let (_, other) = pair(true);
-        assert!(room.raise(&ours));
-        assert!(!room.raise(&other), "there is one place");
-        assert!(room.take_wanted() && !room.take_wanted() && room.is_full());
-        // The window grows as bytes come; a reader that reads lets it.
-        let mut sink = vec![0; 256 << 10];
-        for _ in 0..50 {
-            let _ = peer.write(&sink[..16 << 10]);
-            ours.set_nonblocking(true).expect("set");
-            let _ = std::io::Read::read(&mut &ours, &mut sink);
-        }
-        let large = sent_unread(&mut peer);
-        assert!(
-            large > 32 << 10,
-            "only {large} bytes went into a large buffer"
-        );
-        room.lower(&ours);
-        assert!(!room.is_full() && room.taken() == 0);
-        assert_eq!(
-            getsockopt(&ours, sockopt::SndBuf).expect("readable"),
-            2 * SMALL_BUFFER_BYTES
-        );
-    }
-
-    /// A sender whose segments are longer than the small window sends them by a timer of at least 200 ms each.
-    #[test]
-    fn a_connection_that_was_large_goes_on_at_once() {
-        // More than the window that was told and cannot be taken back.
-        const BYTES: usize = 192 << 10;
-        let room = SocketRoom::new(64 << 10);
-        room.allow(1);
-        let (peer, ours) = pair(false);
-        assert!(room.raise(&ours));
-        let send = |bytes: usize| {
-            std::thread::scope(|scope| {
-                let peer = &peer;
-                scope.spawn(move || (&*peer).write_all(&vec![7; bytes]).expect("taken"));
-                let began = std::time::Instant::now();
-                std::io::Read::read_exact(&mut &ours, &mut vec![0; bytes]).expect("come");
-                began.elapsed()
-            })
-        };
-        send(1 << 20);
-        room.lower(&ours);
-        let took = send(BYTES);
-        let timed = BYTES / (SMALL_BUFFER_BYTES + 1) * 200;
-        assert!(
-            took.as_millis() < timed as u128 / 4,
-            "{took:?}: by timer it is {timed} ms"
-        );
-    }
-}
+mod tests;

@@ -20,7 +20,7 @@ use tokio::io::Interest;
 use crate::auth::guesses::Origin;
 use crate::auth::tls::CertificateStore;
 use crate::conn::{PlainSocket, Stream, TlsStream};
-use crate::memory::room::{SEGMENT_BYTES, SMALL_BUFFER_BYTES};
+use crate::memory::room::{SEGMENT_BYTES, SMALL_BUFFER_BYTES, set_listening, settle};
 use crate::proto::Accepts;
 use crate::settings::endpoint::{Endpoint, Place};
 
@@ -164,8 +164,7 @@ fn set_tcp_options(socket: &SockRef<'_>) -> io::Result<()> {
             .with_retries(3),
     )?;
     // What has arrived before we accept is charged to us then.
-    socket.set_recv_buffer_size(SMALL_BUFFER_BYTES)?;
-    socket.set_send_buffer_size(SMALL_BUFFER_BYTES)?;
+    set_listening(&**socket)?;
     socket.set_tcp_mss(SEGMENT_BYTES)
 }
 
@@ -265,6 +264,9 @@ impl Door {
         if self.has_early.get() && !matches!(self.kind, Kind::Unix(_)) {
             // It works with others, too.
             let _ = set_tcp_options(&SockRef::from(&accepted));
+        }
+        if !matches!(self.kind, Kind::Unix(_)) {
+            settle(&accepted);
         }
         Ok(match &self.kind {
             Kind::Tcp => Guest::Plain(accepted),

@@ -132,6 +132,37 @@ impl ValueScan {
         }
     }
 
+    /// How many bytes can be put to the value before anybody has looked at them: all that are left, or any number if the
+    /// value ends at a newline.
+    #[must_use]
+    pub fn unseen(&self) -> usize {
+        match *self {
+            ValueScan::Line { holds_cr: true } => 0,
+            ValueScan::Line { holds_cr: false } => usize::MAX,
+            ValueScan::Counted { left, .. } => left,
+        }
+    }
+
+    /// Whether all has come that there is, also of what follows the value.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        matches!(*self, ValueScan::Counted { left: 0, behind, .. } if behind == COUNTED_END.len())
+    }
+
+    /// Whether the value's length is known.
+    #[must_use]
+    pub fn is_counted(&self) -> bool {
+        matches!(self, ValueScan::Counted { .. })
+    }
+
+    /// Of bytes that were put to a value that ends at a newline, and of which nobody had looked at any: so many belong to it.
+    /// The others are to be looked at as a part.
+    #[must_use]
+    pub fn surely(&self, bytes: &[u8]) -> usize {
+        let end = newline(bytes).unwrap_or(bytes.len());
+        end - usize::from(bytes[..end].ends_with(HELD))
+    }
+
     /// The held `\r` has been stored.
     pub fn cr_taken(&mut self) {
         *self = ValueScan::LINE;
@@ -244,6 +275,48 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_nobody_has_looked_at_ends_where_a_part_would() {
+        let table: &[(&[u8], usize)] = &[
+            (b"", 0),
+            (b"abc", 3),
+            (b"ab\r", 2),
+            (b"\r", 0),
+            (b"ab\n", 2),
+            (b"ab\r\nGET x\r\n", 2),
+            (b"a\rb\r\r\n", 4),
+            (b"\n", 0),
+        ];
+        for &(bytes, expected) in table {
+            assert_eq!(
+                ValueScan::LINE.surely(bytes),
+                expected,
+                "{}",
+                bytes.escape_ascii()
+            );
+        }
+        let scans = [
+            (ValueScan::LINE, usize::MAX, false),
+            (ValueScan::Line { holds_cr: true }, 0, false),
+            (ValueScan::counted(7), 7, false),
+            (ValueScan::counted(0), 0, false),
+            (ValueScan::bare(7), 7, false),
+            (ValueScan::bare(0), 0, true),
+        ];
+        for (scan, unseen, is_whole) in scans {
+            assert_eq!(
+                (scan.unseen(), scan.is_whole()),
+                (unseen, is_whole),
+                "{scan:?}"
+            );
+        }
+        let whole = ValueScan::bare(0).part(b"");
+        assert_eq!(
+            (whole.bytes, whole.tail, whole.end),
+            (&b""[..], 0, ValueEnd::Whole)
+        );
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub enum Role {
     Trickle,
     Long,
     Slow,
+    /// Stores a long value, and then half of another.
+    Stalled,
     Churn,
     Hello,
     HalfHello,
@@ -50,7 +52,7 @@ pub enum Role {
 impl Role {
     /// Whether the server owes it service.
     pub fn behaves(self) -> bool {
-        !matches!(self, Role::Deaf | Role::Slow | Role::Door) && !self.speaks_tls()
+        !matches!(self, Role::Deaf | Role::Slow | Role::Stalled | Role::Door) && !self.speaks_tls()
     }
 
     pub fn speaks_tls(self) -> bool {
@@ -290,6 +292,7 @@ impl Client {
                 0 => self.put_long(&key(no, 0), LONG_BYTES - 64),
                 _ => self.get(&key(no, 0), LONG_BYTES - 64),
             },
+            Role::Stalled => self.put_long(&key(no, 0), LONG_BYTES - 64),
             Role::Slow => {
                 if self.batch_no == 0 {
                     self.put_long(&key(no, 0), LONG_BYTES - 64);
@@ -354,6 +357,9 @@ impl Client {
 
     fn write(&mut self) -> Option<End> {
         while self.sent < self.request_len() {
+            if self.role == Role::Stalled && self.batch_no > 1 && self.sent > LONG_BYTES / 2 {
+                return None;
+            }
             let unsent = unsent(&self.request, self.long.as_ref(), self.sent);
             match self.socket.write(unsent) {
                 Ok(n) => self.sent += n,

@@ -28,7 +28,7 @@ pub enum Scene {
     All,
 }
 
-const SCENES: [(&str, Scene); 12] = [
+const SCENES: [(&str, Scene); 13] = [
     ("fill", Scene::Of(Role::Filler)),
     ("deaf", Scene::Of(Role::Deaf)),
     ("writers", Scene::Of(Role::Writer)),
@@ -36,6 +36,7 @@ const SCENES: [(&str, Scene); 12] = [
     ("trickle", Scene::Of(Role::Trickle)),
     ("long", Scene::Of(Role::Long)),
     ("slow", Scene::Of(Role::Slow)),
+    ("stalled", Scene::Of(Role::Stalled)),
     ("churn", Scene::Of(Role::Churn)),
     ("hellos", Scene::Of(Role::Hello)),
     ("halves", Scene::Of(Role::HalfHello)),

@@ -155,7 +155,8 @@ impl RequestLoop<'_, '_> {
             return Err(io::ErrorKind::InvalidData.into());
         };
         let bytes = &bytes[*at..];
-        if bytes.is_empty() {
+        // Where nothing follows a value, all of it may have come without a stay in the inbox.
+        if bytes.is_empty() && !scan.is_whole() {
             return Ok(Some(Halt::Hungry));
         }
         let format = format.full().plain();

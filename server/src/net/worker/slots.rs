@@ -14,7 +14,12 @@ impl Worker<'_> {
     pub(super) fn hand_over(&mut self, slot_no: usize) {
         let to = &self.mailboxes[self.gives.1];
         let slot = &mut self.slots[slot_no];
-        if !slot.conn.as_ref().is_some_and(Conn::is_movable) {
+        let Some(conn) = slot.conn.as_mut().filter(|conn| conn.is_movable()) else {
+            return;
+        };
+        // Whoever has it next finds out by itself that it moves much. If what lies unread is counted for it, it stays.
+        conn.shrink(&self.state);
+        if conn.has_room() {
             return;
         }
         if !to.reserve() {
@@ -27,9 +32,7 @@ impl Worker<'_> {
             self.gives.0 = 0;
             return;
         }
-        if let Some(mut conn) = slot.conn.take() {
-            // Whoever has it next finds out by itself that it moves much.
-            conn.shrink(&self.state);
+        if let Some(conn) = slot.conn.take() {
             let (stream, codec) = conn.leave();
             match Guest::unregister(stream) {
                 Ok(guest) => to.post(Newcomer {
@@ -84,7 +87,7 @@ impl Worker<'_> {
             conn.give_back(&mut self.state);
             let was_queued = conn.queued;
             let client = slot.client;
-            drop(conn);
+            conn.leave_with_room(&self.state);
             if was_queued {
                 self.lease_queue
                     .retain(|&queued| queued as usize != slot_no);

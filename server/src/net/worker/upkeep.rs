@@ -191,7 +191,8 @@ impl Worker<'_> {
         if shared.memory.are_sockets_over() {
             self.relieve_kernel();
         }
-        let large_quiet_millis = match shared.sockets.is_full() {
+        let is_full = shared.sockets.is_full();
+        let large_quiet_millis = match is_full {
             true => LARGE_QUIET_MILLIS_WANTED,
             false => LARGE_QUIET_MILLIS,
         };
@@ -201,10 +202,13 @@ impl Worker<'_> {
                 shared.clients.cell(slot.client).hold(held);
             }
             if let Some(conn) = &mut slot.conn
-                && conn.is_large()
-                && conn.quiet_millis(now) >= large_quiet_millis
+                && conn.has_room()
             {
-                conn.shrink(&self.state);
+                if conn.quiet_millis(now) >= large_quiet_millis {
+                    conn.shrink(&self.state);
+                } else if is_full {
+                    conn.narrow(&self.state);
+                }
             }
         }
         let login_timeout = self.state.tools.shared.limits.login_timeout.as_millis();
