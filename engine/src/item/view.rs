@@ -9,6 +9,7 @@ mod apart;
 mod chain;
 mod key;
 mod long_key;
+mod write;
 
 use std::sync::atomic::AtomicU64;
 
@@ -17,7 +18,7 @@ use super::header::{HEADER_BYTES, Header, Kind, LONG_KEY_HERE_BYTES, field_at, f
 use crate::arena::bytes;
 use crate::chunk_ref::ChunkRef;
 use crate::geometry::{SHORT_KEY_BYTES_MAX, WORD_BYTES};
-use crate::hash::{Key, KeyHash};
+use crate::hash::KeyHash;
 use crate::region::Region;
 use crate::space::Space;
 use crate::tick::{Deadline, Tick};
@@ -374,42 +375,6 @@ impl<'a> View<'a> {
     /// Writes to byte `from` of this piece's part of the body.
     pub fn write_piece(&self, from: usize, bytes: &[u8]) {
         self.region.arena.copy_in(self.piece_byte(from), bytes);
-    }
-
-    /// Writes another value of as many bytes as this piece's part of the body has, which is all of the value.
-    #[inline(always)]
-    pub fn write_over(&self, value: &[u8]) {
-        debug_assert!(value.len() == usize::from(self.header.value_len));
-        let at = self.header.value_at();
-        self.region.arena.copy_into(self.words, at, value);
-    }
-
-    /// Writes the key, of a long one what is not in the body.
-    pub fn write_key(&self, key: Key<'_>) {
-        if key.is_long() {
-            return self.write_long_key(key);
-        }
-        let at = self.at() + self.header.key_at();
-        let space = key.space();
-        if !space.is_plain() {
-            self.region.arena.copy_in(at, &space.prefix());
-        }
-        self.region
-            .arena
-            .copy_in(at + space.prefix_len(), key.bytes());
-    }
-
-    /// Writes a short key and a value that is one piece.
-    #[inline(always)]
-    pub fn write_whole(&self, key: Key<'_>, value: &[u8]) {
-        if key.space().is_plain() {
-            let arena = &self.region.arena;
-            arena.copy_into(self.words, self.header.key_at(), key.bytes());
-            arena.copy_into(self.words, self.header.value_at(), value);
-        } else {
-            self.write_key(key);
-            self.write_piece(0, value);
-        }
     }
 
     /// Replaces the header; fields, key and value stay where they are.
