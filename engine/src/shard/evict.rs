@@ -105,6 +105,7 @@ impl Locked<'_> {
             || region.stale.load(Ordering::Relaxed) > 0
             || self.sweep_due(now)
             || self.slab.has_a_page_free()
+            || self.slab.runs_are_sparse(region)
             || near.any(|near| self.slab.first_partial(near).is_some())
     }
 

@@ -269,6 +269,29 @@ mod tests {
         }
     }
 
+    /// Items with ends leave one by one, and so do their pages: the others' pages are emptied into each other before an item is
+    /// evicted, also for one that has no end itself.
+    #[test]
+    fn a_store_without_an_end_has_pages_of_runs_emptied() {
+        let cache = open(4 << 20);
+        let keys = keys(&cache, 6000);
+        let (ends, whole) = keys.split_at(2000);
+        for (at, bytes) in ends.iter().enumerate() {
+            put(&cache, bytes, &value(at));
+        }
+        let region = cache.region();
+        let is_sparse = || cache.shard_of(0).lock(region).slab.runs_are_sparse(region);
+        assert!(run_pages(&cache) > 4);
+        let mut sparse = 0;
+        for bytes in whole {
+            put(&cache, bytes, &[7; 300]);
+            sparse += usize::from(is_sparse());
+        }
+        assert!(sparse < whole.len() / 4, "{sparse}");
+        assert!(cache.stats().evictions > 0 && cache.stats().pages_moved > 0);
+        cache.audit().unwrap();
+    }
+
     /// A flush leaves whole pages; what is held in one of runs stays, and its page is one of runs again.
     #[test]
     fn what_is_held_in_runs_outlives_a_flush() {

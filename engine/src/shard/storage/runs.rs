@@ -271,6 +271,7 @@ impl Slab {
 
     /// Whether a page of runs might be emptied into the others: a page's worth is free, and an eighth, because not every
     /// run finds a place elsewhere.
+    #[inline(always)]
     pub fn runs_are_sparse(&self, region: &Region) -> bool {
         let units = region.geometry.classes.units_per_page();
         self.runs.free >= units + units / 8 && self.runs.rest == 0
