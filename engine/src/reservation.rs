@@ -263,7 +263,12 @@ impl Filling {
             }
         };
         let (room, all) = (spans.bytes(), spans.bytes() + behind.len());
-        let read = spans.read(from, behind)?;
+        let read = spans.read(from, behind);
+        if self.value_len.is_none() && !matches!(read, Ok(1..)) {
+            // A page that was put there for this read goes again.
+            self.take_back(cache, 0);
+        }
+        let read = read?;
         self.skip(cache, read.min(room));
         Ok(Drawn {
             value_bytes: read.min(room),

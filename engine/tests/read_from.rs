@@ -154,6 +154,48 @@ fn a_value_without_a_known_length_ends_where_its_reader_says() {
     assert_eq!(cache.audit().unwrap().items, 2);
 }
 
+/// A page that a read found nothing for: the value does not end with a piece of nothing, which no other process would take for whole.
+#[test]
+fn a_read_that_brings_nothing_leaves_no_piece() {
+    let cache = cache();
+    let key = cache.key(b"key").unwrap();
+    let (mut peer, ours) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let sent = value(3 * cache.plan().page_bytes());
+    // The first page of a growing value, and two: a read that has filled all of its room.
+    for pages in [1, 2] {
+        let mut reservation = cache
+            .reserve_growing(key, Attributes::default(), NOW)
+            .unwrap();
+        let mut full = 0;
+        while full < pages {
+            peer.write_all(&sent[reservation.written()..][..1 << 10])
+                .unwrap();
+            // What has come behind the page's end is its next one's, and taken back.
+            let drawn = reservation.read_from(&ours, &mut [], NOW).unwrap();
+            if drawn.is_full {
+                full += 1;
+                std::io::Read::read(&mut &ours, &mut [0; 1 << 10]).unwrap_or(0);
+            }
+        }
+        let len = reservation.written();
+        let held = cache.audit().unwrap().item_pages;
+        for _ in 0..2 {
+            let error = reservation.read_from(&ours, &mut [], NOW).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::WouldBlock);
+            assert_eq!(cache.audit().unwrap().item_pages, held);
+        }
+        assert_eq!(reservation.written(), len);
+        let stored = reservation.commit(Condition::Always, NOW).unwrap();
+        assert_eq!(stored, Outcome::Stored);
+        let mut room = vec![0; len];
+        assert!(matches!(cache.get(key, NOW, &mut room), Lookup::Hit(_)));
+        assert!(room == sent[..len], "{pages}");
+        cache.delete(key, NOW);
+        assert_eq!(cache.audit().unwrap().item_pages, 0);
+    }
+}
+
 #[test]
 fn a_value_grows_no_further_than_an_item_may() {
     let cache = cache();
