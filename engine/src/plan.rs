@@ -22,6 +22,10 @@ use crate::shard::locked::Shard;
 /// cannot ask for its size, because the cache knows the plan.
 pub(crate) const CACHE_BYTES_MAX: usize = 1664;
 
+/// Bytes of index an item: ten to a bucket of 64 bytes, which thirteen of sixteen lines are, make 7.9; the others are overflow
+/// buckets, and pages that are not full.
+const INDEX_BYTES: f64 = 10.0;
+
 /// One addend of the budget.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -225,8 +229,7 @@ impl Plan {
         self.geometry.usable_pages()
     }
 
-    /// About how many items of `item_bytes` (key and value) the pages hold: chunk, and 8
-    /// bytes of index.
+    /// About how many items of `item_bytes` (key and value) the pages hold: chunks, the end's run, and the index.
     #[must_use]
     pub fn items_expected(&self, item_bytes: usize) -> usize {
         let key_len = item_bytes.min(20);
@@ -239,7 +242,7 @@ impl Plan {
         let run = classes.run_units(HEADER_BYTES + layout.end) * classes.unit_bytes();
         let chunks = chunks + if layout.end > 0 { run as f64 } else { 0.0 };
         let bytes = self.page_count() * self.geometry.page_bytes;
-        (bytes as f64 / (chunks + 8.0)) as usize
+        (bytes as f64 / (chunks + INDEX_BYTES)) as usize
     }
 
     pub(crate) fn geometry(&self) -> &Geometry {
