@@ -1,11 +1,10 @@
 //! The pages of runs: each unit is a run's or free, and what is said of a page is so.
 
 use super::Walk;
-use crate::geometry::WORD_BYTES;
 use crate::item::header::Kind;
 use crate::item::view::View;
 use crate::shard::locked::Locked;
-use crate::shard::storage::runs::next_run;
+use crate::shard::storage::runs::{next_run, unit_of};
 use crate::slab::runs::RunPage;
 use crate::stats::Audit;
 
@@ -31,8 +30,7 @@ impl Locked<'_> {
                 "page {page_no} of runs: {:?} in use",
                 view.header
             );
-            let start =
-                (word - geometry.page_word(page_no)) * WORD_BYTES / geometry.classes.unit_bytes();
+            let start = unit_of(geometry, page_no, word);
             ensure!(
                 end <= units && bits.is_in_use(start, end - start),
                 "page {page_no} of runs: {start} to {end} is not a run"
