@@ -219,7 +219,7 @@ mod tests {
                     _ => None,
                 };
                 check(&cache, name, left);
-                // Who reads sees what was there, to the end.
+                // The reader sees what was there, to the end.
                 let mut out = vec![0; LONG];
                 assert_eq!(reader.read(&mut out), LONG);
                 assert!(out == bytes(LONG), "{what}");

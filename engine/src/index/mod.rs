@@ -56,7 +56,7 @@ impl Extent {
         u32::MAX >> (self.buckets().wrapping_sub(1) | 1).leading_zeros()
     }
 
-    /// The same for who has the mask at hand.
+    /// The same where the caller has the mask at hand.
     #[inline(always)]
     fn bucket_no_by(self, mask: u32, hash: KeyHash) -> u32 {
         let bucket_no = hash.bucket_bits() & mask;

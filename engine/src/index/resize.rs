@@ -20,6 +20,7 @@ use crate::stamp::{self, StdFences, Writing};
 const ITEMS_PER_BUCKET: usize = 10;
 /// Merge below this load: far enough from the other that a page does not come and go.
 const ITEMS_PER_BUCKET_MIN: usize = 4;
+/// Below this load hardly any chain is full.
 const ITEMS_PER_BUCKET_SPARSE: usize = 5;
 
 impl Index {

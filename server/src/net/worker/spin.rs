@@ -9,8 +9,8 @@
 //!
 //! To wake a thread takes longer than a request. A client that waits for each answer before it asks again waits for that, too, and
 //! is answered in less than half of the time by a worker that did not go to sleep. What that costs is processor time, so it is
-//! spent only while it pays: after a wait that was longer, the next sleeps at once. Nobody who is idle, or is asked something now
-//! and then, spins.
+//! spent only while it pays: after a wait that was longer, the next sleeps at once. A worker that is idle, or is asked something
+//! now and then, never spins.
 
 use std::time::Duration;
 
