@@ -307,6 +307,32 @@ fn long_answers_come_whole_and_in_order() {
     expect(&mut conn, &answers);
 }
 
+/// A transaction that is in its middle when a turn ends goes on although nothing more is asked.
+#[test]
+fn nothing_has_to_be_asked_behind_a_long_answer() {
+    let server = start();
+    let mut conn = connect(&server);
+    let long = vec![b'l'; 90_000];
+    exchange(&mut conn, &array(&[b"SET", b"long", &long]), b"+OK\r\n");
+    let answer = [b"$90000\r\n", &long[..], b"\r\n"].concat();
+    // A turn answers with so much or so little more that it ends behind one of these.
+    for before in 0..6 {
+        let gets = "GET long|".repeat(before);
+        let input = requests(&format!(
+            "{gets}MULTI|GET long|MGET long none long|GET none|EXEC"
+        ));
+        let mut answers = answer.repeat(before);
+        answers.extend_from_slice(b"+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n");
+        answers.extend_from_slice(&answer);
+        answers.extend_from_slice(b"*3\r\n");
+        answers.extend_from_slice(&answer);
+        answers.extend_from_slice(b"$-1\r\n");
+        answers.extend_from_slice(&answer);
+        answers.extend_from_slice(b"$-1\r\n");
+        exchange(&mut conn, &input, &answers);
+    }
+}
+
 /// Lists that are longer than what can be held are kept key by key.
 #[test]
 fn long_lists_are_kept() {

@@ -285,7 +285,11 @@ impl RequestLoop<'_, '_> {
     fn end_sending(&mut self, no: LargeNo) -> Option<Halt> {
         self.after_transfer(no, "get");
         self.tools.larges.take(no);
-        self.conn.phase = Phase::Requests;
+        // What is left of a transaction is not in the inbox: the next turn would wait for its socket.
+        self.conn.phase = match self.conn.transaction.is_replayed() {
+            true => Phase::Replaying,
+            false => Phase::Requests,
+        };
         self.budget.spend(1, 0);
         let is_over = self.budget.is_spent() || self.tools.outbox.is_limited();
         is_over.then_some(Halt::Tired)
