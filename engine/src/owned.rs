@@ -5,14 +5,13 @@
 //! hold memory of it. The rest is as [`Reservation`](crate::Reservation) and [`Pinned`](crate::Pinned).
 
 use std::io;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use crate::cache::Cache;
 use crate::error::StoreError;
 use crate::hash::Key;
 use crate::pinned::Reading;
-use crate::reservation::{Drawn, Filling};
+use crate::reservation::Filling;
 use crate::tick::Tick;
 use crate::types::{Attributes, CasWish, Condition, ItemMeta, Outcome, Side, Stored};
 
@@ -104,20 +103,6 @@ impl OwnedReservation {
     /// As [`Reservation::write`](crate::Reservation::write).
     pub fn write(&mut self, bytes: &[u8], now: Tick) -> Result<(), StoreError> {
         self.filling.write(&self.cache, bytes, now)
-    }
-
-    /// Appends what `from` has.
-    ///
-    /// # Errors
-    /// As [`Reservation::read_from`](crate::Reservation::read_from).
-    pub fn read_from(
-        &mut self,
-        from: impl AsFd,
-        behind: &mut [u8],
-        now: Tick,
-    ) -> io::Result<Drawn> {
-        let from = from.as_fd();
-        self.filling.read_from(&self.cache, from, behind, now)
     }
 
     /// Links the item, if `condition` holds, in place of what the key had before.

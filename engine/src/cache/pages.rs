@@ -81,32 +81,40 @@ impl Cache {
     ) -> Result<T, StoreError> {
         let (mut want, mut copies) = (0, 0);
         loop {
-            if shortage == Shortage::COPY {
-                self.set_apart(key, copies, now)?;
-                copies += 1;
-                match attempt(bag) {
-                    Ok(done) => return Ok(done),
-                    Err(more) => shortage = more,
+            match shortage {
+                Shortage::Copy => {
+                    self.set_apart(key, copies, now)?;
+                    copies += 1;
                 }
-                continue;
-            }
-            // More each time: what an attempt took and gave back is in the pool, and asking for as much again would find
-            // it there for ever.
-            want = (bag.count() + shortage.0).max(want + 1);
-            let guard = self.guard(key, now);
-            let mut enough = self.gather(bag, want, now);
-            self.unguard(key, guard);
-            if !enough && guard.is_some() {
-                enough = self.gather(bag, want, now);
-            }
-            if !enough {
-                return Err(StoreError::NoSpace);
+                Shortage::Pages(missing) => {
+                    // More each time: what an attempt took and gave back is in the pool, and asking for as much again would find
+                    // it there for ever.
+                    want = (bag.count() + missing).max(want + 1);
+                    self.gather_sparing(key, bag, want, now)?;
+                }
             }
             match attempt(bag) {
                 Ok(done) => return Ok(done),
                 Err(more) => shortage = more,
             }
         }
+    }
+
+    /// Fills `bag` up to `want` pages; what `key` has is the last to go for it.
+    fn gather_sparing(
+        &self,
+        key: Key<'_>,
+        bag: &mut PageBag<'_>,
+        want: usize,
+        now: Tick,
+    ) -> Result<(), StoreError> {
+        let guard = self.guard(key, now);
+        let mut enough = self.gather(bag, want, now);
+        self.unguard(key, guard);
+        if !enough && guard.is_some() {
+            enough = self.gather(bag, want, now);
+        }
+        enough.then_some(()).ok_or(StoreError::NoSpace)
     }
 
     /// Fills `bag` up to `pages`, as far as the pool has any, before a shard's lock is taken, and touches each: memory that was

@@ -83,12 +83,12 @@ impl Locked<'_> {
                 return Ok(found);
             }
             if self.another_shard_is_older() {
-                return Err(Shortage(1));
+                return Err(Shortage::Pages(1));
             }
             match self.make_room(Some(class), &mut patience, now) {
                 Some(Room::Chunk(chunk)) => return Ok((chunk, class)),
                 Some(Room::InPages) => {}
-                None => return Err(Shortage(1)),
+                None => return Err(Shortage::Pages(1)),
             }
         }
     }
@@ -132,7 +132,7 @@ impl Locked<'_> {
                 continue;
             }
             if region.stale.load(Ordering::Relaxed) > 0 {
-                return Err(Shortage(1));
+                return Err(Shortage::Pages(1));
             }
             // Rather than evict: a chunk somewhat too large that nobody uses. Without this, half
             // a page per shard and class would stand empty for good.

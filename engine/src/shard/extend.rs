@@ -94,7 +94,9 @@ impl Locked<'_> {
             };
             let Ok(chunk) = self.obtain(class, bag, now) else {
                 self.abandon(pieces.first);
-                return Err(Shortage((pages + 1).saturating_sub(bag.count()).max(1)));
+                return Err(Shortage::Pages(
+                    (pages + 1).saturating_sub(bag.count()).max(1),
+                ));
             };
             self.slab.hold(region, chunk);
             let mut view = View::fresh(region, chunk, continuation(0));
@@ -117,7 +119,7 @@ impl Locked<'_> {
         while bag.count() < pages {
             match region.pool.pop(region.pages()) {
                 Some(page_no) => bag.push(page_no),
-                None => return Err(Shortage(pages - bag.count())),
+                None => return Err(Shortage::Pages(pages - bag.count())),
             }
         }
         Ok(())
@@ -313,7 +315,7 @@ impl Locked<'_> {
             return if is_copied_here {
                 Ok(None)
             } else {
-                Err(Shortage::COPY)
+                Err(Shortage::Copy)
             };
         }
         let second_len = Self::small_second(region, view).map_or(0, |second| {
@@ -401,9 +403,12 @@ impl Locked<'_> {
         set_value_here(&mut view, into_head);
         let pieces = match self.reserve_pieces(front - into_head, bag, now) {
             Ok(pieces) => pieces,
-            Err(Shortage(pages)) => {
+            Err(shortage) => {
                 self.abandon(head);
-                return Err(Shortage(pages + 1));
+                return Err(match shortage {
+                    Shortage::Pages(pages) => Shortage::Pages(pages + 1),
+                    Shortage::Copy => Shortage::Copy,
+                });
             }
         };
         view.set_next_piece(pieces.first);

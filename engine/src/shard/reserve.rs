@@ -18,14 +18,14 @@ use crate::slab::size_class::SizeClasses;
 use crate::tick::Tick;
 use crate::types::{Attributes, CasWish};
 
-/// So many pages are missing that only other shards can give them.
+/// What has to be done without the shard's lock before an attempt under it can go on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Shortage(pub usize);
-
-impl Shortage {
-    /// No page is missing: the item is long, and somebody is reading it, so that all of it would have to be copied. That is not done under
+pub(crate) enum Shortage {
+    /// So many pages are missing that only other shards can give them.
+    Pages(usize),
+    /// The item is long, and somebody is reading it, so that all of it would have to be copied, which is not done under
     /// the lock (`cache::apart`).
-    pub const COPY: Shortage = Shortage(usize::MAX);
+    Copy,
 }
 
 /// What a new item is to be.
@@ -119,7 +119,7 @@ impl Locked<'_> {
         while bag.count() < layout.pages {
             match region.pool.pop(region.pages()) {
                 Some(page_no) => bag.push(page_no),
-                None => return Err(Shortage(layout.pages - bag.count())),
+                None => return Err(Shortage::Pages(layout.pages - bag.count())),
             }
         }
         if let Some(class) = layout.single()
@@ -138,7 +138,7 @@ impl Locked<'_> {
         for class in layout.classes(whole_page) {
             let chunk = match self.obtain(class, bag, now) {
                 Ok(chunk) => chunk,
-                Err(Shortage(_)) => {
+                Err(_) => {
                     if head.is_some() {
                         self.abandon(head);
                     }
@@ -166,7 +166,7 @@ impl Locked<'_> {
         }
         debug_assert_eq!(left, layout.end, "the layout holds the value");
         if let Some(before) = last.filter(|_| left > 0)
-            && let Err(Shortage(_)) = self.chain_runs(before, left, bag, now, |_| {})
+            && self.chain_runs(before, left, bag, now, |_| {}).is_err()
         {
             self.abandon(head);
             return Err(shortage_of(layout, bag));
@@ -189,7 +189,7 @@ impl Locked<'_> {
         if bag.count() == 0 {
             match region.pool.pop(region.pages()) {
                 Some(page_no) => bag.push(page_no),
-                None => return Err(Shortage(1)),
+                None => return Err(Shortage::Pages(1)),
             }
         }
         let chunk = self.obtain(region.geometry.classes.whole_page(), bag, now)?;
@@ -288,7 +288,7 @@ impl Locked<'_> {
 
 /// A page for each piece: with those in hand the next attempt succeeds, whatever the classes have.
 fn shortage_of(layout: Layout, bag: &PageBag<'_>) -> Shortage {
-    Shortage(layout.pieces().saturating_sub(bag.count()).max(1))
+    Shortage::Pages(layout.pieces().saturating_sub(bag.count()).max(1))
 }
 
 /// Header, fields and key of an item's first piece.

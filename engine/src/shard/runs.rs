@@ -66,7 +66,7 @@ impl<'s> Locked<'s> {
                 continue;
             }
             if region.stale.load(Ordering::Relaxed) > 0 {
-                return Err(Shortage(1));
+                return Err(Shortage::Pages(1));
             }
             if may_be_part {
                 let part = self.slab.longest_part(region);
@@ -82,10 +82,10 @@ impl<'s> Locked<'s> {
                 continue;
             }
             if self.another_shard_is_older() {
-                return Err(Shortage(1));
+                return Err(Shortage::Pages(1));
             }
             if self.make_room(None, &mut patience, now).is_none() {
-                return Err(Shortage(1));
+                return Err(Shortage::Pages(1));
             }
         }
     }

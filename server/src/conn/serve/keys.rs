@@ -115,12 +115,9 @@ impl RequestLoop<'_, '_> {
                 self.tools.outbox.room()[len..len + L::END.len()].copy_from_slice(L::END);
                 len += L::END.len();
             }
-            self.tools.outbox.filled(len);
-            let is_spent = self.budget.spend_one(len);
             *done += 1;
             *at = *end;
-            if is_spent {
-                self.tools.counters.yields.add(1);
+            if self.answered(len) {
                 return Ok(Run::Executed(Some(Halt::Tired)));
             }
         }

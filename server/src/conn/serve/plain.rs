@@ -172,12 +172,18 @@ impl RequestLoop<'_, '_> {
     /// A request is answered by so many bytes. Says whether the turn is over with it.
     #[inline(always)]
     fn note_done(&mut self, planned: &Planned<'_>, len: usize, at: &mut usize) -> bool {
-        self.tools.outbox.filled(len);
-        let is_spent = self.budget.spend_one(len);
         *at = planned.end;
         if !self.conn.codec.is_inside_of(planned.what) {
             self.conn.codec.go_on(planned.what.inside());
         }
+        self.answered(len)
+    }
+
+    /// An answer of so many bytes stands in the outbox's room. Says whether the turn is over with it.
+    #[inline(always)]
+    pub(super) fn answered(&mut self, len: usize) -> bool {
+        self.tools.outbox.filled(len);
+        let is_spent = self.budget.spend_one(len);
         if is_spent {
             self.tools.counters.yields.add(1);
         }
@@ -240,15 +246,12 @@ impl RequestLoop<'_, '_> {
                     false => Run::Executed(None),
                 });
             };
-            self.tools.outbox.filled(len);
-            let is_spent = self.budget.spend_one(len);
             *done += 1;
             *at = *end;
             if !is_inside {
                 self.conn.codec.go_on(inside);
             }
-            if is_spent {
-                self.tools.counters.yields.add(1);
+            if self.answered(len) {
                 return Ok(Run::Executed(Some(Halt::Tired)));
             }
         }
@@ -305,15 +308,12 @@ impl RequestLoop<'_, '_> {
                     _ => Run::Executed(None),
                 });
             };
-            self.tools.outbox.filled(len);
-            let is_spent = self.budget.spend_one(len);
             *done += 1;
             *at = *end;
             if !is_inside {
                 self.conn.codec.go_on(inside);
             }
-            if is_spent {
-                self.tools.counters.yields.add(1);
+            if self.answered(len) {
                 return Ok(Run::Executed(Some(Halt::Tired)));
             }
         }
