@@ -626,7 +626,7 @@ fn what_cannot_be_read_is_said_with_its_place() {
 // Protocols.
 
 /// A server's protocols and what they share, of which none names another.
-const PROTOCOLS: [(&str, &str); 14] = [
+const PROTOCOLS: [(&str, &str); 16] = [
     ("server/src/lib.rs", "mod proto;\n"),
     (
         "server/src/proto/mod.rs",
@@ -648,7 +648,9 @@ const PROTOCOLS: [(&str, &str); 14] = [
     ("server/src/proto/command.rs", ""),
     ("server/src/proto/format.rs", ""),
     ("server/src/proto/inside.rs", ""),
-    ("server/src/proto/plain.rs", ""),
+    ("server/src/proto/plain.rs", "mod lane;\nmod list;\n"),
+    ("server/src/proto/plain/lane.rs", ""),
+    ("server/src/proto/plain/list.rs", ""),
     ("server/src/proto/sniff.rs", ""),
     ("server/src/proto/scan.rs", ""),
 ];
